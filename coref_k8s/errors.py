@@ -1,0 +1,63 @@
+"""Every error a user can meet. The CLI prints the message, without a traceback, and exits non-zero.
+
+A message is one sentence that says what is wrong, where, and what to do.
+"""
+
+#: Exit code of a trial whose request is wrong: retrying cannot help (Job policy FailJob).
+EXIT_INVALID = 42
+#: Exit code of a trial that ran out of GPU memory at batch 1: the next memory tier may help.
+EXIT_OUT_OF_MEMORY = 43
+#: Exit code after SIGTERM, with a checkpoint written: 128 + 15, never 0.
+EXIT_TERMINATED = 143
+
+
+class CorefError(Exception):
+    """Root of all errors of this project."""
+
+    exit_code = 1
+
+
+class RequestError(CorefError):
+    """Raised when a request (flags, YAML, custom resource) is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class NotFoundError(CorefError):
+    """Raised when a study, trial, file or model that was named does not exist."""
+
+
+class StorageError(CorefError):
+    """Raised when the database cannot be reached, opened or understood."""
+
+
+class DataError(CorefError):
+    """Raised when no usable text is left, or prepared data is missing or damaged."""
+
+
+class ModelError(CorefError):
+    """Raised when a model or tokeniser cannot be loaded or does not suit the request."""
+
+
+class SizingError(RequestError):
+    """Raised when no batch fits: names the GPU memory, the length and what would fit."""
+
+
+class OutOfMemoryError(CorefError):
+    """Raised when the GPU's memory does not hold a single sequence."""
+
+    exit_code = EXIT_OUT_OF_MEMORY
+
+
+class TrialError(CorefError):
+    """Raised when a trial cannot be run as ordered: retrying cannot help."""
+
+    exit_code = EXIT_INVALID
+
+
+class ClusterError(CorefError):
+    """Raised when the Kubernetes API refuses or cannot be reached."""
+
+
+class MissingDependencyError(CorefError):
+    """Raised when an optional package is needed; the message has the pip line."""
