@@ -1,0 +1,1 @@
+"""How much fits: the sequence-length memory table, peak memory, batch x accumulation, pod resources."""
