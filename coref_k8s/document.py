@@ -1,0 +1,34 @@
+"""`Document`: one text with its coreference chains; what sources yield and evaluation reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text. Offsets are characters of `text`, end exclusive.
+
+    `clusters` maps an entity's label to its mentions, sorted by start; empty for text without gold
+    chains. `split` is the split that the document's author fixed, None where the split is ours to draw.
+    `weight` is the relative chance to be sampled for training.
+    """
+
+    doc_id: str
+    text: str
+    clusters: Mapping[str, list[tuple[int, int]]] = field(default_factory=dict)
+    title: str = ""
+    domain: str = "general"
+    source: str = ""
+    split: Split | None = None
+    weight: float = 1.0
+
+    def mentions(self) -> Iterator[tuple[int, int, str]]:
+        """Yield (start, end, entity) of every gold mention, by start, longer first."""
+        found = ((start, end, name) for name, spans in self.clusters.items() for start, end in spans)
+        return iter(sorted(found, key=lambda mention: (mention[0], -mention[1], mention[2])))
