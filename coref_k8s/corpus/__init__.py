@@ -1,0 +1,1 @@
+"""Text: sources, quality, chunks, sampling, and the prepared data that trials read."""
