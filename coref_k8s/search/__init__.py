@@ -1,0 +1,1 @@
+"""The search: space per length, samplers, pruners, warm start, and the Optuna study of each length."""

@@ -1,0 +1,51 @@
+"""What is known of a trial, free of Optuna's types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class TrialState(StrEnum):
+    """Life of a trial in the storage."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the storage has it; times are timezone-aware UTC."""
+
+    seq_len: int
+    number: int
+    trial_id: int
+    state: TrialState
+    params: dict[str, Any]
+    value: float | None = None
+    """The score; of a pruned trial its last reported one."""
+    intermediate: dict[int, float] = field(default_factory=dict)
+    """Score by evaluation (1 is the first)."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Every metric of the last evaluation by name."""
+    attrs: dict[str, Any] = field(default_factory=dict)
+    """Other facts: `reason` of a failure, `item_scores` and so on."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the trial was asked for and has no outcome yet."""
+        return self.state is TrialState.RUNNING
+
+
+def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the complete trials, best first; equal scores in order of their number."""
+    complete = [r for r in records if r.state is TrialState.COMPLETE and r.value is not None]
+    return sorted(complete, key=lambda r: (-(r.value or 0.0), r.number))

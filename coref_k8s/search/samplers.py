@@ -1,0 +1,37 @@
+"""Samplers by name."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+
+from coref_k8s.study import StudySpec
+
+
+def make_sampler(spec: StudySpec, seq_len: int, drawn: int) -> BaseSampler:
+    """Return the sampler for the next trial of one length, after `drawn` trials.
+
+    Its seed depends on the request, the length and `drawn`, so that no two of them draw the same numbers.
+
+    TPE is multivariate, since learning rate and warm-up act together, and uses the constant liar, since
+    parallel trials must not all try the same place.
+    """
+    seed = zlib.crc32(f"{spec.seed}/{seq_len}/{drawn}".encode())
+    with warnings.catch_warnings():
+        # multivariate, constant_liar and GPSampler are marked experimental; that is a choice made here
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        if spec.search.sampler == "random":
+            return RandomSampler(seed=seed)
+        if spec.search.sampler == "gp":
+            return GPSampler(
+                seed=seed, n_startup_trials=spec.search.startup_trials, deterministic_objective=False
+            )
+        return TPESampler(
+            seed=seed,
+            multivariate=True,
+            constant_liar=True,
+            n_startup_trials=spec.search.startup_trials,
+        )

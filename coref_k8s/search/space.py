@@ -1,0 +1,100 @@
+"""The search space of each sequence length, and how a request overrides it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coref_k8s.study import Range, StudySpec
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+def _log(low: float, high: float) -> Range:
+    return Range(low=low, high=high, log=True)
+
+
+def _linear(low: float, high: float) -> Range:
+    return Range(low=low, high=high)
+
+
+def _choices(*values: str | float) -> Range:
+    return Range(choices=values)
+
+
+#: Same for every length.
+_COMMON = {
+    "layer_decay": _linear(0.8, 1.0),
+    "mention_share": _linear(0.2, 0.8),
+    # exponent of the token distance when a mention to mask is drawn: 0 is indifferent
+    "distance_preference": _linear(0.0, 1.5),
+}
+
+#: From each length on, up to the next: the founding document's ranges, then masking's low and high end.
+_BY_LENGTH: dict[int, dict[str, Range]] = {
+    0: {
+        "learning_rate": _log(1e-5, 5e-4),
+        "warmup_ratio": _linear(0.0, 0.2),
+        "weight_decay": _linear(0.0, 0.1),
+        "accumulation": _choices(1, 2),
+        "mask_low": _linear(0.08, 0.15),
+        "mask_high": _linear(0.15, 0.3),
+    },
+    1024: {
+        "learning_rate": _log(5e-6, 2e-4),
+        "warmup_ratio": _linear(0.05, 0.25),
+        "weight_decay": _linear(0.01, 0.08),
+        "accumulation": _choices(1, 2, 4),
+        "mask_low": _linear(0.08, 0.15),
+        "mask_high": _linear(0.15, 0.35),
+    },
+    1536: {
+        "learning_rate": _log(1e-6, 1e-4),
+        "warmup_ratio": _linear(0.1, 0.3),
+        "weight_decay": _linear(0.02, 0.06),
+        "accumulation": _choices(2, 4, 8),
+        "mask_low": _linear(0.08, 0.18),
+        "mask_high": _linear(0.18, 0.4),
+    },
+}
+
+
+def space_for(spec: StudySpec, seq_len: int) -> dict[str, Range]:
+    """Return the ranges of one length, in the order they are shown; the request's own ranges win.
+
+    `position_range` is tuned only above 512 tokens, the range the model was trained with; `epochs` only
+    without a budget in steps; `dataset` only when prepared data to choose among are named.
+    """
+    row = _BY_LENGTH[max(start for start in _BY_LENGTH if start <= seq_len)]
+    space = {**row, **_COMMON}
+    if seq_len > 512:
+        space["position_range"] = _choices("clamp", "rescale", "grow")
+    if spec.training.max_steps is None:
+        space["epochs"] = _choices(*spec.training.epoch_choices)
+    if spec.data.choices:
+        space["dataset"] = _choices(*spec.data.choices)
+    space.update(spec.search.space)
+    space.update(spec.search.space_by_length.get(seq_len, {}))
+    return space
+
+
+def distributions(space: dict[str, Range]) -> dict[str, BaseDistribution]:
+    """Return the space as Optuna distributions, by parameter name."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    found: dict[str, BaseDistribution] = {}
+    for name, one in space.items():
+        if one.choices is not None:
+            found[name] = CategoricalDistribution(one.choices)
+        else:
+            assert one.low is not None
+            assert one.high is not None
+            found[name] = FloatDistribution(one.low, one.high, log=one.log)
+    return found
+
+
+def describe(one: Range) -> str:
+    """Return a range as a person reads it: `1e-05 – 5e-04 (log)` or `1 | 2 | 4`."""
+    if one.choices is not None:
+        return " | ".join(str(choice) for choice in one.choices)
+    return f"{one.low:g} – {one.high:g}{' (log)' if one.log else ''}"

@@ -1,0 +1,78 @@
+"""Batch x accumulation for one GPU: the effective batch is kept, the time is least."""
+
+from __future__ import annotations
+
+from coref_k8s.errors import SizingError
+from coref_k8s.sizing.estimate import estimate
+from coref_k8s.sizing.plan import BatchPlan
+from coref_k8s.sizing.shape import ModelShape, shape_of
+from coref_k8s.sizing.table import row_for
+from coref_k8s.study import StudySpec
+
+#: Share of a GPU's memory that may be planned for.
+USABLE = 0.8
+#: Extra compute of checkpointing: the forward pass a second time, of three parts in all.
+RECOMPUTE = 1 / 3
+#: Fixed cost of one forward and backward pass, in tokens' worth of compute: kernel launches and idle units.
+PASS_OVERHEAD_TOKENS = 512
+
+
+def effective_batch(spec: StudySpec, seq_len: int, accumulation: int | None = None) -> int:
+    """Return the sequences per optimiser step: the table's batch (or the request's) x accumulation."""
+    row = row_for(seq_len)
+    if spec.training.batch_size is not None:
+        return spec.training.batch_size * (accumulation or 1)
+    return row.batch * (accumulation or row.accumulation)
+
+
+def plan_batch(
+    spec: StudySpec, seq_len: int, *, accumulation: int | None = None, tier: int = 0, correction: float = 1.0
+) -> BatchPlan:
+    """Return the fastest plan that stays within 80 % of the GPU's memory.
+
+    `accumulation` is the sampled parameter (the table's by default). `tier` counts the times that the
+    trial ran out of memory at batch 1: from then on it starts at batch 1, with checkpointing unless the
+    request forbids it. `correction` scales the estimate by what was measured on this hardware. Raises
+    SizingError when one sequence does not fit.
+    """
+    shape = shape_of(spec.model)
+    budget = int(USABLE * spec.gpu_memory_gb * 2**30)
+    total = effective_batch(spec, seq_len, accumulation)
+    largest = min(spec.training.batch_size or row_for(seq_len).batch, total)
+    switches = {"on": (True,), "off": (False,), "auto": (False, True)}[spec.training.checkpointing]
+    if tier > 0:
+        largest, switches = 1, switches[-1:]
+    fitting = [
+        (_cost(seq_len, batch, total // batch, switch), switch, -batch, predicted)
+        for batch in range(1, largest + 1)
+        if total % batch == 0
+        for switch in switches
+        if (predicted := _predict(shape, spec, seq_len, batch, switch, correction)) <= budget
+    ]
+    if not fitting:
+        need = _predict(shape, spec, seq_len, 1, switches[-1], correction) / USABLE / 2**30
+        raise SizingError(
+            f"a GPU of {spec.gpu_memory_gb:g} GB does not hold one sequence of {seq_len} tokens of "
+            f"{spec.model}; it needs about {need:.1f} GB: use a larger GPU or shorter sequences"
+        )
+    _, switch, negative, predicted = min(fitting)
+    return BatchPlan(
+        seq_len=seq_len,
+        batch_size=-negative,
+        accumulation=total // -negative,
+        checkpointing=switch,
+        predicted_bytes=predicted,
+        budget_bytes=budget,
+    )
+
+
+def _cost(seq_len: int, batch: int, passes: int, checkpointing: bool) -> float:
+    compute = batch * seq_len * (1 + RECOMPUTE * checkpointing)
+    return passes * (compute + PASS_OVERHEAD_TOKENS)
+
+
+def _predict(
+    shape: ModelShape, spec: StudySpec, seq_len: int, batch: int, checkpointing: bool, correction: float
+) -> int:
+    bf16 = spec.training.precision != "fp32"
+    return int(estimate(shape, seq_len, batch, checkpointing=checkpointing, bf16=bf16).total * correction)

@@ -1,0 +1,82 @@
+"""The sizes of a model that memory depends on, read from its `config.json` without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from coref_k8s.errors import ModelError
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """A DeBERTa-v2 masked language model in numbers."""
+
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int
+    vocabulary: int
+    position_buckets: int
+    share_attention_key: bool
+    assumed: bool = False
+    """True when the model's own config could not be read and kf-deberta-base's shape stands in."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters, the tied word embedding counted once."""
+        h, i = self.hidden, self.intermediate
+        attention = 4 * (h * h + h) + (0 if self.share_attention_key else 2 * (h * h + h))
+        layer = attention + 2 * h * i + i + h + 4 * h
+        embeddings = self.vocabulary * h + 2 * h + 2 * self.position_buckets * h + 2 * h
+        head = h * h + h + 2 * h + self.vocabulary
+        return embeddings + self.layers * layer + head
+
+
+KF_DEBERTA_BASE = ModelShape(12, 768, 12, 3072, 130_000, 256, True)
+
+
+def shape_of(model: str) -> ModelShape:
+    """Return the shape of a local folder or of a hub model that is in the local cache.
+
+    A hub model that was never downloaded here gets kf-deberta-base's shape, marked `assumed`, unless it
+    is that model. Raises ModelError when a folder's config.json is missing or damaged.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        return _read(folder / "config.json")
+    cached = _cached_config(model)
+    if cached is not None:
+        return _read(cached)
+    if model == "kakaobank/kf-deberta-base":
+        return KF_DEBERTA_BASE
+    return ModelShape(12, 768, 12, 3072, 130_000, 256, True, assumed=True)
+
+
+def _cached_config(model: str) -> Path | None:
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:  # the controller image has no hub client
+        return None
+    found = try_to_load_from_cache(model, "config.json")
+    return Path(found) if isinstance(found, str) else None
+
+
+def _read(path: Path) -> ModelShape:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read as a model's config ({error}); check --model") from error
+    try:
+        return ModelShape(
+            layers=config["num_hidden_layers"],
+            hidden=config["hidden_size"],
+            heads=config["num_attention_heads"],
+            intermediate=config["intermediate_size"],
+            vocabulary=config["vocab_size"],
+            position_buckets=max(config.get("position_buckets", 256), 1),
+            share_attention_key=bool(config.get("share_att_key", False)),
+        )
+    except KeyError as error:
+        raise ModelError(f"{path}: has no {error}; it is not a transformer encoder's config") from error

@@ -1,0 +1,1 @@
+"""The durable record besides Optuna's: studies and attempts, in the same database."""

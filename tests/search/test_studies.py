@@ -1,0 +1,186 @@
+"""Asking, telling, resuming and carrying over, through the real storage."""
+
+from pathlib import Path
+
+import pytest
+
+from coref_k8s.errors import StorageError
+from coref_k8s.request import build_spec
+from coref_k8s.search.records import TrialState, ranked
+from coref_k8s.search.reporting import TrialReporter
+from coref_k8s.search.space import space_for
+from coref_k8s.search.storage import open_storage
+from coref_k8s.search.studies import LengthStudy, delete_length, read_trials
+from coref_k8s.search.warmstart import warm_start
+
+SPEC = build_spec(seq_lengths=[512, 1024], search={"startup_trials": 2})
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/new/folder/coref.db"
+
+
+def run_trials(url: str, count: int, *, spec=SPEC, seq_len: int = 512) -> list[dict]:
+    """Run trials whose score is best at a high learning rate; return what was asked."""
+    study = LengthStudy(open_storage(url), spec, "demo", seq_len)
+    asked = []
+    for _ in range(count):
+        record = study.ask()
+        asked.append(record.params)
+        TrialReporter(url, record.trial_id).result(record.params["learning_rate"] * 1000, {"coref_f1": 0.5})
+    return asked
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+def test_an_interrupted_study_draws_what_an_uninterrupted_one_draws(tmp_path: Path, sampler: str) -> None:
+    spec = build_spec(seq_lengths=[512], seed=7, search={"sampler": sampler, "startup_trials": 2})
+    whole = run_trials(f"sqlite:///{tmp_path}/whole.db", 5, spec=spec)
+    halves = f"sqlite:///{tmp_path}/halves.db"
+    assert run_trials(halves, 3, spec=spec) + run_trials(halves, 2, spec=spec) == whole
+    assert len({str(params) for params in whole}) == 5
+
+
+def test_reports_and_results_are_read_back(url: str) -> None:
+    study = LengthStudy(open_storage(url), SPEC, "demo", 512)
+    record = study.ask()
+    reporter = TrialReporter(url, record.trial_id)
+    reporter.report(1, 0.2, {"coref_f1": 0.2})
+    reporter.note(peak_gpu_bytes=5)
+    assert study.trials()[0].intermediate == {1: 0.2}
+    reporter.result(0.4, {"coref_f1": 0.4})
+    (read,) = read_trials(open_storage(url), "demo", 512)
+    assert (read.state, read.value, read.metrics) == (TrialState.COMPLETE, 0.4, {"coref_f1": 0.4})
+    assert read.attrs == {"peak_gpu_bytes": 5}
+    assert read.finished_at is not None
+
+
+def test_the_first_outcome_stands(url: str) -> None:
+    study = LengthStudy(open_storage(url), SPEC, "demo", 512)
+    record = study.ask()
+    study.fail(record.number, "out of memory")
+    study.fail(record.number, "something else")
+    study.prune(record.number)
+    reporter = TrialReporter(url, record.trial_id)
+    assert reporter.is_closed()
+    reporter.result(0.9, {})
+    (read,) = study.trials()
+    assert (read.state, read.attrs["reason"]) == (TrialState.FAILED, "out of memory")
+
+
+def test_a_hopeless_trial_is_pruned_but_not_during_warm_up(url: str) -> None:
+    spec = build_spec(
+        seq_lengths=[512],
+        training={"evaluations": 4},
+        search={"space": {"warmup_ratio": {"choices": [0.5]}}},
+    )
+    study = LengthStudy(open_storage(url), spec, "demo", 512)
+    for _ in range(5):
+        reporter = TrialReporter(url, study.ask().trial_id)
+        for step in (1, 2, 3, 4):
+            reporter.report(step, 0.8, {})
+        reporter.result(0.8, {})
+    bad = TrialReporter(url, study.ask().trial_id)
+    bad.report(2, 0.1, {})
+    assert not study.should_prune(study.trials()[-1])
+    bad.report(3, 0.1, {})
+    assert study.should_prune(study.trials()[-1])
+    study.prune(5)
+    assert study.trials()[-1].state is TrialState.PRUNED
+    assert study.trials()[-1].value == 0.1
+
+
+def test_longer_lengths_start_from_the_best_of_shorter_ones(url: str) -> None:
+    run_trials(url, 6)
+    records = read_trials(open_storage(url), "demo", 512)
+    carried = warm_start(records, SPEC, 1024)
+    space = space_for(SPEC, 1024)
+    assert len(carried) == 3
+    for params in carried:
+        rate = params["learning_rate"]
+        assert space["learning_rate"].low <= rate <= space["learning_rate"].high
+    # the best learning rate at 512 keeps its relative place, so the order of the rates stays
+    assert [p["learning_rate"] for p in carried] == sorted(
+        (p["learning_rate"] for p in carried), reverse=True
+    )
+    longer = LengthStudy(open_storage(url), SPEC, "demo", 1024)
+    longer.enqueue(carried[0])
+    asked = longer.ask().params
+    assert {k: asked[k] for k in carried[0]} == carried[0]
+    assert asked["position_range"] in ("clamp", "rescale", "grow")
+    assert ranked(records)[0].value == max(r.value for r in records)
+
+
+def test_a_deleted_length_is_gone(url: str) -> None:
+    run_trials(url, 1)
+    storage = open_storage(url)
+    delete_length(storage, "demo", 512)
+    delete_length(storage, "demo", 512)
+    assert read_trials(storage, "demo", 512) == []
+
+
+def test_reports_wait_while_the_database_is_away(tmp_path: Path, url: str) -> None:
+    record = LengthStudy(open_storage(url), SPEC, "demo", 512).ask()
+    folder = tmp_path / "new"
+    away = tmp_path / "away"
+    folder.rename(away)
+    folder.write_text("in the way")
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            folder.unlink()
+            away.rename(folder)
+
+    reporter = TrialReporter(url, record.trial_id, sleep=sleep)
+    reporter.report(1, 0.1, {})
+    assert not reporter.is_closed()
+    reporter.result(0.3, {"coref_f1": 0.3})
+    assert waits == [1.0, 2.0, 4.0]
+    (read,) = read_trials(open_storage(url), "demo", 512)
+    assert (read.intermediate, read.value) == ({1: 0.1}, 0.3)
+
+
+def test_a_database_that_cannot_be_opened_is_one_sentence_without_its_password() -> None:
+    with pytest.raises(StorageError) as caught:
+        open_storage("postgresql+psycopg2://coref:geheim@127.0.0.1:9/coref")
+    assert "geheim" not in str(caught.value)
+    assert "cannot be opened" in str(caught.value)
+    with pytest.raises(StorageError, match="only sqlite and postgresql"):
+        open_storage("mysql://coref:geheim@127.0.0.1/coref")
+
+
+@pytest.mark.parametrize(
+    ("seq_len", "rate", "accumulation"),
+    [
+        (512, (1e-5, 5e-4), (1, 2)),
+        (1024, (5e-6, 2e-4), (1, 2, 4)),
+        (1536, (1e-6, 1e-4), (2, 4, 8)),
+        (2048, (1e-6, 1e-4), (2, 4, 8)),
+    ],
+)
+def test_the_founding_ranges(seq_len: int, rate: tuple, accumulation: tuple) -> None:
+    space = space_for(build_spec(seq_lengths=[seq_len]), seq_len)
+    assert (space["learning_rate"].low, space["learning_rate"].high, space["learning_rate"].log) == (
+        *rate,
+        True,
+    )
+    assert space["accumulation"].choices == accumulation
+    assert ("position_range" in space) == (seq_len > 512)
+
+
+def test_every_range_can_be_overridden() -> None:
+    spec = build_spec(
+        seq_lengths=[512, 1024],
+        training={"max_steps": 10},
+        data={"choices": ["a", "b"]},
+        search={
+            "space": {"weight_decay": {"choices": [0.0]}},
+            "space_by_length": {1024: {"weight_decay": {"low": 0.1, "high": 0.2}}},
+        },
+    )
+    assert space_for(spec, 512)["weight_decay"].choices == (0.0,)
+    assert space_for(spec, 1024)["weight_decay"].high == 0.2
+    assert space_for(spec, 512)["dataset"].choices == ("a", "b")
+    assert "epochs" not in space_for(spec, 512)

@@ -1,0 +1,89 @@
+"""What a user writes becomes a spec, or one sentence that says what to change."""
+
+from pathlib import Path
+
+import pytest
+
+from coref_k8s.errors import RequestError
+from coref_k8s.request import build_spec, load_study_file, spec_from_mapping, validated_name
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"seqLengths": [1000]}, "1000 is not one of .*did you mean 1024"),
+        (
+            {"seqLengths": [1000], "anyLength": True},
+            "1000 is not a positive multiple of 64; did you mean 1024",
+        ),
+        ({"seqLengths": [-64], "anyLength": True}, "-64 is not a positive multiple"),
+        ({"seqLengths": []}, "seqLengths"),
+        ({"trials": 0}, "trials: .*greater than or equal to 1"),
+        ({"trials": -3}, "trials"),
+        ({"parallelism": 0}, "parallelism"),
+        ({"gpuMemoryGb": -1}, "gpuMemoryGb"),
+        ({"trails": 3}, "unknown key 'trails'; did you mean 'trials'"),
+        ({"data": {"trainLimt": 3}}, "unknown key 'data.trainLimt'; did you mean 'trainLimit'"),
+        ({"seq_lengths": [512]}, "unknown key 'seq_lengths'; did you mean 'seqLengths'"),
+        ({"search": {"space": {"learning_rate": {"low": 1, "high": 0}}}}, "the range is empty"),
+        ({"search": {"space": {"learning_rate": {"low": 0, "high": 1, "log": True}}}}, "low above 0"),
+        ({"search": {"space": {"learning_rate": {"choices": []}}}}, "choices is empty"),
+        ({"search": {"space": {"learning_rate": {"low": 1, "high": 2, "choices": [3]}}}}, "not both"),
+        ({"search": {"space": {"lr": {"low": 1, "high": 2}}}}, "'lr' is not a tuned parameter"),
+        ({"search": {"space": {"learning_rate": {"lo": 1}}}}, "did you mean 'low'"),
+        ({"search": {"spaceByLength": {"512": {}}}}, "names length 512, which the study does not tune"),
+        ({"search": {"sampler": "grid"}}, "sampler: input should be 'tpe', 'random' or 'gp'"),
+        ({"objective": {"weights": {"coref_f1": 0}}}, "at least one must be above 0"),
+        ({"data": {"devShare": 0.6, "testShare": 0.5}}, "leave nothing to train on"),
+    ],
+)
+def test_a_bad_request_is_one_sentence(request_: dict, sentence: str) -> None:
+    with pytest.raises(RequestError, match=sentence) as caught:
+        spec_from_mapping(request_)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_lengths_are_sorted_and_unique() -> None:
+    assert build_spec(seq_lengths=[2048, 1024, 2048]).seq_lengths == (1024, 2048)
+
+
+def test_a_request_survives_its_own_yaml_names() -> None:
+    spec = build_spec(
+        seq_lengths=[512],
+        search={"space_by_length": {512: {"learning_rate": {"low": 1e-5, "high": 1e-4, "log": True}}}},
+    )
+    assert spec_from_mapping(spec.model_dump(mode="json", by_alias=True)) == spec
+
+
+def test_a_study_file_may_be_bare_or_a_manifest(tmp_path: Path) -> None:
+    bare, manifest = tmp_path / "bare.yaml", tmp_path / "manifest.yaml"
+    bare.write_text("name: mine\nseqLengths: [512]\n")
+    manifest.write_text(
+        "apiVersion: corefk8s.dev/v1alpha1\nkind: CorefStudy\nmetadata: {name: mine}\nspec: {seqLengths: [512]}\n"
+    )
+    assert load_study_file(bare) == load_study_file(manifest) == ("mine", {"seqLengths": [512]})
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("a: [1", "not valid YAML at line"),
+        ("- 1", "holds no study"),
+        ("kind: Job\napiVersion: batch/v1", "not corefk8s.dev/v1alpha1 CorefStudy"),
+        ("name: Not_A_Label", "no DNS label"),
+        ("name: " + "a" * 41, "leave room for 40"),
+    ],
+)
+def test_a_bad_file_says_what_is_wrong(tmp_path: Path, content: str, sentence: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(content)
+    with pytest.raises(RequestError, match=sentence):
+        load_study_file(path)
+    with pytest.raises(RequestError, match="cannot be read"):
+        load_study_file(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ["a", "a-1", "a" * 40, "1024"])
+def test_good_names(name: str) -> None:
+    assert validated_name(name) == name
