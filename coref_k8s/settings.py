@@ -1,0 +1,119 @@
+"""Settings of a process: where data, database and bus are. They come from the environment.
+
+The request (`study.py`) says what to do; this says where. Secrets may be given as files, which is how
+a cluster mounts them: `COREF_STORAGE_URL_FILE` wins over `COREF_STORAGE_URL`, `HF_TOKEN_FILE` over `HF_TOKEN`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coref_k8s.errors import RequestError
+
+#: Folder of everything that is written, when nothing else is said (relative to the working directory).
+DEFAULT_DATA_DIR = "data"
+#: Name of the event file below the data folder.
+BUS_NAME = "coref_automl_bus.ndjson"
+#: Name of the database file below the data folder.
+DATABASE_NAME = "coref.db"
+#: Value of COREF_BUS that writes events to standard output only.
+NO_BUS = "-"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where this process reads and writes."""
+
+    data_dir: Path
+    """Absolute path of the data folder; on a cluster the shared volume."""
+    storage_url: str = field(repr=False)
+    """SQLAlchemy URL of the database; holds a password, so it is never printed (see `masked_url`)."""
+    bus: Path | None
+    """File that events are appended to; None writes them to standard output only."""
+    order: str | None = field(default=None, repr=False)
+    """The order of this trial (JSON); None outside trials."""
+    hf_token: str | None = field(default=None, repr=False)
+    """Token for gated data sets; optional."""
+    metrics_port: int | None = None
+    """Port of the metrics endpoint; None for no endpoint."""
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        data_dir: str | Path | None = None,
+        storage_url: str | None = None,
+    ) -> Settings:
+        """Read the settings from `environ` (the process's by default); arguments win, empty values do not count.
+
+        Raises RequestError when a value is malformed or a named file cannot be read.
+        """
+        env = os.environ if environ is None else environ
+        root = Path(data_dir or env.get("COREF_DATA_DIR") or DEFAULT_DATA_DIR).expanduser().absolute()
+        url = storage_url or _value(env, "COREF_STORAGE_URL")
+        bus = env.get("COREF_BUS") or str(root / BUS_NAME)
+        return cls(
+            data_dir=root,
+            storage_url=checked_url(url) if url else f"sqlite:///{root / DATABASE_NAME}",
+            bus=None if bus == NO_BUS else Path(bus).expanduser().absolute(),
+            order=_value(env, "COREF_ORDER"),
+            hf_token=_value(env, "HF_TOKEN"),
+            metrics_port=_port(env.get("COREF_METRICS_PORT")),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that give a child process the same settings (secrets only where set here)."""
+        variables = {
+            "COREF_DATA_DIR": str(self.data_dir),
+            "COREF_STORAGE_URL": self.storage_url,
+            "COREF_BUS": NO_BUS if self.bus is None else str(self.bus),
+        }
+        if self.hf_token:
+            variables["HF_TOKEN"] = self.hf_token
+        return variables
+
+
+def checked_url(url: str) -> str:
+    """Return the SQLAlchemy URL of a database, with the driver named.
+
+    `postgres://` and `postgresql://` mean psycopg2. Raises RequestError for anything but SQLite and Postgres.
+    """
+    scheme, found, rest = url.strip().partition("://")
+    if found and scheme in ("postgres", "postgresql", "postgresql+psycopg2"):
+        return f"postgresql+psycopg2://{rest}"
+    if found and scheme in ("sqlite", "sqlite+pysqlite"):
+        return f"sqlite://{rest}"
+    raise RequestError(
+        f"storage {masked_url(url)!r} is no database this project knows; "
+        "use sqlite:///path/to/file.db or postgresql+psycopg2://user:password@host/database"
+    )
+
+
+def masked_url(text: str) -> str:
+    """Return `text`, a database URL or a message with one in it, with its password replaced by three stars."""
+    masked = re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", text)
+    return re.sub(r"(password=)[^&\s]*", r"\1***", masked, flags=re.IGNORECASE)
+
+
+def _value(env: Mapping[str, str], name: str) -> str | None:
+    """Return `NAME_FILE`'s content, or `NAME`; None when neither is set."""
+    path = env.get(f"{name}_FILE")
+    if path:
+        try:
+            return Path(path).read_text(encoding="utf-8").strip() or None
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"{name}_FILE names {path}, which cannot be read: {error}") from None
+    return env.get(name) or None
+
+
+def _port(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise RequestError(f"COREF_METRICS_PORT is {text!r}; use a port number from 1 to 65535")
+    return int(text)

@@ -1,0 +1,1 @@
+"""What is told to the outside while things run: the event bus and the metrics."""

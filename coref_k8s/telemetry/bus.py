@@ -1,0 +1,101 @@
+"""The event bus: one JSON object a line, in a file that many processes append to, and on standard output.
+
+Sections are the founding document's (`eval_stream`, `trial_begin`, ...), so its `jq` and `grep` lines work.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Section(StrEnum):
+    """What a line is about."""
+
+    STUDY_BEGIN = "study_begin"
+    DATASET_PROGRESS = "dataset_progress"
+    TRIAL_BEGIN = "trial_begin"
+    TRAIN_STEP = "train_step"
+    EVAL_STREAM = "eval_stream"
+    TRIAL_END = "trial_end"
+    STUDY_END = "study_end"
+    WARNING = "warning"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Bus:
+    """Writes events. Safe to share a file with other processes: each line is one `write` on an O_APPEND file."""
+
+    def __init__(
+        self, path: Path | None = None, *, stdout: bool = False, clock: Callable[[], datetime] = _now
+    ) -> None:
+        self._path = path
+        self._stdout = stdout
+        self._clock = clock
+        self._file: int | None = None
+        self._complained = False
+
+    def emit(self, section: str, **fields: Any) -> None:
+        """Write one line: `ts` (UTC), `section` and the fields. Numbers that JSON lacks (NaN, inf) become null.
+
+        Never raises for a full or read-only disk: telemetry must not end a trial. It complains once on stderr.
+        """
+        event = {
+            "ts": self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "section": str(section),
+            **fields,
+        }
+        line = json.dumps(_plain(event), ensure_ascii=False, allow_nan=False) + "\n"
+        try:
+            if self._path is not None:
+                os.write(self._open(self._path), line.encode())
+            if self._stdout:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+        except OSError as error:
+            if not self._complained:
+                self._complained = True
+                print(f"events cannot be written to {self._path or 'stdout'}: {error}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the file; the next `emit` opens it again."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __enter__(self) -> Bus:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, path: Path) -> int:
+        if self._file is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return self._file
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON knows it; numpy and torch scalars through `item`, everything unknown as text."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    return str(value)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coref_k8s.errors import RequestError
+from coref_k8s.settings import Settings, checked_url, masked_url
+
+
+def test_everything_has_a_default_below_the_working_directory(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings.from_env({})
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.storage_url == f"sqlite:///{tmp_path}/data/coref.db"
+    assert settings.bus == tmp_path / "data" / "coref_automl_bus.ndjson"
+    assert (settings.order, settings.hf_token, settings.metrics_port) == (None, None, None)
+
+
+def test_files_win_over_values_and_arguments_over_both(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("postgresql://u:p@db/x\n")
+    env = {"COREF_STORAGE_URL_FILE": str(secret), "COREF_STORAGE_URL": "sqlite:///other.db", "COREF_BUS": "-"}
+    settings = Settings.from_env(env)
+    assert settings.storage_url == "postgresql+psycopg2://u:p@db/x"
+    assert settings.bus is None
+    given = Settings.from_env(env, data_dir=tmp_path, storage_url="sqlite:///mine.db")
+    assert given.storage_url == "sqlite:///mine.db"
+    assert "p@db" not in repr(settings)
+
+
+def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
+    settings = Settings.from_env({"COREF_DATA_DIR": str(tmp_path), "HF_TOKEN": "t", "COREF_BUS": "-"})
+    assert Settings.from_env(settings.environment()) == settings
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"COREF_ORDER_FILE": "/nowhere/order"}, "COREF_ORDER_FILE names /nowhere/order"),
+        ({"COREF_METRICS_PORT": "http"}, "COREF_METRICS_PORT is 'http'"),
+        ({"COREF_STORAGE_URL": "mysql://root:hidden@db/x"}, r"mysql://root:\*\*\*@db/x"),
+        ({"COREF_STORAGE_URL": "coref.db"}, "no database this project knows"),
+    ],
+)
+def test_bad_values_are_one_sentence(env: dict[str, str], words: str) -> None:
+    with pytest.raises(RequestError, match=words) as error:
+        Settings.from_env(env)
+    assert "hidden" not in str(error.value)
+
+
+def test_urls_are_completed_and_masked() -> None:
+    assert checked_url("postgres://u:p@h/d") == "postgresql+psycopg2://u:p@h/d"
+    assert masked_url("postgresql+psycopg2://u:p:@/x@h:5/d") == "postgresql+psycopg2://u:***@h:5/d"
+    assert masked_url("postgresql://h/d?user=u&password=p&x=1") == "postgresql://h/d?user=u&password=***&x=1"
+    assert masked_url("sqlite:////tmp/a:b@c.db") == "sqlite:////tmp/a:b@c.db"
