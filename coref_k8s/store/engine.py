@@ -1,19 +1,24 @@
-"""How a database is opened: connection options, a lock around schema creation, masked URLs."""
+"""How a database is opened: connection options, a lock around schema creation, errors in one sentence.
+
+Of six processes that open an empty database at once, most crash: all of them try to create its tables.
+`schema_lock` lets one through at a time, on either database; Optuna's tables and ours are created under it.
+"""
 
 from __future__ import annotations
 
 import fcntl
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from coref_k8s.errors import StorageError
+from coref_k8s.settings import masked_url
+from coref_k8s.store.tables import metadata
 
 #: Key of the Postgres advisory lock that guards schema creation; any fixed number of our own.
 _LOCK_KEY = 0x636F726566  # "coref"
@@ -21,13 +26,8 @@ _LOCK_KEY = 0x636F726566  # "coref"
 CONNECT_TIMEOUT = 10
 #: Time a SQLite writer waits for another one (seconds).
 BUSY_TIMEOUT = 60
-
-_SECRET = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
-
-
-def mask(message: str) -> str:
-    """Return text with the password of any database URL in it replaced by `***`."""
-    return _SECRET.sub(r"\1:***@", message)
+#: Masks the password of any database URL in a text.
+mask = masked_url
 
 
 def parse(url: str) -> URL:
@@ -79,6 +79,7 @@ def schema_lock(url: str) -> Iterator[None]:
             ) from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            _write_ahead(url)
             yield
         return
     engine = create_engine(parsed, **engine_options(url))
@@ -91,3 +92,59 @@ def schema_lock(url: str) -> Iterator[None]:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
     finally:
         engine.dispose()
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine whose database has our tables, creating them if need be. Raises StorageError."""
+    with storage_errors(url):
+        engine = create_engine(parse(url), **engine_options(url))
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _sqlite_connection)
+            sqlite_folder = Path(parse(url).database or "").parent
+            complete = sqlite_folder.is_dir() and _complete(engine)
+        else:
+            complete = _complete(engine)
+        if not complete:
+            with schema_lock(url):
+                metadata.create_all(engine)
+        return engine
+
+
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn the database library's errors into StorageError, without password and without SQL.
+
+    IntegrityError passes: it is an answer (the row exists), not a failure.
+    """
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+        detail = mask(cause[0]) if cause else type(error).__name__
+        raise StorageError(
+            f"database {mask(url)} did not answer as expected ({detail}); "
+            "check that it is up and that the URL, user and password are right"
+        ) from None
+
+
+def _complete(engine: Engine) -> bool:
+    present = set(inspect(engine).get_table_names())
+    return all(name in present for name in metadata.tables)
+
+
+def _write_ahead(url: str) -> None:
+    # Readers then never wait for a writer. The switch needs the file alone and does not wait when it is
+    # busy, so it happens under the schema lock; the file stays in this mode.
+    engine = create_engine(parse(url), **engine_options(url))
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("PRAGMA journal_mode=WAL"))
+    finally:
+        engine.dispose()
+
+
+def _sqlite_connection(connection: Any, _: Any) -> None:
+    # NORMAL loses nothing when a process dies; when the machine does, in WAL, the last commits at most
+    connection.execute("PRAGMA synchronous=NORMAL")

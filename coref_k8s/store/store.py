@@ -1,0 +1,228 @@
+"""`Store`: read and write studies and attempts. Every method is one transaction."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.engine import Row
+from sqlalchemy.exc import IntegrityError
+
+from coref_k8s.errors import NotFoundError, RequestError
+from coref_k8s.runner import Kind
+from coref_k8s.store.engine import open_engine, storage_errors
+from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase, StudyRecord
+from coref_k8s.store.tables import attempt_table, study_table
+from coref_k8s.study import StudySpec, check_name
+
+#: Longest piece of a log that is kept with an attempt (bytes).
+LOG_TAIL_BYTES = 4096
+
+_LIGHT = [c for c in attempt_table.c if c.name not in ("namespace", "study", "log_tail")]
+_FULL = [*_LIGHT, attempt_table.c.log_tail]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store:
+    """The studies and attempts of one database. Methods raise StorageError when it cannot be reached."""
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
+        self.url = url
+        self._clock = clock
+        self._engine = open_engine(url)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    # -- studies ---------------------------------------------------------------------------------------
+
+    def create_study(self, namespace: str, name: str, spec: StudySpec) -> StudyRecord:
+        """Add a study in phase Pending. Raises RequestError when the name is taken or no name."""
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise RequestError(str(error)) from None
+        now = self._clock()
+        values = {
+            "namespace": namespace,
+            "name": name,
+            "spec_json": spec.model_dump_json(by_alias=True),
+            "phase": Phase.PENDING.value,
+            "message": "",
+            "cancel_requested": False,
+            "created_at": now,
+            "resumed_at": now,
+        }
+        try:
+            with self._transaction() as connection:
+                connection.execute(insert(study_table).values(values))
+        except IntegrityError:
+            raise RequestError(
+                f"study {name!r} exists already; give another --name, or go on with it: coref-k8s resume {name}"
+            ) from None
+        return self.get_study(namespace, name)
+
+    def get_study(self, namespace: str, name: str) -> StudyRecord:
+        """Return one study. Raises NotFoundError, naming the closest study."""
+        with self._transaction() as connection:
+            row = connection.execute(select(study_table).where(_this(namespace, name))).one_or_none()
+            if row is not None:
+                return _study(row)
+            names = connection.scalars(
+                select(study_table.c.name).where(study_table.c.namespace == namespace)
+            ).all()
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "coref-k8s list shows those that exist"
+        raise NotFoundError(f"there is no study {name!r}; {hint}")
+
+    def list_studies(self, namespace: str | None = None) -> list[StudyRecord]:
+        """Return the studies of a namespace (of all when None), oldest first."""
+        query = select(study_table).order_by(study_table.c.created_at, study_table.c.name)
+        if namespace is not None:
+            query = query.where(study_table.c.namespace == namespace)
+        with self._transaction() as connection:
+            return [_study(row) for row in connection.execute(query)]
+
+    def set_phase(self, namespace: str, name: str, phase: Phase, message: str = "") -> None:
+        """Write phase and message; the first phase after Pending sets the start, a terminal one the end."""
+        now = self._clock()
+        values: dict[str, Any] = {"phase": phase.value, "message": message}
+        values["finished_at"] = now if phase in TERMINAL else None
+        with self._transaction() as connection:
+            if phase is not Phase.PENDING:
+                connection.execute(
+                    update(study_table)
+                    .where(_this(namespace, name), study_table.c.started_at.is_(None))
+                    .values(started_at=now)
+                )
+            self._update(connection, namespace, name, values)
+
+    def set_prepared(self, namespace: str, name: str, prepared: str, statistics: dict[str, Any]) -> None:
+        """Note where the prepared data are (folder below the data root) and what was counted."""
+        if PurePosixPath(prepared).is_absolute():
+            raise RequestError(f"prepared data {prepared!r} must be named relative to the data root")
+        values = {"prepared": prepared, "statistics_json": json.dumps(statistics, ensure_ascii=False)}
+        with self._transaction() as connection:
+            self._update(connection, namespace, name, values)
+
+    def request_cancel(self, namespace: str, name: str) -> None:
+        """Ask the controller to end the study."""
+        with self._transaction() as connection:
+            self._update(connection, namespace, name, {"cancel_requested": True})
+
+    def resume(self, namespace: str, name: str) -> None:
+        """Put the study back to Pending; its duration limit counts from now."""
+        values = {
+            "phase": Phase.PENDING.value,
+            "message": "",
+            "cancel_requested": False,
+            "resumed_at": self._clock(),
+            "finished_at": None,
+        }
+        with self._transaction() as connection:
+            self._update(connection, namespace, name, values)
+
+    def update_spec(self, namespace: str, name: str, spec: StudySpec) -> None:
+        """Replace the request; which fields may change is the caller's to decide."""
+        values = {"spec_json": spec.model_dump_json(by_alias=True)}
+        with self._transaction() as connection:
+            self._update(connection, namespace, name, values)
+
+    def delete_study(self, namespace: str, name: str) -> None:
+        """Remove the study and its attempts; gone already is success."""
+        with self._transaction() as connection:
+            connection.execute(
+                delete(attempt_table).where(
+                    attempt_table.c.namespace == namespace, attempt_table.c.study == name
+                )
+            )
+            connection.execute(delete(study_table).where(_this(namespace, name)))
+
+    # -- attempts --------------------------------------------------------------------------------------
+
+    def record_attempt(self, namespace: str, study: str, record: AttemptRecord) -> None:
+        """Write how an attempt ended. Writing it again replaces it: a repeated reconcile changes nothing."""
+        values = {
+            **asdict(record),
+            "namespace": namespace,
+            "study": study,
+            "kind": record.kind.value,
+            "outcome": record.outcome.value,
+            "log_tail": tail_of(record.log_tail),
+        }
+        with self._transaction() as connection:
+            connection.execute(
+                delete(attempt_table).where(
+                    attempt_table.c.namespace == namespace, attempt_table.c.job_name == record.job_name
+                )
+            )
+            connection.execute(insert(attempt_table).values(values))
+
+    def attempts(
+        self,
+        namespace: str,
+        study: str,
+        *,
+        seq_len: int | None = None,
+        trial: int | None = None,
+        logs: bool = False,
+    ) -> list[AttemptRecord]:
+        """Return the ended attempts of a study (of one length, of one trial), in order; with log ends on request."""
+        query = select(*(_FULL if logs else _LIGHT)).where(
+            attempt_table.c.namespace == namespace, attempt_table.c.study == study
+        )
+        if seq_len is not None:
+            query = query.where(attempt_table.c.seq_len == seq_len)
+        if trial is not None:
+            query = query.where(attempt_table.c.trial == trial)
+        query = query.order_by(attempt_table.c.seq_len, attempt_table.c.trial, attempt_table.c.attempt)
+        with self._transaction() as connection:
+            return [_attempt(row) for row in connection.execute(query)]
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with storage_errors(self.url), self._engine.begin() as connection:
+            yield connection
+
+    def _update(self, connection: Connection, namespace: str, name: str, values: dict[str, Any]) -> None:
+        done = connection.execute(update(study_table).where(_this(namespace, name)).values(values))
+        if done.rowcount == 0:
+            raise NotFoundError(f"there is no study {name!r}; coref-k8s list shows those that exist")
+
+
+def tail_of(text: str, limit: int = LOG_TAIL_BYTES) -> str:
+    """Return the last `limit` bytes of `text` as whole characters, and no NUL, which Postgres refuses."""
+    return text.replace("\0", "").encode()[-limit:].decode(errors="ignore")
+
+
+def _this(namespace: str, name: str) -> Any:
+    return (study_table.c.namespace == namespace) & (study_table.c.name == name)
+
+
+def _study(row: Row[Any]) -> StudyRecord:
+    values = dict(row._mapping)
+    values["phase"] = Phase(values["phase"])
+    return StudyRecord(**values)
+
+
+_ATTEMPT_FIELDS = {field.name for field in fields(AttemptRecord)}
+
+
+def _attempt(row: Row[Any]) -> AttemptRecord:
+    values = {key: value for key, value in row._mapping.items() if key in _ATTEMPT_FIELDS}
+    values["kind"] = Kind(values["kind"])
+    values["outcome"] = Outcome(values["outcome"])
+    return AttemptRecord(**values)

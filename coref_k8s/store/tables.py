@@ -1,0 +1,72 @@
+"""The two tables. Columns are only ever added, with a default, so an older program keeps working."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Timezone-aware in Python, naive UTC in the database: SQLite has no zones, Postgres sessions have their own."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Drop the zone after converting to UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Put UTC back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData()
+
+study_table = Table(
+    "coref_study",
+    metadata,
+    Column("namespace", String(63), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("spec_json", Text, nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("message", Text, nullable=False, default=""),
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("prepared", Text),
+    Column("statistics_json", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("resumed_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+)
+
+attempt_table = Table(
+    "coref_attempt",
+    metadata,
+    Column("namespace", String(63), primary_key=True),
+    # a job name is unique in its namespace: it starts with the study's and ends with the attempt
+    Column("job_name", String(63), primary_key=True),
+    Column("study", String(63), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("seq_len", Integer),
+    Column("trial", Integer),
+    Column("attempt", Integer, nullable=False),
+    Column("tier", Integer, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", String(32), nullable=False, default=""),
+    Column("message", Text, nullable=False, default=""),
+    Column("exit_code", Integer),
+    Column("retries", Integer, nullable=False, default=0),
+    Column("disruptions", Integer, nullable=False, default=0),
+    Column("gpus", Integer, nullable=False, default=0),
+    Column("gpu_seconds", Float, nullable=False, default=0.0),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("node", String(253), nullable=False, default=""),
+    Column("log_tail", Text, nullable=False, default=""),
+    Index("ix_coref_attempt_study", "namespace", "study"),
+)

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Installs what the tests need from Debian (a real Postgres, jq) when it is not there. Does nothing otherwise.
+set -eu
+packages=""
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || packages="$packages postgresql"
+command -v jq >/dev/null 2>&1 || packages="$packages jq"
+[ -z "$packages" ] && exit 0
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "the tests need:$packages; install them with this system's package manager" >&2
+    exit 1
+fi
+as_root=""
+[ "$(id -u)" = 0 ] || as_root="sudo"
+# Debian's package would start a server of its own; the tests start theirs.
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -qq
+# shellcheck disable=SC2086 # a list of words
+$as_root apt-get install -y -qq --no-install-recommends $packages
