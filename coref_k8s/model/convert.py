@@ -1,0 +1,156 @@
+"""Turns a Hugging Face DeBERTa-v2 masked LM, in place, into the lean one: same parameters, same names.
+
+Only the classes of its encoder and attention modules change, so `state_dict`, `save_pretrained` and
+the configuration stay Hugging Face's own.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.deberta_v2.modeling_deberta_v2 import (
+    DebertaV2Encoder,
+    DebertaV2ForMaskedLM,
+    DisentangledSelfAttention,
+)
+
+from coref_k8s.errors import ModelError
+
+from .attention import Layout, Terms, blocked_attention, layout_of
+from .buckets import BucketTable, bucket_table
+from .dropout import draw_seed
+
+
+class BlockedSelfAttention(DisentangledSelfAttention):
+    """`DisentangledSelfAttention` whose scores are computed in tiles (`attention.py`)."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Layout,
+        output_attentions: bool = False,
+        query_states: Tensor | None = None,
+        relative_pos: BucketTable | None = None,
+        rel_embeddings: Tensor | None = None,
+    ) -> tuple[Tensor, None]:
+        """Context (batch, length, hidden); `attention_mask` is a `Layout`, `relative_pos` a table."""
+        if output_attentions or query_states is not None:
+            raise ModelError(
+                "The blocked attention keeps no attention matrix; load the model with attention='eager'."
+            )
+        batch, length, _ = hidden_states.shape
+        query = self._heads(self.query_proj(hidden_states))
+        key = self._heads(self.key_proj(hidden_states))
+        value = self._heads(self.value_proj(hidden_states))
+        pos_key, pos_query = self._position_projections(rel_embeddings)
+        factor = 1 + ("c2p" in self.pos_att_type) + ("p2c" in self.pos_att_type)
+        rate = self.dropout.p if self.training else 0.0
+        terms = Terms(
+            scale=math.sqrt(self.attention_head_size * factor),
+            table=relative_pos if self.relative_attention else None,
+            dropout=rate,
+        )
+        seed = draw_seed() if rate else 0
+        context = blocked_attention(query, key, value, pos_key, pos_query, terms, attention_mask, seed)
+        return context.transpose(1, 2).reshape(batch, length, self.all_head_size), None
+
+    def _heads(self, states: Tensor) -> Tensor:
+        """(batch, length, hidden) to (batch, heads, length, size), a view."""
+        return states.unflatten(-1, (self.num_attention_heads, -1)).transpose(1, 2)
+
+    def _position_projections(self, rel_embeddings: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """The keys and queries of the relative positions, (heads, 2·span, size) each."""
+        if not self.relative_attention or rel_embeddings is None:
+            return None, None
+        embeddings = self.pos_dropout(rel_embeddings)[None, : 2 * self.pos_ebd_size]
+        share = self.share_att_key
+        pos_key = pos_query = None
+        if "c2p" in self.pos_att_type:
+            pos_key = self._heads((self.key_proj if share else self.pos_key_proj)(embeddings))[0]
+        if "p2c" in self.pos_att_type:
+            pos_query = self._heads((self.query_proj if share else self.pos_query_proj)(embeddings))[0]
+        return pos_key, pos_query
+
+
+class LeanEncoder(DebertaV2Encoder):
+    """`DebertaV2Encoder` without its L×L mask and L×L table of buckets."""
+
+    def layout(self, segments: Tensor | None, states: Tensor) -> Layout:
+        """Who attends to whom, once a batch."""
+        return layout_of(segments, states.shape[0], states.shape[1])
+
+    def bucket_table(self, states: Tensor) -> BucketTable | None:
+        """The bucket of every distance in `states` (batch, length, hidden), kept between calls."""
+        if not self.relative_attention:
+            return None
+        length = states.shape[1]
+        key = (self.position_buckets, self.max_relative_positions, states.device)
+        cached = self.__dict__.get("_table")
+        if cached is None or cached[0] != key or cached[1].length < length:
+            cached = (key, bucket_table(length, *key))
+            self.__dict__["_table"] = cached
+        return cached[1]
+
+    def last(self, hidden_states: Tensor, segments: Tensor | None) -> Tensor:
+        """The last layer's output (batch, length, hidden); `segments` (batch, length), 0 at padding."""
+        states = hidden_states
+        for output in self.run(hidden_states, segments):
+            states = output
+        return states
+
+    def run(self, hidden_states: Tensor, segments: Tensor | None) -> Iterator[Tensor]:
+        """Each layer's output in turn."""
+        layout = self.layout(segments, hidden_states)
+        table = self.bucket_table(hidden_states)
+        embeddings = self.get_rel_embedding()
+        states = hidden_states
+        for number, layer in enumerate(self.layer):
+            output, _ = layer(states, layout, relative_pos=table, rel_embeddings=embeddings)
+            if number == 0 and self.conv is not None:
+                real = torch.ones_like(hidden_states[..., 0]) if segments is None else segments > 0
+                output = self.conv(hidden_states, output, real.to(torch.long))
+            states = output
+            yield states
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor,
+        output_hidden_states: bool = True,
+        output_attentions: bool = False,
+        query_states: Tensor | None = None,
+        relative_pos: Tensor | None = None,
+        return_dict: bool = True,
+    ) -> Any:
+        """Hugging Face's call, for `model(input_ids, attention_mask)` with a (batch, length) mask."""
+        if attention_mask.dim() != 2 or output_attentions or query_states is not None:
+            raise ModelError(
+                "The lean encoder takes a (batch, length) mask and returns no attention matrices;"
+                " load the model with attention='eager' for more."
+            )
+        segments: Tensor | None = attention_mask.to(torch.long)
+        if attention_mask.device.type == "cpu" and bool(attention_mask.all()):
+            segments = None
+        states = (hidden_states, *self.run(hidden_states, segments))
+        if return_dict:
+            return BaseModelOutput(last_hidden_state=states[-1], hidden_states=states)
+        return states[-1], states
+
+
+def convert(model: nn.Module) -> None:
+    """Makes a `DebertaV2ForMaskedLM` lean, in place. Raises ModelError for any other architecture."""
+    if not isinstance(model, DebertaV2ForMaskedLM):
+        raise ModelError(
+            f"{type(model).__name__} is not a DeBERTa-v2 masked LM; load it with attention='eager'."
+        )
+    model.deberta.encoder.__class__ = LeanEncoder
+    for layer in model.deberta.encoder.layer:
+        layer.attention.self.__class__ = BlockedSelfAttention
+
+
+def is_lean(model: nn.Module) -> bool:
+    """Whether `convert` has been here."""
+    return isinstance(model, DebertaV2ForMaskedLM) and isinstance(model.deberta.encoder, LeanEncoder)

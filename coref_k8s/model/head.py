@@ -1,0 +1,79 @@
+"""Cross-entropy over a large vocabulary without its logits: chunks of rows, gradients on the way.
+
+Each chunk's logits become their own gradient in place and are gone before the next chunk
+(Liger kernel, Hsu et al. 2024, does the same on GPUs).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+#: Bytes of float32 logits that exist at once.
+CHUNK_BYTES = 1 << 27
+
+
+def chunk_rows(vocabulary: int, rows: int) -> int:
+    """Rows of logits in one chunk: equal chunks of at most `CHUNK_BYTES`."""
+    most = max(1, CHUNK_BYTES // (4 * vocabulary))
+    return max(1, -(-rows // max(1, -(-rows // most))))
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, differentiate: bool
+    ) -> Tensor:
+        device = hidden.device.type
+        # Under autocast the products are narrow; sums over chunks stay in the weight's own type.
+        narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        rows = hidden.shape[0]
+        loss = torch.zeros((), dtype=wide, device=hidden.device)
+        grads: list[Tensor] = []
+        if differentiate:
+            grads = [torch.zeros_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)]
+        with torch.autocast(device, enabled=False):
+            table = weight.to(narrow)
+            chunk = chunk_rows(weight.shape[0], rows)
+            for start in range(0, rows, chunk):
+                piece = slice(start, start + chunk)
+                states, target = hidden[piece].to(narrow), labels[piece, None]
+                logits = torch.addmm(bias.to(narrow), states, table.T).to(wide)
+                largest = logits.amax(1, keepdim=True)
+                picked = logits.gather(1, target) - largest
+                total = logits.sub_(largest).exp_().sum(1, keepdim=True)
+                loss += (total.log() - picked).sum() / rows
+                if differentiate:
+                    grad = logits.mul_(1 / (rows * total))
+                    grad.scatter_add_(1, target, grad.new_full((1, 1), -1 / rows).expand_as(target))
+                    grads[2] += grad.sum(0)
+                    grad = grad.to(narrow)
+                    grads[0][piece] = grad @ table
+                    if narrow == weight.dtype:
+                        grads[1].addmm_(grad.T, states)
+                    else:
+                        grads[1] += grad.T @ states
+        ctx.grads = grads
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        # Handed over, not kept: the table's gradient is as large as the table.
+        grads, ctx.grads = ctx.grads, None
+        return (*(grad.mul_(grad_output) for grad in grads), None, None)
+
+
+def chunked_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy (scalar) of `hidden @ weight.T + bias` against `labels`.
+
+    `hidden` (rows, size), `weight` (vocabulary, size), `bias` (vocabulary), `labels` (rows), all valid.
+    One backward pass only. No rows: 0.
+    """
+    differentiate = torch.is_grad_enabled() and (
+        hidden.requires_grad or weight.requires_grad or bias.requires_grad
+    )
+    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, labels, differentiate)
+    return loss

@@ -1,0 +1,50 @@
+"""A tiny random DeBERTa-v2 masked LM with kf-deberta-base's switches, for the demo and for tests."""
+
+from os import PathLike
+from typing import Any
+
+import torch
+from transformers import DebertaV2Config, DebertaV2ForMaskedLM
+
+
+def create_small_model(
+    folder: str | PathLike[str],
+    tokenizer: Any,
+    *,
+    layers: int = 2,
+    hidden: int = 128,
+    heads: int = 4,
+    intermediate: int = 512,
+    position_buckets: int = 32,
+    max_relative_positions: int = -1,
+    max_position_embeddings: int = 64,
+    seed: int = 0,
+) -> None:
+    """Writes a random model and `tokenizer` to `folder`, as a Hugging Face folder.
+
+    The vocabulary and the padding token are the tokenizer's. With the defaults, positions are exact to
+    16 tokens, logarithmic to 64 (kf-deberta-base: 128 and 512), so that short texts already meet what
+    long ones meet in the real model. Leaves torch's RNG as it was.
+    """
+    config = DebertaV2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=intermediate,
+        max_position_embeddings=max_position_embeddings,
+        max_relative_positions=max_relative_positions,
+        position_buckets=position_buckets,
+        pad_token_id=tokenizer.pad_token_id,
+        type_vocab_size=0,
+        relative_attention=True,
+        position_biased_input=False,
+        pos_att_type=["c2p", "p2c"],
+        share_att_key=True,
+        norm_rel_ebd="layer_norm",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = DebertaV2ForMaskedLM(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
