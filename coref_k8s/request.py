@@ -6,6 +6,7 @@ Pydantic finds what is wrong; this module says it in words: which key, what to w
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -25,9 +26,15 @@ def build_spec(**fields: Any) -> StudySpec:
     return _validate(fields, by_alias=False)
 
 
-def spec_from_mapping(data: Mapping[str, Any], *, where: str = "request") -> StudySpec:
-    """Return the spec of a camelCase mapping (YAML, custom resource); raise RequestError."""
-    return _validate(data, by_alias=True, where=where)
+def spec_from_mapping(
+    data: Mapping[str, Any], *, where: str = "request", names: Mapping[tuple[str, ...], str] | None = None
+) -> StudySpec:
+    """Return the spec of a camelCase mapping (YAML, custom resource); raise RequestError.
+
+    `where` says where the mapping came from; `names` what single paths in it are called there instead, such
+    as `--trials` for `("trials",)`.
+    """
+    return _validate(data, by_alias=True, where=where, names=names)
 
 
 def load_study_file(path: Path) -> tuple[str | None, dict[str, Any]]:
@@ -37,15 +44,12 @@ def load_study_file(path: Path) -> tuple[str | None, dict[str, Any]]:
     Raises RequestError when the file is unreadable, is not YAML or is another kind of object.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise RequestError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise RequestError(f"{path}: is not valid YAML{line}: {getattr(error, 'problem', error)}") from error
+    data = parse_yaml(text, where=str(path))
     if not isinstance(data, dict):
         raise RequestError(f"{path}: holds no study; write keys such as seqLengths: [1024, 2048]")
     if "kind" in data or "apiVersion" in data:
@@ -65,6 +69,37 @@ def load_study_file(path: Path) -> tuple[str | None, dict[str, Any]]:
     return name, spec
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: `1e-4` is a number (YAML 1.1 wants `1.0e-4`), a key that stands twice is refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that stands twice."""
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key_node.value!r} stands twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """Return the value of a YAML text; raise RequestError that names `where` and the line."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise RequestError(f"{where}: is not valid YAML{line}: {problem}") from error
+
+
 def validated_name(name: Any) -> str:
     """Return a usable study name; raise RequestError otherwise."""
     try:
@@ -73,28 +108,68 @@ def validated_name(name: Any) -> str:
         raise RequestError(str(error)) from error
 
 
-def _validate(data: Mapping[str, Any], *, by_alias: bool, where: str = "request") -> StudySpec:
+def _validate(
+    data: Mapping[str, Any],
+    *,
+    by_alias: bool,
+    where: str = "request",
+    names: Mapping[tuple[str, ...], str] | None = None,
+) -> StudySpec:
     try:
         return StudySpec.model_validate(dict(data), by_alias=by_alias, by_name=not by_alias)
     except ValidationError as error:
-        raise RequestError(_sentence(error, by_alias=by_alias, where=where)) from error
+        raise RequestError(_sentence(error, by_alias=by_alias, where=where, names=names or {})) from error
 
 
-def _sentence(error: ValidationError, *, by_alias: bool, where: str) -> str:
+#: Pydantic's words for what is wrong, in ours; `{}` are values of the error's context.
+_WORDS = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be above {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be below {lt}",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "too_short": "must name at least {min_length}",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "literal_error": "must be {expected}",
+    "missing": "is required",
+}
+
+
+def _sentence(
+    error: ValidationError, *, by_alias: bool, where: str, names: Mapping[tuple[str, ...], str]
+) -> str:
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
-    name = ".".join(path)
+    name = f"{where}: {'.'.join(path)}" if path else where
+    for length in range(len(path), 0, -1):
+        if tuple(path[:length]) in names:
+            inner = [part for part in path[length:] if not part.isdigit()]
+            name = ".".join([names[tuple(path[:length])], *inner])
+            break
+    value = first.get("input")
     if first["type"] == "extra_forbidden":
         known = _keys_at(first["loc"][:-1], by_alias=by_alias)
         close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.6)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-        return f"{where}: unknown key {name!r}; {hint}"
-    message = first["msg"].removeprefix("Value error, ")
-    if not path:
-        return f"{where}: {message}"
-    value = first.get("input")
-    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
-    return f"{where}: {name}: {message[0].lower() + message[1:]}{shown}"
+        return f"{where}: unknown key {'.'.join(path)!r}; {hint}"
+    if first["type"] in _WORDS:
+        shown = f", not {value!r}" if value is None or isinstance(value, str | int | float) else ""
+        message = _WORDS[first["type"]].format(**first.get("ctx", {})) + shown
+        if first["type"] == "literal_error" and isinstance(value, str):
+            known = re.findall(r"'([^']+)'", first["ctx"]["expected"])
+            close = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
+            message += f"; did you mean {close[0]!r}?" if close else ""
+        return f"{name} {message}"
+    return f"{name}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _keys_at(loc: tuple[int | str, ...], *, by_alias: bool) -> list[str]:

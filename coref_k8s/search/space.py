@@ -94,7 +94,7 @@ def distributions(space: dict[str, Range]) -> dict[str, BaseDistribution]:
 
 
 def describe(one: Range) -> str:
-    """Return a range as a person reads it: `1e-05 – 5e-04 (log)` or `1 | 2 | 4`."""
+    """Return a range as a person reads it: `1e-05–0.0005 log` or `1 | 2 | 4`."""
     if one.choices is not None:
-        return " | ".join(str(choice) for choice in one.choices)
-    return f"{one.low:g} – {one.high:g}{' (log)' if one.log else ''}"
+        return " | ".join(f"{c:g}" if isinstance(c, float) else str(c) for c in one.choices)
+    return f"{one.low:g}–{one.high:g}{' log' if one.log else ''}"

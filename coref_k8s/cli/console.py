@@ -1,0 +1,38 @@
+"""Where commands write: results on stdout, remarks and errors on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+#: Results; what a pipe or a redirect receives.
+out = Console(soft_wrap=False)
+#: Remarks: what to type next, progress, warnings.
+err = Console(stderr=True)
+
+
+def write(text: str) -> None:
+    """Write machine-readable text as it is: no wrapping, no colours, no markup."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str, **more: Any) -> None:
+    """Write a remark, on stderr, so that it never mixes with a result."""
+    err.print(text, highlight=False, soft_wrap=True, **more)
+
+
+def titled(title: str | None = None) -> Table:
+    """Return an empty table in the one style that all commands use."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        header_style="bold",
+        pad_edge=False,
+    )

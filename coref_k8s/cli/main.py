@@ -1,0 +1,67 @@
+"""`coref-k8s`: the table of commands and the one place where an error becomes a sentence.
+
+A command's module is imported only when that command runs, so `--help` and shell completion stay fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from coref_k8s.cli.lazy import LazyGroup, Verb
+from coref_k8s.errors import CorefError
+
+RUN, READ, CHANGE, DATA, SYSTEM = "Run a study", "Look at it", "Steer it", "Data and models", "This program"
+
+#: Every verb in the order of `--help`: name, module of its function, panel, one line of help.
+COMMANDS = (
+    Verb("plan", "coref_k8s.cli.submitting", RUN, "Show what a study would do, without doing it."),
+    Verb(
+        "submit", "coref_k8s.cli.submitting", RUN, "Start a study: prepare data, run trials, find the best."
+    ),
+    Verb("version", "coref_k8s.cli.about", SYSTEM, "Print the version."),
+)
+
+
+def app() -> LazyGroup:
+    """Return the root command."""
+    return LazyGroup(
+        name="coref-k8s",
+        verbs=COMMANDS,
+        help="Tune long-sequence DeBERTa for Korean coreference, on Kubernetes or on this machine.",
+        epilog="First time: coref-k8s plan --seq-lengths 1024 2048, then the same with submit.",
+    )
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; errors are one sentence on stderr."""
+    try:
+        result = app().main(args=arguments, prog_name="coref-k8s", standalone_mode=False)
+    except (CorefError, typer.TyperException) as error:
+        if os.environ.get("COREF_DEBUG") == "1":
+            raise
+        # help that was asked for by giving no arguments has been printed already
+        if type(error).__name__ != "NoArgsIsHelpError":
+            print(f"coref-k8s: {_sentence(error)}", file=sys.stderr)
+        return error.exit_code
+    except typer.Abort:
+        print("coref-k8s: stopped; nothing was changed", file=sys.stderr)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _sentence(error: Exception) -> str:
+    format_message = getattr(error, "format_message", None)
+    message = str(format_message() if format_message else error).strip()
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        message = f"{message.rstrip('.')}; see {context.command_path} --help"
+    return message
+
+
+def main() -> None:
+    """Entry point of the `coref-k8s` program."""
+    sys.exit(run())

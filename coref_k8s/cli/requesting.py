@@ -1,0 +1,52 @@
+"""From a study file, options and `--set` to a validated request with a name."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coref_k8s.cli.spec_options import SpecOption, apply_flags, apply_sets
+from coref_k8s.request import load_study_file, spec_from_mapping, validated_name
+from coref_k8s.study import StudySpec
+
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", "-f", metavar="YAML", help="Study file; options given beside it win over what it says."
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any other field, by its path, value in YAML; repeat it. "
+        "Such as search.space.learning_rate='{low: 1e-5, high: 1e-3, log: true}'",
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Study name (a DNS label); made up when not given."),
+]
+
+
+def read_request(
+    file: Path | None, name: str | None, settings: Sequence[str] | None, flags: Mapping[SpecOption, Any]
+) -> tuple[str | None, StudySpec]:
+    """Return the name, if any was given, and the request. Raises RequestError with one sentence."""
+    file_name, request = load_study_file(file) if file is not None else (None, {})
+    names = apply_flags(request, flags) | apply_sets(request, settings or ())
+    if name is not None:
+        validated_name(name)
+    where = str(file) if file is not None else "request"
+    return name or file_name, spec_from_mapping(request, where=where, names=names)
+
+
+def made_up_name(now: datetime | None = None) -> str:
+    """Return a readable study name that is most likely free, such as `coref-20261122-1f3a`."""
+    return f"coref-{now or datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}"

@@ -1,0 +1,229 @@
+"""Options made from `StudySpec`: one definition, its text is the `--help`.
+
+A field with a `flag` in its schema gets an option. Values arrive as text and are read as YAML scalars, so the
+request itself decides what is valid and says so; a field without an option is reached by `--set`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from coref_k8s.cli.parsing import NUMBERS
+from coref_k8s.errors import RequestError
+from coref_k8s.request import parse_yaml
+from coref_k8s.study import StudySpec
+
+_PANELS = {
+    "": "The study",
+    "data": "Data",
+    "training": "Training",
+    "search": "Search",
+    "objective": "Objective",
+    "limits": "Limits",
+    "pod": "Pods (on a cluster)",
+}
+#: Pairs of options that cannot both be meant.
+_CONTRADICTIONS = (("--max-steps", "--epoch-choices"), ("--no-warm-start", "--warm-start-from"))
+
+
+@dataclass(frozen=True)
+class SpecOption:
+    """One option of the command line and the field it fills."""
+
+    path: tuple[str, ...]
+    """Keys of the field as written in YAML."""
+    flags: str
+    """As Typer takes it: `--trials`, or `--warm-start/--no-warm-start`."""
+    field: FieldInfo
+    multiple: bool
+
+    @property
+    def parameter(self) -> str:
+        """Name of the Python parameter that carries the value."""
+        return "spec_" + "_".join(self.path)
+
+    @property
+    def is_bool(self) -> bool:
+        """Whether it is a switch."""
+        return self.field.annotation is bool
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the value is text as it stands, such as a model's name or one of several words."""
+        return all(kind is str or isinstance(kind, str) for kind in self._kinds())
+
+    def _kinds(self) -> Iterator[Any]:
+        yield from _leaves(self.field.annotation)
+
+    @property
+    def metavar(self) -> str | None:
+        """What stands behind the option in the help."""
+        kinds = list(self._kinds())
+        if self.is_bool:
+            return None
+        if self.multiple:
+            return "TEXT" if self.is_text else NUMBERS
+        if all(isinstance(kind, str) for kind in kinds):
+            return "|".join(kinds)
+        return "TEXT" if self.is_text else "INTEGER" if int in kinds else "NUMBER"
+
+    def read(self, value: Any) -> Any:
+        """Return the value as YAML would have it."""
+        if isinstance(value, list):
+            parts = [part for text in value for part in text.split(",") if part.strip()]
+            return [part.strip() if self.is_text else _scalar(part) for part in parts]
+        if isinstance(value, bool):
+            return value
+        if self.is_text:
+            return None if value == "none" and not self._choices() else value
+        return _scalar(value)
+
+    def _choices(self) -> bool:
+        return any(isinstance(kind, str) for kind in self._kinds())
+
+    def as_parameter(self) -> inspect.Parameter:
+        """Return the keyword parameter that Typer turns into the option."""
+        kind: Any = bool if self.is_bool else list[str] if self.multiple else str
+        option = typer.Option(
+            *(part for part in [self.flags] if part),
+            help=f"{self.field.description}{self._default()}",
+            metavar=self.metavar,
+            show_default=False,
+            rich_help_panel=_PANELS[self.path[0] if len(self.path) > 1 else ""],
+        )
+        return inspect.Parameter(
+            self.parameter,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind | None, option],
+        )
+
+    def _default(self) -> str:
+        default = self.field.default
+        if default is None or default == () or (default is False and "/" not in self.flags):
+            return ""
+        if isinstance(default, bool):
+            default = "on" if default else "off"
+        elif isinstance(default, float):
+            default = f"{default:g}"
+        elif isinstance(default, tuple):
+            default = " ".join(f"{one:g}" for one in default)
+        return f" (default {default})"
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    elif get_args(annotation):
+        for part in get_args(annotation):
+            if part not in (type(None), Ellipsis) and (isinstance(part, type) or get_args(part)):
+                yield from _leaves(part)
+    else:
+        yield annotation
+
+
+def _options(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[SpecOption]:
+    for name, field in model.model_fields.items():
+        here = (*path, field.alias or name)
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and "flag" in extra:
+            flags = extra["flag"]
+            assert isinstance(flags, list)
+            yield SpecOption(here, str(flags[0]), field, bool(extra.get("multiple")))
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _options(field.annotation, here)
+
+
+#: Every option of a request, in the order of the fields.
+OPTIONS = tuple(_options(StudySpec))
+
+
+def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command every option of a request; it receives those that were set as `flags`."""
+    signature = inspect.signature(function, eval_str=True)
+    own = [p for name, p in signature.parameters.items() if name != "flags"]
+
+    @functools.wraps(function)
+    def command(**values: Any) -> Any:
+        given = {option: values.pop(option.parameter) for option in OPTIONS}
+        flags = {option: value for option, value in given.items() if value is not None and value != []}
+        return function(**values, flags=flags)
+
+    command.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*own, *(option.as_parameter() for option in OPTIONS)]
+    )
+    command.__annotations__ = {}
+    return command
+
+
+def apply_flags(request: dict[str, Any], flags: Mapping[SpecOption, Any]) -> dict[tuple[str, ...], str]:
+    """Put the options into a camelCase request; return the name of the option by path, for messages.
+
+    Raises RequestError for options that contradict each other.
+    """
+    names = {}
+    for option, value in flags.items():
+        positive, _, negative = option.flags.partition("/")
+        names[option.path] = negative if value is False and negative else positive
+        _put(request, option.path, option.read(value))
+    for one, other in _CONTRADICTIONS:
+        if {one, other} <= set(names.values()):
+            raise RequestError(f"{one} and {other} contradict each other; keep one")
+    return names
+
+
+def apply_sets(request: dict[str, Any], settings: Sequence[str]) -> dict[tuple[str, ...], str]:
+    """Put `a.b.c=VALUE` settings (values in YAML) into a request; raises RequestError."""
+    names = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = tuple(part for part in key.strip().split("."))
+        if not equals or not all(path):
+            raise RequestError(
+                f"--set {setting!r} is no setting; write for example --set training.evaluations=8"
+            )
+        path = _aliases(path)
+        names[path] = f"--set {key.strip()}"
+        _put(request, path, parse_yaml(text, where=f"--set {key.strip()}"))
+    return names
+
+
+def _aliases(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Write field names as YAML has them (`search.warm_start` as `search.warmStart`)."""
+    model: Any = StudySpec
+    done = []
+    for part in path:
+        fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+        name = next((n for n, f in fields.items() if part in (n, f.alias)), None)
+        done.append(fields[name].alias or name if name else part)
+        model = fields[name].annotation if name else None
+    return tuple(done)
+
+
+def _put(request: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for part in path[:-1]:
+        inner = request.get(part)
+        request[part] = inner = dict(inner) if isinstance(inner, dict) else {}
+        request = inner
+    request[path[-1]] = value
+
+
+def _scalar(text: str) -> Any:
+    text = text.strip()
+    if text.lower() in ("none", "null"):
+        return None
+    if re.fullmatch(r"[-+]?\d+", text):
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text

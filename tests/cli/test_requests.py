@@ -1,0 +1,179 @@
+"""Options and study files become the request that was meant, or one sentence with exit code 2."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+LR = "search.space.learning_rate"
+
+
+def lengths(answer: Any) -> list[int]:
+    assert answer.code == 0, answer.err
+    return [one["seqLen"] for one in json.loads(answer.out)["lengths"]]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--seq-lengths", "1024", "2048"],
+        ["--seq-lengths", "1024", "--seq-lengths", "2048"],
+        ["--seq-lengths", "1024,2048"],
+        ["--seq-lengths=1024,2048"],
+        ["--seq-lengths=1024", "2048"],
+        ["--seq-lengths", "1024,", "2048"],
+        ["--seq-lengths", "2048", "1024", "1024"],
+    ],
+)
+def test_several_lengths_in_every_spelling(coref: Any, arguments: list[str]) -> None:
+    assert lengths(coref("plan", *arguments, "-o", "json")) == [1024, 2048]
+
+
+def test_what_follows_the_values_is_not_swallowed(coref: Any) -> None:
+    answer = coref("plan", "--seq-lengths", "1024", "2048", "--trials", "7", "--output", "json")
+    assert json.loads(answer.out)["trialsPerLength"] == 7
+    answer = coref("plan", "--seq-lengths", "1024", "2048", "leftover")
+    assert answer.code == 2
+    assert "leftover" in answer.err
+
+
+def test_the_founding_documents_options(coref: Any) -> None:
+    answer = coref(
+        "plan", "--seq-lengths", "512", "--model", "some/model", "--trials", "3", "--train-limit", "none",
+        "--epoch-choices", "1", "2.5", "--dataset-choice", "a", "--dataset-choice", "b,c", "--output", "yaml",
+    )  # fmt: skip
+    plan = yaml.safe_load(answer.out)
+    assert plan["model"] == "some/model"
+    assert plan["trialsInAll"] == 3
+    assert plan["lengths"][0]["space"]["epochs"] == {"choices": [1.0, 2.5]}
+    assert plan["lengths"][0]["space"]["dataset"] == {"choices": ["a", "b", "c"]}
+
+
+def test_options_win_over_the_file(coref: Any, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("seqLengths: [1024]\ntrials: 5\nsearch: {startupTrials: 3, sampler: random}\n")
+    answer = coref("plan", "-f", file, "--seq-lengths", "512", "--sampler", "gp", "-o", "json")
+    assert lengths(answer) == [512]
+    assert json.loads(answer.out)["trialsPerLength"] == 5
+
+
+def test_set_reaches_every_field(coref: Any) -> None:
+    answer = coref(
+        "plan", "--seq-lengths", "512", "--set", f"{LR}={{low: 1e-4, high: 5e-3, log: true}}", "-o", "json"
+    )
+    assert json.loads(answer.out)["lengths"][0]["space"]["learning_rate"] == {
+        "low": 1e-4,
+        "high": 5e-3,
+        "log": True,
+    }
+    # a number without a dot in its mantissa is a number, in a list of choices too
+    answer = coref("plan", "--seq-lengths", "512", "--set", f"{LR}={{choices: [1e-4, 5e-3]}}", "-o", "json")
+    assert json.loads(answer.out)["lengths"][0]["space"]["learning_rate"] == {"choices": [1e-4, 5e-3]}
+    answer = coref("plan", "--set", "search.warm_start=false", "--set", "gpuMemoryGb=80", "-o", "json")
+    assert json.loads(answer.out)["warmStart"] is False
+    assert json.loads(answer.out)["gpuMemoryGb"] == 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--seq-lengths", "1000"], "1000 is not one of 512, .*did you mean 1024"),
+        (["--seq-lengths", "1000", "--any-length"], "1000 is not a positive multiple of 64; did you mean 1024"),
+        (["--seq-lengths", "abc"], "--seq-lengths must be a whole number, not 'abc'"),
+        (["--seq-lengths", "512.5"], "--seq-lengths must be a whole number, not 512.5"),
+        (["--seq-lengths", "--trials", "4"], "--seq-lengths needs a value"),
+        (["--seq-lengths"], "--seq-lengths needs a value"),
+        (["--seq-lengths", ","], "--seq-lengths must name at least 1"),
+        (["--trials", "0"], "--trials must be at least 1, not 0"),
+        (["--trials", "-3"], "--trials must be at least 1, not -3"),
+        (["--trials", "many"], "--trials must be a whole number, not 'many'"),
+        (["--trials", "3.5"], "--trials must be a whole number, not 3.5"),
+        (["--train-limit", "0"], "--train-limit must be at least 1, not 0"),
+        (["--parallelism", "0"], "--parallelism must be at least 1"),
+        (["--gpu-memory-gb", "-1"], "--gpu-memory-gb must be above 0"),
+        (["--gpu-memory-gb", "2"], "a GPU of 2 GB does not hold one sequence"),
+        (["--epoch-choices", "x"], "--epoch-choices must be a number, not 'x'"),
+        (["--sampler", "tpy"], "--sampler must be 'tpe', 'random' or 'gp', not 'tpy'; did you mean 'tpe'"),
+        (["--set", f"{LR}={{low: 1e-3, high: 1e-5}}"], "range is empty: low 0.001 is above high 1e-05"),
+        (["--set", f"{LR}={{choices: []}}"], "choices is empty"),
+        (["--set", "search.space.lr={low: 1, high: 2}"], "'lr' is not a tuned parameter"),
+        (["--set", "trails=3"], "unknown key 'trails'; did you mean 'trials'"),
+        (["--set", "trials"], "--set 'trials' is no setting"),
+        (["--set", "trials=[1"], "--set trials: is not valid YAML"),
+        (["--trials", "3", "--trials", "4"], "--trials is given twice"),
+        (["--warm-start", "--no-warm-start"], "--warm-start and --no-warm-start contradict each other"),
+        (["--max-steps", "5", "--epoch-choices", "1"], "--max-steps and --epoch-choices contradict each other"),
+        (["--no-warm-start", "--warm-start-from", "x"], "--no-warm-start and --warm-start-from contradict"),
+        (["--seq-length", "512"], "--seq-lengths"),
+        (["--no-such-option"], "No such option: --no-such-option"),
+        (["-f", "no-such-file.yaml"], "no-such-file.yaml: cannot be read"),
+        (["-f", "."], "cannot be read"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["plan", "submit"])
+def test_a_bad_request_is_one_sentence(coref: Any, command: str, arguments: list[str], sentence: str) -> None:
+    refused(coref(command, *arguments), sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("trails: 3", "study.yaml: unknown key 'trails'; did you mean 'trials'"),
+        ("data: {trainLimt: 3}", "study.yaml: unknown key 'data.trainLimt'; did you mean 'trainLimit'"),
+        ("seq_lengths: [512]", "unknown key 'seq_lengths'; did you mean 'seqLengths'"),
+        ("trials: 0", "study.yaml: trials must be at least 1, not 0"),
+        ("trials: '3'", "study.yaml: trials must be a whole number, not '3'"),
+        ("trials: [3]\n  x: 1", "study.yaml: is not valid YAML at line 2"),
+        ("trials: 3\ntrials: 4", "the key 'trials' stands twice"),
+        ("just words", "holds no study"),
+        ("", "holds no study"),
+        ("kind: Deployment\napiVersion: apps/v1", "not corefk8s.dev/v1alpha1 CorefStudy"),
+        ("name: Not_A_Label", "is no DNS label"),
+    ],
+)
+def test_a_bad_file_is_one_sentence_that_names_it(
+    coref: Any, tmp_path: Path, text: str, sentence: str
+) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    refused(coref("submit", "-f", file), sentence)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("Bad_Name", "no DNS label"), ("-x", "no DNS label"), ("a" * 41, "has 41 characters.*leave room for 40"), ("", "no DNS label")],
+)  # fmt: skip
+def test_a_bad_name_is_refused(coref: Any, name: str, sentence: str) -> None:
+    refused(coref("submit", f"--name={name}"), sentence)
+
+
+def refused(answer: Any, sentence: str) -> None:
+    assert answer.code == 2, answer
+    assert not answer.out
+    assert answer.err.count("\n") == 1, answer.err
+    assert re.search(sentence, answer.err), answer.err
+
+
+def test_an_unknown_output_is_refused(coref: Any) -> None:
+    refused(coref("plan", "--output", "xml"), "'xml' is not one of 'table', 'yaml', 'json'")
+
+
+def test_the_table_says_what_matters(coref: Any) -> None:
+    answer = coref("plan", "--seq-lengths", "512", "2048", "--trials", "4")
+    assert answer.code == 0
+    for words in ("512", "2048", "× 8", "= 32", "1e-06–0.0001 log", "8 trials (4 × 2 lengths)", "512 → 2048"):
+        assert words in answer.out
+
+
+def test_help_shows_every_field_with_its_default(coref: Any) -> None:
+    from coref_k8s.cli.spec_options import OPTIONS
+
+    text = coref("submit", "--help").out
+    for option in OPTIONS:
+        for flag in option.flags.split("/"):
+            assert flag in text
+    assert "(default 1024 1536 2048)" in text
+    assert "(default kakaobank/kf-deberta-base)" in text

@@ -1,0 +1,35 @@
+"""Fixtures that more than one package needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command line said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def coref(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """Run `coref-k8s` in this process, on a wide terminal, and return what a user would have seen."""
+    from coref_k8s.cli.main import run
+
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("COREF_DEBUG", raising=False)
+
+    def call(*arguments: str | Path) -> Answer:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return call
