@@ -12,7 +12,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[trial,search,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[trial,dev]'
 	touch $@
 
 check: install

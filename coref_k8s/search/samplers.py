@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from importlib.util import find_spec
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
+from coref_k8s.errors import MissingDependencyError
 from coref_k8s.study import StudySpec
 
 
@@ -26,6 +28,11 @@ def make_sampler(spec: StudySpec, seq_len: int, drawn: int) -> BaseSampler:
         if spec.search.sampler == "random":
             return RandomSampler(seed=seed)
         if spec.search.sampler == "gp":
+            if find_spec("torch") is None or find_spec("scipy") is None:
+                raise MissingDependencyError(
+                    "the gp sampler needs torch and scipy: pip install 'coref-k8s[gp]' (on a cluster, the "
+                    "controller image's gp variant), or choose search.sampler tpe"
+                )
             return GPSampler(
                 seed=seed, n_startup_trials=spec.search.startup_trials, deterministic_objective=False
             )
