@@ -1,0 +1,1 @@
+"""The runner contract with processes on this machine."""
