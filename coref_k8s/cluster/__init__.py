@@ -1,0 +1,1 @@
+"""Everything that talks to Kubernetes: the raw-JSON client, the reflector, Job manifests, the lease."""

@@ -1,0 +1,245 @@
+"""The `CorefStudy` custom resource definition, generated from `StudySpec`.
+
+python -m coref_k8s.cluster.crd                 print it
+python -m coref_k8s.cluster.crd --write PATH    write it to a file
+python -m coref_k8s.cluster.crd --check PATH    exit 1 when the file is not what would be written
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coref_k8s.cluster import names
+from coref_k8s.cluster.schema import structural
+from coref_k8s.cluster.status import StudyStatus
+from coref_k8s.study import LENGTH_STEP, MAX_NAME, PARAMETERS, SEQ_LENGTHS, StudySpec
+
+#: Fields that a study keeps once it has started: what was measured before would not compare with what follows.
+IMMUTABLE = (
+    "model", "modelRevision", "seqLengths", "anyLength", "seed", "gpuMemoryGb",
+    "data", "training", "search", "objective",
+)  # fmt: skip
+#: Fields that may change while it runs.
+MUTABLE = ("trials", "parallelism", "limits", "pod")
+
+_STARTED = "has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase != 'Pending'"
+
+
+def _rule(rule: str, message: str) -> dict[str, str]:
+    return {"rule": rule, "message": message}
+
+
+def _root_rules() -> list[dict[str, str]]:
+    rules = [
+        _rule(
+            f"size(self.metadata.name) <= {MAX_NAME}",
+            f"a study's name has at most {MAX_NAME} characters: Job names are made from it",
+        ),
+        _rule(
+            "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "a study's name has lower-case letters, digits and '-' only: Job names are made from it",
+        ),
+    ]
+    optional = {"modelRevision"}
+    for field in IMMUTABLE:
+        new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
+        same = f"{new} == {old}"
+        if field in optional:
+            same = f"has({new}) == has({old}) && (!has({new}) || {same})"
+        rules.append(
+            _rule(
+                f"!({_STARTED}) || ({same})",
+                f"spec.{field} cannot change once the study has started: "
+                "submit another study (trials, parallelism, limits and pod may change)",
+            )
+        )
+    return rules
+
+
+def _spec_rules() -> list[dict[str, str]]:
+    known = ", ".join(map(str, SEQ_LENGTHS))
+    return [
+        _rule(
+            f"self.anyLength || self.seqLengths.all(l, l in [{known}])",
+            f"seqLengths may hold {known}; other multiples of {LENGTH_STEP} need anyLength: true",
+        ),
+        _rule(
+            f"self.seqLengths.all(l, l >= {LENGTH_STEP} && l % {LENGTH_STEP} == 0)",
+            f"each of seqLengths must be a positive multiple of {LENGTH_STEP}",
+        ),
+        _rule(
+            "self.search.spaceByLength.all(k, self.seqLengths.exists(l, string(l) == k))",
+            "search.spaceByLength names a length that is not among seqLengths",
+        ),
+    ]
+
+
+def _range_rules() -> list[dict[str, str]]:
+    return [
+        _rule("has(self.low) == has(self.high)", "give both low and high, or choices"),
+        _rule("!has(self.low) || !has(self.high) || self.low <= self.high", "the range is empty: low is above high"),
+        _rule("!self.log || (has(self.low) && self.low > 0.0)", "a log range needs low above 0"),
+    ]  # fmt: skip
+
+
+def _with_rules(schema: dict[str, Any]) -> dict[str, Any]:
+    """Add to the spec's schema the rules that OpenAPI has no word for."""
+    fields = schema["properties"]
+    schema["x-kubernetes-validations"] = _spec_rules()
+    fields["seqLengths"] |= {"maxItems": 32}
+    fields["data"]["x-kubernetes-validations"] = [
+        _rule(
+            # the API server also judges the bare default, {}, in which neither is there yet
+            "!has(self.devShare) || !has(self.testShare) || self.devShare + self.testShare < 1.0",
+            "devShare and testShare leave nothing to train on; their sum must be below 1",
+        )
+    ]
+    fields["objective"]["properties"]["weights"]["x-kubernetes-validations"] = [
+        _rule(
+            "self.all(k, self[k] >= 0.0) && self.exists(k, self[k] > 0.0)",
+            "weights must not be negative and at least one must be above 0",
+        )
+    ]
+    search = fields["search"]["properties"]
+    known = ", ".join(f"'{name}'" for name in PARAMETERS)
+    names_rule = _rule(
+        f"self.all(k, k in [{known}])", f"only these parameters are tuned: {', '.join(PARAMETERS)}"
+    )
+    by_length = search["spaceByLength"]["additionalProperties"]
+    search["spaceByLength"]["maxProperties"] = 32
+    for space in (search["space"], by_length):
+        space["maxProperties"] = len(PARAMETERS)
+        space["x-kubernetes-validations"] = [names_rule]
+        ranges = space["additionalProperties"]
+        ranges["x-kubernetes-validations"] = _range_rules()
+        # choices hold text or numbers, which CEL cannot see; what it must not be empty or beside low is plain
+        ranges["properties"]["choices"]["minItems"] = 1
+        ranges["oneOf"] = [{"required": ["choices"]}, {"required": ["low"]}]
+    return schema
+
+
+def _status_schema() -> dict[str, Any]:
+    schema = structural(StudyStatus)
+    schema["properties"]["conditions"] |= {
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+    }
+    schema["properties"]["best"] |= {
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["seqLen"],
+    }
+    return _without_defaults(schema)
+
+
+def _without_defaults(node: Any) -> Any:
+    # a status says what was observed: the API server must not fill anything in
+    if isinstance(node, dict):
+        return {k: _without_defaults(v) for k, v in node.items() if k != "default"}
+    return [_without_defaults(item) for item in node] if isinstance(node, list) else node
+
+
+def _column(name: str, kind: str, path: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "jsonPath": path, **more}
+
+
+COLUMNS = [
+    _column("Phase", "string", ".status.phase"),
+    _column("Trials", "string", ".status.progress", description="Trials done of those asked for"),
+    _column("Running", "integer", ".status.trials.running"),
+    _column("Failed", "integer", ".status.trials.failed"),
+    _column("Best", "string", ".status.bestScore", description="Highest score and its length"),
+    _column("Age", "date", ".metadata.creationTimestamp"),
+    _column("Message", "string", ".status.message", priority=1),
+]
+
+
+def crd() -> dict[str, Any]:
+    """Return the CustomResourceDefinition."""
+    spec = _with_rules(structural(StudySpec))
+    spec["description"] = "The request: the best model for each sequence length."
+    schema = {
+        "type": "object",
+        "description": "A hyper-parameter study for long-sequence Korean coreference.",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": _status_schema(),
+        },
+        "x-kubernetes-validations": _root_rules(),
+    }
+    version = {
+        "name": names.VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": COLUMNS,
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": names.CRD_NAME, "labels": {names.NAME_LABEL: names.APP}},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": names.KIND,
+                "listKind": f"{names.KIND}List",
+                "plural": names.PLURAL,
+                "singular": names.SINGULAR,
+                "shortNames": [names.SHORT_NAME],
+                "categories": ["all", "corefk8s"],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def render() -> str:
+    """Return the definition as YAML, with a line that says where it comes from."""
+    # through JSON: YAML would otherwise write shared parts as anchors
+    plain = json.loads(json.dumps(crd()))
+    head = "# Generated by `python -m coref_k8s.cluster.crd`; edit coref_k8s/study.py instead.\n"
+    return head + yaml.dump(plain, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print, write or check the definition; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m coref_k8s.cluster.crd", description=crd.__doc__)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--write", type=Path, metavar="PATH")
+    what.add_argument("--check", type=Path, metavar="PATH")
+    options = parser.parse_args(arguments)
+    if options.write:
+        options.write.parent.mkdir(parents=True, exist_ok=True)
+        options.write.write_text(render(), encoding="utf-8")
+    elif options.check:
+        found = options.check.read_text(encoding="utf-8") if options.check.exists() else ""
+        if found != render():
+            print(
+                f"{options.check} is out of date: run python -m coref_k8s.cluster.crd --write {options.check}"
+            )
+            return 1
+    else:
+        sys.stdout.write(render())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

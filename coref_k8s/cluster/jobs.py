@@ -1,0 +1,240 @@
+"""From an order to a Job manifest: pure, so that golden files can hold it to the letter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coref_k8s.cluster import names
+from coref_k8s.cluster.settings import JobSettings, KeyRef
+from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
+from coref_k8s.runner import Order
+from coref_k8s.sizing.plan import Resources
+from coref_k8s.study import Toleration
+
+#: Name of the only container.
+CONTAINER = "trial"
+#: Exit code of a process that SIGKILL ended; without a disruption, that is the memory limit.
+EXIT_KILLED = 137
+#: Where secrets and the CA bundle are mounted.
+STORAGE_DIR, HF_DIR, CA_DIR = "/run/coref/storage", "/run/coref/hf", "/run/coref/ca"
+
+Manifest = dict[str, Any]
+
+
+def job_manifest(order: Order, settings: JobSettings, *, namespace: str, owner_uid: str | None) -> Manifest:
+    """Return the Job of an order.
+
+    `owner_uid` is the UID of the study's custom resource, with which the Job is collected; None leaves the
+    owner out.
+    """
+    labels = job_labels(order)
+    pod = order.spec.pod
+    metadata: Manifest = {"name": order.name, "namespace": namespace, "labels": {**pod.labels, **labels}}
+    if pod.queue_name:
+        metadata["labels"][names.QUEUE_LABEL] = pod.queue_name
+    if owner_uid is not None:
+        metadata["ownerReferences"] = [_owner(order.study, owner_uid)]
+    spec: Manifest = {
+        "completions": 1,
+        "parallelism": 1,
+        "backoffLimit": order.spec.limits.retries,
+        # with this, a replacement starts only once the old pod is gone: never two pods on one checkpoint
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {"rules": _failure_rules()},
+        "ttlSecondsAfterFinished": settings.ttl_seconds,
+        "template": {
+            "metadata": {"labels": {**pod.labels, **labels}, **_annotations(order)},
+            "spec": _pod_spec(order, settings),
+        },
+    }
+    if pod.queue_name:
+        # Kueue admits by resuming
+        spec["suspend"] = True
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def job_labels(order: Order) -> dict[str, str]:
+    """Return the labels by which Jobs and pods are found."""
+    labels = {
+        names.NAME_LABEL: names.APP,
+        names.COMPONENT_LABEL: order.kind.value,
+        names.INSTANCE_LABEL: order.study,
+        names.MANAGED_BY_LABEL: names.APP,
+        names.STUDY_LABEL: order.study,
+        names.KIND_LABEL: order.kind.value,
+        names.ATTEMPT_LABEL: str(order.attempt),
+    }
+    if order.seq_len is not None:
+        labels[names.SEQ_LEN_LABEL] = str(order.seq_len)
+    if order.trial is not None:
+        labels[names.TRIAL_LABEL] = str(order.trial)
+    return labels
+
+
+def _owner(study: str, uid: str) -> Manifest:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": study,
+        "uid": uid,
+        "controller": True,
+        # blocking would need the right to set finalizers on studies
+        "blockOwnerDeletion": False,
+    }
+
+
+def _failure_rules() -> list[Manifest]:
+    def on_exit(action: str, code: int) -> Manifest:
+        codes = {"containerName": CONTAINER, "operator": "In", "values": [code]}
+        return {"action": action, "onExitCodes": codes}
+
+    disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    return [
+        on_exit("FailJob", EXIT_INVALID),
+        on_exit("FailJob", EXIT_OUT_OF_MEMORY),
+        disrupted,
+        # a checkpoint was written on SIGTERM: somebody deleted the pod; not the trial's fault either
+        on_exit("Ignore", EXIT_TERMINATED),
+        # the same memory would kill it again: the controller starts the next attempt with more
+        on_exit("FailJob", EXIT_KILLED),
+        # everything else counts against backoffLimit
+    ]
+
+
+def _annotations(order: Order) -> Manifest:
+    return {"annotations": dict(order.spec.pod.annotations)} if order.spec.pod.annotations else {}
+
+
+def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
+    pod, resources = order.spec.pod, order.resources
+    security: Manifest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if settings.run_as_user is not None:
+        user = settings.run_as_user
+        security |= {"runAsUser": user, "runAsGroup": user, "fsGroup": user}
+        # the shared volume holds many files: chown them once, not for every pod
+        security["fsGroupChangePolicy"] = "OnRootMismatch"
+    spec: Manifest = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": settings.grace_seconds,
+        "securityContext": security,
+        "containers": [_container(order, settings)],
+        "volumes": _volumes(resources, settings),
+    }
+    if pod.service_account:
+        spec["serviceAccountName"] = pod.service_account
+    if settings.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    if priority := pod.priority_class or settings.priority_class:
+        spec["priorityClassName"] = priority
+    if selector := {**settings.node_selector, **pod.node_selector}:
+        spec["nodeSelector"] = selector
+    tolerations = [_toleration(t) for t in (*settings.tolerations, *pod.tolerations)]
+    if resources.gpus:
+        tolerations.insert(0, {"key": pod.gpu_resource, "operator": "Exists", "effect": "NoSchedule"})
+    if tolerations:
+        spec["tolerations"] = tolerations
+    if resources.gpus and resources.gpu_memory_mb and settings.gpu_memory_label:
+        spec["affinity"] = _gpu_affinity(settings.gpu_memory_label, resources.gpu_memory_mb)
+    return spec
+
+
+def _toleration(toleration: Toleration) -> Manifest:
+    return toleration.model_dump(by_alias=True, exclude_none=True)
+
+
+def _gpu_affinity(label: str, megabytes: int) -> Manifest:
+    enough = {"key": label, "operator": "Gt", "values": [str(megabytes - 1)]}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [enough]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def _container(order: Order, settings: JobSettings) -> Manifest:
+    container: Manifest = {
+        "name": CONTAINER,
+        "image": order.spec.pod.image or settings.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": list(settings.command),
+        "env": [{"name": name, "value": value} for name, value in environment(order, settings).items()],
+        "resources": _resources(order.resources, order.spec.pod.gpu_resource),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": _mounts(settings),
+    }
+    if settings.metrics_port is not None:
+        container["ports"] = [{"name": "metrics", "containerPort": settings.metrics_port}]
+    return container
+
+
+def environment(order: Order, settings: JobSettings) -> dict[str, str]:
+    """Return the container's variables; secrets are files, named here."""
+    variables = {
+        # Kubernetes would expand $(NAME) in it
+        "COREF_ORDER": order.model_dump_json(by_alias=True).replace("$", "$$"),
+        "COREF_DATA_DIR": settings.data_dir,
+        "COREF_STORAGE_URL_FILE": f"{STORAGE_DIR}/{settings.storage_secret.key}",
+        # events go to standard output, where `kubectl logs` has them; appending over a network is not atomic
+        "COREF_BUS": "-",
+        # the root file system is read-only
+        "HOME": "/tmp",
+        "TMPDIR": "/tmp",
+        "HF_HOME": f"{settings.data_dir}/huggingface",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if settings.hf_secret is not None:
+        variables["HF_TOKEN_FILE"] = f"{HF_DIR}/{settings.hf_secret.key}"
+    if settings.ca_config_map is not None:
+        bundle = f"{CA_DIR}/{settings.ca_config_map.key}"
+        variables |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle}
+    if settings.metrics_port is not None:
+        variables["COREF_METRICS_PORT"] = str(settings.metrics_port)
+    return {**variables, **settings.env}
+
+
+def _resources(resources: Resources, gpu_resource: str) -> Manifest:
+    fixed = {"memory": str(resources.memory_bytes), "ephemeral-storage": str(resources.ephemeral_bytes)}
+    if resources.gpus:
+        fixed[gpu_resource] = str(resources.gpus)
+    # no CPU limit: throttling a trial while cores are idle only keeps its GPU waiting
+    return {"requests": {"cpu": f"{resources.cpu_millis}m", **fixed}, "limits": fixed}
+
+
+def _mounts(settings: JobSettings) -> list[Manifest]:
+    mounts: list[Manifest] = [
+        {"name": "data", "mountPath": settings.data_dir},
+        {"name": "tmp", "mountPath": "/tmp"},
+        {"name": "shm", "mountPath": "/dev/shm"},
+        {"name": "storage", "mountPath": STORAGE_DIR, "readOnly": True},
+    ]
+    if settings.hf_secret is not None:
+        mounts.append({"name": "hf", "mountPath": HF_DIR, "readOnly": True})
+    if settings.ca_config_map is not None:
+        mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
+    return mounts
+
+
+def _volumes(resources: Resources, settings: JobSettings) -> list[Manifest]:
+    shm = {"medium": "Memory", "sizeLimit": str(resources.shm_bytes)}
+    volumes: list[Manifest] = [
+        {"name": "data", "persistentVolumeClaim": {"claimName": settings.data_claim}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": str(resources.ephemeral_bytes)}},
+        {"name": "shm", "emptyDir": shm},
+        {"name": "storage", "secret": _secret(settings.storage_secret)},
+    ]
+    if settings.hf_secret is not None:
+        volumes.append({"name": "hf", "secret": {**_secret(settings.hf_secret), "optional": True}})
+    if settings.ca_config_map is not None:
+        ref = settings.ca_config_map
+        items = [{"key": ref.key, "path": ref.key}]
+        volumes.append({"name": "ca", "configMap": {"name": ref.name, "items": items}})
+    return volumes
+
+
+def _secret(ref: KeyRef) -> Manifest:
+    # readable by the pod's group only
+    return {"secretName": ref.name, "defaultMode": 0o440, "items": [{"key": ref.key, "path": ref.key}]}

@@ -1,0 +1,45 @@
+"""Names that the custom resource, the Jobs, the chart and the tests share."""
+
+from __future__ import annotations
+
+from coref_k8s.request import API_VERSION, KIND
+
+GROUP, VERSION = API_VERSION.split("/")
+PLURAL = "corefstudies"
+SINGULAR = "corefstudy"
+SHORT_NAME = "cstudy"
+CRD_NAME = f"{PLURAL}.{GROUP}"
+
+#: Who writes our objects, in server-side apply and in `managedFields`.
+FIELD_MANAGER = "coref-k8s-controller"
+#: Value of `app.kubernetes.io/name` and `managed-by`.
+APP = "coref-k8s"
+
+NAME_LABEL = "app.kubernetes.io/name"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+STUDY_LABEL = f"{GROUP}/study"
+KIND_LABEL = f"{GROUP}/kind"
+SEQ_LEN_LABEL = f"{GROUP}/seq-len"
+TRIAL_LABEL = f"{GROUP}/trial"
+ATTEMPT_LABEL = f"{GROUP}/attempt"
+#: Marks a Job that the controller is taking down, so that its end counts as ours.
+STOPPED_ANNOTATION = f"{GROUP}/stopped"
+
+#: On the custom resource: a user asks the controller to cancel; taking it away resumes.
+CANCEL_ANNOTATION = f"{GROUP}/cancel"
+#: On the custom resource: deleting it also deletes the study in the database.
+PURGE_ANNOTATION = f"{GROUP}/purge"
+#: Holds a custom resource that is being deleted until its study has left the database.
+PURGE_FINALIZER = f"{GROUP}/purge"
+
+#: Kueue reads this label.
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+
+__all__ = [
+    "API_VERSION", "APP", "ATTEMPT_LABEL", "CANCEL_ANNOTATION", "COMPONENT_LABEL", "CRD_NAME", "FIELD_MANAGER",
+    "GROUP", "INSTANCE_LABEL", "KIND", "KIND_LABEL", "MANAGED_BY_LABEL", "NAME_LABEL", "PLURAL",
+    "PURGE_ANNOTATION", "PURGE_FINALIZER", "QUEUE_LABEL", "SEQ_LEN_LABEL", "SHORT_NAME", "SINGULAR",
+    "STOPPED_ANNOTATION", "STUDY_LABEL", "TRIAL_LABEL", "VERSION",
+]  # fmt: skip

@@ -1,0 +1,118 @@
+"""`ClusterSettings`: how this installation runs pods. The chart writes it; a study cannot change it.
+
+Read from the YAML file that `COREF_CLUSTER_SETTINGS` names. Secrets appear by name only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from coref_k8s.errors import RequestError
+from coref_k8s.study import Request, Seconds, Toleration
+
+#: Where the controller's namespace is written inside a pod.
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class KeyRef(Request):
+    """One key of a Secret or ConfigMap."""
+
+    name: str
+    """Name of the Secret or ConfigMap."""
+    key: str
+    """Key in it."""
+
+
+class JobSettings(Request):
+    """What every Job of this installation has in common."""
+
+    image: str = "coref-k8s-trial:latest"
+    """Trial image; a study's `pod.image` replaces it."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """When the image is pulled."""
+    image_pull_secrets: tuple[str, ...] = Field(default=(), strict=False)
+    """Names of Secrets with registry credentials."""
+    command: tuple[str, ...] = Field(default=("python", "-m", "coref_k8s.trial"), strict=False)
+    """Program of the trial container."""
+    data_claim: str = "coref-k8s-data"
+    """PersistentVolumeClaim (ReadWriteMany) with prepared data, checkpoints and models."""
+    data_dir: str = "/data"
+    """Where it is mounted."""
+    storage_secret: KeyRef = KeyRef(name="coref-k8s-storage", key="url")
+    """Secret with the database URL; mounted as a file, never an environment variable."""
+    hf_secret: KeyRef | None = None
+    """Secret with a Hugging Face token for gated data sets; it may be missing."""
+    ca_config_map: KeyRef | None = None
+    """ConfigMap with a CA bundle (PEM) for HTTPS, where a proxy re-signs traffic."""
+    env: dict[str, str] = {}
+    """Further environment variables, such as HTTPS_PROXY and NO_PROXY; no secrets."""
+    run_as_user: Annotated[int, Field(ge=1)] | None = 10001
+    """User and group id of the pods; none where the platform assigns one (OpenShift)."""
+    node_selector: dict[str, str] = {}
+    """Labels that nodes must have, for every study; a study's own are added."""
+    tolerations: tuple[Toleration, ...] = Field(default=(), strict=False)
+    """Taints tolerated, for every study; a study's own are added."""
+    priority_class: str | None = None
+    """PriorityClass of studies that name none."""
+    gpu_memory_label: str = "nvidia.com/gpu.memory"
+    """Node label with a GPU's memory (MB); empty where nodes have no such label."""
+    grace_seconds: int = Field(default=120, ge=1)
+    """Time a trial has to write its checkpoint after SIGTERM (seconds)."""
+    ttl_seconds: int = Field(default=7 * 24 * 3600, ge=60)
+    """Time Kubernetes keeps a finished Job that the controller has not removed (seconds); longer than any outage."""
+    metrics_port: int | None = Field(default=None, ge=1024, le=65535)
+    """Port on which trials serve Prometheus metrics; none for no metrics."""
+
+
+class ClusterSettings(Request):
+    """Settings of the controller on a cluster."""
+
+    jobs: JobSettings = JobSettings()
+    """Jobs."""
+    service: str | None = None
+    """Name and port (`coref-k8s-controller:8080`) of the Service in front of the controller, through which the command line reads results."""
+    lease: str = "coref-k8s-controller"
+    """Name of the Lease that elects one controller among several."""
+    lease_seconds: int = Field(default=15, ge=3)
+    """Time without renewal after which another controller takes over (seconds)."""
+    resync_seconds: Seconds = 60.0
+    """Time after which every study is looked at, whether or not something happened (seconds)."""
+    status_seconds: Seconds = 2.0
+    """Least time between two status updates of one study (seconds)."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """Port of /healthz, /readyz, /metrics and the results; 0 takes a free one."""
+
+    @classmethod
+    def load(cls, path: Path | None) -> ClusterSettings:
+        """Read a YAML file; None gives the defaults. Raises RequestError."""
+        if path is None:
+            return cls()
+        try:
+            found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise RequestError(f"cluster settings {path}: cannot be read: {error}") from error
+        return cls.parse(found, where=str(path))
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], *, where: str = "cluster settings") -> ClusterSettings:
+        """Check a camelCase mapping. Raises RequestError with the first thing that is wrong."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise RequestError(f"{where}: {key}: {first['msg']}; see docs/cluster.md") from error
+
+
+def own_namespace(environ: Mapping[str, str] | None = None) -> str:
+    """Return the namespace of this pod: COREF_NAMESPACE, or what Kubernetes mounted, or `default`."""
+    env = os.environ if environ is None else environ
+    if env.get("COREF_NAMESPACE"):
+        return env["COREF_NAMESPACE"]
+    return NAMESPACE_FILE.read_text().strip() if NAMESPACE_FILE.exists() else "default"

@@ -1,0 +1,167 @@
+"""Job manifests: whole golden files, strict schemas of two Kubernetes versions, and what must never be there.
+
+After a wanted change: `COREF_UPDATE_GOLDEN=1 pytest tests/cluster/test_jobs.py`, and read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from coref_k8s.cluster.jobs import EXIT_KILLED, job_manifest
+from coref_k8s.cluster.settings import JobSettings, KeyRef
+from coref_k8s.runner import Kind, Order
+from coref_k8s.study import MAX_NAME, Toleration
+from tests.cluster.orders import gpu_resources, make_order
+
+GOLDEN = Path(__file__).parent / "golden"
+UID = "5a1c7e1e-0000-4000-8000-00000000c0de"
+
+EVERYTHING = JobSettings(
+    image="registry.example/coref-k8s-trial:0.1.0",
+    image_pull_secrets=("registry",),
+    hf_secret=KeyRef(name="hugging-face", key="token"),
+    ca_config_map=KeyRef(name="company-ca", key="ca.pem"),
+    env={"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": ".svc,.cluster.local"},
+    node_selector={"pool": "gpu"},
+    tolerations=(Toleration(key="team", operator="Equal", value="nlp", effect="NoSchedule"),),
+    metrics_port=9095,
+)
+GPU_STUDY = {
+    "seqLengths": [1024, 2048],
+    "pod": {
+        "image": "registry.example/mine:7",
+        "nodeSelector": {"zone": "a"},
+        "tolerations": [{"key": "spot", "effect": "NoSchedule"}],
+        "priorityClass": "research",
+        "queueName": "team-queue",
+        "serviceAccount": "trials",
+        "labels": {"cost-center": "42"},
+        "annotations": {"sidecar.example/inject": "false"},
+    },
+    "limits": {"retries": 4},
+}
+
+CASES: dict[str, tuple[Order, JobSettings]] = {
+    "trial-cpu": (make_order(), JobSettings(run_as_user=None)),
+    "trial-gpu": (
+        make_order(seq_len=2048, trial=12, attempt=2, spec=GPU_STUDY, resources=gpu_resources()),
+        EVERYTHING,
+    ),
+    "prepare": (make_order(kind=Kind.PREPARE), JobSettings()),
+}
+
+
+def build(case: str) -> dict[str, Any]:
+    order, settings = CASES[case]
+    return job_manifest(order, settings, namespace="lab", owner_uid=UID)
+
+
+def container(manifest: dict[str, Any]) -> dict[str, Any]:
+    return manifest["spec"]["template"]["spec"]["containers"][0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_manifest_is_the_golden_file(case: str) -> None:
+    path = GOLDEN / f"{case}.yaml"
+    found = build(case)
+    if os.environ.get("COREF_UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(found, sort_keys=False, width=110, allow_unicode=True))
+    assert found == yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("version", ["1.31", "1.36", "1.37"])
+@pytest.mark.parametrize("case", CASES)
+def test_manifest_passes_the_strict_schema(case: str, version: str) -> None:
+    kubernetes_validate.validate(build(case), version, strict=True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pod_meets_the_restricted_security_standard(case: str) -> None:
+    pod = build(case)["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    for part in pod["containers"]:
+        assert part["securityContext"]["allowPrivilegeEscalation"] is False
+        assert part["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert part["securityContext"]["readOnlyRootFilesystem"] is True
+    # the volume types that the standard lets through
+    allowed = {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
+    assert all(set(volume) - {"name"} <= allowed for volume in pod["volumes"])
+
+
+def test_secrets_are_files_and_never_variables() -> None:
+    manifest = build("trial-gpu")
+    assert not any("valueFrom" in variable for variable in container(manifest)["env"])
+    assert "envFrom" not in container(manifest)
+    variables = {variable["name"]: variable["value"] for variable in container(manifest)["env"]}
+    mounts = {m["mountPath"]: m for m in container(manifest)["volumeMounts"]}
+    for name in ("COREF_STORAGE_URL_FILE", "HF_TOKEN_FILE"):
+        folder = variables[name].rpartition("/")[0]
+        assert mounts[folder]["readOnly"] is True
+
+
+def test_order_survives_the_way_through_the_manifest() -> None:
+    order, _ = CASES["trial-gpu"]
+    variables = {v["name"]: v["value"] for v in container(build("trial-gpu"))["env"]}
+    assert Order.model_validate_json(variables["COREF_ORDER"]) == order
+
+
+def test_kubernetes_expands_nothing_in_the_order() -> None:
+    data = {"sources": [{"source": "/corpus/$(HOME)/$a"}]}
+    spec = {"seqLengths": [64], "anyLength": True, "pod": {"gpus": 0}, "data": data}
+    order = make_order(spec=spec)
+    manifest = job_manifest(order, JobSettings(), namespace="lab", owner_uid=UID)
+    value = next(v["value"] for v in container(manifest)["env"] if v["name"] == "COREF_ORDER")
+    # what the kubelet makes of it: $$ is a dollar
+    assert Order.model_validate_json(value.replace("$$", "$")) == order
+    assert "$(" not in value.replace("$$", "")
+
+
+def test_failure_rules_come_in_the_order_that_decides() -> None:
+    rules = build("trial-cpu")["spec"]["podFailurePolicy"]["rules"]
+    told = [
+        (rule["action"], rule["onExitCodes"]["values"] if "onExitCodes" in rule else "DisruptionTarget")
+        for rule in rules
+    ]
+    assert told == [
+        ("FailJob", [42]),
+        ("FailJob", [43]),
+        ("Ignore", "DisruptionTarget"),
+        ("Ignore", [143]),
+        ("FailJob", [EXIT_KILLED]),
+    ]
+
+
+def test_longest_name_still_is_a_job_and_label_value() -> None:
+    order = make_order(
+        study="s" * MAX_NAME, kind=Kind.FINALIST, seq_len=64, trial=9999, attempt=99
+    )  # fmt: skip
+    manifest = job_manifest(order, JobSettings(), namespace="lab", owner_uid=None)
+    assert len(manifest["metadata"]["name"]) <= 63
+    assert all(len(value) <= 63 for value in manifest["metadata"]["labels"].values())
+    assert "ownerReferences" not in manifest["metadata"]
+
+
+def test_study_cannot_replace_our_labels() -> None:
+    spec = {
+        "seqLengths": [64],
+        "anyLength": True,
+        "pod": {"gpus": 0, "labels": {"corefk8s.dev/study": "other"}},
+    }
+    manifest = job_manifest(make_order(spec=spec), JobSettings(), namespace="lab", owner_uid=UID)
+    assert manifest["metadata"]["labels"]["corefk8s.dev/study"] == "korean"
+    assert manifest["spec"]["template"]["metadata"]["labels"]["corefk8s.dev/study"] == "korean"
+
+
+def test_manifest_is_plain_json() -> None:
+    for case in CASES:
+        assert json.loads(json.dumps(build(case))) == build(case)
