@@ -1,0 +1,409 @@
+"""The Kubernetes API as raw JSON, over the official client's configuration, TLS and authentication.
+
+Objects are plain dicts. Every call has time-outs, maps refusals to `cluster.errors`, waits as a 429 asks,
+and is counted by `on_request`. No typed models: decoding them costs ten times the request (docs/decisions).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+
+from coref_k8s.cluster.connection import connect
+from coref_k8s.cluster.errors import ApiRefusal, UnreachableError, refusal
+from coref_k8s.cluster.resources import ACCESS_REVIEWS, PODS, Resource
+
+Json = dict[str, Any]
+#: Called once an answer (or its absence, code 0) is known: verb, plural, HTTP code, seconds.
+RequestHook = Callable[[str, str, int, float], None]
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+#: Objects in one page of a list.
+PAGE = 500
+#: A 429 (priority and fairness) means "not done, come back": how often we do, within one call.
+THROTTLED_RETRIES = 5
+_PATCH_TYPES = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+
+
+class ClusterApi:
+    """One connection pool to one API server; safe to use from several threads."""
+
+    def __init__(
+        self,
+        api_client: Any,
+        *,
+        namespace: str = "default",
+        field_manager: str = "coref-k8s",
+        on_request: RequestHook | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self.namespace, self.field_manager = namespace, field_manager
+        self.on_request: RequestHook = on_request or (lambda verb, plural, code, seconds: None)
+        self._client, self._sleep = api_client, sleep
+
+    @classmethod
+    def connect(cls, context: str | None = None, kubeconfig: str | None = None, **options: Any) -> ClusterApi:
+        """Connect as `connection.connect` finds the server; `options` as for the constructor."""
+        client, namespace = connect(context, kubeconfig)
+        return cls(client, **{"namespace": namespace} | options)
+
+    @property
+    def official(self) -> Any:
+        """The official `ApiClient`, for parts used as they are (the Lease lock)."""
+        return self._client
+
+    def close(self) -> None:
+        """Close pooled connections."""
+        self._client.rest_client.pool_manager.clear()
+
+    # Reading
+
+    def get(self, resource: Resource, name: str, namespace: str | None = None) -> Json:
+        """One object; `NotFound` when it is not there."""
+        return self._json("get", resource, "GET", resource.path(self._in(resource, namespace), name))
+
+    def list_page(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        limit: int = PAGE,
+        token: str = "",
+        all_namespaces: bool = False,
+    ) -> tuple[list[Json], Json]:
+        """One page: (items with apiVersion and kind, the list's metadata)."""
+        query = {"labelSelector": labels, "fieldSelector": fields, "limit": limit, "continue": token}
+        path = resource.path(None if all_namespaces else self._in(resource, namespace))
+        answer = self._json("list", resource, "GET", path, query)
+        stamp = {"apiVersion": resource.api_version, "kind": resource.kind}
+        return [{**stamp, **item} for item in answer.get("items") or ()], answer["metadata"]
+
+    def list(
+        self, resource: Resource, namespace: str | None = None, **options: Any
+    ) -> tuple[list[Json], str]:
+        """All pages: (items, resourceVersion to watch from). `Expired` when paging took too long."""
+        items: list[Json] = []
+        token = ""
+        while True:
+            page, metadata = self.list_page(resource, namespace, token=token, **options)
+            items += page
+            token = metadata.get("continue") or ""
+            if not token:
+                return items, metadata["resourceVersion"]
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        resource_version: str,
+        *,
+        labels: str = "",
+        fields: str = "",
+        timeout_seconds: int = 300,
+        silence_seconds: float = 150.0,
+        all_namespaces: bool = False,
+        opened: Callable[[Any], None] | None = None,
+    ) -> Iterator[Json]:
+        """Watch events, bookmarks among them, until the server's `timeout_seconds` end the stream.
+
+        `silence_seconds` without a byte (bookmarks come about every minute) raise `UnreachableError`;
+        `opened` is handed the raw response, whose `shutdown()` ends the stream from another thread.
+        An ERROR event is raised as the refusal it carries: `Expired` for a compacted version.
+        """
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": timeout_seconds,
+            "labelSelector": labels,
+            "fieldSelector": fields,
+        }
+        path = resource.path(None if all_namespaces else self._in(resource, namespace))
+        response = self._send("watch", resource, "GET", path, query, stream=silence_seconds)
+        if opened:
+            opened(response)
+        try:
+            for line in _lines(response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    raise refusal(status.get("code", 500), status, None, f"watch {resource.plural}")
+                yield event
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise UnreachableError(f"The watch of {resource.plural} broke off: {error}.") from error
+        finally:
+            response.close()
+
+    def logs(
+        self,
+        pod: str,
+        namespace: str | None = None,
+        *,
+        container: str = "",
+        follow: bool = False,
+        tail_lines: int | None = None,
+        silence_seconds: float | None = None,
+    ) -> Iterator[str]:
+        """A pod's log, line by line; with `follow`, until the container ends."""
+        query = {"container": container, "follow": "true" if follow else "", "tailLines": tail_lines}
+        path = PODS.path(self._in(PODS, namespace), pod, "log")
+        stream = silence_seconds or (None if follow else READ_SECONDS)
+        response = self._send("logs", PODS, "GET", path, query, stream=stream)
+        try:
+            for line in _lines(response):
+                yield line.decode(errors="replace")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise UnreachableError(f"The log of pod {pod} broke off: {error}.") from error
+        finally:
+            response.close()
+
+    # Writing
+
+    def create(
+        self,
+        resource: Resource,
+        body: Json,
+        namespace: str | None = None,
+        *,
+        name: str | None = None,
+        subresource: str | None = None,
+        dry_run: bool = False,
+        strict: bool = True,
+    ) -> Json:
+        """Create; `AlreadyExists` when the name is taken. `strict` refuses unknown fields."""
+        query = {"dryRun": "All" if dry_run else "", "fieldManager": self.field_manager}
+        query |= {"fieldValidation": "Strict"} if strict else {}
+        path = resource.path(self._in(resource, namespace, body), name, subresource)
+        return self._json("create", resource, "POST", path, query, body)
+
+    def replace(
+        self, resource: Resource, body: Json, namespace: str | None = None, *, subresource: str | None = None
+    ) -> Json:
+        """PUT; `Conflict` when `body` carries a resourceVersion that is no longer the live one."""
+        path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
+        return self._json("update", resource, "PUT", path, {"fieldManager": self.field_manager}, body)
+
+    def patch(
+        self,
+        resource: Resource,
+        name: str,
+        body: Any,
+        namespace: str | None = None,
+        *,
+        kind: str = "merge",
+        subresource: str | None = None,
+        dry_run: bool = False,
+    ) -> Json:
+        """A `merge` or `json` patch."""
+        query = {"fieldManager": self.field_manager, "dryRun": "All" if dry_run else ""}
+        path = resource.path(self._in(resource, namespace), name, subresource)
+        return self._json("patch", resource, "PATCH", path, query, body, _PATCH_TYPES[kind])
+
+    def apply(
+        self,
+        resource: Resource,
+        body: Json,
+        namespace: str | None = None,
+        *,
+        subresource: str | None = None,
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> Json:
+        """Server-side apply as `field_manager`; fields we applied before and left out now are given up.
+
+        `Conflict` when another manager owns a field that would change, unless `force`.
+        """
+        query = {"fieldManager": self.field_manager, "force": "true" if force else "false"}
+        query |= {"dryRun": "All"} if dry_run else {}
+        path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
+        return self._json("apply", resource, "PATCH", path, query, body, _PATCH_TYPES["apply"])
+
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        propagation: str | None = "Background",
+        grace_seconds: int | None = None,
+    ) -> Json:
+        """Delete; with `uid`, only that very object (`Conflict` when another took its name).
+
+        `propagation` None leaves it to the server, which for Jobs means: orphan the pods.
+        """
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if propagation:
+            options["propagationPolicy"] = propagation
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        path = resource.path(self._in(resource, namespace), name)
+        return self._json("delete", resource, "DELETE", path, {}, options)
+
+    def evict(self, pod: str, namespace: str | None = None, *, grace_seconds: int | None = None) -> None:
+        """Ask for a pod's eviction, as `kubectl drain` does."""
+        where = self._in(PODS, namespace)
+        options = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": where},
+            "deleteOptions": options,
+        }
+        self._json("create", PODS, "POST", PODS.path(where, pod, "eviction"), {}, body)
+
+    def can_i(
+        self,
+        verb: str,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
+        name: str = "",
+    ) -> bool:
+        """Whether the caller may do that (SelfSubjectAccessReview)."""
+        attributes = {
+            "verb": verb,
+            "group": resource.group,
+            "resource": resource.plural,
+            "subresource": subresource,
+            "name": name,
+            "namespace": self._in(resource, namespace) or "",
+        }
+        body = {
+            "apiVersion": ACCESS_REVIEWS.api_version,
+            "kind": ACCESS_REVIEWS.kind,
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = self._json("create", ACCESS_REVIEWS, "POST", ACCESS_REVIEWS.path(), {}, body)
+        return bool(answer["status"].get("allowed"))
+
+    def version(self) -> str:
+        """The server's version, such as `v1.36.2`; also the cheapest proof that it is reachable."""
+        resource = Resource("", "", "version", "Version", False)
+        return str(self._json("get", resource, "GET", "/version")["gitVersion"])
+
+    # The wire
+
+    def _in(self, resource: Resource, namespace: str | None, body: Json | None = None) -> str | None:
+        if not resource.namespaced:
+            return None
+        return namespace or (body or {}).get("metadata", {}).get("namespace") or self.namespace
+
+    def _json(
+        self,
+        verb: str,
+        resource: Resource,
+        method: str,
+        path: str,
+        query: Json | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> Json:
+        response = self._send(verb, resource, method, path, query or {}, body, content_type)
+        return json.loads(response.data)
+
+    def _send(
+        self,
+        verb: str,
+        resource: Resource,
+        method: str,
+        path: str,
+        query: Json,
+        body: Any = None,
+        content_type: str = "application/json",
+        stream: float | bool | None = False,
+    ) -> Any:
+        """One call. `stream` is False for a whole answer, else the read time-out of the stream."""
+        for attempt in range(THROTTLED_RETRIES + 1):
+            try:
+                return self._once(verb, resource, method, path, query, body, content_type, stream)
+            except ApiRefusal as error:
+                if error.code != 429 or error.retry_after is None or attempt == THROTTLED_RETRIES:
+                    raise
+                self._sleep(error.retry_after)
+        raise AssertionError("unreachable")
+
+    def _once(
+        self,
+        verb: str,
+        resource: Resource,
+        method: str,
+        path: str,
+        query: Json,
+        body: Any,
+        content_type: str,
+        stream: float | bool | None,
+    ) -> Any:
+        configuration = self._client.configuration
+        headers = dict(self._client.default_headers) | {
+            "Accept": "application/json",
+            "User-Agent": self.field_manager,
+        }
+        for setting in configuration.auth_settings().values():
+            headers[setting["key"]] = setting["value"]
+        if body is not None:
+            headers["Content-Type"] = content_type
+        given = {k: v for k, v in query.items() if v not in ("", None)}
+        url = configuration.host + path + ("?" + urlencode(given) if given else "")
+        read = READ_SECONDS if stream is False else stream
+        started, code = time.monotonic(), 0
+        try:
+            response = self._client.rest_client.pool_manager.request(
+                method,
+                url,
+                body=None if body is None else json.dumps(body),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read),
+                retries=False,
+                preload_content=stream is False,
+            )
+            code = response.status
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise UnreachableError(
+                f"No answer from the API server at {configuration.host} to {verb} {resource.plural}: {error}."
+            ) from error
+        finally:
+            self.on_request(verb, resource.plural, code, time.monotonic() - started)
+        if code >= 400:
+            raise _refused(response, f"{verb} {path}")
+        return response
+
+
+def _refused(response: Any, action: str) -> ApiRefusal:
+    raw = response.data
+    try:
+        status = json.loads(raw)
+    except ValueError:
+        status = {"message": raw.decode(errors="replace")[:200]}
+    return refusal(response.status, status, response.headers.get("Retry-After"), action)
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    """Whole lines of a stream; a part of a line waits for its rest."""
+    pending: list[bytes] = []
+    for chunk in response.stream(None):
+        *whole, rest = chunk.split(b"\n")
+        for line in whole:
+            pending.append(line)
+            joined = b"".join(pending)
+            pending.clear()
+            if joined:
+                yield joined
+        pending.append(rest)
+    if last := b"".join(pending):
+        yield last

@@ -1,0 +1,40 @@
+"""Finding the API server: in-cluster service account, or kubeconfig and context."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from coref_k8s.errors import ClusterError
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def connect(context: str | None = None, kubeconfig: str | None = None) -> tuple[Any, str]:
+    """(official `ApiClient`, namespace to use when none is given).
+
+    A named context or kubeconfig wins; else the pod's service account; else the default kubeconfig.
+    Raises `ClusterError` when none of these is there.
+    """
+    from kubernetes import client, config
+
+    settings = client.Configuration()
+    if context is None and kubeconfig is None:
+        try:
+            config.load_incluster_config(client_configuration=settings)
+            return client.ApiClient(settings), _NAMESPACE_FILE.read_text().strip()
+        except (config.ConfigException, OSError):
+            pass
+    try:
+        config.load_kube_config(
+            config_file=kubeconfig, context=context, client_configuration=settings, persist_config=False
+        )
+        contexts, active = config.list_kube_config_contexts(config_file=kubeconfig)
+    except config.ConfigException as error:
+        where = kubeconfig or "KUBECONFIG or ~/.kube/config"
+        what = f"context {context!r} " if context else ""
+        raise ClusterError(
+            f"No cluster connection: {what}not usable in {where} ({error}); set KUBECONFIG or pass --context."
+        ) from error
+    chosen = next((c for c in contexts if c["name"] == context), active)
+    return client.ApiClient(settings), chosen["context"].get("namespace") or "default"

@@ -1,0 +1,44 @@
+"""Fixtures for every test that needs a cluster; a conftest.py imports the ones it wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from coref_k8s.cluster.api import ClusterApi
+from tests.kube.cluster import KubeCluster, open_cluster
+
+
+@pytest.fixture(scope="session")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeCluster]:
+    """The fake API server, or the real one that KUBECONFIG names."""
+    cluster = open_cluster(tmp_path_factory.mktemp("kube"))
+    yield cluster
+    cluster.admin.close()
+    if cluster.fake:
+        cluster.fake.close()
+
+
+@pytest.fixture
+def namespace(kube: KubeCluster) -> Iterator[str]:
+    """A namespace of the test's own, removed afterwards."""
+    name = kube.make_namespace()
+    yield name
+    kube.remove_namespace(name)
+
+
+@pytest.fixture
+def api(kube: KubeCluster, namespace: str) -> Iterator[ClusterApi]:
+    """An admin's connection with the test's namespace as its default."""
+    connection = kube.connect(namespace=namespace, field_manager="test")
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def fake_only(kube: KubeCluster) -> KubeCluster:
+    """For what only a fake can do on demand: faults, compaction."""
+    if kube.real:
+        pytest.skip("faults and compaction cannot be ordered from a real API server")
+    return kube

@@ -1,0 +1,247 @@
+"""Structural schemas of custom resources: pruning, defaults, validation and CEL rules.
+
+Mirrors apiextensions-apiserver for the keywords a CRD generated from pydantic can contain. CEL goes through
+the `cel` package: it does not know Kubernetes' own functions, optional types or compile-time cost, so a rule
+that passes here must still be tried on a real server.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import cel
+
+from tests.kube.errors import bad_request
+
+Json = dict[str, Any]
+Cause = tuple[str, str]
+_META = {"apiVersion", "kind", "metadata"}
+_TYPES = {
+    "object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float),
+}  # fmt: skip
+_INT_RANGE = {"int32": 2**31, "int64": 2**63}
+
+
+def unknown_fields(schema: Json, value: Any, path: str = "", root: bool = True) -> Iterator[str]:
+    """Paths that the schema does not know, as strict field validation names them."""
+    if isinstance(value, dict) and "properties" in schema:
+        for key, child in value.items():
+            where = f"{path}.{key}" if path else key
+            if root and key in _META:
+                continue
+            if key in schema["properties"]:
+                yield from unknown_fields(schema["properties"][key], child, where, False)
+            elif not schema.get("x-kubernetes-preserve-unknown-fields"):
+                yield where
+    elif isinstance(value, dict) and isinstance(schema.get("additionalProperties"), dict):
+        for key, child in value.items():
+            yield from unknown_fields(schema["additionalProperties"], child, f"{path}.{key}", False)
+    elif isinstance(value, dict) and not schema.get("x-kubernetes-preserve-unknown-fields") and not root:
+        if schema.get("additionalProperties") is not True:
+            yield from (f"{path}.{key}" for key in value)
+    elif isinstance(value, list) and "items" in schema:
+        for index, child in enumerate(value):
+            yield from unknown_fields(schema["items"], child, f"{path}[{index}]", False)
+
+
+def prune(schema: Json, value: Any, root: bool = True) -> Any:
+    """`value` without the fields that the schema does not know."""
+    if isinstance(value, dict):
+        if schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("x-kubernetes-int-or-string"):
+            return value
+        known, extra = schema.get("properties", {}), schema.get("additionalProperties")
+        result = {}
+        for key, child in value.items():
+            if root and key in _META:
+                result[key] = child
+            elif key in known:
+                result[key] = prune(known[key], child, False)
+            elif isinstance(extra, dict):
+                result[key] = prune(extra, child, False)
+            elif extra is True:
+                result[key] = child
+        return result
+    if isinstance(value, list) and "items" in schema:
+        return [prune(schema["items"], child, False) for child in value]
+    return value
+
+
+def default(schema: Json, value: Any) -> Any:
+    """`value` with defaults filled in, objects that are present only."""
+    if isinstance(value, dict):
+        result = dict(value)
+        for key, child in schema.get("properties", {}).items():
+            if (
+                result.get(key) is None
+                and "default" in child
+                and not (key in result and child.get("nullable"))
+            ):
+                result[key] = copy.deepcopy(child["default"])
+            if key in result:
+                result[key] = default(child, result[key])
+        extra = schema.get("additionalProperties")
+        if isinstance(extra, dict):
+            known = schema.get("properties", {})
+            result = {k: v if k in known else default(extra, v) for k, v in result.items()}
+        return result
+    if isinstance(value, list) and "items" in schema:
+        return [default(schema["items"], child) for child in value]
+    return value
+
+
+def _name(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "integer" if isinstance(value, int) else "number"
+    return {dict: "object", list: "array", str: "string"}[type(value)]
+
+
+def _is_type(value: Any, kind: str) -> bool:
+    if isinstance(value, bool) and kind != "boolean":
+        return False
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES[kind])
+
+
+def _show(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _scalar(schema: Json, value: Any, path: str) -> Iterator[Cause]:
+    if isinstance(value, str):
+        length = len(value)
+        if length > schema.get("maxLength", length):
+            yield path, f"Too long: may not be more than {schema['maxLength']} bytes"
+        if length < schema.get("minLength", 0):
+            what = f"Invalid value: {_show(value)}: {path} in body should be at least"
+            yield path, f"{what} {schema['minLength']} chars long"
+        if "pattern" in schema and not re.search(schema["pattern"], value):
+            yield path, f"Invalid value: {_show(value)}: {path} in body should match '{schema['pattern']}'"
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = schema.get("minimum"), schema.get("maximum")
+        exclusive_low, exclusive_high = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+        said = f"Invalid value: {_show(value)}: {path} in body should be"
+        if low is not None and (value <= low if exclusive_low is True else value < low):
+            yield path, f"{said} greater than {'' if exclusive_low is True else 'or equal to '}{low}"
+        if high is not None and (value >= high if exclusive_high is True else value > high):
+            yield path, f"{said} less than {'' if exclusive_high is True else 'or equal to '}{high}"
+        bound = _INT_RANGE.get(schema.get("format", ""))
+        if bound and not -bound <= value < bound:
+            yield path, f"{said} of type {schema['format']}"
+        if (step := schema.get("multipleOf")) and value % step:
+            yield path, f"{said} a multiple of {step}"
+
+
+def validate(schema: Json, value: Any, path: str = "", root: bool = True) -> Iterator[Cause]:
+    """(field, message) pairs; empty when the value fits."""
+    if value is None:
+        if not schema.get("nullable"):
+            yield path, f'Invalid value: "null": {path} in body must be of type {schema.get("type")}: "null"'
+        return
+    if schema.get("x-kubernetes-int-or-string"):
+        if not isinstance(value, int | str) or isinstance(value, bool):
+            yield path, f'Invalid value: "{_name(value)}": {path} in body must be of type integer or string'
+    elif (kind := schema.get("type")) and not _is_type(value, kind):
+        said = f'Invalid value: "{_name(value)}": {path} in body must be of type {kind}'
+        yield path, f'{said}: "{_name(value)}"'
+        return
+    if "enum" in schema and value not in schema["enum"]:
+        allowed = ", ".join(_show(v) for v in schema["enum"])
+        yield path, f"Unsupported value: {_show(value)}: supported values: {allowed}"
+    yield from _scalar(schema, value, path)
+    if isinstance(value, dict):
+        for key in schema.get("required", ()):
+            if key not in value and not (root and key in _META):
+                yield (f"{path}.{key}" if path else key), "Required value"
+        if len(value) > schema.get("maxProperties", len(value)):
+            yield path, f"Too many: {len(value)}: must have at most {schema['maxProperties']} items"
+        for key, child in value.items():
+            where = f"{path}.{key}" if path else key
+            below = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
+            if isinstance(below, dict) and not (root and key in _META):
+                yield from validate(below, child, where, False)
+    if isinstance(value, list):
+        yield from _array(schema, value, path)
+    yield from _combined(schema, value, path)
+
+
+def _array(schema: Json, value: list[Any], path: str) -> Iterator[Cause]:
+    if len(value) > schema.get("maxItems", len(value)):
+        yield path, f"Too many: {len(value)}: must have at most {schema['maxItems']} items"
+    if len(value) < schema.get("minItems", 0):
+        said = f"Invalid value: {len(value)}: {path} in body should have at least"
+        yield path, f"{said} {schema['minItems']} items"
+    seen = []
+    for index, child in enumerate(value):
+        if schema.get("x-kubernetes-list-type") == "map":
+            identity = {k: child.get(k) for k in schema["x-kubernetes-list-map-keys"]}
+        else:
+            identity = child
+        if schema.get("x-kubernetes-list-type") in ("set", "map"):
+            if identity in seen:
+                yield f"{path}[{index}]", f"Duplicate value: {_show(identity)}"
+            seen.append(identity)
+        if "items" in schema:
+            yield from validate(schema["items"], child, f"{path}[{index}]", False)
+
+
+def _combined(schema: Json, value: Any, path: str) -> Iterator[Cause]:
+    for word, enough in (("anyOf", lambda n: n >= 1), ("oneOf", lambda n: n == 1)):
+        if word in schema:
+            fitting = sum(1 for s in schema[word] if not list(validate(s, value, path, False)))
+            if not enough(fitting):
+                kind = "at least one schema" if word == "anyOf" else "one and only one schema"
+                yield path, f'Invalid value: {_show(value)}: "{path}" must validate {kind} ({word})'
+    for below in schema.get("allOf", ()):
+        yield from validate(below, value, path, False)
+
+
+def rules(schema: Json, value: Any, old: Any, path: str = "") -> Iterator[Cause]:
+    """CEL: rules that name `oldSelf` run on updates only, `messageExpression` wins over `message`."""
+    for rule in schema.get("x-kubernetes-validations", ()):
+        text = rule["rule"]
+        transition = re.search(r"\boldSelf\b", text) is not None
+        if transition and old is None:
+            continue
+        context = {"self": value} | ({"oldSelf": old} if transition else {})
+        try:
+            fits = cel.evaluate(text, context)
+        except (RuntimeError, ValueError, TypeError) as error:
+            yield path, f"Invalid value: {_name(value)!r}: rule {text!r} failed: {error}"
+            continue
+        if not fits:
+            message = rule.get("message") or f"failed rule: {text}"
+            if "messageExpression" in rule:
+                message = str(cel.evaluate(rule["messageExpression"], context))
+            where = path + rule.get("fieldPath", "")
+            shown = _show(value) if not isinstance(value, dict | list) else f'"{_name(value)}"'
+            yield where, f"Invalid value: {shown}: {message}"
+    if isinstance(value, dict):
+        for key, child in value.items():
+            below = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
+            if isinstance(below, dict):
+                before = old.get(key) if isinstance(old, dict) else None
+                yield from rules(below, child, before, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and "items" in schema:
+        keys = schema.get("x-kubernetes-list-map-keys")
+        for index, child in enumerate(value):
+            before = None
+            if keys and isinstance(old, list):
+                before = next((o for o in old if all(o.get(k) == child.get(k) for k in keys)), None)
+            yield from rules(schema["items"], child, before, f"{path}[{index}]")
+
+
+def strict(schema: Json, obj: Json) -> None:
+    """Refuse unknown fields, as fieldValidation=Strict does."""
+    unknown = list(unknown_fields(schema, obj))
+    if unknown:
+        said = ", ".join(f'unknown field "{field}"' for field in unknown)
+        raise bad_request(f"strict decoding error: {said}")
