@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -32,7 +33,18 @@ def titled(title: str | None = None) -> Table:
         title=title,
         title_justify="left",
         title_style="bold",
-        box=box.SIMPLE_HEAD,
         header_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
+        collapse_padding=True,
     )
+
+
+def dump(data: Any, form: str) -> str:
+    """Return plain data as YAML or JSON."""
+    if form == "json":
+        return json.dumps(data, ensure_ascii=False, indent=2)
+    import yaml
+
+    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=110)

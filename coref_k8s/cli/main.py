@@ -22,6 +22,26 @@ COMMANDS = (
     Verb(
         "submit", "coref_k8s.cli.submitting", RUN, "Start a study: prepare data, run trials, find the best."
     ),
+    Verb("list", "coref_k8s.cli.reading", READ, "List studies, oldest first."),
+    Verb(
+        "status",
+        "coref_k8s.cli.reading",
+        READ,
+        "Show how far a study is: trials by length, the best so far, what failed and why.",
+    ),
+    Verb(
+        "results",
+        "coref_k8s.cli.reading",
+        READ,
+        "List the trials of studies, best first, with metrics and parameters.",
+    ),
+    Verb(
+        "best",
+        "coref_k8s.cli.reading",
+        READ,
+        "Print the best trial of each length: metrics, parameters, files.",
+    ),
+    Verb("logs", "coref_k8s.cli.reading", READ, "Print the log of a trial, or of the whole study."),
     Verb("version", "coref_k8s.cli.about", SYSTEM, "Print the version."),
 )
 

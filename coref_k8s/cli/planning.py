@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -69,8 +68,7 @@ def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
 
 def as_tables(spec: StudySpec, plans: dict[int, LengthPlan]) -> RenderableType:
     """Return the plan as tables and sentences for a person."""
-    parts: list[RenderableType] = [_sizes(spec, plans), _spaces(plans)]
-    parts += [Padding(Text(line), (0, 0, 0, 1)) for line in _sentences(spec, plans)]
+    parts: list[RenderableType] = [_sizes(spec, plans), "", _spaces(plans), "", *_sentences(spec, plans)]
     return Group(*parts)
 
 
@@ -78,8 +76,8 @@ def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Table:
     table = titled(f"{spec.model} on GPUs of {spec.gpu_memory_gb:g} GB")
     for heading in ("tokens", "batch", "accum.", "effective"):
         table.add_column(heading, justify="right")
-    table.add_column("GPU memory, GB", no_wrap=True)
-    for heading in ("recompute", "GPUs", "pod GB", "trials"):
+    table.add_column("GPU memory", justify="right", no_wrap=True)
+    for heading in ("ckpt", "GPUs", "pod", "trials"):
         table.add_column(heading, justify="right")
     for length, plan in plans.items():
         batch = plan.batch
@@ -88,22 +86,21 @@ def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Table:
             str(batch.batch_size),
             f"× {batch.accumulation}",
             f"= {batch.effective_batch}",
-            _bar(batch),
+            _memory(batch),
             "yes" if batch.checkpointing else "no",
             str(plan.pod.gpus),
-            f"{plan.pod.memory_bytes / GIB:.0f}",
+            f"{plan.pod.memory_bytes / GIB:.0f} GB",
             str(spec.trials),
         )
     return table
 
 
-def _bar(batch: BatchPlan, width: int = 5) -> Text:
-    share = batch.predicted_bytes / batch.budget_bytes
-    full = round(share * width)
-    text = Text("█" * full, style="green" if share < 0.9 else "yellow")
-    text.append("░" * (width - full), style="dim")
-    text.append(f" {batch.predicted_bytes / GIB:.1f} of {batch.budget_bytes / GIB:.1f}", style="default")
-    return text
+def _memory(batch: BatchPlan) -> Text:
+    tight = batch.predicted_bytes > 0.9 * batch.budget_bytes
+    return Text(
+        f"{batch.predicted_bytes / GIB:.1f} of {batch.budget_bytes / GIB:.1f} GB",
+        style="yellow" if tight else "",
+    )
 
 
 def _spaces(plans: dict[int, LengthPlan]) -> Table:
@@ -146,7 +143,7 @@ def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[str]:
         lines.append(
             f"The best {spec.search.finalists} of each length are run again with {spec.search.finalist_seeds} seeds."
         )
-    sources = ", ".join(one.source for one in spec.data.sources)
+    sources = ", ".join(f"{one.source} {one.subset or ''}".strip() for one in spec.data.sources)
     lines.append(f"Data: {', '.join(spec.data.choices) if spec.data.choices else sources}.")
     if shape_of(spec.model).assumed:
         lines.append(

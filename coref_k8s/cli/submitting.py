@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 import typer
-import yaml
 
-from coref_k8s.cli.console import out, write
+from coref_k8s.cli.console import dump, out, write
 from coref_k8s.cli.planning import as_data, as_tables, plan_study
 from coref_k8s.cli.requesting import File, Name, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
@@ -49,10 +47,3 @@ def submit(
     """Start a study: prepare data, run trials, find the best."""
     _, spec = read_request(file, name, settings, flags)
     plan_study(spec)
-
-
-def dump(data: Any, form: str) -> str:
-    """Return plain data as YAML or JSON."""
-    if form == "json":
-        return json.dumps(data, ensure_ascii=False, indent=2)
-    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=110)

@@ -1,0 +1,242 @@
+"""What a live view knows of a study, gathered from bus events, from snapshots of the database, or from both.
+
+No I/O and no clock here. Snapshots (`sync`) decide about states and scores; events add what happens in between:
+steps, losses, speed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from coref_k8s.cli import words
+from coref_k8s.cli.strings import Lang, say
+from coref_k8s.controller.view import StudyView
+from coref_k8s.search.records import TrialState
+from coref_k8s.store.records import TERMINAL, Phase
+
+_OUTCOMES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAILED,
+}
+
+
+@dataclass
+class LiveTrial:
+    """One trial as it is seen from outside."""
+
+    number: int
+    state: TrialState = TrialState.RUNNING
+    step: int = 0
+    steps: int | None = None
+    loss: float | None = None
+    tokens_per_second: float | None = None
+    step_seconds: float | None = None
+    scores: dict[int, float] = field(default_factory=dict)
+    """Score by evaluation."""
+    value: float | None = None
+    reason: str = ""
+    announced: bool = False
+    """Whether its end has been told."""
+
+    @property
+    def score(self) -> float | None:
+        """The result, or the last evaluation's score."""
+        return (
+            self.value if self.value is not None else (self.scores[max(self.scores)] if self.scores else None)
+        )
+
+
+@dataclass
+class LiveLength:
+    """One sequence length."""
+
+    seq_len: int
+    planned: int | None = None
+    trials: dict[int, LiveTrial] = field(default_factory=dict)
+
+    def trial(self, number: int) -> LiveTrial:
+        """Return a trial, new if need be."""
+        return self.trials.setdefault(number, LiveTrial(number))
+
+    @property
+    def done(self) -> int:
+        """Trials with an outcome."""
+        return sum(t.state not in (TrialState.RUNNING, TrialState.WAITING) for t in self.trials.values())
+
+    @property
+    def running(self) -> list[LiveTrial]:
+        """Trials under way, by number."""
+        return [t for _, t in sorted(self.trials.items()) if t.state is TrialState.RUNNING]
+
+    @property
+    def complete(self) -> list[LiveTrial]:
+        """Trials with a result, by number."""
+        return [
+            t
+            for _, t in sorted(self.trials.items())
+            if t.state is TrialState.COMPLETE and t.value is not None
+        ]
+
+    @property
+    def best(self) -> LiveTrial | None:
+        """The best complete trial."""
+        return max(self.complete, key=lambda t: (t.value or 0.0, -t.number), default=None)
+
+
+@dataclass
+class LiveState:
+    """A study while it runs. `study` None follows whatever the events speak of."""
+
+    study: str | None = None
+    lang: Lang = "en"
+    phase: Phase = Phase.PENDING
+    message: str = ""
+    lengths: dict[int, LiveLength] = field(default_factory=dict)
+    stage: str = ""
+    """What the preparation does at the moment."""
+    stage_share: float | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    remaining: timedelta | None = None
+    news: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=200))
+    told: int = 0
+    """News ever added; a reader of plain lines remembers how far it has read."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen any more."""
+        return self.phase in TERMINAL
+
+    def length(self, seq_len: int) -> LiveLength:
+        """Return a length, new if need be."""
+        return self.lengths.setdefault(seq_len, LiveLength(seq_len))
+
+    def sync(self, view: StudyView, now: datetime) -> None:
+        """Take over what the database says."""
+        self.study = view.name
+        if view.phase is not self.phase and view.phase in TERMINAL:
+            why = f": {view.message}" if view.message else ""
+            self._tell(
+                now, f"{say(self.lang, 'e_study', phase=say(self.lang, view.phase.value.lower()))}{why}"
+            )
+        self.phase, self.message = view.phase, view.message
+        self.started_at, self.finished_at = view.started_at, view.finished_at
+        self.remaining = view.remaining(now)
+        for one in view.lengths:
+            length = self.length(one.seq_len)
+            length.planned = one.planned
+            for record in one.trials:
+                trial = length.trial(record.number)
+                trial.state, trial.value = record.state, record.value if not record.open else None
+                trial.scores.update(record.intermediate)
+                trial.reason = str(record.attrs.get("reason", ""))
+                if record.state in _OUTCOMES.values():
+                    self._tell_end(now, one.seq_len, trial)
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Take over an event of the bus; those of other studies and unknown ones change nothing."""
+        section, study = event.get("section"), event.get("study")
+        if study is not None:
+            if self.study is None or (section == "study_begin" and self.study != study and self.ended):
+                self.study = study
+            if study != self.study:
+                return
+        try:
+            when = datetime.fromisoformat(str(event["ts"]))
+        except (KeyError, ValueError):
+            return
+        handler = getattr(self, f"_on_{section}", None)
+        if handler is not None:
+            handler(when, event)
+
+    def _on_study_begin(self, when: datetime, event: Mapping[str, Any]) -> None:
+        self.started_at = self.started_at or when
+        self.phase = Phase.RUNNING if self.ended else self.phase
+        for length in event.get("seq_lengths") or ():
+            self.length(int(length)).planned = event.get("trials")
+
+    def _on_study_end(self, when: datetime, event: Mapping[str, Any]) -> None:
+        phase = str(event.get("phase", "")).capitalize()
+        if phase in set(Phase) and not self.ended:
+            self.phase, self.finished_at = Phase(phase), when
+            self._tell(when, say(self.lang, "e_study", phase=say(self.lang, phase.lower())))
+
+    def _on_dataset_progress(self, when: datetime, event: Mapping[str, Any]) -> None:
+        stage, done, total = str(event.get("stage", "")), event.get("done") or 0, event.get("total")
+        if stage != self.stage or done == total:
+            of = f" / {total}" if total else ""
+            self._tell(when, say(self.lang, "e_data", stage=stage, done=done, total=of))
+        self.stage, self.stage_share = stage, done / total if total else None
+
+    def _on_trial_begin(self, when: datetime, event: Mapping[str, Any]) -> None:
+        trial = self._trial(event)
+        if trial is None:
+            return
+        trial.step, trial.steps = int(event.get("step") or 0), event.get("steps")
+        trial.announced = False
+        trial.state = TrialState.RUNNING
+        key = "e_resumed" if trial.step else "e_begin"
+        self._tell(when, say(self.lang, key, who=self._who(event), step=trial.step, steps=trial.steps))
+
+    def _on_train_step(self, when: datetime, event: Mapping[str, Any]) -> None:
+        trial = self._trial(event)
+        if trial is None:
+            return
+        trial.step, trial.steps = int(event.get("step") or 0), event.get("steps", trial.steps)
+        trial.loss, trial.tokens_per_second = event.get("loss"), event.get("tokens_per_second")
+        trial.step_seconds = event.get("step_seconds")
+
+    def _on_eval_stream(self, when: datetime, event: Mapping[str, Any]) -> None:
+        trial, score = self._trial(event), event.get("score")
+        if trial is None or score is None or event.get("split") == "test":
+            return
+        trial.scores[int(event.get("evaluation") or len(trial.scores) + 1)] = float(score)
+        step = int(event.get("step") or 0)
+        trial.step = max(trial.step, step)
+        self._tell(when, say(self.lang, "e_eval", who=self._who(event), step=step, score=words.score(score)))
+
+    def _on_trial_end(self, when: datetime, event: Mapping[str, Any]) -> None:
+        trial, outcome = self._trial(event), str(event.get("outcome", ""))
+        if trial is None:
+            return
+        if outcome in _OUTCOMES:
+            trial.state = _OUTCOMES[outcome]
+            trial.value = event.get("score", trial.score) if outcome == "complete" else None
+            trial.reason = str(event.get("reason") or event.get("message") or "")
+            self._tell_end(when, int(event["seq_len"]), trial)
+        elif outcome:
+            self._tell(when, say(self.lang, "e_interrupted", who=self._who(event)))
+
+    def _on_warning(self, when: datetime, event: Mapping[str, Any]) -> None:
+        who = f"{self._who(event)}: " if event.get("trial") is not None else ""
+        self._tell(when, say(self.lang, "e_warning", message=f"{who}{event.get('message', '')}"))
+
+    def _trial(self, event: Mapping[str, Any]) -> LiveTrial | None:
+        # finalists and final runs have numbers of their own
+        if (
+            event.get("kind", "trial") != "trial"
+            or event.get("seq_len") is None
+            or event.get("trial") is None
+        ):
+            return None
+        return self.length(int(event["seq_len"])).trial(int(event["trial"]))
+
+    def _who(self, event: Mapping[str, Any]) -> str:
+        return say(self.lang, "who", length=event.get("seq_len"), trial=event.get("trial"))
+
+    def _tell_end(self, when: datetime, seq_len: int, trial: LiveTrial) -> None:
+        if trial.announced:
+            return
+        trial.announced = True
+        who = say(self.lang, "who", length=seq_len, trial=trial.number)
+        values = {"who": who, "score": words.score(trial.score), "why": trial.reason or "?"}
+        self._tell(when, say(self.lang, f"e_{trial.state.value}", **values))
+
+    def _tell(self, when: datetime, text: str) -> None:
+        self.news.append((when, text))
+        self.told += 1

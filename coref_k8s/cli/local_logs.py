@@ -1,0 +1,80 @@
+"""Logs of local jobs: one trial's, or a whole study's with the job's name before each line."""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator
+
+from coref_k8s.errors import NotFoundError
+from coref_k8s.local.processes import ProcessRunner
+
+#: New jobs of a followed study are looked for this often (seconds).
+_LOOK_SECONDS = 1.0
+
+
+def trial_lines(
+    runner: ProcessRunner, study: str, seq_len: int, trial: int, *, follow: bool
+) -> Iterator[str]:
+    """Return the log lines of a trial, all its attempts; raise NotFoundError when it has not started."""
+    jobs = _jobs(runner, study, seq_len, trial)
+    if not jobs:
+        raise NotFoundError(
+            f"trial {trial} of length {seq_len} of study {study!r} has no log; "
+            f"coref-k8s results {study} --all lists the trials that have run"
+        )
+    return (line for job in jobs for line in runner.logs(job, follow=follow and job == jobs[-1]))
+
+
+def study_lines(
+    runner: ProcessRunner, study: str, seq_len: int | None, *, follow: bool, ended: Callable[[], bool]
+) -> Iterator[str]:
+    """Yield the lines of all jobs of a study (of one length), each behind the job's name.
+
+    One job after the other; followed jobs as their lines come, until `ended` and all is read.
+    """
+    if not follow:
+        for job in _jobs(runner, study, seq_len):
+            yield from (f"{_short(study, job)} | {line}" for line in runner.logs(job))
+        return
+    lines: queue.Queue[str] = queue.Queue()
+    readers: dict[str, threading.Thread] = {}
+
+    def read(job: str) -> None:
+        for line in runner.logs(job, follow=True):
+            lines.put(f"{_short(study, job)} | {line}")
+
+    while True:
+        last = ended()
+        for job in _jobs(runner, study, seq_len):
+            if job not in readers:
+                readers[job] = threading.Thread(target=read, args=(job,), daemon=True)
+                readers[job].start()
+        try:
+            yield lines.get(timeout=_LOOK_SECONDS)
+            while not lines.empty():
+                yield lines.get()
+        except queue.Empty:
+            if last and not any(reader.is_alive() for reader in readers.values()) and lines.empty():
+                return
+
+
+def _short(study: str, job: str) -> str:
+    return job.removeprefix(f"{study}-")
+
+
+def _jobs(
+    runner: ProcessRunner, study: str, seq_len: int | None = None, trial: int | None = None
+) -> list[str]:
+    """Return the jobs that have a log, in the order in which they began."""
+    folder = runner.root / study
+    length, number = (r"\d+" if part is None else str(part) for part in (seq_len, trial))
+    wanted = re.compile(rf"{re.escape(study)}-(?:[a-z]+-)?{length}-{number}-\d+")
+    every = seq_len is None and trial is None  # preparation has neither
+    logs = [path / "log" for path in folder.iterdir()] if folder.is_dir() else []
+    found = [log for log in logs if log.exists() and (every or wanted.fullmatch(log.parent.name))]
+    # a job's order is written once, when it is started
+    return [
+        log.parent.name for log in sorted(found, key=lambda log: (log.parent / "order.json").stat().st_mtime)
+    ]

@@ -1,0 +1,202 @@
+"""`list`, `status`, `results`, `best`, `logs`: the same for studies on this machine and in a cluster."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import typer
+
+from coref_k8s.cli import tables, words
+from coref_k8s.cli.backend import (
+    Context,
+    DataDir,
+    Local,
+    Namespace,
+    Storage,
+    Where,
+    find_study,
+    open_backends,
+)
+from coref_k8s.cli.console import dump, note, out, titled, write
+from coref_k8s.errors import NotFoundError, RequestError
+
+Study = Annotated[str, typer.Argument(metavar="NAME", help="Study name.", show_default=False)]
+Studies = Annotated[list[str], typer.Argument(metavar="NAME...", help="Study names.", show_default=False)]
+SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS", help="Only this sequence length.")]
+
+
+def list_(
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
+    ] = "table",
+) -> None:
+    """List studies, oldest first."""
+    found = [
+        (record, backend.place)
+        for backend in open_backends(Where(local, data_dir, storage, namespace, context))
+        for record in backend.studies()
+    ]
+    now = datetime.now(UTC)
+    if output == "json":
+        write(
+            dump(
+                [
+                    {
+                        "name": record.name,
+                        "place": place,
+                        "phase": record.phase.value,
+                        "message": record.message,
+                        "seqLengths": list(record.spec.seq_lengths),
+                        "trials": record.spec.trials,
+                        "model": record.spec.model,
+                        "createdAt": record.created_at.isoformat(),
+                    }
+                    for record, place in found
+                ],
+                "json",
+            )
+        )
+        return
+    if not found:
+        note("No studies here yet; start one: coref-k8s submit --local --seq-lengths 512 1024")
+        return
+    table = titled()
+    for heading in ("study", "phase", "tokens", "trials", "model", "where", "age"):
+        table.add_column(heading, no_wrap=heading in ("study", "phase", "age"))
+    for record, place in found:
+        spec = record.spec
+        table.add_row(
+            record.name,
+            tables.phase_text(record.phase),
+            " ".join(map(str, spec.seq_lengths)),
+            f"{len(spec.seq_lengths)} × {spec.trials}",
+            spec.model,
+            place,
+            words.duration(now - record.created_at),
+        )
+    out.print(table)
+
+
+def status(
+    name: Study,
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
+    ] = "table",
+) -> None:
+    """Show how far a study is: trials by length, the best so far, what failed and why."""
+    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    if output == "json":
+        write(view.to_json().decode())
+        return
+    out.print(tables.status(view, backend.place))
+    note(next_steps(view.name, ended=view.ended, best=any(one.best for one in view.lengths)), style="dim")
+
+
+def results(
+    names: Studies,
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    every: Annotated[bool, typer.Option("--all", help="Every trial, not the ten best of a length.")] = False,
+    output: Annotated[
+        Literal["table", "json", "csv"],
+        typer.Option("--output", "-o", help="Form of the answer; csv and json have all."),
+    ] = "table",
+) -> None:
+    """List the trials of studies, best first, with metrics and parameters."""
+    where = Where(local, data_dir, storage, namespace, context)
+    views = [find_study(where, name)[1] for name in dict.fromkeys(names)]
+    if output == "table":
+        for view in views:
+            out.print(tables.results(view, most=None if every else 10))
+        return
+    rows = tables.rows(views)
+    write(dump(rows, "json") if output == "json" else _csv(rows))
+
+
+def best(
+    name: Study,
+    seq_len: SeqLen = None,
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Annotated[
+        Literal["table", "yaml", "json"], typer.Option("--output", "-o", help="Form of the answer.")
+    ] = "table",
+) -> None:
+    """Print the best trial of each length: metrics, parameters, files."""
+    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    if seq_len is not None:
+        if seq_len not in view.spec.seq_lengths:
+            lengths = ", ".join(map(str, view.spec.seq_lengths))
+            raise RequestError(f"study {name!r} does not tune length {seq_len}; it tunes {lengths}")
+        view = view.only(seq_len)
+    if not any(one.best for one in view.lengths):
+        raise NotFoundError(
+            f"study {name!r} has no complete trial yet; coref-k8s status {name} shows how far it is"
+        )
+    if output == "table":
+        out.print(tables.best_tables(view, backend.root), end="")
+    else:
+        write(dump(tables.best(view), output))
+
+
+def logs(
+    name: Study,
+    trial: Annotated[int | None, typer.Option("--trial", metavar="NUMBER", help="Only this trial.")] = None,
+    seq_len: SeqLen = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the end.")] = False,
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Print the log of a trial, or of the whole study."""
+    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    if trial is not None and seq_len is None:
+        lengths = sorted({t.seq_len for t in view.trials if t.number == trial})
+        if len(lengths) > 1:
+            raise RequestError(
+                f"lengths {', '.join(map(str, lengths))} each have a trial {trial}; choose one with --seq-len"
+            )
+        if not lengths:
+            raise NotFoundError(
+                f"study {name!r} has no trial {trial}; coref-k8s results {name} --all lists them"
+            )
+        seq_len = lengths[0]
+    for line in backend.logs(name, seq_len, trial, follow=follow):
+        write(line)
+
+
+def next_steps(name: str, *, ended: bool, best: bool) -> str:
+    """Return what can be typed next."""
+    steps = [f"coref-k8s logs {name} -f"] if not ended else []
+    steps += [f"coref-k8s best {name}", f"coref-k8s results {name}"] if best else []
+    return "Next: " + "   ".join(steps) if steps else ""
+
+
+def _csv(rows: list[dict[str, object]]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

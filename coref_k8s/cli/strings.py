@@ -1,0 +1,62 @@
+"""What the live view says, in Korean and in English."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+import typer
+
+Lang = Literal["en", "ko"]
+LangOption = Annotated[
+    Lang | None, typer.Option("--lang", help="Language of the live view (default that of the locale).")
+]
+
+_TEXT: dict[str, tuple[str, str]] = {
+    "pending": ("Pending", "대기"),
+    "preparing": ("Preparing data", "데이터 준비 중"),
+    "running": ("Running", "실행 중"),
+    "succeeded": ("Succeeded", "완료"),
+    "failed": ("Failed", "실패"),
+    "cancelled": ("Cancelled", "취소됨"),
+    "elapsed": ("{span}", "{span} 경과"),
+    "left": ("about {span} left", "약 {span} 남음"),
+    "tokens": ("{n} tokens", "{n} 토큰"),
+    "of": ("{done} of {all} trials", "시도 {all}개 중 {done}개"),
+    "best": ("best {score} (trial {trial})", "최고 {score} (시도 {trial})"),
+    "no_best": ("no result yet", "아직 결과 없음"),
+    "trial": ("trial {n}", "시도 {n}"),
+    "starting": ("starting", "시작하는 중"),
+    "loss": ("loss {loss}", "손실 {loss}"),
+    "speed": ("{n} tokens/s", "초당 {n} 토큰"),
+    "score": ("score {score}", "점수 {score}"),
+    "events": ("Last events", "최근 기록"),
+    "e_begin": ("{who} started", "{who} 시작"),
+    "e_resumed": ("{who} goes on at step {step} of {steps}", "{who}: {steps}단계 중 {step}단계부터 계속"),
+    "e_eval": ("{who} step {step}: score {score}", "{who} {step}단계: 점수 {score}"),
+    "e_complete": ("{who} complete: score {score}", "{who} 완료: 점수 {score}"),
+    "e_pruned": ("{who} pruned: score {score} is too low to go on", "{who} 중단: 점수 {score}, 가망이 없음"),
+    "e_failed": ("{who} failed: {why}", "{who} 실패: {why}"),
+    "e_interrupted": (
+        "{who} interrupted; it will go on from its checkpoint",
+        "{who} 중단됨; 체크포인트에서 이어짐",
+    ),
+    "e_data": ("data: {stage} {done}{total}", "데이터: {stage} {done}{total}"),
+    "e_study": ("study {phase}", "연구 {phase}"),
+    "e_warning": ("warning: {message}", "경고: {message}"),
+    "who": ("{length} trial {trial}", "{length} 시도 {trial}"),
+    "finalist": ("finalist {trial}", "결선 {trial}"),
+}
+
+
+def locale_lang() -> Lang:
+    """Return the language of the locale: Korean, or English for everything else."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := os.environ.get(name):
+            return "ko" if value.lower().startswith("ko") else "en"
+    return "en"
+
+
+def say(lang: Lang, key: str, **values: object) -> str:
+    """Return a text of the table with its values filled in."""
+    return _TEXT[key][lang == "ko"].format(**values)

@@ -1,0 +1,224 @@
+"""Studies and trials as tables for a person and as plain rows for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from coref_k8s.cli import words
+from coref_k8s.cli.console import titled
+from coref_k8s.controller.view import LengthView, StudyView
+from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.store.records import Phase
+
+PHASE_STYLES = {
+    Phase.PENDING: "dim",
+    Phase.PREPARING: "cyan",
+    Phase.RUNNING: "cyan",
+    Phase.SUCCEEDED: "green",
+    Phase.FAILED: "red",
+    Phase.CANCELLED: "yellow",
+}
+#: Parameters that the results table has room for; csv and json have all.
+_SHOWN = {"learning_rate": "lr"}
+
+
+def phase_text(phase: Phase) -> Text:
+    """Return a phase in its colour."""
+    return Text(phase.value, style=PHASE_STYLES[phase])
+
+
+def bar(done: int, of: int, width: int = 12) -> Text:
+    """Return a progress bar."""
+    full = round(width * min(done, of) / of) if of else width
+    text = Text("█" * full, style="green")
+    text.append("░" * (width - full), style="dim")
+    return text
+
+
+def status(view: StudyView, place: str, now: datetime | None = None) -> RenderableType:
+    """Return a study's state: how far each length is, the best so far, what failed and why."""
+    now = now or datetime.now(UTC)
+    head = Text.assemble((view.name, "bold"), "  ", phase_text(view.phase), f" on {place}")
+    if (elapsed := view.elapsed(now)) is not None:
+        head.append(f", {words.duration(elapsed)}")
+    if (left := view.remaining(now)) is not None:
+        head.append(f"; about {words.duration(left)} left")
+    parts: list[RenderableType] = [head]
+    if view.message:
+        parts.append(Text(view.message))
+    parts += ["", lengths(view), ""]
+    if view.failures:
+        parts += [failures(view), ""]
+    return Group(*parts)
+
+
+def lengths(view: StudyView) -> Table:
+    """Return one row a sequence length."""
+    table = titled()
+    for heading in ("tokens", "progress", "running", "pruned", "failed", "best score", "trial"):
+        table.add_column(heading, justify="left" if heading == "progress" else "right", no_wrap=True)
+    for one in view.lengths:
+        best = one.best
+        table.add_row(
+            str(one.seq_len),
+            Text.assemble(bar(one.done, one.planned), f" {one.done} of {one.planned}"),
+            str(len(one.running)),
+            str(one.counts[TrialState.PRUNED]),
+            Text(str(one.counts[TrialState.FAILED]), style="red" if one.counts[TrialState.FAILED] else ""),
+            words.score(best.value) if best else "–",
+            str(best.number) if best else "–",
+        )
+    return table
+
+
+def failures(view: StudyView) -> Table:
+    """Return the failed trials with their reasons."""
+    table = titled()
+    table.add_column("failed", no_wrap=True)
+    table.add_column("why")
+    for trial in view.failures:
+        table.add_row(f"{trial.seq_len} trial {trial.number}", str(trial.attrs.get("reason", "unknown")))
+    return table
+
+
+def results(view: StudyView, *, most: int | None = None) -> RenderableType:
+    """Return the trials of each length, best first, the others behind; at most `most` a length."""
+    parts: list[RenderableType] = []
+    for one in view.lengths:
+        trials = ordered(one)
+        shown = trials[:most]
+        parts.append(_trials(f"{view.name}: {one.seq_len} tokens", shown))
+        if len(shown) < len(trials):
+            parts.append(Text(f" … and {len(trials) - len(shown)} more; --all shows them", style="dim"))
+        parts.append("")
+    return Group(*parts)
+
+
+def ordered(one: LengthView) -> list[TrialRecord]:
+    """Return the trials of a length: complete ones best first, then the others by number."""
+    complete = one.ranked
+    return complete + [t for t in one.trials if t not in complete]
+
+
+def _trials(title: str, trials: Sequence[TrialRecord]) -> Table:
+    table = titled(title)
+    columns = [name for name in _SHOWN if any(name in t.params for t in trials)]
+    headings = ["trial", "score", "F1", "Top5", "gain", "LAMBADA", "gain"]
+    for heading in [*headings, *(_SHOWN[name] for name in columns), "time", "state"]:
+        table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
+    for trial in trials:
+        table.add_row(
+            str(trial.number),
+            words.score(trial.value),
+            words.score(trial.metrics.get("coref_f1")),
+            words.score(trial.metrics.get("coref_top5")),
+            words.gain(trial.metrics, "coref_top5"),
+            words.score(trial.metrics.get("lbd_top1")),
+            words.gain(trial.metrics, "lbd_top1"),
+            *(words.parameter(trial.params.get(name, "–")) for name in columns),
+            words.span(trial.started_at, trial.finished_at),
+            trial.state.value,
+            style="" if trial.state is TrialState.COMPLETE else "dim",
+        )
+    return table
+
+
+def rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
+    """Return every trial as a flat row: study, length, trial, state, score, metrics, then `param_` and times."""
+    found = []
+    for view in views:
+        for one in view.lengths:
+            for trial in ordered(one):
+                seconds = None
+                if trial.started_at and trial.finished_at:
+                    seconds = round((trial.finished_at - trial.started_at).total_seconds(), 1)
+                found.append(
+                    {
+                        "study": view.name,
+                        "seq_len": one.seq_len,
+                        "trial": trial.number,
+                        "state": trial.state.value,
+                        "score": trial.value,
+                        **{k: v for k, v in trial.metrics.items() if k != "score"},
+                        **{f"param_{name}": value for name, value in trial.params.items()},
+                        "seconds": seconds,
+                        "started_at": trial.started_at.isoformat() if trial.started_at else None,
+                        "finished_at": trial.finished_at.isoformat() if trial.finished_at else None,
+                        "reason": trial.attrs.get("reason"),
+                    }
+                )
+    return found
+
+
+def best(view: StudyView) -> dict[str, Any]:
+    """Return the best trial of each length with its parameters, as plain data that a final run can use."""
+    return {
+        "study": view.name,
+        "model": view.spec.model,
+        "lengths": {
+            one.seq_len: {
+                "trial": trial.number,
+                "score": trial.value,
+                "params": trial.params,
+                "metrics": trial.metrics,
+                "folder": f"studies/{view.name}/{one.seq_len}/{trial.number}",
+            }
+            for one in view.lengths
+            if (trial := one.best) is not None
+        },
+    }
+
+
+def best_tables(view: StudyView, root: str = "") -> RenderableType:
+    """Return the best trial of each length for a person; `root` is the data folder that paths begin with."""
+    parts: list[RenderableType] = []
+    for one in view.lengths:
+        if (trial := one.best) is None:
+            parts.append(Text(f"{one.seq_len} tokens: no complete trial yet\n", style="dim"))
+            continue
+        parts.append(
+            Text.assemble(
+                (f"{one.seq_len} tokens", "bold"),
+                f": trial {trial.number}, score ",
+                (words.score(trial.value), "bold green"),
+            )
+        )
+        parts += ["", _metrics(trial), "", _parameters(trial), ""]
+        parts.append(Text(f"files: {root}studies/{view.name}/{one.seq_len}/{trial.number}\n"))
+    return Group(*parts)
+
+
+def _metrics(trial: TrialRecord) -> Table:
+    table = titled()
+    table.add_column("metric", no_wrap=True)
+    table.add_column("value", justify="right")
+    table.add_column("by context", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("founding way", justify="right")
+    for name, heading in words.METRICS.items():
+        if name in trial.metrics:
+            table.add_row(
+                heading,
+                words.score(trial.metrics[name]),
+                words.gain(trial.metrics, name),
+                words.interval(trial.metrics, name),
+                words.score(trial.metrics.get(f"seed_{name}")) if f"seed_{name}" in trial.metrics else "",
+            )
+    return table
+
+
+def _parameters(trial: TrialRecord) -> Table:
+    table = titled()
+    pairs = [(name, words.parameter(value)) for name, value in trial.params.items()]
+    half = (len(pairs) + 1) // 2
+    for heading in ("parameter", "value", "parameter", "value"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "value" else "left")
+    for left, right in zip(pairs[:half], [*pairs[half:], ("", "")], strict=False):
+        table.add_row(*left, *right)
+    return table

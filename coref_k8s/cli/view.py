@@ -1,0 +1,234 @@
+"""The live view: a `LiveState` on a terminal, or its news as plain lines where there is no terminal.
+
+`submit`, `resume`, `watch` and the dashboard use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from coref_k8s.cli import words
+from coref_k8s.cli.live import LiveLength, LiveState, LiveTrial
+from coref_k8s.cli.strings import say
+from coref_k8s.cli.tables import PHASE_STYLES, bar
+from coref_k8s.controller.view import StudyView
+from coref_k8s.errors import CorefError
+
+#: Time between two looks at the database and the bus (seconds).
+REFRESH_SECONDS = 1.0
+#: Longest time between two looks at the database while nothing happens on the bus.
+SYNC_TIME = timedelta(seconds=5)
+#: How much of an old bus file is read at the start (bytes): enough for the trials under way.
+_TAIL_BYTES = 4 * 2**20
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_NEWS = 6
+
+
+class BusTail:
+    """Reads the events that are appended to a bus file; a file that is not there yet has none."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._offset: int | None = None
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the events since the last call; damaged lines are left out."""
+        if self._path is None or not self._path.is_file():
+            return []
+        with self._path.open("rb") as file:
+            size = file.seek(0, 2)
+            if self._offset is None or self._offset > size:
+                self._offset = max(0, size - _TAIL_BYTES)
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        events = []
+        for line in whole.splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+        return events
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return the values as blocks, the lowest at the bottom and the highest at the top."""
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    if high == low:
+        return _BLOCKS[3] * len(values)
+    return "".join(_BLOCKS[round((v - low) / (high - low) * (len(_BLOCKS) - 1))] for v in values)
+
+
+def screen(state: LiveState, now: datetime) -> RenderableType:
+    """Return the whole view of a study at one moment."""
+    lang = state.lang
+    parts: list[RenderableType] = [_head(state, now)]
+    if state.message and state.ended:
+        parts.append(Text(state.message))
+    parts.append("")
+    grid = Table.grid(padding=(0, 2))
+    for length in sorted(state.lengths):
+        _length_rows(grid, state.lengths[length], state)
+    parts += [grid, ""]
+    if state.news:
+        parts.append(Text(say(lang, "events"), style="bold"))
+        for when, text in list(state.news)[-_NEWS:]:
+            parts.append(
+                Text.assemble(
+                    (f" {when.astimezone():%H:%M:%S}  ", "dim"), (text, ""), no_wrap=True, overflow="ellipsis"
+                )
+            )
+    return Group(*parts)
+
+
+def _head(state: LiveState, now: datetime) -> Text:
+    lang = state.lang
+    head = Text.assemble(
+        (state.study or "", "bold"), "  ", (say(lang, state.phase.value.lower()), PHASE_STYLES[state.phase])
+    )
+    if state.started_at:
+        span = words.duration((state.finished_at or now) - state.started_at)
+        head.append(f"  {say(lang, 'elapsed', span=span)}")
+    if state.remaining is not None and not state.ended:
+        head.append(f"  {say(lang, 'left', span=words.duration(state.remaining))}")
+    if state.stage and not any(one.trials for one in state.lengths.values()):
+        head.append(f"  {state.stage} ")
+        if state.stage_share is not None:
+            head.append_text(bar(round(100 * state.stage_share), 100))
+    return head
+
+
+def _length_rows(grid: Table, one: LiveLength, state: LiveState) -> None:
+    lang, best = state.lang, one.best
+    planned = one.planned if one.planned is not None else len(one.trials)
+    grid.add_row(
+        Text(say(lang, "tokens", n=one.seq_len), style="bold"),
+        bar(one.done, planned, 16),
+        say(lang, "of", done=one.done, all=planned),
+        Text(
+            say(lang, "best", score=words.score(best.value), trial=best.number)
+            if best
+            else say(lang, "no_best"),
+            style="green" if best else "dim",
+        ),
+        Text(sparkline([t.value or 0.0 for t in one.complete][-24:]), style="green"),
+    )
+    if not state.ended:
+        for trial in one.running:
+            grid.add_row(*_trial_cells(trial, state))
+
+
+def _trial_cells(trial: LiveTrial, state: LiveState) -> list[RenderableType]:
+    lang = state.lang
+    name = Text(f"  {say(lang, 'trial', n=trial.number)}")
+    if not trial.steps:
+        return [name, Text(say(lang, "starting"), style="dim"), "", "", ""]
+    facts = [f"{trial.step}/{trial.steps}"]
+    if trial.loss is not None:
+        facts.append(say(lang, "loss", loss=f"{trial.loss:.2f}"))
+    if trial.step_seconds:
+        facts.append(say(lang, "left", span=words.duration((trial.steps - trial.step) * trial.step_seconds)))
+    score = trial.score
+    scores = [trial.scores[key] for key in sorted(trial.scores)]
+    return [
+        name,
+        bar(trial.step, trial.steps, 16),
+        ", ".join(facts),
+        say(lang, "score", score=words.score(score)) if score is not None else "",
+        Text(sparkline(scores), style="cyan"),
+    ]
+
+
+class Watcher:
+    """Keeps a `LiveState` up to date and shows it; a terminal gets the view, anything else plain lines."""
+
+    def __init__(
+        self,
+        state: LiveState,
+        console: Console,
+        *,
+        load: Callable[[], StudyView] | None,
+        events: Callable[[], list[dict[str, Any]]],
+    ) -> None:
+        self.state = state
+        self._console = console
+        self._load = load
+        self._events = events
+        self._printed = 0
+        self._synced: datetime | None = None
+        self._live: Live | None = None
+
+    def refresh(self, *, last: bool = False) -> None:
+        """Look at events and database once, and show what is new; `last` when nothing comes after."""
+        events = self._events()
+        for event in events:
+            self.state.apply(event)
+        now = datetime.now(UTC)
+        # Reading many trials costs the database more than a line of the bus: not for every step of a trial.
+        due = self._synced is None or now - self._synced > SYNC_TIME
+        if self._load is not None and (last or due or any(e.get("section") != "train_step" for e in events)):
+            with contextlib.suppress(CorefError):  # away for a moment: the view shows what it knew
+                self.state.sync(self._load(), now)
+            self._synced = now
+        if self._live is not None:
+            self._live.update(screen(self.state, now), refresh=True)
+        else:
+            self._print_news()
+
+    def _print_news(self) -> None:
+        fresh = min(self.state.told - self._printed, len(self.state.news))
+        for when, text in list(self.state.news)[len(self.state.news) - fresh :]:
+            self._console.print(
+                f"{when.astimezone():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True
+            )
+        self._printed = self.state.told
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Show the view while the block runs; the last state stays on the terminal."""
+        if not self._console.is_terminal:
+            yield
+            self.refresh(last=True)
+            return
+        with Live(console=self._console, auto_refresh=False, transient=False) as live:
+            self._live = live
+            try:
+                yield
+                self.refresh(last=True)
+            finally:
+                self._live = None
+
+    @contextmanager
+    def in_background(self) -> Iterator[None]:
+        """Show the view from a thread while the block does the work."""
+        stop = Event()
+
+        def watch() -> None:
+            while not stop.wait(REFRESH_SECONDS):
+                self.refresh()
+
+        with self.showing():
+            thread = Thread(target=watch, name="live view", daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join()

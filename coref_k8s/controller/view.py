@@ -1,0 +1,184 @@
+"""`StudyView`: everything that is known of a study, for whoever shows it.
+
+The same data make `status`, `results`, `best`, `watch` and the report, whether they were read from the
+database here or came as JSON from a controller in a cluster.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from coref_k8s.search.records import TrialRecord, TrialState, ranked
+from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase
+from coref_k8s.store.store import Store
+from coref_k8s.study import StudySpec
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A study with its trials. Times are UTC."""
+
+    name: str
+    namespace: str
+    phase: Phase
+    message: str
+    spec: StudySpec
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    prepared: str | None = None
+    """Folder of the prepared data below the data root."""
+    statistics: dict[str, Any] = field(default_factory=dict)
+    """What preparation counted."""
+    trials: list[TrialRecord] = field(default_factory=list)
+    """Every trial of every length, by length and number."""
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    """Every ended attempt."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen any more unless the study is resumed."""
+        return self.phase in TERMINAL
+
+    @cached_property
+    def lengths(self) -> tuple[LengthView, ...]:
+        """The study, one sequence length after the other."""
+        return tuple(
+            LengthView(length, self.spec.trials, [t for t in self.trials if t.seq_len == length])
+            for length in self.spec.seq_lengths
+        )
+
+    def only(self, seq_len: int) -> StudyView:
+        """Return the view of one of its lengths."""
+        spec = self.spec.model_copy(update={"seq_lengths": (seq_len,)})
+        return replace(self, spec=spec, trials=[t for t in self.trials if t.seq_len == seq_len])
+
+    @property
+    def done(self) -> int:
+        """Trials with an outcome."""
+        return sum(one.done for one in self.lengths)
+
+    @property
+    def failures(self) -> list[TrialRecord]:
+        """Failed trials, by length and number."""
+        return [t for t in self.trials if t.state is TrialState.FAILED]
+
+    @property
+    def gpu_seconds(self) -> float:
+        """GPU time of all ended attempts (seconds x GPUs)."""
+        return sum(one.gpu_seconds for one in self.attempts)
+
+    @property
+    def wasted_gpu_seconds(self) -> float:
+        """GPU time of attempts that gave no result."""
+        return sum(one.gpu_seconds for one in self.attempts if one.outcome is not Outcome.SUCCEEDED)
+
+    def elapsed(self, now: datetime) -> timedelta | None:
+        """Time since the study was first taken up; None before."""
+        return (self.finished_at or now) - self.started_at if self.started_at else None
+
+    def remaining(self, now: datetime) -> timedelta | None:
+        """Estimated time to the end, from the mean duration of finished trials of each length; None when unknown.
+
+        A length without a finished trial is taken to cost its share of tokens more than a known one.
+        """
+        if self.ended or not (known := {one.seq_len: s for one in self.lengths if (s := one.mean_seconds)}):
+            return None
+        seconds = 0.0
+        for one in self.lengths:
+            mean = known.get(one.seq_len)
+            if mean is None:
+                near = min(known, key=lambda length: abs(length - one.seq_len))
+                mean = known[near] * one.seq_len / near
+            spent = sum((now - t.started_at).total_seconds() for t in one.running if t.started_at)
+            seconds += max(0.0, (one.planned - one.done) * mean - spent)
+        return timedelta(seconds=seconds / self.spec.parallelism)
+
+    def to_json(self) -> bytes:
+        """Return the view as JSON."""
+        return _adapter().dump_json(self, by_alias=True)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> StudyView:
+        """Return the view that `to_json` wrote."""
+        return _adapter().validate_json(data)
+
+
+@dataclass(frozen=True)
+class LengthView:
+    """One sequence length of a study."""
+
+    seq_len: int
+    planned: int
+    """Trials asked for."""
+    trials: list[TrialRecord]
+
+    @cached_property
+    def counts(self) -> Counter[TrialState]:
+        """Number of trials by state."""
+        return Counter(t.state for t in self.trials)
+
+    @property
+    def done(self) -> int:
+        """Trials with an outcome."""
+        return sum(self.counts[s] for s in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED))
+
+    @property
+    def running(self) -> list[TrialRecord]:
+        """Trials without an outcome that were asked for."""
+        return [t for t in self.trials if t.open]
+
+    @property
+    def ranked(self) -> list[TrialRecord]:
+        """Complete trials, best first."""
+        return ranked(self.trials)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best complete trial."""
+        return next(iter(self.ranked), None)
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """Mean duration of complete trials (seconds)."""
+        spans = [
+            (t.finished_at - t.started_at).total_seconds()
+            for t in self.trials
+            if t.state is TrialState.COMPLETE and t.started_at and t.finished_at
+        ]
+        return sum(spans) / len(spans) if spans else None
+
+
+def read_view(store: Store, namespace: str, name: str) -> StudyView:
+    """Return a study as the database has it. Raises NotFoundError, StorageError."""
+    # here, so that whoever only receives views does not import Optuna
+    from coref_k8s.search.storage import open_storage
+    from coref_k8s.search.studies import read_trials
+
+    record = store.get_study(namespace, name)
+    storage = open_storage(store.url)
+    trials = [t for length in record.spec.seq_lengths for t in read_trials(storage, name, length, namespace)]
+    return StudyView(
+        name=name,
+        namespace=namespace,
+        phase=record.phase,
+        message=record.message,
+        spec=record.spec,
+        created_at=record.created_at,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        prepared=record.prepared,
+        statistics=record.statistics,
+        trials=trials,
+        attempts=store.attempts(namespace, name),
+    )
+
+
+def _adapter() -> TypeAdapter[StudyView]:
+    return TypeAdapter(StudyView)

@@ -1,0 +1,184 @@
+"""The live view knows what events and database say, in either language, on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from coref_k8s.cli.live import LiveState
+from coref_k8s.cli.strings import locale_lang
+from coref_k8s.cli.view import BusTail, Watcher, screen, sparkline
+from coref_k8s.controller.view import StudyView
+from coref_k8s.request import build_spec
+from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.store import Phase
+from coref_k8s.telemetry.bus import Bus, Section
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+WHO = {"study": "demo", "kind": "trial", "seq_len": 512, "trial": 0}
+
+
+def view(phase: Phase = Phase.RUNNING, trials: tuple[TrialRecord, ...] = ()) -> StudyView:
+    spec = build_spec(seq_lengths=[512, 1024], trials=4, parallelism=2)
+    return StudyView(
+        "demo", "", phase, "", spec, NOW, started_at=NOW - timedelta(minutes=3), trials=list(trials)
+    )
+
+
+def record(number: int, state: TrialState, value: float | None = None, **more: Any) -> TrialRecord:
+    start = NOW - timedelta(seconds=100)
+    end = None if state is TrialState.RUNNING else start + timedelta(seconds=60)
+    return TrialRecord(512, number, number, state, {}, value, started_at=start, finished_at=end, **more)
+
+
+def shown(state: LiveState, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(screen(state, NOW))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def playing(lang: Any = "en") -> LiveState:
+    state = LiveState(lang=lang)
+    state.sync(view(trials=(record(0, TrialState.RUNNING), record(1, TrialState.COMPLETE, 0.4))), NOW)
+    ts = NOW.isoformat()
+    for event in (
+        {"section": "trial_begin", **WHO, "step": 0, "steps": 200},
+        {"section": "train_step", **WHO, "step": 50, "steps": 200, "loss": 3.14159, "step_seconds": 0.5},
+        {"section": "eval_stream", **WHO, "evaluation": 1, "step": 50, "score": 0.25, "split": "dev"},
+        {"section": "train_step", **WHO | {"study": "another"}, "step": 199, "steps": 200},
+    ):
+        state.apply({"ts": ts, **event})
+    return state
+
+
+def test_the_view_shows_progress_best_and_news() -> None:
+    text = shown(playing())
+    for words in (
+        "demo",
+        "Running",
+        "3 min 0 s",
+        "512 tokens",
+        "1 of 4 trials",
+        "best 0.400 (trial 1)",
+        "1024 tokens",
+        "trial 0",
+        "50/200",
+        "loss 3.14",
+        "about 1 min 15 s left",
+        "score 0.250",
+        "512 trial 0 started",
+    ):
+        assert words in text, words
+    assert "199" not in text
+
+
+def test_the_view_in_korean() -> None:
+    text = shown(playing("ko"))
+    for words in ("실행 중", "512 토큰", "최고 0.400 (시도 1)", "손실 3.14", "512 시도 0 시작"):
+        assert words in text, words
+
+
+def test_the_view_fits_a_narrow_terminal() -> None:
+    assert max(len(line) for line in shown(playing(), width=80).splitlines()) <= 80
+
+
+def test_an_end_is_told_once_whether_the_bus_or_the_database_says_it() -> None:
+    state = playing()
+    state.apply({"ts": NOW.isoformat(), "section": "trial_end", **WHO, "outcome": "complete", "score": 0.5})
+    state.sync(view(trials=(record(0, TrialState.COMPLETE, 0.5), record(1, TrialState.COMPLETE, 0.4))), NOW)
+    told = [text for _, text in state.news if "complete" in text]
+    assert told == ["512 trial 1 complete: score 0.400", "512 trial 0 complete: score 0.500"]
+    assert "best 0.500 (trial 0)" in shown(state)
+
+
+def test_failures_say_why() -> None:
+    state = playing()
+    failed = record(2, TrialState.FAILED, attrs={"reason": "Crashed: exit code 1"})
+    state.sync(view(Phase.FAILED, (failed,)), NOW)
+    assert "512 trial 2 failed: Crashed: exit code 1" in shown(state)
+    assert "study Failed" in shown(state)
+
+
+def test_remaining_time_comes_from_finished_trials() -> None:
+    # 3 left at 512 (one of them 100 s old), 4 at 1024 taken to cost twice as much, two at a time
+    trials = (record(0, TrialState.RUNNING), record(1, TrialState.COMPLETE, 0.4))
+    assert view(trials=trials).remaining(NOW) == timedelta(seconds=(80 + 480) / 2)
+    assert view().remaining(NOW) is None
+
+
+def test_a_bus_file_is_read_as_it_grows(tmp_path: Path) -> None:
+    tail = BusTail(tmp_path / "bus.ndjson")
+    assert tail.read() == []
+    bus = Bus(tmp_path / "bus.ndjson")
+    bus.emit(Section.TRIAL_BEGIN, **WHO)
+    assert [event["section"] for event in tail.read()] == ["trial_begin"]
+    with (tmp_path / "bus.ndjson").open("a") as file:
+        file.write('damaged\n{"section": "half')
+    assert tail.read() == []
+    with (tmp_path / "bus.ndjson").open("a") as file:
+        file.write(' a line"}\n')
+    assert tail.read() == [{"section": "half a line"}]
+    assert BusTail(None).read() == []
+
+
+def test_a_pipe_gets_each_piece_of_news_as_one_plain_line() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    events = [[{"ts": NOW.isoformat(), "section": "trial_begin", **WHO}], [], []]
+    trials = [record(0, TrialState.RUNNING)]
+    watcher = Watcher(
+        LiveState(study="demo"),
+        console,
+        load=lambda: view(trials=tuple(trials)),
+        events=lambda: events.pop(0),
+    )
+    with watcher.showing():
+        watcher.refresh()
+        watcher.refresh()
+        trials[0] = record(0, TrialState.FAILED, attrs={"reason": "a long reason " * 5})
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("512 trial 0 started")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_terminal_gets_the_view_redrawn_from_a_thread() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    watcher = Watcher(LiveState(study="demo"), console, load=view, events=list)
+    with watcher.in_background():
+        pass
+    assert isinstance(console.file, io.StringIO)
+    assert "512 tokens" in console.file.getvalue()
+
+
+def test_sparkline() -> None:
+    assert sparkline([0, 0.5, 1]) == "▁▅█"
+    assert sparkline([0.3]) == "▄"
+    assert sparkline([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "lang"),
+    [({"LANG": "ko_KR.UTF-8"}, "ko"), ({"LANG": "ko_KR", "LC_ALL": "C"}, "en"), ({}, "en")],
+)
+def test_the_language_is_the_locales(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], lang: str
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert locale_lang() == lang
+
+
+def test_views_survive_json() -> None:
+    one = view(trials=(record(0, TrialState.COMPLETE, 0.4),))
+    assert StudyView.from_json(one.to_json()) == one
+    assert json.loads(one.to_json())["name"] == "demo"

@@ -1,0 +1,152 @@
+"""What is known of a study, as tables for people and as rows for programs."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coref_k8s.controller.view import StudyView
+
+
+def test_list(coref: Any, study: str) -> None:
+    answer = coref("list")
+    assert answer.code == 0
+    for words in (study, "Running", "512 1024", "2 × 3", "this machine"):
+        assert words in answer.out
+    assert json.loads(coref("list", "-o", "json").out)[0]["name"] == study
+
+
+def test_status_tells_progress_best_and_failures(coref: Any, study: str) -> None:
+    answer = coref("status", study)
+    assert answer.code == 0
+    for words in (study, "Running", "3 of 3", "1 of 3", "0.410", "512 trial 2", "Crashed: exit code 1"):
+        assert words in answer.out
+    assert f"coref-k8s best {study}" in answer.err
+
+
+def test_status_as_json_is_the_whole_view(coref: Any, study: str) -> None:
+    view = StudyView.from_json(coref("status", study, "--output", "json").out)
+    assert [len(one.trials) for one in view.lengths] == [3, 2]
+    assert view.attempts[0].reason == "Crashed"
+    assert view.done == 4
+
+
+def test_results_are_best_first_and_complete_in_csv_and_json(coref: Any, study: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(coref("results", study, "--output", "csv").out)))
+    assert [(row["seq_len"], row["trial"], row["state"]) for row in rows] == [
+        ("512", "1", "complete"), ("512", "0", "complete"), ("512", "2", "failed"),
+        ("1024", "0", "complete"), ("1024", "1", "running"),
+    ]  # fmt: skip
+    assert float(rows[0]["param_learning_rate"]) > 0
+    assert rows[2]["reason"] == "Crashed: exit code 1"
+    data = json.loads(coref("results", study, "--output", "json").out)
+    assert len(data) == 5
+    assert data[0]["coref_top5_gain"] == 0.3
+    assert data[4]["score"] is None
+
+
+def test_results_table_shows_gains(coref: Any, study: str) -> None:
+    table = coref("results", study).out
+    assert re.search(r"0\.400 +\+0\.300", table)
+    assert table.index("0.410") < table.index("0.310")
+
+
+def test_results_of_several_studies_name_them(coref: Any, study: str) -> None:
+    answer = coref("results", study, "other")
+    assert answer.code == 1
+    assert "no study 'other'" in answer.err
+
+
+def test_best_as_yaml_feeds_a_final_run(coref: Any, study: str) -> None:
+    best = yaml.safe_load(coref("best", study, "--output", "yaml").out)
+    assert best["lengths"][512]["trial"] == 1
+    assert best["lengths"][512]["score"] == 0.41
+    assert best["lengths"][512]["params"]["learning_rate"] > 0
+    assert best["lengths"][512]["folder"] == "studies/sample/512/1"
+    assert set(best["lengths"]) == {512, 1024}
+
+
+def test_best_for_people_has_interval_gain_and_folder(coref: Any, study: str) -> None:
+    answer = coref("best", study, "--seq-len", "512")
+    for words in (
+        "trial 1",
+        "0.410",
+        "0.450 … 0.550",
+        "+0.300",
+        "learning_rate",
+        "data/studies/sample/512/1",
+    ):
+        assert words in answer.out
+    assert "1024" not in answer.out
+    refused = coref("best", study, "--seq-len", "768")
+    assert refused.code == 2
+    assert "does not tune length 768; it tunes 512, 1024" in refused.err
+
+
+def test_logs_of_one_trial_and_of_the_study(coref: Any, study: str) -> None:
+    for job, text in (
+        ("prepare-1", "counting\n"),
+        ("512-1-1", "first\n"),
+        ("512-1-2", "second\n"),
+        ("1024-0-1", "x\n"),
+    ):
+        folder = Path("data/jobs/sample") / f"sample-{job}"
+        folder.mkdir(parents=True)
+        (folder / "order.json").write_text("{}")
+        (folder / "log").write_text(text)
+    assert coref("logs", study, "--trial", "1", "--seq-len", "512").out == "first\nsecond\n"
+    assert coref("logs", study, "--trial", "2").err.count("\n") == 1  # it never wrote one
+    both = coref("logs", study, "--trial", "1")
+    assert both.code == 2
+    assert "lengths 512, 1024 each have a trial 1; choose one with --seq-len" in both.err
+    lines = coref("logs", study).out.splitlines()
+    assert lines == ["prepare-1 | counting", "512-1-1 | first", "512-1-2 | second", "1024-0-1 | x"]
+    assert coref("logs", study, "--seq-len", "1024").out == "1024-0-1 | x\n"
+
+
+@pytest.mark.parametrize("command", ["status", "results", "best", "logs"])
+def test_an_unknown_study_is_one_sentence_with_the_closest_name(coref: Any, study: str, command: str) -> None:
+    answer = coref(command, "sampel")
+    assert answer.code == 1
+    assert "there is no study 'sampel'; did you mean 'sample'?" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_reading_an_empty_folder_creates_nothing(
+    coref: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = coref("list", "--local")
+    assert answer.code == 0
+    assert "submit --local" in answer.err
+    answer = coref("status", "x", "--local")
+    assert answer.code == 1
+    assert "--data-dir" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_contradicting_places_are_refused(coref: Any) -> None:
+    answer = coref("list", "--local", "-n", "team")
+    assert answer.code == 2
+    assert "--local and --namespace contradict each other" in answer.err
+
+
+def test_no_cluster_is_one_sentence(coref: Any, study: str) -> None:
+    answer = coref("status", study, "-n", "team")
+    assert answer.code == 1
+    assert "no Kubernetes cluster is configured" in answer.err
+
+
+def test_a_wrong_storage_is_one_sentence(coref: Any) -> None:
+    answer = coref("list", "--storage", "mysql://a:secret@b/c")
+    assert answer.code == 2
+    assert "secret" not in answer.err
+    answer = coref("list", "--storage", "postgresql://a:secret@127.0.0.1:1/c")
+    assert answer.code == 1
+    assert "secret" not in answer.err
+    assert answer.err.count("\n") == 1
