@@ -1,0 +1,108 @@
+"""The marked-text format (`.coref.txt`): a short header, a blank line, text with mentions in braces.
+
+    id: story-01
+    title: 마지막 나루터
+    domain: story
+    split: train
+
+    {1|김영희}는 {2|나루터}에 앉아 있었다. {3|{2|나루터}의 주인}이 {1|그녀}를 보았다.
+
+`{N|...}` is a mention of entity N; mentions nest but never cross; particles stay outside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import cast
+
+from coref_k8s.document import SPLITS, Document, Split
+from coref_k8s.errors import DataError
+
+SUFFIX = ".coref.txt"
+_OPEN = re.compile(r"\{(\d+)\|")
+_HEADER = ("id", "title", "domain", "split")
+
+
+def parse_marked(content: str, *, where: str, source: str = "") -> Document:
+    """Parse one document; `where` names the file in errors. Raises DataError with the place of the fault."""
+    head, separator, body = content.replace("\r\n", "\n").partition("\n\n")
+    if not separator:
+        raise DataError(f"{where}: no blank line after the header; put one between header and text")
+    fields: dict[str, str] = {}
+    for line in head.splitlines():
+        key, colon, value = line.partition(":")
+        if not colon or key.strip() not in _HEADER:
+            raise DataError(f"{where}: header line {line!r} is not one of {', '.join(_HEADER)}")
+        fields[key.strip()] = value.strip()
+    if not fields.get("id"):
+        raise DataError(f"{where}: the header has no id")
+    split = fields.get("split") or None
+    if split is not None and split not in SPLITS:
+        raise DataError(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
+    text, clusters = _parse_body(body.strip("\n"), where)
+    return Document(
+        doc_id=fields["id"],
+        text=text,
+        clusters=clusters,
+        title=fields.get("title", ""),
+        domain=fields.get("domain", "general"),
+        source=source,
+        split=cast("Split | None", split),
+    )
+
+
+def mark(text: str, mentions: Iterable[tuple[int, int, str]]) -> str:
+    """Return `text` with its mentions (start, end, label) in braces; the inverse of parsing."""
+    opens: dict[int, list[tuple[int, str]]] = {}
+    closes: dict[int, int] = {}
+    for start, end, label in mentions:
+        opens.setdefault(start, []).append((end, label))
+        closes[end] = closes.get(end, 0) + 1
+    parts = []
+    last = 0
+    for place in sorted({*opens, *closes}):
+        parts.append(text[last:place])
+        parts.append("}" * closes.get(place, 0))
+        parts.extend("{" + label + "|" for _, label in sorted(opens.get(place, []), key=lambda o: (-o[0], o[1])))
+        last = place
+    return "".join([*parts, text[last:]])
+
+
+def format_marked(document: Document) -> str:
+    """Write a document in the format; entity labels must be numbers."""
+    header = f"id: {document.doc_id}\ntitle: {document.title}\ndomain: {document.domain}\n"
+    if document.split:
+        header += f"split: {document.split}\n"
+    return f"{header}\n{mark(document.text, document.mentions())}\n"
+
+
+def _parse_body(body: str, where: str) -> tuple[str, dict[str, list[tuple[int, int]]]]:
+    out: list[str] = []
+    length = 0
+    stack: list[tuple[str, int]] = []
+    clusters: dict[str, list[tuple[int, int]]] = {}
+    place = 0
+    while place < len(body):
+        char = body[place]
+        if char == "{":
+            opened = _OPEN.match(body, place)
+            if not opened:
+                raise DataError(f"{where}: '{{' without 'N|' after it near {body[place : place + 30]!r}")
+            stack.append((opened.group(1), length))
+            place = opened.end()
+            continue
+        if char == "}":
+            if not stack:
+                raise DataError(f"{where}: '}}' closes nothing near {body[max(0, place - 30) : place + 5]!r}")
+            label, start = stack.pop()
+            clusters.setdefault(label, []).append((start, length))
+        elif char == "|":
+            raise DataError(f"{where}: '|' outside a mention near {body[max(0, place - 30) : place + 5]!r}")
+        else:
+            out.append(char)
+            length += 1
+        place += 1
+    if stack:
+        raise DataError(f"{where}: mention {stack[-1][0]} is never closed")
+    return "".join(out), {label: sorted(spans) for label, spans in clusters.items()}

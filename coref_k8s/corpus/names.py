@@ -1,0 +1,79 @@
+"""Invented names and the sentences that carry them: the material of the long-gap generator.
+
+A name is one first syllable and one second syllable. Every syllable is frequent enough to be learnt, the
+3,000 or so combinations are not, and the test split's combinations are never trained on: a model can only
+predict a name by copying it from the context. Two pieces a name, not one: a piece that training never
+predicted could not be predicted at all, so held-out single-piece names would measure nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from coref_k8s.document import SPLITS, Split
+from coref_k8s.korean import josa_class
+
+FIRST = tuple("강겸견곤광규금길난남노단담덕돈두락란람려련령로록루륜림만맥면묵문범벽별봉빈솔송슬엄염엽옥온웅월율은채천초총탁탄표필함형휘")
+SECOND = tuple("걸겸곤광굉규근금길낙난달담덕돌동득락람랑래량련렬령록론룡륜률름리린림목봉빈빛샘솔숲슬엄열엽온율윤잔찬철탁탐필학한헌협형훤")
+
+#: What an invented person does; it introduces the name at every mention, so the two persons of a text can
+#: be told apart by the word before the gap.
+ROLES = (
+    "대장장이", "등대지기", "약초꾼", "우체부", "방앗간지기", "소금장수", "뱃사공", "시계공", "양봉가", "측량사",
+    "사진사", "목수", "도예가", "재단사", "정원사", "통역관", "천문학자", "지도장이", "악기상", "산지기",
+    "제빵사", "인쇄공", "광부", "역무원", "화가", "석공", "직조공", "보부상", "훈장", "조련사",
+)  # fmt: skip
+
+#: Sentences that bring a person in. {이} {은} {을} {과} take the form that the name asks for.
+INTRODUCTIONS = (
+    "그해 봄에 {R} {N}{이} 이 고을로 들어왔다.",
+    "언덕 너머에는 {R} {N}{이} 혼자 살고 있었다.",
+    "사람들은 새로 온 {R} {N}{을} 반갑게 맞았다.",
+    "가을걷이가 끝날 무렵 {R} {N}{이} 길가에 작은 집을 지었다.",
+    "먼 항구에서 온 {R} {N}{은} 짐이 거의 없었다.",
+    "이 이야기는 {R} {N}{과} 함께 시작된다.",
+    "장터에서는 {R} {N}{이} 온다는 소문이 돌았다.",
+    "비가 그친 아침에 {R} {N}{이} 문을 두드렸다.",
+)
+
+#: Sentences that mention the person again.
+MENTIONS = (
+    "그날 저녁 {R} {N}{은} 말없이 불을 껐다.",
+    "다시 돌아온 {R} {N}{은} 먼저 물을 찾았다.",
+    "아이들이 {R} {N}{을} 따라 둑길을 걸었다.",
+    "며칠 뒤 {R} {N}{이} 편지를 한 통 받았다.",
+    "누구도 {R} {N}{을} 의심하지 않았다.",
+    "모두가 {R} {N}{과} 인사를 나누었다.",
+    "창가에 선 {R} {N}{은} 오래 바깥을 보았다.",
+    "마침내 {R} {N}{이} 입을 열었다.",
+    "사람들은 {R} {N}에게 까닭을 물었다.",
+    "새벽이 되자 {R} {N}{은} 길을 떠났다.",
+    "이번에도 {R} {N}의 말이 옳았다.",
+    "그 소식은 {R} {N}에게도 닿았다.",
+)
+
+_PARTICLES = {"{이}": ("이", "가"), "{은}": ("은", "는"), "{을}": ("을", "를"), "{과}": ("과", "와")}
+
+
+def all_names() -> list[str]:
+    """Return every name, in a fixed order."""
+    return [first + second for first in FIRST for second in SECOND if first != second]
+
+
+def names_of(split: Split) -> list[str]:
+    """Return the names of a split: 8 in 10 train, 1 dev, 1 test; no name is in two splits."""
+    share = {"train": range(8), "dev": range(8, 9), "test": range(9, 10)}[split]
+    assert split in SPLITS
+    return [name for name in all_names() if _tenth(name) in share]
+
+
+def write(template: str, role: str, name: str) -> tuple[str, int]:
+    """Fill a template in; return the sentence and the character offset of the name in it."""
+    sentence = template.replace("{R}", role)
+    for slot, (closed, opened) in _PARTICLES.items():
+        sentence = sentence.replace(slot, opened if josa_class(name) == "vowel" else closed)
+    return sentence.replace("{N}", name), sentence.index("{N}")
+
+
+def _tenth(name: str) -> int:
+    return hashlib.sha256(name.encode()).digest()[0] % 10 if name else 0
