@@ -106,7 +106,9 @@ def _plant(size: int, entities: int, split: Split, rng: Random) -> list[tuple[in
     names: list[str] = []
     for role in rng.sample(ROLES, entities):
         # No syllable twice in a document: the first piece alone must tell the persons apart.
-        name = rng.choice([n for n in _names(split) if not set(n) & set("".join(names))])
+        name = rng.choice(_names(split))
+        while set(name) & set("".join(names)):
+            name = rng.choice(_names(split))
         names.append(name)
         place = rng.uniform(0, 0.2 * size)
         sentence, at = write(rng.choice(INTRODUCTIONS), role, name)

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import cast
 
-from coref_k8s.document import SPLITS, Document, Split
+from coref_k8s.document import SPLITS, Document
 from coref_k8s.errors import DataError
 
 SUFFIX = ".coref.txt"
@@ -48,7 +47,7 @@ def parse_marked(content: str, *, where: str, source: str = "") -> Document:
         title=fields.get("title", ""),
         domain=fields.get("domain", "general"),
         source=source,
-        split=cast("Split | None", split),
+        split=split,
     )
 
 
@@ -64,7 +63,9 @@ def mark(text: str, mentions: Iterable[tuple[int, int, str]]) -> str:
     for place in sorted({*opens, *closes}):
         parts.append(text[last:place])
         parts.append("}" * closes.get(place, 0))
-        parts.extend("{" + label + "|" for _, label in sorted(opens.get(place, []), key=lambda o: (-o[0], o[1])))
+        parts.extend(
+            "{" + label + "|" for _, label in sorted(opens.get(place, []), key=lambda o: (-o[0], o[1]))
+        )
         last = place
     return "".join([*parts, text[last:]])
 

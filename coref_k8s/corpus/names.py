@@ -13,8 +13,12 @@ import hashlib
 from coref_k8s.document import SPLITS, Split
 from coref_k8s.korean import josa_class
 
-FIRST = tuple("강겸견곤광규금길난남노단담덕돈두락란람려련령로록루륜림만맥면묵문범벽별봉빈솔송슬엄염엽옥온웅월율은채천초총탁탄표필함형휘")
-SECOND = tuple("걸겸곤광굉규근금길낙난달담덕돌동득락람랑래량련렬령록론룡륜률름리린림목봉빈빛샘솔숲슬엄열엽온율윤잔찬철탁탐필학한헌협형훤")
+FIRST = tuple(
+    "강겸견곤광규금길난남노단담덕돈두락란람려련령로록루륜림만맥면묵문범벽별봉빈솔송슬엄염엽옥온웅월율은채천초총탁탄표필함형휘"
+)
+SECOND = tuple(
+    "걸겸곤광굉규근금길낙난달담덕돌동득락람랑래량련렬령록론룡륜률름리린림목봉빈빛샘솔숲슬엄열엽온율윤잔찬철탁탐필학한헌협형훤"
+)
 
 #: What an invented person does; it introduces the name at every mention, so the two persons of a text can
 #: be told apart by the word before the gap.

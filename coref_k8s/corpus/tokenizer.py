@@ -41,7 +41,9 @@ def build() -> Any:
 
     syllables = _syllables()
     pieces = [*SPECIAL, *_SIGNS, *syllables, *(f"##{char}" for char in [*syllables, *_SIGNS])]
-    pieces += [f"##{tail}" for tail, n in sorted(tails.items()) if n >= 3 and len(tail) > 1 and tail[0] not in SECOND]
+    pieces += [
+        f"##{tail}" for tail, n in sorted(tails.items()) if n >= 3 and len(tail) > 1 and tail[0] not in SECOND
+    ]
     merged = sorted(trained.get_vocab().items(), key=lambda item: item[1])
     longer = [piece for piece, _ in merged if len(piece.removeprefix("##")) > 1 and not _breaks_names(piece)]
     vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces + longer[:MERGED]))}
@@ -71,7 +73,7 @@ def save(tokenizer: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL, strict=True))
-    config = {f"{role}_token": token for role, token in names.items()}
+    config: dict[str, Any] = {f"{role}_token": token for role, token in names.items()}
     # no limit of its own: a study's sequence length decides
     config |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 1_000_000}
     config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]

@@ -1,0 +1,254 @@
+"""The stages of one preparation, from sources to rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from coref_k8s.corpus.chunking import chunk
+from coref_k8s.corpus.encoding import Encoded, encode
+from coref_k8s.corpus.filtering import PRIORITY, Filters, text_key
+from coref_k8s.corpus.fingerprint import CODE_VERSION, tokenizer_fingerprint
+from coref_k8s.corpus.packing import SPECIALS, Packer, Piece
+from coref_k8s.corpus.parallel import analyse_all
+from coref_k8s.corpus.prepared import STATISTICS, documents_path, rows_path, write_documents
+from coref_k8s.corpus.progress import Reporter
+from coref_k8s.corpus.quality import Analysed
+from coref_k8s.corpus.rows import RowWriter, make_row
+from coref_k8s.corpus.sampling import weighted_order
+from coref_k8s.corpus.sources import Emitter, Loaded, load_documents, source_name
+from coref_k8s.corpus.split import draw, split_documents
+from coref_k8s.corpus.spool import Spool
+from coref_k8s.corpus.statistics import LengthCounts, TextCounts, assemble
+from coref_k8s.document import Document, Split
+from coref_k8s.errors import DataError, ModelError
+from coref_k8s.study import StudySpec
+
+#: Most dev and test documents that are kept for evaluation, each; items are drawn from these.
+EVAL_DOCUMENTS = 2000
+#: Characters read for a token that can be trained on: text has about 2 a token, and sampling needs a choice.
+CHARS_READ_PER_TOKEN = 4
+
+
+class Preparation:
+    """One preparation; `run` fills the folder `out`, `work` holds what is only needed on the way."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        tokenizer: Any,
+        key: str,
+        revisions: dict[int, str],
+        work: Path,
+        out: Path,
+        reporter: Reporter,
+        bus: Emitter | None,
+        data_root: Path,
+        workers: int | None,
+    ) -> None:
+        self._spec = spec
+        self._data = spec.data
+        self._tokenizer = tokenizer
+        self._key = key
+        self._revisions = revisions
+        self._out = out
+        self._reporter = reporter
+        self._bus = bus
+        self._data_root = data_root
+        self._workers = workers
+        self._loaded = Loaded()
+        self._filters = Filters(spec.data)
+        self._text = TextCounts()
+        self._documents: Spool[Document] = Spool(work / "documents")
+        self._analyses: Spool[Analysed] = Spool(work / "analyses")
+
+    def run(self) -> None:
+        """Do all stages. Raises DataError when nothing is left to train on."""
+        special = (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id)
+        if None in special:
+            raise ModelError("the tokeniser has no [CLS] or [SEP] token, which every sequence needs")
+        try:
+            splits, weights = self._read()
+            kept = self._analyse(splits)
+            for split in ("dev", "test"):
+                self._keep_documents(split, [number for number in kept if splits[number] == split])
+            train = [number for number in kept if splits[number] == "train"]
+            if not train:
+                raise DataError(f"no document is left to train on; {self._why_empty()}")
+            counts = self._encode(train, [weights[number] for number in train], *special)
+        finally:
+            self._documents.close()
+            self._analyses.close()
+        statistics = assemble(
+            key=self._key,
+            code=CODE_VERSION,
+            tokenizer={
+                "fingerprint": tokenizer_fingerprint(self._tokenizer),
+                "vocabulary": len(self._tokenizer),
+            },
+            filters=dict(self._filters.counts),
+            loaded=self._loaded,
+            text=self._text,
+            lengths=counts,
+        )
+        with (self._out / STATISTICS).open("w", encoding="utf-8") as file:
+            json.dump(statistics, file, ensure_ascii=False, indent=1)
+
+    def _read(self) -> tuple[list[Split], list[float]]:
+        """Read all sources into the spool; split by document before anything is filtered."""
+        by_source = {source_name(config): config for config in reversed(self._data.sources)}
+        keys: list[str] = []
+        fixed: list[Split | None] = []
+        places: list[int] = []  # number in the spool, or -1
+        weights: list[float] = []
+        texts: list[bytes] = []
+        for document, group in self._reporter.track(self._sources(), "read"):
+            key = text_key(document)
+            keys.append(f"{document.source} {group}" if group else key.hex())
+            fixed.append(document.split)
+            config = by_source[document.source.partition("#")[0]]
+            passed = self._filters.before_analysis(document, config)
+            places.append(len(self._documents) if passed else -1)
+            if passed:
+                texts.append(key)
+                weights.append(document.weight)
+                self._documents.append(document)
+        shares = {"dev_share": self._data.dev_share, "test_share": self._data.test_share}
+        drawn = split_documents(keys, fixed, **shares)
+        splits = [split for split, place in zip(drawn, places, strict=True) if place >= 0]
+        self._texts = texts
+        return splits, weights
+
+    def _sources(self) -> Iterator[tuple[Document, str]]:
+        budget = None
+        if self._data.train_limit is not None:
+            share = 1 - self._data.dev_share - self._data.test_share
+            tokens = self._data.train_limit * max(self._spec.seq_lengths) / share
+            # each source may give twice its equal part, so that weights have something to choose among
+            budget = int(tokens * CHARS_READ_PER_TOKEN * min(1.0, 2 / len(self._data.sources)))
+        return load_documents(
+            self._data,
+            lengths=self._spec.seq_lengths,
+            seed=self._spec.seed,
+            char_budget=budget,
+            cache_dir=self._data_root / "hub",
+            bus=self._bus,
+            loaded=self._loaded,
+            revisions=self._revisions,
+        )
+
+    def _analyse(self, splits: list[Split]) -> list[int]:
+        """Analyse what is left and return the numbers of the documents that are kept."""
+        order = sorted(range(len(splits)), key=lambda number: PRIORITY[splits[number]])
+        seen: set[bytes] = set()
+        wanted = set()
+        for number in order:  # of equal texts, a test document stays and a training document goes
+            if self._texts[number] in seen and self._data.deduplicate:
+                self._filters.drop("same_text")
+            else:
+                wanted.add(number)
+            seen.add(self._texts[number])
+        numbers = sorted(wanted)
+        documents = (self._documents[number] for number in numbers)
+        results = analyse_all(documents, signature=self._data.deduplicate, workers=self._workers)
+        place: dict[int, int] = {}
+        for analysed in self._reporter.track(results, "analyse", total=len(numbers)):
+            place[numbers[len(self._analyses)]] = len(self._analyses)
+            self._analyses.append(analysed)
+        kept = [
+            number
+            for number in order
+            if number in place and self._filters.density(self._analyses[place[number]].quality)
+        ]
+        if self._data.deduplicate:
+            from coref_k8s.corpus.duplicates import near_duplicates
+
+            signatures = ((number, self._analyses[place[number]].signature) for number in kept)
+            same = near_duplicates(self._reporter.track(signatures, "deduplicate", total=len(kept)))
+            self._filters.drop("near_duplicate", len(same))
+            kept = [number for number in kept if number not in same]
+        self._place = place
+        for number in kept:
+            self._text.add(self._documents[number], self._analyses[place[number]], splits[number])
+        return kept
+
+    def _keep_documents(self, split: Split, numbers: list[int]) -> None:
+        chosen = sorted(numbers, key=lambda number: draw(self._texts[number].hex()))[:EVAL_DOCUMENTS]
+        write_documents(documents_path(self._out, split), (self._documents[n] for n in sorted(chosen)), split)
+
+    def _encode(
+        self, train: list[int], weights: list[float], cls_id: int, sep_id: int
+    ) -> dict[int, LengthCounts]:
+        """Write the rows of every length, documents drawn by weight, until each has its limit."""
+        streams = {
+            length: _LengthStream(length, self._spec, rows_path(self._out, length), cls_id, sep_id)
+            for length in self._spec.seq_lengths
+        }
+        order = [train[index] for index in weighted_order(weights, self._spec.seed)]
+        with ExitStack() as files:
+            for stream in streams.values():
+                files.callback(stream.close)
+            for number in self._reporter.track(order, "encode", total=len(order)):
+                if all(stream.full for stream in streams.values()):
+                    break
+                document, analysed = self._documents[number], self._analyses[self._place[number]]
+                encoded = encode(document, analysed.noun_runs, analysed.sentences, self._tokenizer)
+                aligned = len(encoded.mentions)
+                self._text.add_training(document, analysed, len(encoded.ids), aligned, encoded.candidates)
+                for stream in streams.values():
+                    stream.add(encoded)
+            for stream in streams.values():
+                stream.finish()
+        for stream in streams.values():
+            if not stream.counts.rows:
+                raise DataError(
+                    f"no training row of {stream.counts.seq_len} tokens could be made; {self._why_empty()}"
+                )
+        return {length: stream.counts for length, stream in streams.items()}
+
+    def _why_empty(self) -> str:
+        removed = ", ".join(f"{reason} {count}" for reason, count in self._filters.counts.items() if count)
+        read = sum(self._loaded.documents.values())
+        return f"{read} documents were read, and the filters removed: {removed or 'none'}"
+
+
+class _LengthStream:
+    """Chunks, packs and writes the rows of one sequence length."""
+
+    def __init__(self, seq_len: int, spec: StudySpec, path: Path, cls_id: int, sep_id: int) -> None:
+        path.parent.mkdir(exist_ok=True)
+        self.counts = LengthCounts(seq_len)
+        self._limit = spec.data.train_limit
+        self._packer = Packer(seq_len, spec.seed) if spec.data.packing else None
+        self._writer = RowWriter(path)
+        self._special = (cls_id, sep_id)
+
+    @property
+    def full(self) -> bool:
+        return self._limit is not None and self.counts.rows >= self._limit
+
+    def add(self, encoded: Encoded) -> None:
+        if self.full:
+            return
+        self.counts.documents += 1
+        for start, end in chunk(encoded, self.counts.seq_len - SPECIALS):
+            piece = Piece(encoded, start, end)
+            self._write(self._packer.add(piece) if self._packer else [[piece]])
+
+    def finish(self) -> None:
+        if self._packer:
+            self._write(self._packer.finish())
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _write(self, sequences: list[list[Piece]]) -> None:
+        for pieces in sequences:
+            if self.full:
+                return
+            row = make_row(pieces, *self._special)
+            self._writer.write(row)
+            self.counts.add(row)

@@ -1,0 +1,53 @@
+"""Near-duplicates: MinHash over word 5-grams, Jaccard similarity 0.8 (Broder 1997; datasketch)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from coref_k8s.errors import MissingDependencyError
+
+#: Hash functions of a signature, words of a shingle, similarity from which two texts are one.
+PERMUTATIONS, SHINGLE, THRESHOLD = 64, 5, 0.8
+_SCHEME = "affine32"
+
+
+def minhash(text: str) -> bytes:
+    """Return the signature of a text: PERMUTATIONS little-endian uint32."""
+    words = text.split()
+    shingles = {" ".join(words[i : i + SHINGLE]).encode() for i in range(max(1, len(words) - SHINGLE + 1))}
+    sketch = _datasketch().MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=crc32, scheme=_SCHEME)
+    sketch.update_batch(sorted(shingles))
+    values: bytes = np.asarray(sketch.hashvalues, dtype="<u4").tobytes()
+    return values
+
+
+def near_duplicates(signatures: Iterable[tuple[int, bytes]]) -> set[int]:
+    """Return the keys of texts that are near-duplicates of one that came earlier in the order given."""
+    sketch = _datasketch()
+    index = sketch.MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
+    kept: dict[int, np.ndarray] = {}
+    dropped = set()
+    for key, signature in signatures:
+        values = np.frombuffer(signature, dtype="<u4")
+        candidate = sketch.MinHash(seed=1, hashvalues=values.copy(), scheme=_SCHEME)
+        # the index proposes, the signatures decide
+        if any(np.mean(kept[other] == values) >= THRESHOLD for other in index.query(candidate)):
+            dropped.add(key)
+        else:
+            index.insert(key, candidate, check_duplication=False)
+            kept[key] = values
+    return dropped
+
+
+def _datasketch() -> Any:
+    try:
+        import datasketch
+    except ImportError as error:
+        raise MissingDependencyError(
+            "finding near-duplicates needs datasketch; install it with: pip install 'coref-k8s[trial]'"
+        ) from error
+    return datasketch

@@ -1,0 +1,71 @@
+"""One document as tokens: ids, word starts, sentence starts and the mentions that match token boundaries."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from coref_k8s.document import Document
+from coref_k8s.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A document's tokens, without special tokens."""
+
+    ids: np.ndarray
+    """Token ids, int32 (tokens)."""
+    word_starts: np.ndarray
+    """Whether a token begins a word, bool (tokens)."""
+    sentences: np.ndarray
+    """Token index of every sentence start, ascending, int32 (sentences)."""
+    mentions: np.ndarray
+    """Rows of (start token, end token exclusive, entity), by start, int32 (mentions, 3)."""
+    candidates: int
+    """Mentions before those were dropped that do not match token boundaries."""
+
+
+def encode(document: Document, noun_runs: Sequence[int], sentences: Sequence[int], tokenizer: Any) -> Encoded:
+    """Tokenise a document. `noun_runs` and `sentences` are flat character offsets (start, end, ...).
+
+    Mentions are the gold chains' where the document has them, else all noun runs, equal strings being one
+    entity. Raises ModelError when the tokeniser gives no character offsets.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(f"tokeniser {type(tokenizer).__name__} gives no character offsets; use a fast one")
+    encoding = tokenizer(
+        document.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False, truncation=False
+    )
+    offsets = np.asarray(encoding["offset_mapping"], dtype=np.int32).reshape(-1, 2)
+    words = encoding.word_ids()
+    word_starts = np.fromiter(
+        (index == 0 or words[index] != words[index - 1] for index in range(len(words))), bool, len(words)
+    )
+    starts, ends = offsets[:, 0].tolist(), offsets[:, 1].tolist()
+    sentence_starts = sorted({bisect_left(starts, char) for char in sentences[::2]} | {0})
+    spans: list[tuple[int, int, int]] = []
+    candidates = 0
+    for start, end, entity in _mentions(document, noun_runs):
+        candidates += 1
+        first, last = bisect_left(starts, start), bisect_left(ends, end)
+        if first < len(starts) and starts[first] == start and last < len(ends) and ends[last] == end >= start:
+            spans.append((first, last + 1, entity))
+    return Encoded(
+        ids=np.asarray(encoding["input_ids"], dtype=np.int32),
+        word_starts=word_starts,
+        sentences=np.asarray([s for s in sentence_starts if s < len(starts)] or [0], dtype=np.int32),
+        mentions=np.asarray(spans, dtype=np.int32).reshape(-1, 3),
+        candidates=candidates,
+    )
+
+
+def _mentions(document: Document, noun_runs: Sequence[int]) -> list[tuple[int, int, int]]:
+    numbers: dict[str, int] = {}
+    if document.clusters:
+        return [(s, e, numbers.setdefault(name, len(numbers))) for s, e, name in document.mentions()]
+    pairs = zip(noun_runs[::2], noun_runs[1::2], strict=True)
+    return [(s, e, numbers.setdefault(document.text[s:e], len(numbers))) for s, e in pairs]

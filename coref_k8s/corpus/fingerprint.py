@@ -1,0 +1,57 @@
+"""The content hash under which prepared data are kept: everything that their bytes depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from coref_k8s.corpus.local import content_hash, is_local
+from coref_k8s.corpus.shipped import shipped_documents
+from coref_k8s.corpus.sources import GAPS
+from coref_k8s.errors import DataError
+from coref_k8s.study import DatasetConfig, StudySpec
+
+#: Raised whenever the code writes other data from the same input.
+CODE_VERSION = 1
+
+
+def tokenizer_fingerprint(tokenizer: Any) -> str:
+    """Return a hash of what a tokeniser does: its vocabulary, rules and special tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    special = json.dumps({name: str(token) for name, token in sorted(tokenizer.special_tokens_map.items())})
+    return hashlib.sha256(f"{rules}\0{special}".encode()).hexdigest()[:16]
+
+
+def data_hash(spec: StudySpec, tokenizer: Any, revisions: Mapping[int, str]) -> str:
+    """Return the hash of a request's data. `revisions` are the commits of its hub sources, by place."""
+    data = spec.data.model_dump(mode="json", exclude={"choices", "sources"})
+    key = {
+        "code": CODE_VERSION,
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "lengths": list(spec.seq_lengths),
+        "seed": spec.seed,
+        "data": data,
+        "sources": [
+            [config.model_dump(mode="json", exclude={"revision"}), _content(config, revisions.get(place))]
+            for place, config in enumerate(spec.data.sources)
+        ],
+    }
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _content(config: DatasetConfig, revision: str | None) -> str:
+    if config.source.startswith(GAPS):
+        digest = hashlib.sha256()
+        for document in shipped_documents():
+            digest.update(f"{document.doc_id} {document.split} {document.text}".encode())
+        return digest.hexdigest()
+    if is_local(config.source):
+        try:
+            return content_hash(config.source)
+        except (DataError, OSError) as error:
+            return f"unreadable: {error}"
+    # an unreachable hub gives other data than a reachable one, and so another hash
+    return revision or "unresolved"

@@ -1,0 +1,137 @@
+"""Prepares a study's data once: read, split, filter, analyse, sample, cut, pack, write.
+
+The result lies under `prepared/<hash>/` in the data root, where the hash covers everything it depends on.
+It appears there all at once (a folder is filled beside it and renamed), so a killed preparation leaves nothing
+half done and two at a time do no harm. Memory does not grow with the text: documents wait in files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coref_k8s.corpus.building import Preparation
+from coref_k8s.corpus.fingerprint import data_hash
+from coref_k8s.corpus.local import is_local
+from coref_k8s.corpus.prepared import STATISTICS, items_path, open_prepared
+from coref_k8s.corpus.progress import ProgressCallback, Reporter
+from coref_k8s.corpus.sources import GAPS, Emitter
+from coref_k8s.document import Document
+from coref_k8s.study import StudySpec
+
+#: Writes the evaluation items of one split: (documents, tokenizer, seq_len, split, path).
+EvalWriter = Callable[[list[Document], Any, int, str, Path], None]
+FOLDER = "prepared"
+
+
+@dataclass(frozen=True)
+class PreparedRef:
+    """Where prepared data lie, under which hash, and what they are."""
+
+    path: Path
+    hash: str
+    statistics: dict[str, Any]
+
+
+def prepare(
+    spec: StudySpec,
+    data_root: Path,
+    tokenizer: Any,
+    *,
+    bus: Emitter | None = None,
+    progress: ProgressCallback | None = None,
+    eval_writer: EvalWriter | None = None,
+    workers: int | None = None,
+) -> PreparedRef:
+    """Prepare the data of `spec`, or find them prepared.
+
+    `eval_writer` writes the item files of the dev and test documents for every length. `workers` is the
+    number of analysing processes, by default one a core. Raises DataError when no usable text is left.
+    """
+    revisions = _revisions(spec)
+    key = data_hash(spec, tokenizer, revisions)
+    root = data_root / FOLDER
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / key
+    with _alone(root, key) as alone:
+        if not (target / STATISTICS).exists():
+            if alone:
+                for left in root.glob(f".{key}-*"):
+                    shutil.rmtree(left, ignore_errors=True)
+            work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=root))
+            try:
+                work.chmod(0o755)  # mkdtemp's 0700 would hide the data from trials of another user
+                out = work / "out"
+                out.mkdir()
+                preparation = Preparation(
+                    spec,
+                    tokenizer,
+                    key,
+                    revisions,
+                    work,
+                    out,
+                    Reporter(progress, bus),
+                    bus,
+                    data_root,
+                    workers,
+                )
+                preparation.run()
+                _write_items(out, spec, tokenizer, eval_writer)
+                with contextlib.suppress(OSError):  # another one was first, and wrote the same
+                    out.rename(target)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        _write_items(target, spec, tokenizer, eval_writer)
+    statistics = json.loads((target / STATISTICS).read_text(encoding="utf-8"))
+    return PreparedRef(target, key, statistics)
+
+
+def _revisions(spec: StudySpec) -> dict[int, str]:
+    """Return the commit of every hub source that can be asked for it."""
+    found = {}
+    for place, config in enumerate(spec.data.sources):
+        if not config.source.startswith(GAPS) and not is_local(config.source):
+            from coref_k8s.corpus.hub import resolve
+
+            commit = resolve(config)
+            if commit:
+                found[place] = commit
+    return found
+
+
+def _write_items(folder: Path, spec: StudySpec, tokenizer: Any, eval_writer: EvalWriter | None) -> None:
+    """Write the item files that are missing; each appears whole."""
+    if eval_writer is None:
+        return
+    for seq_len in spec.seq_lengths:
+        for split in ("dev", "test"):
+            path = items_path(folder, seq_len, split)
+            documents = [] if path.exists() else open_prepared(folder, seq_len).documents(split)
+            if documents:
+                part = path.with_name(f".{os.getpid()}-{path.name}")
+                eval_writer(documents, tokenizer, seq_len, split, part)
+                part.replace(path)
+
+
+@contextlib.contextmanager
+def _alone(root: Path, key: str) -> Iterator[bool]:
+    """Let one preparation of a hash run at a time on this machine; yield whether that could be had.
+
+    Where the file system knows no locks, two may do the same work: the rename keeps that harmless.
+    """
+    with (root / f".{key}.lock").open("w") as lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            alone = True
+        except (ImportError, OSError):
+            alone = False
+        yield alone

@@ -1,0 +1,114 @@
+"""Reads prepared data: memory-mapped rows to train on, dev and test documents, statistics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from coref_k8s.corpus.fingerprint import tokenizer_fingerprint
+from coref_k8s.document import Document, Split
+from coref_k8s.errors import DataError
+
+STATISTICS = "statistics.json"
+
+
+def rows_path(folder: Path, seq_len: int) -> Path:
+    """Return the file of a length's training rows."""
+    return folder / str(seq_len) / "train.arrow"
+
+
+def items_path(folder: Path, seq_len: int, split: str) -> Path:
+    """Return the file of a length's evaluation items."""
+    return folder / str(seq_len) / f"items-{split}.json"
+
+
+def documents_path(folder: Path, split: str) -> Path:
+    """Return the file of the dev or test documents; all lengths share it."""
+    return folder / f"documents-{split}.jsonl"
+
+
+class Prepared:
+    """Prepared data of one sequence length."""
+
+    def __init__(self, path: Path, seq_len: int) -> None:
+        self.path = path
+        self.seq_len = seq_len
+
+    @cached_property
+    def train(self) -> Any:
+        """Training rows: a memory-mapped `datasets.Dataset`. Columns, each a list per row:
+
+        input_ids (with [CLS] and [SEP] around each packed document, at most seq_len); segments (number of the
+        packed document a token belongs to); word_starts (whether a token begins a word); and, one entry a
+        mention of an entity that has two or more in its document: mention_start, mention_end (tokens, end
+        exclusive), mention_entity (number within the row), mention_distance (tokens between it and the mention
+        before, -1 for the first).
+        """
+        import datasets
+
+        return datasets.Dataset.from_file(str(rows_path(self.path, self.seq_len)))
+
+    @cached_property
+    def statistics(self) -> dict[str, Any]:
+        """What the preparation counted; `coref_k8s.corpus.show` prints it."""
+        statistics: dict[str, Any] = json.loads((self.path / STATISTICS).read_text(encoding="utf-8"))
+        return statistics
+
+    def documents(self, split: str) -> list[Document]:
+        """Return the `dev` or `test` documents."""
+        if split not in ("dev", "test"):
+            raise DataError(f"prepared data keep the documents of dev and test, not of {split!r}")
+        return read_documents(documents_path(self.path, split))
+
+    def eval_items(self, split: str) -> Path:
+        """Return the path of the item file that evaluation wrote for `dev` or `test`."""
+        return items_path(self.path, self.seq_len, split)
+
+    def check_tokenizer(self, tokenizer: Any) -> None:
+        """Raise DataError when the data were made with another tokeniser."""
+        if tokenizer_fingerprint(tokenizer) != self.statistics["tokenizer"]["fingerprint"]:
+            raise DataError(
+                f"the data in {self.path} were prepared with another tokeniser than the model's; prepare them again"
+            )
+
+
+def open_prepared(path: Path, seq_len: int) -> Prepared:
+    """Open prepared data for one length. Raises DataError when they are missing, damaged or of other lengths."""
+    path = Path(path)
+    if not (path / STATISTICS).is_file():
+        raise DataError(f"{path} holds no prepared data; make them with: coref-k8s prepare")
+    if not rows_path(path, seq_len).is_file():
+        found = sorted(int(entry.name) for entry in path.iterdir() if entry.name.isdigit())
+        raise DataError(f"{path} was prepared for {', '.join(map(str, found))} tokens, not for {seq_len}")
+    return Prepared(path, seq_len)
+
+
+def write_documents(path: Path, documents: Iterable[Document], split: Split) -> None:
+    """Write documents, one JSON object a line."""
+    with path.open("w", encoding="utf-8") as file:
+        for document in documents:
+            row = {
+                "doc_id": document.doc_id,
+                "text": document.text,
+                "clusters": {name: list(spans) for name, spans in document.clusters.items()},
+                "title": document.title,
+                "domain": document.domain,
+                "source": document.source,
+                "split": split,
+                "weight": document.weight,
+            }
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_documents(path: Path) -> list[Document]:
+    """Read what write_documents wrote."""
+    documents = []
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            row["clusters"] = {name: [(s, e) for s, e in spans] for name, spans in row["clusters"].items()}
+            documents.append(Document(**row))
+    return documents

@@ -1,0 +1,165 @@
+"""Reads the sources of a request into documents; a source that fails is left out, and said so."""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from coref_k8s.corpus.extractors import extractor_for
+from coref_k8s.corpus.generator import generate
+from coref_k8s.corpus.local import files_of, is_local, read_file
+from coref_k8s.corpus.registry import Extracted, Extractor, get_extractor
+from coref_k8s.document import Document
+from coref_k8s.errors import DataError, MissingDependencyError
+from coref_k8s.study import DatasetConfig, DataSpec
+
+GAPS = "gaps:"
+_log = logging.getLogger(__name__)
+
+
+class Emitter(Protocol):
+    """What is needed of the bus."""
+
+    def emit(self, section: str, /, **fields: Any) -> Any:
+        """Write one event."""
+
+
+@dataclass(frozen=True)
+class SkippedSource:
+    """A source that failed: what was lost, and why."""
+
+    source: str
+    reason: str
+    documents: int
+    """Documents that had been read from it before it failed; they are kept."""
+
+
+@dataclass
+class Loaded:
+    """What became of the sources; filled while documents are read."""
+
+    documents: dict[str, int] = field(default_factory=dict)
+    """Documents read, by source."""
+    revisions: dict[str, str] = field(default_factory=dict)
+    """Commit of each hub source."""
+    skipped: list[SkippedSource] = field(default_factory=list)
+
+
+def load_documents(
+    spec: DataSpec,
+    *,
+    lengths: Sequence[int] = (512,),
+    seed: int = 0,
+    char_budget: int | None = None,
+    cache_dir: Path | None = None,
+    bus: Emitter | None = None,
+    loaded: Loaded | None = None,
+    revisions: Mapping[int, str] | None = None,
+) -> Iterator[tuple[Document, str]]:
+    """Yield (document, split group) from every source of `spec`, source by source.
+
+    `lengths` (tokens) size generated documents. `char_budget` bounds what is read of each source
+    (characters). `revisions` are the commits of hub sources by their place in the request.
+    `loaded` is filled on the way. Raises DataError when no source gave a document.
+    """
+    loaded = loaded if loaded is not None else Loaded()
+    for place, config in enumerate(spec.sources):
+        name = source_name(config)
+        if name in loaded.documents:
+            name = f"{name}#{place}"
+        loaded.documents[name] = 0
+        if spec.domains and config.domain not in spec.domains and not is_local(config.source):
+            continue
+        characters = 0
+        try:
+            rows = _open(config, lengths, seed, spec, cache_dir, (revisions or {}).get(place), name, loaded)
+            for document, group in rows:
+                yield replace(document, source=name, weight=document.weight * config.quality_weight), group
+                loaded.documents[name] += 1
+                characters += len(document.text)
+                if char_budget is not None and characters >= char_budget:
+                    break
+            if not loaded.documents[name]:
+                raise DataError("it holds no documents")
+        except MissingDependencyError:
+            raise
+        except Exception as error:  # whatever a hub, a proxy or a file does, the others go on
+            skipped = SkippedSource(name, _reason(error), loaded.documents[name])
+            loaded.skipped.append(skipped)
+            _log.warning("source %s is left out: %s", name, skipped.reason)
+            if bus:
+                bus.emit("warning", message=f"source {name} is left out: {skipped.reason}", source=name)
+    if not any(loaded.documents.values()):
+        reasons = "; ".join(f"{lost.source}: {lost.reason}" for lost in loaded.skipped) or "no domain matches"
+        raise DataError(f"no source gave a document ({reasons})")
+
+
+def source_name(config: DatasetConfig) -> str:
+    """Return the name under which a source is reported."""
+    return f"{config.source}:{config.subset}" if config.subset else config.source
+
+
+def _open(
+    config: DatasetConfig,
+    lengths: Sequence[int],
+    seed: int,
+    spec: DataSpec,
+    cache_dir: Path | None,
+    revision: str | None,
+    name: str,
+    loaded: Loaded,
+) -> Iterator[tuple[Document, str]]:
+    if config.source.startswith(GAPS):
+        count = config.source.removeprefix(GAPS)
+        if not count.isdigit() or not int(count):
+            raise DataError(f"{config.source!r} must be gaps:N with a number of documents N")
+        documents = generate(
+            int(count), lengths=lengths, dev_share=spec.dev_share, test_share=spec.test_share, seed=seed
+        )
+        for document in documents:
+            yield document, ""
+        return
+    if is_local(config.source):
+        extractor = get_extractor(config.extractor or "auto")
+        for file in files_of(config.source):
+            for number, item in enumerate(read_file(file)):
+                if isinstance(item, Document):
+                    own = file.name.endswith(".coref.txt") and config.domain == "general"
+                    yield (item if own else replace(item, domain=config.domain)), ""
+                else:
+                    yield from _extract(extractor, item, config, f"{file.stem}-{number}")
+        return
+    from coref_k8s.corpus.hub import open_hub
+
+    hub_id, commit, rows = open_hub(config, cache_dir=cache_dir, seed=seed, revision=revision)
+    loaded.revisions[name] = commit
+    extractor = get_extractor(config.extractor or extractor_for(hub_id, config.subset))
+    for number, row in enumerate(rows):
+        yield from _extract(extractor, row, config, f"{hub_id}-{config.subset or 'all'}-{number}")
+
+
+def _extract(
+    extractor: Extractor, row: Mapping[str, Any], config: DatasetConfig, doc_id: str
+) -> Iterator[tuple[Document, str]]:
+    found = extractor(row)
+    if found is None:
+        return
+    if isinstance(found, str):
+        found = Extracted(found)
+    # Gold offsets count characters of the text as it came.
+    text = found.text if found.clusters else unicodedata.normalize("NFC", found.text).replace("\r\n", "\n")
+    clusters = {label: list(spans) for label, spans in found.clusters.items()}
+    document = Document(found.doc_id or doc_id, text, clusters, title=found.title, domain=config.domain)
+    yield document, found.group
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line why a source failed."""
+    if isinstance(error, DataError):
+        return str(error)
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {line}"[:300]
