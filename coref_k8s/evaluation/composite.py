@@ -1,0 +1,89 @@
+"""`Composite`: a weighted sum of metrics over one or more results, ready to be resampled by document.
+
+A difference must be paired: every resample draws the same documents for all metrics and all results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from coref_k8s.evaluation import bootstrap
+from coref_k8s.evaluation.bootstrap import Array, Statistic
+from coref_k8s.evaluation.result import ItemScores
+
+#: Metric -> kind of items, the columns it is computed from, and how.
+SOURCES: Mapping[str, tuple[str, tuple[str, ...], Statistic]] = {
+    "lbd_top1": ("lambada", ("lbd_top1",), bootstrap.mean),
+    "lbd_top1_gain": ("lambada", ("lbd_top1", "lbd_top1_sentence"), bootstrap.mean_difference),
+    "coref_f1": ("f1", ("tp", "fp", "fn"), bootstrap.f1),
+    "coref_top1": ("coref", ("coref_top1",), bootstrap.mean),
+    "coref_top5": ("coref", ("coref_top5",), bootstrap.mean),
+    "coref_top1_gain": ("coref", ("coref_top1", "coref_top1_removed"), bootstrap.mean_difference),
+    "coref_top5_gain": ("coref", ("coref_top5", "coref_top5_removed"), bootstrap.mean_difference),
+    "coref_closed1": ("coref", ("coref_closed1",), bootstrap.mean),
+    "coref_closed5": ("coref", ("coref_closed5",), bootstrap.mean),
+    "swap_top1": ("swapped", ("swap_top1",), bootstrap.mean),
+}
+
+Scores = Mapping[str, ItemScores]
+
+
+def available(metric: str, results: Sequence[Scores]) -> bool:
+    """Whether every result has the item scores that the metric is computed from."""
+    if metric not in SOURCES:
+        return False
+    kind, columns, _ = SOURCES[metric]
+    return all(kind in scores and all(c in scores[kind].columns for c in columns) for scores in results)
+
+
+class Composite:
+    """Sums by document of the items that all `results` share. Every metric must be `available`."""
+
+    def __init__(self, weights: Mapping[str, float], results: Sequence[Scores]) -> None:
+        shared = {metric: _shared([scores[SOURCES[metric][0]] for scores in results]) for metric in weights}
+        self.items = len({(SOURCES[metric][0], name) for metric, names in shared.items() for name in names})
+        owner: dict[str, dict[str, str]] = {}
+        for metric in weights:
+            first = results[0][SOURCES[metric][0]]
+            owner[metric] = dict(zip(first.ids, first.documents, strict=True))
+        self.documents = sorted({owner[metric][name] for metric, names in shared.items() for name in names})
+        blocks: list[Array] = []
+        self._parts: list[tuple[float, Statistic, list[list[int]]]] = []
+        at = 0
+        for metric, weight in weights.items():
+            kind, columns, statistic = SOURCES[metric]
+            names, width = shared[metric], len(columns)
+            values = [row for scores in results for row in _values(scores[kind], columns, names)]
+            blocks.append(
+                bootstrap.sums_by_document([owner[metric][name] for name in names], values, self.documents)
+            )
+            n = at + len(values)
+            sides = [[*range(at + r * width, at + (r + 1) * width), n] for r in range(len(results))]
+            self._parts.append((weight, statistic, sides))
+            at = n + 1
+        self.sums = np.concatenate(blocks, axis=1) if blocks else np.zeros((0, 0))
+
+    def value(self, sums: Array, result: int) -> Array:
+        """The weighted sum of one result (by its index) from sums (..., columns)."""
+        total = np.zeros(sums.shape[:-1])
+        for weight, statistic, columns in self._parts:
+            total = total + weight * statistic(sums[..., columns[result]])
+        return total
+
+    def difference(self, sums: Array) -> Array:
+        """The first result minus the second."""
+        return self.value(sums, 0) - self.value(sums, 1)
+
+
+def _shared(groups: Sequence[ItemScores]) -> list[str]:
+    """Ids of the items that all groups have, in the first group's order."""
+    others = [set(group.ids) for group in groups[1:]]
+    return [name for name in groups[0].ids if all(name in other for other in others)]
+
+
+def _values(scores: ItemScores, columns: Sequence[str], names: Sequence[str]) -> list[list[float]]:
+    """Columns of item scores for the items named, in their order."""
+    places = {name: place for place, name in enumerate(scores.ids)}
+    return [[scores.columns[column][places[name]] for name in names] for column in columns]

@@ -1,0 +1,209 @@
+"""Masked-mention items: a noun run whose earlier occurrence lies in the window, and first mentions.
+
+The antecedent is the NEAREST earlier occurrence, and an item is dropped when anything between it and the
+target reveals the string (나루터지기 for 나루터), so an item of a distance bucket needs at least that much context.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from coref_k8s.evaluation.table import Mention, Workbench
+from coref_k8s.evaluation.vocabulary import Vocabulary
+from coref_k8s.korean import josa_class
+
+#: Tokens kept to the right of a target.
+RIGHT_CONTEXT = 32
+#: Upper bounds of the distance buckets (tokens between antecedent and target).
+BUCKETS = (512, 1024, 1536, 2048)
+#: Most items of one document in one bucket, and of one string in one document.
+PER_DOCUMENT_BUCKET = 5
+PER_STRING = 2
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class CorefItem:
+    """A target in its window; offsets are tokens of `document`, end exclusive."""
+
+    id: str
+    document: int
+    """Index of the document's table."""
+    window: Span
+    target: Span
+    string: str
+    entity: str
+    antecedent: Span | None
+    """None for a first mention, which has nothing to be linked to."""
+    distance: int
+    """Tokens between antecedent and target; 0 for a first mention."""
+    earlier: list[Span]
+    """Occurrences of the string left of the target in the window."""
+    swap: str | None = None
+    """A noun run of another document that may stand for the string: as many tokens, same josa class."""
+
+
+def bucket(distance: int) -> int:
+    """Index of the distance's bucket."""
+    return next((i for i, bound in enumerate(BUCKETS) if distance <= bound), len(BUCKETS) - 1)
+
+
+def window(bench: Workbench, mention: Mention, seq_len: int) -> Span:
+    """The `seq_len` - 2 tokens that end 32 tokens after the target, or before its string comes again."""
+    end = min(mention.end + RIGHT_CONTEXT, len(bench.tokens.ids))
+    for start, _ in bench.occurrences(mention.string):
+        if start >= mention.end:
+            end = min(end, start)
+            break
+    return max(0, end - (seq_len - 2)), end
+
+
+def anaphoric(bench: Workbench, index: int, seq_len: int) -> Iterator[CorefItem]:
+    """Yield the document's targets that have an antecedent in their window, in text order."""
+    gold = bool(bench.document.clusters)
+    entities = {run[0]: entity for run, entity in zip(bench.table.runs, bench.table.entities, strict=True)}
+    for mention in bench.mentions:
+        if gold and mention.entity.startswith("="):
+            continue
+        before = [span for span in bench.by_string[mention.string] if span[1] <= mention.start]
+        if not before:
+            continue
+        antecedent = before[-1]
+        earlier = [span for span in bench.occurrences(mention.string) if span[0] < mention.start]
+        distance = mention.start - antecedent[1]
+        first, last = window(bench, mention, seq_len)
+        if (
+            distance <= 0
+            or antecedent[0] < first
+            or earlier[-1][0] > antecedent[0]  # something nearer reveals the string
+            or earlier[-1][1] > mention.start
+            or (gold and entities[antecedent[0]] != mention.entity)
+        ):
+            continue
+        yield CorefItem(
+            id=_identity(bench, mention),
+            document=index,
+            window=(first, last),
+            target=(mention.start, mention.end),
+            string=bench.table.strings[mention.string],
+            entity=mention.entity,
+            antecedent=antecedent,
+            distance=distance,
+            earlier=[span for span in earlier if span[0] >= first],
+        )
+
+
+def first_mentions(bench: Workbench, index: int, seq_len: int) -> Iterator[CorefItem]:
+    """Yield the first mentions of entities whose string has not been read before, in text order."""
+    seen: set[str] = set()
+    for mention in bench.mentions:
+        known = mention.entity in seen
+        seen.add(mention.entity)
+        if known or bench.occurrences(mention.string)[0][0] < mention.start:
+            continue
+        if _introduced(bench, mention):
+            continue
+        yield CorefItem(
+            id=_identity(bench, mention),
+            document=index,
+            window=window(bench, mention, seq_len),
+            target=(mention.start, mention.end),
+            string=bench.table.strings[mention.string],
+            entity=mention.entity,
+            antecedent=None,
+            distance=0,
+            earlier=[],
+        )
+
+
+def sample(candidates: Sequence[CorefItem], max_items: int, seed: int) -> list[CorefItem]:
+    """Draw at most `max_items`, taking turns between buckets, then documents, so any beginning is balanced.
+
+    At most 5 items of a document in a bucket and 2 of a string in a document.
+    """
+    rng = random.Random(seed)
+    shuffled = sorted(candidates, key=lambda item: item.id)
+    rng.shuffle(shuffled)
+    in_bucket: dict[tuple[int, int], int] = defaultdict(int)
+    of_string: dict[tuple[int, str], int] = defaultdict(int)
+    queues: dict[int, list[tuple[int, CorefItem]]] = defaultdict(list)
+    for item in sorted(
+        shuffled, key=lambda item: -bucket(item.distance)
+    ):  # far ones are rare: they choose first
+        place = (item.document, bucket(item.distance))
+        string = (item.document, item.string)
+        if in_bucket[place] < PER_DOCUMENT_BUCKET and of_string[string] < PER_STRING:
+            queues[place[1]].append((in_bucket[place], item))
+            in_bucket[place] += 1
+            of_string[string] += 1
+    turns = [
+        (turn, number, item)
+        for number, queue in queues.items()
+        for turn, (_, item) in enumerate(sorted(queue, key=lambda entry: entry[0]))
+    ]
+    return [item for _, _, item in sorted(turns, key=lambda entry: entry[:2])[:max_items]]
+
+
+def pair(items: Sequence[CorefItem], pool: Sequence[CorefItem]) -> list[tuple[CorefItem, CorefItem]]:
+    """Give each anaphoric item a first mention with about as much left context, of its document if possible.
+
+    Each first mention serves once; items for which none is left are not paired.
+    """
+    left = {item.id: item.target[0] - item.window[0] for item in (*items, *pool)}
+    unused = {item.id: item for item in pool}
+    pairs = []
+    for item in items:
+        if not unused:
+            break
+        best = min(
+            unused.values(),
+            key=lambda other: (
+                other.document != item.document,
+                abs(left[other.id] - left[item.id]),
+                other.id,
+            ),
+        )
+        if best.document != item.document:
+            best = min(unused.values(), key=lambda other: (abs(left[other.id] - left[item.id]), other.id))
+        pairs.append((item, unused.pop(best.id)))
+    return pairs
+
+
+def swaps(
+    items: Sequence[CorefItem], benches: Sequence[Workbench], vocabulary: Vocabulary, seed: int
+) -> dict[str, str]:
+    """For each item id a noun run of another document: as many tokens, same josa class, new to its window."""
+    pool: dict[tuple[int, str], list[tuple[str, int]]] = defaultdict(list)
+    for number, bench in enumerate(benches):
+        for string, pieces in zip(bench.table.strings, bench.table.pieces, strict=True):
+            pool[len(pieces), josa_class(string)].append((string, number))
+    found = {}
+    for item in items:
+        rng = random.Random(f"{seed}/{item.id}")
+        choices = pool[len(vocabulary.word(item.string)), josa_class(item.string)]
+        text = benches[item.document].document.text
+        for _ in range(20):
+            string, number = rng.choice(choices)
+            if (
+                number != item.document
+                and string not in text
+                and vocabulary.join(vocabulary.word(string)) != vocabulary.join(vocabulary.word(item.string))
+            ):
+                found[item.id] = string
+                break
+    return found
+
+
+def _identity(bench: Workbench, mention: Mention) -> str:
+    """An id that does not depend on the tokeniser, so that models with different ones can be paired."""
+    return f"{bench.document.doc_id}:{mention.characters[0]}-{mention.characters[1]}"
+
+
+def _introduced(bench: Workbench, mention: Mention) -> bool:
+    """Whether a gold entity has an earlier mention of any kind (a pronoun, a longer phrase)."""
+    spans = bench.document.clusters.get(mention.entity, ())
+    return any(start < mention.characters[0] for start, _ in spans)

@@ -1,0 +1,133 @@
+"""`evaluate`: score a masked language model on an item set, with controls, intervals and baselines.
+
+All forward passes of all arms and metrics are gathered first and then run together, batched by length;
+passes that several metrics need are computed once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any
+
+from coref_k8s.errors import DataError
+from coref_k8s.evaluation import bootstrap, registry
+from coref_k8s.evaluation.composite import Composite, available
+from coref_k8s.evaluation.items import ItemSet
+from coref_k8s.evaluation.passes import LogitsFn, run
+from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.evaluation.score_conll import ConllPart
+from coref_k8s.evaluation.score_coref import CorefPart
+from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
+from coref_k8s.evaluation.scorecard import Scorecard
+from coref_k8s.evaluation.vocabulary import Vocabulary
+
+DEFAULT_WEIGHTS: Mapping[str, float] = {"coref_f1": 0.4, "coref_top5": 0.3, "lbd_top1": 0.3}
+#: Built-in metrics that need more than the full arm.
+_ARM_METRICS = (
+    "coref_closed1",
+    "coref_closed5",
+    "coref_closed1_gain",
+    "coref_closed5_gain",
+    "coref_f1_gain",
+    "coref_top1_gain",
+    "coref_top5_gain",
+    "coref_top1_truncated_gain",
+    "coref_top5_truncated_gain",
+    "lbd_top1_gain",
+    "swap_top1",
+)
+#: Built-in metrics that an objective may weigh: known in quick and in full evaluations.
+OBJECTIVE_METRICS = (
+    "coref_f1",
+    "coref_precision",
+    "coref_recall",
+    "coref_top1",
+    "coref_top5",
+    "lbd_top1",
+    *_ARM_METRICS,
+)
+#: Items of a kind in a quick evaluation.
+QUICK_ITEMS = 64
+
+
+def evaluate(
+    logits_fn: LogitsFn,
+    tokenizer: Any,
+    items: ItemSet,
+    *,
+    weights: Mapping[str, float] = DEFAULT_WEIGHTS,
+    full: bool = True,
+    batch_tokens: int = 16_384,
+    tau: float | None = None,
+    model: Any = None,
+    conll_mentions: int = 0,
+    quick_items: int = QUICK_ITEMS,
+    progress: Callable[[int, int], None] | None = None,
+) -> EvaluationResult:
+    """Score a model.
+
+    `logits_fn(input_ids, attention_mask, positions)`: see passes.LogitsFn. `full=False` is the quick
+    evaluation between training steps: full arm only, the first `quick_items` items of a kind, no intervals,
+    the same names. `tau`: the dev result's threshold when test items are scored; found on these items when
+    None. `model` is given to custom metrics. `conll_mentions` > 0 links gold mentions of whole documents, up
+    to so many, and adds the `conll_` scores. `batch_tokens` bounds a forward pass (tokens with padding).
+
+    Raises DataError when the items were made with another tokeniser, RequestError for an unknown weight.
+    """
+    registry.check_weights(weights, OBJECTIVE_METRICS)
+    vocabulary = Vocabulary(tokenizer)
+    if vocabulary.sha256 != items.tokenizer:
+        raise DataError(
+            "the evaluation items were made with another tokeniser; prepare the data for this model"
+        )
+    begun = time.monotonic()
+    limit = None if full else quick_items
+    # An objective on a gain needs the arms in quick evaluations too.
+    arms = full or any(name in _ARM_METRICS for name in weights)
+    card = Scorecard(intervals=full)
+    coref = CorefPart(items, vocabulary, arms=arms, limit=limit)
+    lambada = LambadaPart(items, vocabulary, arms=arms, limit=limit)
+    seed = SeedPart(items, vocabulary) if full else None
+    conll = ConllPart(items, vocabulary, conll_mentions) if full and conll_mentions else None
+    asked = [part.ask() if part else [] for part in (coref, lambada, seed, conll)]
+    every = iter(run(logits_fn, [one for some in asked for one in some], vocabulary, batch_tokens, progress))
+    answers = [list(islice(every, len(some))) for some in asked]
+    coref.score(answers[0], card, tau)
+    lambada.score(answers[1], card)
+    if seed:
+        seed.score(answers[2], card)
+    if conll:
+        conll.score(answers[3], card)
+    for name, metric in registry.custom_metrics().items():
+        if model is not None and (full or name in weights):
+            value, warning = registry.value_of(name, metric, model, tokenizer, items)
+            card.metrics[name] = value
+            card.warnings += [warning] if warning else []
+        elif name in weights:
+            card.metrics[name] = 0.0
+            card.warnings.append(
+                f"custom metric {name} was not computed, since no model was given: it counts 0"
+            )
+    card.metrics["score"] = sum(weight * card.metrics[name] for name, weight in weights.items())
+    if full and all(available(name, [card.item_scores]) for name in weights):
+        whole = Composite(weights, [card.item_scores])
+        spread = bootstrap.interval(
+            whole.sums, lambda sums: whole.value(sums, 0), highest=sum(weights.values())
+        )
+        card.metrics["score_ci_low"], card.metrics["score_ci_high"] = spread.low, spread.high
+    return EvaluationResult(
+        metrics=card.metrics,
+        counts=card.counts,
+        buckets=card.buckets,
+        tau=card.tau,
+        warnings=card.warnings,
+        item_scores=card.item_scores,
+        items_sha256=items.sha256,
+        tokenizer=vocabulary.sha256,
+        seq_len=items.seq_len,
+        weights=dict(weights),
+        full=full,
+        seconds=time.monotonic() - begun,
+    )

@@ -1,0 +1,223 @@
+"""`ItemSet`: every evaluation item of a document set, built once and stored with the prepared data.
+
+The file is JSON with sorted keys, so its sha256 names the items that a result was computed on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from coref_k8s.document import Document
+from coref_k8s.errors import DataError
+from coref_k8s.evaluation import coref_items, lambada_items, seed_items
+from coref_k8s.evaluation.conll_items import ConllItem, conll_items
+from coref_k8s.evaluation.coref_items import CorefItem
+from coref_k8s.evaluation.lambada_items import LambadaItem
+from coref_k8s.evaluation.seed_items import SeedItem
+from coref_k8s.evaluation.table import DocumentTable, Workbench, prepare
+from coref_k8s.evaluation.vocabulary import Vocabulary
+from coref_k8s.korean import analyse
+
+#: Changes whenever the same documents would give other items.
+FORMAT = 1
+#: Documents looked at per item wanted: more documents make narrower intervals, and cost preparation time.
+DOCUMENTS_PER_ITEM = 2
+
+
+@dataclass(frozen=True)
+class ItemSet:
+    """Evaluation items of one document set, tokeniser and sequence length."""
+
+    seq_len: int
+    tokenizer: str
+    """sha256 of the tokeniser."""
+    seed: int
+    tables: list[DocumentTable]
+    coref: list[CorefItem]
+    """Anaphoric items in sampled order: any beginning is balanced over buckets and documents."""
+    firsts: list[CorefItem]
+    """First mentions, the i-th paired with the anaphoric item `pairs[i]`."""
+    pairs: list[int]
+    """Indices into `coref` of the anaphoric items of Coref F1."""
+    lambada: list[LambadaItem]
+    seed_items: list[SeedItem]
+    conll: list[ConllItem]
+    frequent: list[str]
+    """The constant list: the most frequent noun runs of the training documents (or of these, without them)."""
+    noun_ids: list[int]
+    """Token ids that Kiwi calls a noun, for the `seed_` metrics."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """How many documents, noun runs and usable ones the items come from."""
+
+    @cached_property
+    def payload(self) -> bytes:
+        """The file's content."""
+        record = {"format": FORMAT, **{entry.name: getattr(self, entry.name) for entry in fields(self)}}
+        # vars, not asdict: the tables hold millions of numbers that need no copy
+        return json.dumps(
+            record, default=vars, ensure_ascii=False, sort_keys=True, separators=(",", ":")
+        ).encode()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the item file."""
+        return hashlib.sha256(self.payload).hexdigest()
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of all items, sorted."""
+        groups: tuple[Sequence[Any], ...] = (
+            self.coref,
+            self.firsts,
+            self.lambada,
+            self.seed_items,
+            self.conll,
+        )
+        kinds = ("coref", "first", "lambada", "seed", "conll")
+        return sorted(
+            f"{kind}/{item.id}" for kind, group in zip(kinds, groups, strict=True) for item in group
+        )
+
+    def save(self, path: Path) -> Path:
+        """Write the item file (whole or not at all); returns its path."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".part")
+        unfinished.write_bytes(self.payload)
+        unfinished.replace(path)
+        return path
+
+    @staticmethod
+    def load(path: Path) -> ItemSet:
+        """Read an item file. Raises DataError when it is missing, damaged or of another version."""
+        try:
+            record = json.loads(Path(path).read_bytes())
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"cannot read evaluation items from {path} ({error}); prepare the data again"
+            ) from error
+        if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
+            raise DataError(f"{path} holds evaluation items of another version; prepare the data again")
+        record["tables"] = [_read(DocumentTable, entry) for entry in record["tables"]]
+        for name, kind in (("coref", CorefItem), ("firsts", CorefItem), ("lambada", LambadaItem)):
+            record[name] = [_read(kind, entry) for entry in record[name]]
+        record["seed_items"] = [_read(SeedItem, entry) for entry in record["seed_items"]]
+        record["conll"] = [_read(ConllItem, entry) for entry in record["conll"]]
+        return ItemSet(**record)
+
+
+def build_items(
+    documents: Iterable[Document],
+    tokenizer: Any,
+    seq_len: int,
+    *,
+    max_items: int = 200,
+    seed: int = 0,
+    training: Iterable[Document] = (),
+) -> ItemSet:
+    """Build the items of a document set for one tokeniser and sequence length (tokens).
+
+    `max_items` bounds each kind. `training` gives the constant-list baseline its nouns. Documents with gold
+    clusters are judged by them, others by string identity. The same input gives the same file.
+    """
+    vocabulary = Vocabulary(tokenizer)
+    chosen = _choose(list(documents), seq_len, max_items, seed)
+    benches = [prepare(document, vocabulary) for document in chosen]
+    released = [bench.document.domain == lambada_items.RELEASED_DOMAIN for bench in benches]
+    ordinary = [(i, bench) for i, bench in enumerate(benches) if not released[i]]
+
+    candidates = [item for i, bench in ordinary for item in coref_items.anaphoric(bench, i, seq_len)]
+    coref = coref_items.sample(candidates, max_items, seed)
+    pool = [item for i, bench in ordinary for item in coref_items.first_mentions(bench, i, seq_len)]
+    paired = coref_items.pair(coref, pool)
+    swaps = coref_items.swaps(coref, benches, vocabulary, seed)
+    coref = [replace(item, swap=swaps.get(item.id)) for item in coref]
+    order = {item.id: number for number, item in enumerate(coref)}
+
+    passages = [
+        item for i, bench in ordinary for item in lambada_items.from_document(bench, i, seq_len, vocabulary)
+    ]
+    passages += [
+        item
+        for i, bench in enumerate(benches)
+        if released[i] and (item := lambada_items.from_released(bench, i, seq_len)) is not None
+    ]
+    lambada = lambada_items.sample(passages, max_items, seed)
+    seeds = [
+        item
+        for i, bench in enumerate(benches)
+        for item in seed_items.from_document(
+            bench, [entry for entry in lambada if entry.document == i], seq_len, vocabulary
+        )
+    ]
+    return ItemSet(
+        seq_len=seq_len,
+        tokenizer=vocabulary.sha256,
+        seed=seed,
+        tables=[bench.table for bench in benches],
+        coref=coref,
+        firsts=[first for _, first in paired],
+        pairs=[order[item.id] for item, _ in paired],
+        lambada=lambada,
+        seed_items=seed_items.sample(seeds, max_items, seed),
+        conll=conll_items([bench for _, bench in ordinary], [i for i, _ in ordinary], seq_len, vocabulary),
+        frequent=_frequent(training) or _frequent_of(benches),
+        noun_ids=seed_items.noun_ids(vocabulary) if seeds else [],
+        counts={
+            "documents": len(benches),
+            "runs": sum(bench.runs for bench in benches),
+            "usable_runs": sum(len(bench.mentions) for bench in benches),
+            "coref_candidates": len(candidates),
+            "lambada_candidates": len(passages),
+        },
+    )
+
+
+def _choose(documents: list[Document], seq_len: int, max_items: int, seed: int) -> list[Document]:
+    """A seeded choice of documents when there are many: those as long as the window first."""
+    ordered = sorted(documents, key=lambda document: document.doc_id)
+    random.Random(seed).shuffle(ordered)
+    # A token is rarely shorter than one character, so these may fill a window.
+    ordered.sort(key=lambda document: len(document.text) < seq_len)
+    return ordered[: DOCUMENTS_PER_ITEM * max_items]
+
+
+def _frequent(training: Iterable[Document], documents: int = 500) -> list[str]:
+    """The 5 most frequent noun runs of (the first 500) training documents."""
+    counts: Counter[str] = Counter()
+    for document in islice(training, documents):
+        counts.update(run.text for run in analyse(document.text).noun_runs)
+    return _top(counts)
+
+
+def _frequent_of(benches: Sequence[Workbench]) -> list[str]:
+    return _top(Counter(run.text for bench in benches for run in bench.analysis.noun_runs))
+
+
+def _top(counts: Counter[str]) -> list[str]:
+    return [word for word, _ in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:5]]
+
+
+def _read(kind: type[Any], entry: dict[str, Any]) -> Any:
+    """Make a dataclass of a JSON object; JSON has no tuples, so spans are turned back into them."""
+    spans = {"window", "target", "antecedent", "passage", "sentence"}
+    lists = {"runs", "earlier"}
+    return kind(
+        **{
+            key: tuple(value)
+            if key in spans and value is not None
+            else [tuple(part) for part in value]
+            if key in lists
+            else value
+            for key, value in entry.items()
+        }
+    )

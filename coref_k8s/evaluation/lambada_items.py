@@ -1,0 +1,160 @@
+"""LAMBADA items: the last content word of a passage, which only the passage before tells.
+
+After Paperno et al. 2016 (LAMBADA). A passage is consecutive sentences, as many as fit the window; its
+last sentence holds the target once, an earlier one held it before. Korean sentences end in a predicate
+whose stem seldom stands free of its ending, so the target is the last noun run or free verb stem among the
+last three words (docs/decisions/002-lambada-in-korean.md). Released items (Ko-LAMBADA) are taken as they are.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from coref_k8s.evaluation.table import Mention, Workbench, cover
+from coref_k8s.evaluation.vocabulary import Vocabulary
+from coref_k8s.korean import kiwi, strip_josa
+
+#: Words at the end of a sentence among which its last content word is looked for.
+LAST_WORDS = 3
+#: Most items of one document, and of one string in one document.
+PER_DOCUMENT = 10
+PER_STRING = 2
+#: A document of this domain is a released item; its only cluster, of this name, is where the answer stands.
+RELEASED_DOMAIN = "lambada"
+ANSWER = "answer"
+
+_WORD = re.compile(r"\S*[가-힣]\S*")
+_FREE_STEMS = frozenset({"VV", "VA"})
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class LambadaItem:
+    """A passage with its target; offsets are tokens of `document`, end exclusive."""
+
+    id: str
+    document: int
+    passage: Span
+    sentence: Span
+    """The sentence that holds the target: what the last-sentence-only arm shows."""
+    target: Span
+    string: str
+    released: bool = False
+    """Taken from a published set, not made from a document."""
+
+
+def from_document(
+    bench: Workbench, index: int, seq_len: int, vocabulary: Vocabulary
+) -> Iterator[LambadaItem]:
+    """Yield the items of a document, in text order."""
+    text, tokens = bench.document.text, bench.tokens
+    sentences = [(start, end, *cover(tokens, start, end)) for start, end in bench.analysis.sentences]
+    for number, (start, end, first, last) in enumerate(sentences):
+        if number == 0 or last - first > seq_len - 2:
+            continue
+        for target, surface in _last_content(bench, start, end, vocabulary):
+            begin = number
+            while begin > 0 and last - sentences[begin - 1][2] <= seq_len - 2:
+                begin -= 1
+            if text.count(surface, start, end) == 1 and surface in text[sentences[begin][0] : start]:
+                at = tokens.starts[target[0]]
+                yield LambadaItem(
+                    id=f"{bench.document.doc_id}:{at}-{at + len(surface)}",
+                    document=index,
+                    passage=(sentences[begin][2], last),
+                    sentence=(first, last),
+                    target=target,
+                    string=surface,
+                )
+            break
+
+
+def from_released(bench: Workbench, index: int, seq_len: int) -> LambadaItem | None:
+    """Take a released item; None when it marks no answer or the answer is not whole tokens.
+
+    Particles and endings are split off with Kiwi and stay unmasked.
+    """
+    spans = bench.document.clusters.get(ANSWER)
+    if not spans:
+        return None
+    at, stop = spans[0]
+    surface = strip_josa(bench.document.text[at:stop])
+    tokens = bench.tokens
+    first, last = cover(tokens, at, at + len(surface))
+    if first >= last or tokens.starts[first] != at or tokens.ends[last - 1] != at + len(surface):
+        return None
+    sentence = next((s for s in bench.analysis.sentences if s[0] <= at < s[1]), (0, len(bench.document.text)))
+    end = min(len(tokens.ids), max(last, first + seq_len - 2))
+    begin = max(0, end - (seq_len - 2))
+    inside = cover(tokens, *sentence)
+    return LambadaItem(
+        id=f"{bench.document.doc_id}:{at}-{at + len(surface)}",
+        document=index,
+        passage=(begin, end),
+        sentence=(max(begin, inside[0]), min(end, inside[1])),
+        target=(first, last),
+        string=surface,
+        released=True,
+    )
+
+
+def sample(candidates: Sequence[LambadaItem], max_items: int, seed: int) -> list[LambadaItem]:
+    """Draw at most `max_items`, taking turns between documents."""
+    rng = random.Random(seed)
+    shuffled = sorted(candidates, key=lambda item: item.id)
+    rng.shuffle(shuffled)
+    of_document: dict[int, int] = defaultdict(int)
+    of_string: dict[tuple[int, str], int] = defaultdict(int)
+    turns = []
+    for item in shuffled:
+        string = (item.document, item.string)
+        if of_document[item.document] < PER_DOCUMENT and of_string[string] < PER_STRING:
+            turns.append((of_document[item.document], len(turns), item))
+            of_document[item.document] += 1
+            of_string[string] += 1
+    return [item for _, _, item in sorted(turns, key=lambda entry: entry[:2])[:max_items]]
+
+
+def _last_content(bench: Workbench, start: int, end: int, vocabulary: Vocabulary) -> list[tuple[Span, str]]:
+    """The last usable content stem among a sentence's last words, as a list of at most one."""
+    text = bench.document.text
+    words = [match.start() for match in _WORD.finditer(text, start, end)]
+    if not words:
+        return []
+    bound = words[-LAST_WORDS] if len(words) >= LAST_WORDS else words[0]
+    found: list[tuple[int, Span, str]] = [
+        (m.characters[0], (m.start, m.end), text[slice(*m.characters)])
+        for m in _mentions_between(bench, bound, end)
+    ]
+    found += _verb_stems(bench, bound, end, vocabulary)
+    return [(span, surface) for _, span, surface in sorted(found)[-1:]]
+
+
+def _mentions_between(bench: Workbench, start: int, end: int) -> list[Mention]:
+    return [m for m in bench.mentions if start <= m.characters[0] and m.characters[1] <= end]
+
+
+def _verb_stems(
+    bench: Workbench, start: int, end: int, vocabulary: Vocabulary
+) -> Iterator[tuple[int, Span, str]]:
+    """Verb and adjective stems of two or more syllables that have not merged with their ending."""
+    text, tokens = bench.document.text, bench.tokens
+    morphemes = kiwi().tokenize(text[start:end])
+    for stem, ending in pairwise(morphemes):
+        if stem.tag not in _FREE_STEMS or stem.len < 2 or ending.start < stem.end:
+            continue
+        at, stop = start + stem.start, start + stem.end
+        span = cover(tokens, at, stop)
+        if (
+            span[0] < span[1]
+            and tokens.starts[span[0]] == at
+            and tokens.ends[span[1] - 1] == stop
+            and tokens.ids[slice(*span)] == vocabulary.word(text[at:stop])
+        ):
+            yield at, span, text[at:stop]

@@ -1,0 +1,73 @@
+"""Custom metrics: one function `(model, tokenizer, items) -> float`, by decorator or entry point.
+
+    @register_metric("pronoun_top5")
+    def pronoun_top5(model, tokenizer, items): ...
+
+An installed package names its function under the entry-point group `coref_k8s.metrics`. A registered metric
+is reported with every full evaluation and may be named in the objective's weights.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from coref_k8s.errors import RequestError
+
+GROUP = "coref_k8s.metrics"
+#: (model, tokenizer, ItemSet) -> a value between 0 and 1, larger is better.
+Metric = Callable[[Any, Any, Any], float]
+
+_registered: dict[str, Metric] = {}
+
+
+def register_metric(name: str) -> Callable[[Metric], Metric]:
+    """Register a metric under a name; a later one of the same name replaces it."""
+
+    def register(metric: Metric) -> Metric:
+        _registered[name] = metric
+        return metric
+
+    return register
+
+
+def custom_metrics() -> dict[str, Metric]:
+    """Every registered metric by name. Raises RequestError when an entry point cannot be loaded."""
+    found: dict[str, Metric] = {}
+    for entry in entry_points(group=GROUP):
+        try:
+            found[entry.name] = entry.load()
+        except Exception as error:
+            raise RequestError(
+                f"the metric {entry.name!r} ({entry.value}) cannot be loaded: {error}; fix or uninstall its package"
+            ) from error
+    return {**found, **_registered}
+
+
+def check_weights(weights: Iterable[str], known: Iterable[str]) -> None:
+    """Raise RequestError for a weight whose metric is neither built in (`known`) nor registered."""
+    names = sorted({*known, *custom_metrics()})
+    for name in weights:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+            raise RequestError(f"the objective weighs {name!r}, which is no metric; {hint}")
+
+
+def value_of(name: str, metric: Metric, model: Any, tokenizer: Any, items: Any) -> tuple[float, str | None]:
+    """Compute a metric: its value, and a warning when it was no finite number (the value is 0 then).
+
+    Raises RequestError when the metric fails: its package is wrong, and no retry helps.
+    """
+    try:
+        value = float(metric(model, tokenizer, items))
+    except Exception as error:
+        raise RequestError(
+            f"the custom metric {name!r} failed ({type(error).__name__}: {error}); fix its function"
+        ) from error
+    if not math.isfinite(value):
+        return 0.0, f"custom metric {name} gave {value}, counted as 0"
+    return value, None

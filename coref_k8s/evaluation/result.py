@@ -1,0 +1,86 @@
+"""`EvaluationResult`: what an evaluation found, with what is needed to check and to compare it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from coref_k8s.errors import DataError
+
+#: Fewest items from which a number is printed for a distance bucket.
+MIN_ITEMS = 30
+
+
+@dataclass
+class ItemScores:
+    """Scores of single items, for paired differences: `columns[name][i]` belongs to item `ids[i]`."""
+
+    ids: list[str] = field(default_factory=list)
+    documents: list[str] = field(default_factory=list)
+    columns: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Scores of the items whose antecedent is `above` < distance <= `up_to` tokens away."""
+
+    above: int
+    up_to: int
+    n: int
+    scores: dict[str, float] | None
+    """None below 30 items: too few for a number."""
+
+
+@dataclass
+class EvaluationResult:
+    """Metrics by name, all finite, and their evidence."""
+
+    metrics: dict[str, float]
+    """Every number by its plain name; gains, intervals and baselines have suffixes and prefixes."""
+    counts: dict[str, int]
+    """Items behind the numbers, by kind."""
+    buckets: list[Bucket]
+    tau: float
+    """Abstention threshold of Coref F1: found on dev, to be given to the evaluation on test."""
+    warnings: list[str]
+    item_scores: dict[str, ItemScores]
+    """By kind: `coref`, `f1`, `lambada`."""
+    items_sha256: str
+    tokenizer: str
+    seq_len: int
+    weights: dict[str, float]
+    full: bool
+    seconds: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """The objective's value."""
+        return self.metrics["score"]
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Ids of the scored items, by kind."""
+        return [f"{kind}/{name}" for kind, scores in self.item_scores.items() for name in scores.ids]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {**asdict(self), "item_ids": self.item_ids}
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> EvaluationResult:
+        """Read what `to_json` wrote. Raises DataError when it is something else."""
+        try:
+            record = json.loads(text)
+            record.pop("item_ids")
+            record["buckets"] = [Bucket(**entry) for entry in record["buckets"]]
+            record["item_scores"] = {
+                kind: ItemScores(**entry) for kind, entry in record["item_scores"].items()
+            }
+            return EvaluationResult(**record)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"this is no evaluation result ({error}); evaluate the model again") from error

@@ -1,0 +1,206 @@
+"""Scores of the masked-mention items: open and closed Top-1/Top-5 in every arm, and Coref F1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from coref_k8s.evaluation import baselines, bootstrap, linking
+from coref_k8s.evaluation.arms import Arm, coref_pass
+from coref_k8s.evaluation.closed import Candidates, candidates, closed_passes, closed_scores, mid_rank
+from coref_k8s.evaluation.coref_items import BUCKETS, CorefItem, bucket
+from coref_k8s.evaluation.items import ItemSet
+from coref_k8s.evaluation.kbest import best_strings
+from coref_k8s.evaluation.passes import Answer, Floats, Pass
+from coref_k8s.evaluation.result import MIN_ITEMS, Bucket, ItemScores
+from coref_k8s.evaluation.scorecard import Scorecard, column
+from coref_k8s.evaluation.vocabulary import Vocabulary
+
+#: Strings that count as answers of an open question.
+LISTED = 5
+_MEANS = ("coref_top1", "coref_top5", "coref_closed1", "coref_closed5")
+
+
+def open_hits(answer: Answer, target: str, vocabulary: Vocabulary) -> tuple[bool, bool]:
+    """Whether the target is the most probable joint string, and among the 5 most probable."""
+    strings = best_strings(answer.top_scores, answer.top_ids, vocabulary.join, LISTED)
+    return strings[:1] == [target], target in strings
+
+
+class CorefPart:
+    """Asks and scores the anaphoric items and the first mentions."""
+
+    def __init__(self, items: ItemSet, vocabulary: Vocabulary, *, arms: bool, limit: int | None) -> None:
+        self.items, self.vocabulary, self.arms = items, vocabulary, arms
+        self.coref = items.coref[:limit]
+        pairs = [
+            (a, first) for a, first in zip(items.pairs, items.firsts, strict=True) if a < len(self.coref)
+        ]
+        self.paired = [a for a, _ in pairs]
+        self.firsts = [first for _, first in pairs]
+        self._asked: list[tuple[str, int, Arm, Candidates | None, int]] = []
+        self._answers: dict[tuple[str, int, Arm], tuple[Candidates | None, list[Answer]]] = {}
+
+    def ask(self) -> list[Pass]:
+        """Every pass of every arm that is wanted."""
+        paired = set(self.paired)
+        passes: list[Pass] = []
+        for number, item in enumerate(self.coref):
+            # Quick evaluations need closed scores only for Coref F1.
+            passes += self._closed("coref", number, item, "full", scored=self.arms or number in paired)
+            if self.arms:
+                passes += self._closed("coref", number, item, "removed")
+                passes += self._closed("coref", number, item, "truncated", scored=False)
+                if item.swap is not None:
+                    passes += self._closed("coref", number, item, "swapped")
+        for number, item in enumerate(self.firsts):
+            passes += self._closed("first", number, item, "full")
+        return passes
+
+    def score(self, answers: Sequence[Answer], card: Scorecard, tau: float | None) -> None:
+        """Turn the answers to `ask` into metrics."""
+        at = 0
+        for kind, number, arm, chosen, length in self._asked:
+            self._answers[kind, number, arm] = (chosen, list(answers[at : at + length]))
+            at += length
+        self._score_mentions(card)
+        self._score_links(card, tau)
+        if self.arms:
+            self._score_buckets(card)
+        self._score_baselines(card)
+
+    def _closed(
+        self, kind: str, number: int, item: CorefItem, arm: Arm, *, scored: bool = True
+    ) -> Iterator[Pass]:
+        table, v, seq_len = self.items.tables[item.document], self.vocabulary, self.items.seq_len
+        if scored:
+            chosen = candidates(item, table, v, arm)
+            passes = closed_passes(item, table, chosen, v, seq_len, arm)
+        else:
+            chosen, passes = None, [coref_pass(item, table, v, seq_len, arm=arm)]
+        self._asked.append((kind, number, arm, chosen, len(passes)))
+        yield from passes
+
+    def _target(self, item: CorefItem) -> str:
+        return self.vocabulary.join(self.vocabulary.word(item.string))
+
+    def _open(self, number: int, arm: Arm) -> tuple[bool, bool]:
+        # The gold string's number of masks comes first, so its answer serves the open question too.
+        return open_hits(
+            self._answers["coref", number, arm][1][0], self._target(self.coref[number]), self.vocabulary
+        )
+
+    def _candidates(self, kind: str, number: int, arm: Arm) -> tuple[Candidates, Floats]:
+        chosen, answers = self._answers[kind, number, arm]
+        assert chosen is not None
+        return chosen, closed_scores(chosen, answers)
+
+    def _rank(self, number: int, arm: Arm) -> float:
+        chosen, scores = self._candidates("coref", number, arm)
+        return mid_rank(scores, chosen.gold)
+
+    def _document(self, item: CorefItem) -> str:
+        return self.items.tables[item.document].doc_id
+
+    def _score_mentions(self, card: Scorecard) -> None:
+        n = range(len(self.coref))
+        scores = ItemScores([item.id for item in self.coref], [self._document(item) for item in self.coref])
+        card.item_scores["coref"] = scores
+        card.count("coref", len(self.coref), "coref_top1, coref_top5 and their gains")
+        arms: tuple[Arm, ...] = ("full", "removed", "truncated") if self.arms else ("full",)
+        for arm in arms:
+            hits = [self._open(number, arm) for number in n]
+            end = "" if arm == "full" else f"_{arm}"
+            scores.columns[f"coref_top1{end}"] = column([hit[0] for hit in hits])
+            scores.columns[f"coref_top5{end}"] = column([hit[1] for hit in hits])
+        if not self.arms:
+            card.put_mean("coref_top1", "coref", "coref_top1")
+            card.put_mean("coref_top5", "coref", "coref_top5")
+            return
+        for arm in ("full", "removed"):
+            ranks = [self._rank(number, arm) for number in n]
+            end = "" if arm == "full" else f"_{arm}"
+            scores.columns[f"coref_closed1{end}"] = column([rank <= 1 for rank in ranks])
+            scores.columns[f"coref_closed5{end}"] = column([rank <= LISTED for rank in ranks])
+        sizes = [len(self._candidates("coref", number, "full")[0].strings) for number in n]
+        for k in (1, LISTED):
+            chance = [min(1.0, k / size) for size in sizes]
+            card.metrics[f"coref_closed{k}_chance"] = float(np.mean(chance)) if chance else 0.0
+        for name in _MEANS:
+            card.put_mean(name, "coref", name)
+            card.put_mean(f"{name}_removed", "coref", f"{name}_removed")
+            card.put_gain(f"{name}_gain", "coref", name, f"{name}_removed")
+        for name in _MEANS[:2]:
+            card.put_mean(f"{name}_truncated", "coref", f"{name}_truncated")
+            card.put_gain(f"{name}_truncated_gain", "coref", name, f"{name}_truncated")
+        self._score_swaps(card)
+
+    def _score_swaps(self, card: Scorecard) -> None:
+        swapped = [number for number, item in enumerate(self.coref) if item.swap is not None]
+        items = [self.coref[number] for number in swapped]
+        hits = [self._rank(number, "swapped") <= 1 for number in swapped]
+        card.item_scores["swapped"] = ItemScores(
+            [item.id for item in items], [self._document(item) for item in items], {"swap_top1": column(hits)}
+        )
+        card.count("swapped", len(items), "swap_top1")
+        card.put_mean("swap_top1", "swapped", "swap_top1")
+
+    def _score_links(self, card: Scorecard, tau: float | None) -> None:
+        items = [*(self.coref[number] for number in self.paired), *self.firsts]
+        links = [self._link("coref", number, "full") for number in self.paired]
+        links += [self._link("first", number, "full") for number in range(len(self.firsts))]
+        card.tau = linking.best_tau(links) if tau is None else tau
+        scores = ItemScores([item.id for item in items], [self._document(item) for item in items])
+        card.item_scores["f1"] = scores
+        card.count("f1", len(items), "coref_f1, coref_precision and coref_recall")
+        self._put_counts(scores, linking.counts(links, card.tau), "")
+        full = [scores.columns[name] for name in ("tp", "fp", "fn")]
+        card.put("coref_f1", scores.documents, full, bootstrap.f1)
+        precision, recall, _ = linking.scores(*(sum(values) for values in full))
+        card.metrics["coref_precision"], card.metrics["coref_recall"] = precision, recall
+        if not self.arms:
+            return
+        # A first mention has nothing to remove: its full arm stands on both sides.
+        removed = [self._link("coref", number, "removed") for number in self.paired]
+        self._put_counts(scores, linking.counts([*removed, *links[len(removed) :]], card.tau), "_removed")
+        control = [scores.columns[name] for name in ("tp_removed", "fp_removed", "fn_removed")]
+        card.put("coref_f1_removed", scores.documents, control, bootstrap.f1)
+        card.put("coref_f1_gain", scores.documents, [*full, *control], bootstrap.f1_difference, lowest=-1.0)
+
+    def _link(self, kind: str, number: int, arm: Arm) -> linking.Link:
+        item = self.coref[number] if kind == "coref" else self.firsts[number]
+        return linking.link(*self._candidates(kind, number, arm), item.entity, kind == "coref")
+
+    @staticmethod
+    def _put_counts(scores: ItemScores, counts: Sequence[tuple[int, int, int]], end: str) -> None:
+        for place, name in enumerate(("tp", "fp", "fn")):
+            scores.columns[f"{name}{end}"] = column([float(entry[place]) for entry in counts])
+
+    def _score_buckets(self, card: Scorecard) -> None:
+        columns = card.item_scores["coref"].columns
+        for number, up_to in enumerate(BUCKETS):
+            above = BUCKETS[number - 1] if number else 0
+            if above >= self.items.seq_len:
+                break
+            rows = [i for i, item in enumerate(self.coref) if bucket(item.distance) == number]
+            values = None
+            if len(rows) >= MIN_ITEMS:
+                values = {name: float(np.mean([columns[name][i] for i in rows])) for name in columns}
+                values["coref_top1_gain"] = values["coref_top1"] - values["coref_top1_removed"]
+                values["coref_top5_gain"] = values["coref_top5"] - values["coref_top5_removed"]
+                for name in ("coref_top1", "coref_top5", "coref_top5_gain"):
+                    card.metrics[f"{name}_to{up_to}"] = values[name]
+            card.buckets.append(Bucket(above, up_to, len(rows), values))
+
+    def _score_baselines(self, card: Scorecard) -> None:
+        guesses = [
+            baselines.lists(item, self.items.tables[item.document], self.items.frequent)
+            for item in self.coref
+        ]
+        for name in baselines.NAMES:
+            for k in (1, LISTED):
+                hits = [
+                    item.string in guess[name][:k] for item, guess in zip(self.coref, guesses, strict=True)
+                ]
+                card.metrics[f"baseline_{name}_top{k}"] = float(np.mean(hits)) if hits else 0.0

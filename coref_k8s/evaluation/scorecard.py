@@ -1,0 +1,67 @@
+"""`Scorecard`: collects metrics with their intervals while the parts of an evaluation report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from coref_k8s.evaluation import bootstrap
+from coref_k8s.evaluation.bootstrap import Array, Statistic
+from coref_k8s.evaluation.result import Bucket, ItemScores
+
+
+@dataclass
+class Scorecard:
+    """Metrics so far. `intervals` is off in quick evaluations, where only values are wanted."""
+
+    intervals: bool
+    metrics: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    buckets: list[Bucket] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    item_scores: dict[str, ItemScores] = field(default_factory=dict)
+    tau: float = 0.0
+
+    def put(
+        self,
+        name: str,
+        documents: Sequence[str],
+        columns: Sequence[Sequence[float]],
+        statistic: Statistic,
+        lowest: float = 0.0,
+    ) -> None:
+        """Add a metric and its 95 % interval as `name`, `name_ci_low` and `name_ci_high`."""
+        sums = bootstrap.sums_by_document(documents, columns)
+        if not self.intervals:
+            self.metrics[name] = _value(sums, statistic)
+            return
+        found = bootstrap.interval(sums, statistic, lowest)
+        self.metrics[name] = found.value
+        self.metrics[f"{name}_ci_low"] = found.low
+        self.metrics[f"{name}_ci_high"] = found.high
+
+    def put_mean(self, name: str, kind: str, column: str) -> None:
+        """Add the mean of a column of item scores."""
+        scores = self.item_scores[kind]
+        self.put(name, scores.documents, [scores.columns[column]], bootstrap.mean)
+
+    def put_gain(self, name: str, kind: str, column: str, control: str) -> None:
+        """Add the mean of a column minus that of its control, paired by item."""
+        scores = self.item_scores[kind]
+        columns = [scores.columns[column], scores.columns[control]]
+        self.put(name, scores.documents, columns, bootstrap.mean_difference, lowest=-1.0)
+
+    def count(self, kind: str, n: int, metrics: str) -> None:
+        """Note how many items a kind has; without any, its metrics are 0 and a warning says so."""
+        self.counts[kind] = n
+        if not n:
+            self.warnings.append(f"no {kind} items in these documents: {metrics} are 0")
+
+
+def column(values: Sequence[bool] | Sequence[float]) -> list[float]:
+    """Item scores as plain floats."""
+    return [float(value) for value in values]
+
+
+def _value(sums: Array, statistic: Callable[[Array], Array]) -> float:
+    return float(statistic(sums.sum(axis=0)))

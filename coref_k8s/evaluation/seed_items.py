@@ -1,0 +1,119 @@
+"""Items of the founding document's own metrics: ONE mask, a window of characters, a list of right answers.
+
+Kept so that its "about 60 %" can be compared with; see docs/metrics-evaluation.md for why they prove little.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from coref_k8s.evaluation.lambada_items import LambadaItem
+from coref_k8s.evaluation.table import Workbench
+from coref_k8s.evaluation.vocabulary import Vocabulary, normalise
+from coref_k8s.korean import is_noun
+
+#: Characters kept on each side of the mask, at 512 tokens; grows with the length.
+WINDOW = 200
+#: Nouns per text whose second occurrence is masked: the founding code takes the first three.
+NOUNS_PER_TEXT = 3
+#: Pronouns of one document that are masked.
+PRONOUNS_PER_TEXT = 3
+
+Kind = Literal["coref_top5", "coref_f1", "lbd_top1"]
+
+
+@dataclass(frozen=True)
+class SeedItem:
+    """One masked word in its window."""
+
+    id: str
+    kind: Kind
+    document: str
+    ids: list[int]
+    """The window's token ids, without special tokens, the mask among them."""
+    mask: int
+    """Where in `ids` the mask stands."""
+    gold: list[str]
+    """The word that was masked; for a pronoun the nouns of the sentences around it."""
+
+
+def from_document(
+    bench: Workbench, lambada: Sequence[LambadaItem], seq_len: int, vocabulary: Vocabulary
+) -> Iterator[SeedItem]:
+    """Yield a document's items; texts longer than the length are taken in pieces of as many tokens."""
+    text, runs = bench.document.text, bench.analysis.noun_runs
+    starts = [run.start for run in runs]
+    for begin in range(0, max(1, len(bench.tokens.ids)), seq_len):
+        last = min(begin + seq_len, len(bench.tokens.ids)) - 1
+        if last < begin:
+            return
+        low = bisect_left(starts, bench.tokens.starts[begin])
+        piece = runs[low : bisect_left(starts, bench.tokens.ends[last])]
+        counts: Counter[str] = Counter()
+        second = {}
+        for run in piece:
+            counts[run.text] += 1
+            if counts[run.text] == 2:
+                second[run.text] = run
+        for word in [word for word in counts if counts[word] > 1][:NOUNS_PER_TEXT]:
+            run = second[word]
+            yield _item(bench, "coref_top5", run.start, run.end, [word], seq_len, vocabulary)
+    sentences = bench.analysis.sentences
+    for pronoun in bench.analysis.pronouns[:PRONOUNS_PER_TEXT]:
+        number = max(0, bisect_left(sentences, (pronoun.start + 1, -1)) - 1)
+        low = sentences[max(0, number - 1)][0]
+        high = sentences[min(len(sentences) - 1, number + 1)][1]
+        nouns = sorted({run.text for run in runs if low <= run.start and run.end <= high})
+        if nouns:
+            yield _item(bench, "coref_f1", pronoun.start, pronoun.end, nouns, seq_len, vocabulary)
+    for item in lambada:
+        at = bench.tokens.starts[item.target[0]]
+        end = bench.tokens.ends[item.target[1] - 1]
+        yield _item(bench, "lbd_top1", at, end, [text[at:end]], seq_len, vocabulary)
+
+
+def sample(candidates: Sequence[SeedItem], max_items: int, seed: int) -> list[SeedItem]:
+    """Draw at most `max_items` of each kind."""
+    kept: list[SeedItem] = []
+    for kind in ("coref_top5", "coref_f1", "lbd_top1"):
+        group = sorted((item for item in candidates if item.kind == kind), key=lambda item: item.id)
+        random.Random(seed).shuffle(group)
+        kept += group[:max_items]
+    return kept
+
+
+def noun_ids(vocabulary: Vocabulary) -> list[int]:
+    """Ids of the tokens that Kiwi calls a noun, found once so that a trial need not load Kiwi."""
+    return [i for i, piece in enumerate(vocabulary.pieces) if _is_noun(piece)]
+
+
+@lru_cache(maxsize=1 << 18)
+def _is_noun(piece: str) -> bool:
+    return any("가" <= letter <= "힣" for letter in piece) and is_noun(piece)
+
+
+def _item(
+    bench: Workbench, kind: Kind, start: int, end: int, gold: list[str], seq_len: int, vocabulary: Vocabulary
+) -> SeedItem:
+    """Cut the window, put ONE mask for the word and keep it within the length."""
+    text, reach = bench.document.text, WINDOW * seq_len // 512
+    left = vocabulary.tokenise(text[max(0, start - reach) : start]).ids
+    right = vocabulary.tokenise(text[end : end + reach]).ids
+    room = seq_len - 3
+    keep_left = min(len(left), max(room // 2, room - len(right)))
+    left = left[len(left) - keep_left :]
+    right = right[: room - keep_left]
+    return SeedItem(
+        id=f"{kind}/{bench.document.doc_id}:{start}-{end}",
+        kind=kind,
+        document=bench.document.doc_id,
+        ids=[*left, vocabulary.mask, *right],
+        mask=len(left),
+        gold=[normalise(word) for word in gold],
+    )

@@ -1,0 +1,119 @@
+"""`DocumentTable`: one document as evaluation needs it, in tokens; every item points into a table.
+
+All offsets are tokens of the document, end exclusive, unless a name says characters.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from coref_k8s.document import Document
+from coref_k8s.evaluation.vocabulary import Tokens, Vocabulary
+from coref_k8s.korean import Analysis, analyse
+
+
+@dataclass(frozen=True)
+class DocumentTable:
+    """What is stored of a document: its tokens and its noun runs."""
+
+    doc_id: str
+    ids: list[int]
+    """Token ids of the whole document, without special tokens."""
+    strings: list[str]
+    """Its distinct noun runs that the tokeniser can write, in order of appearance."""
+    pieces: list[list[int]]
+    """T(string) of each of `strings`."""
+    runs: list[tuple[int, int, int]]
+    """Every occurrence as a complete run: (start, end, index into `strings`), by start."""
+    entities: list[str]
+    """Entity of each of `runs`: the gold cluster's label, or `=` and the string where there is none."""
+
+    def window_runs(self, start: int, end: int) -> Iterator[int]:
+        """Yield the indices of the runs that lie wholly in [start, end)."""
+        for index in range(bisect_left(self.runs, (start, -1, -1)), len(self.runs)):
+            if self.runs[index][0] >= end:
+                return
+            if self.runs[index][1] <= end:
+                yield index
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A noun run that can be a target."""
+
+    start: int
+    end: int
+    characters: tuple[int, int]
+    string: int
+    """Index into the table's strings."""
+    entity: str
+
+
+@dataclass
+class Workbench:
+    """A document while items are made from it: table, characters, and where each string occurs."""
+
+    document: Document
+    tokens: Tokens
+    analysis: Analysis
+    table: DocumentTable
+    mentions: list[Mention] = field(default_factory=list)
+    """Usable runs by start: their characters are token boundaries and their tokens are T(run)."""
+    runs: int = 0
+    """All noun runs, usable or not."""
+    by_string: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    """Token spans of the complete runs of each string, by start."""
+    _found: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def occurrences(self, string: int) -> list[tuple[int, int]]:
+        """Token spans where a string can be read: complete runs, and beginnings of word pieces (나루터지기).
+
+        Sorted by start; a span covers every token that holds a part of the string.
+        """
+        if string not in self._found:
+            text, tokens, needle = self.document.text, self.tokens, self.table.strings[string]
+            complete = {start for start, _ in self.by_string[string]}
+            spans = []
+            at = text.find(needle)
+            while at >= 0:
+                span = cover(tokens, at, at + len(needle))
+                if span[0] < span[1] and (tokens.starts[span[0]] == at or span[0] in complete):
+                    spans.append(span)
+                at = text.find(needle, at + 1)
+            self._found[string] = spans
+        return self._found[string]
+
+
+def cover(tokens: Tokens, start: int, end: int) -> tuple[int, int]:
+    """Tokens that hold a part of characters [start, end)."""
+    return bisect_right(tokens.ends, start), bisect_left(tokens.starts, end)
+
+
+def prepare(document: Document, vocabulary: Vocabulary) -> Workbench:
+    """Tokenise and analyse a document."""
+    tokens = vocabulary.tokenise(document.text)
+    analysis = analyse(document.text)
+    gold = defaultdict(str, {(start, end): name for start, end, name in document.mentions()})
+    numbers: dict[str, int] = {}
+    table = DocumentTable(document.doc_id, tokens.ids, [], [], [], [])
+    bench = Workbench(document, tokens, analysis, table, runs=len(analysis.noun_runs))
+    for run in analysis.noun_runs:
+        pieces = vocabulary.word(run.text)
+        start, end = cover(tokens, run.start, run.end)
+        if not pieces or start >= end:
+            continue
+        if run.text not in numbers:
+            numbers[run.text] = len(numbers)
+            table.strings.append(run.text)
+            table.pieces.append(pieces)
+        entity = gold[run.start, run.end] or f"={run.text}"
+        table.runs.append((start, end, numbers[run.text]))
+        table.entities.append(entity)
+        bench.by_string[numbers[run.text]].append((start, end))
+        aligned = tokens.starts[start] == run.start and tokens.ends[end - 1] == run.end
+        if aligned and tokens.ids[start:end] == pieces:
+            bench.mentions.append(Mention(start, end, (run.start, run.end), numbers[run.text], entity))
+    return bench

@@ -1,0 +1,93 @@
+"""A tokeniser as evaluation sees it: tokens with character spans, the tokens of a word, what a token reads.
+
+Two strings are equal when their normalised forms are (NFC, no word-piece mark, no white space). Nothing
+else counts: no substring, no lemma.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from coref_k8s.errors import ModelError
+
+
+def normalise(piece: str) -> str:
+    """Return the form in which strings are compared: NFC, without `##`, `▁` and white space."""
+    if piece.startswith("##") and len(piece) > 2:
+        piece = piece[2:]
+    return "".join(unicodedata.normalize("NFC", piece).replace("▁", " ").split())
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenised text without special tokens; `starts` and `ends` are characters, without blanks."""
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+
+
+class Vocabulary:
+    """Wraps a fast tokeniser of transformers. Raises ModelError when it cannot serve masked evaluation."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelError("evaluation needs a fast tokeniser (tokenizer.json); this one has no offsets")
+        if tokenizer.mask_token_id is None:
+            raise ModelError(
+                "the tokeniser has no mask token, so its model is no masked language model; choose another"
+            )
+        self.tokenizer = tokenizer
+        self.mask: int = tokenizer.mask_token_id
+        self.unknown: int | None = tokenizer.unk_token_id
+        self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        first = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
+        last = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
+        self.prefix: list[int] = [] if first is None else [first]
+        self.suffix: list[int] = [] if last is None else [last]
+        self._words: dict[str, list[int]] = {}
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """Normalised string of every token id; special tokens keep theirs, so they equal no noun."""
+        return [normalise(piece or "") for piece in self.tokenizer.convert_ids_to_tokens(range(self.size))]
+
+    @cached_property
+    def size(self) -> int:
+        """Number of token ids."""
+        return max(self.tokenizer.get_vocab().values()) + 1
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the whole tokeniser: items of one cannot be scored with another."""
+        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+    def tokenise(self, text: str) -> Tokens:
+        """Tokenise a text of any length (characters) without special tokens."""
+        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ids, starts, ends = list(encoding["input_ids"]), [], []
+        for start, end in encoding["offset_mapping"]:
+            # Unigram tokenisers count the blank before a word as part of it.
+            while start < end and text[start].isspace():
+                start += 1
+            while end > start and text[end - 1].isspace():
+                end -= 1
+            starts.append(start)
+            ends.append(end)
+        return Tokens(ids, starts, ends)
+
+    def word(self, word: str) -> list[int]:
+        """T(word): the tokens that the tokeniser gives the word on its own; empty when one is unknown."""
+        if word not in self._words:
+            ids = list(self.tokenizer(word, add_special_tokens=False, verbose=False)["input_ids"])
+            self._words[word] = [] if self.unknown in ids else ids
+        return self._words[word]
+
+    def join(self, ids: list[int]) -> str:
+        """The string that token ids read, normalised."""
+        pieces = self.pieces
+        return "".join(pieces[i] if i < len(pieces) else "" for i in ids)
