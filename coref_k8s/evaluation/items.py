@@ -9,7 +9,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import islice
@@ -132,7 +132,7 @@ def build_items(
     vocabulary = Vocabulary(tokenizer)
     chosen = _choose(list(documents), seq_len, max_items, seed)
     benches = [prepare(document, vocabulary) for document in chosen]
-    released = [bench.document.domain == lambada_items.RELEASED_DOMAIN for bench in benches]
+    released = [lambada_items.is_released(bench.document) for bench in benches]
     ordinary = [(i, bench) for i, bench in enumerate(benches) if not released[i]]
 
     candidates = [item for i, bench in ordinary for item in coref_items.anaphoric(bench, i, seq_len)]
@@ -180,6 +180,19 @@ def build_items(
             "lambada_candidates": len(passages),
         },
     )
+
+
+def items_writer(
+    max_items: int, seed: int, training: Callable[[], Iterable[Document]] = tuple
+) -> Callable[[list[Document], Any, int, str, Path], None]:
+    """The writer that data preparation calls: (documents, tokenizer, seq_len, split, path)."""
+
+    def write(documents: list[Document], tokenizer: Any, seq_len: int, split: str, path: Path) -> None:
+        build_items(documents, tokenizer, seq_len, max_items=max_items, seed=seed, training=training()).save(
+            path
+        )
+
+    return write
 
 
 def _choose(documents: list[Document], seq_len: int, max_items: int, seed: int) -> list[Document]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from coref_k8s.document import Document
 from coref_k8s.evaluation.table import Mention, Workbench, cover
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.korean import kiwi, strip_josa
@@ -24,8 +25,7 @@ LAST_WORDS = 3
 #: Most items of one document, and of one string in one document.
 PER_DOCUMENT = 10
 PER_STRING = 2
-#: A document of this domain is a released item; its only cluster, of this name, is where the answer stands.
-RELEASED_DOMAIN = "lambada"
+#: A document whose only cluster has this name is a released item: the cluster's mention is its answer.
 ANSWER = "answer"
 
 _WORD = re.compile(r"\S*[가-힣]\S*")
@@ -49,6 +49,11 @@ class LambadaItem:
     """Taken from a published set, not made from a document."""
 
 
+def is_released(document: Document) -> bool:
+    """Whether a document is a released item (a passage with one marked answer)."""
+    return list(document.clusters) == [ANSWER]
+
+
 def from_document(
     bench: Workbench, index: int, seq_len: int, vocabulary: Vocabulary
 ) -> Iterator[LambadaItem]:
@@ -62,7 +67,7 @@ def from_document(
             begin = number
             while begin > 0 and last - sentences[begin - 1][2] <= seq_len - 2:
                 begin -= 1
-            if text.count(surface, start, end) == 1 and surface in text[sentences[begin][0] : start]:
+            if text.count(surface, start, end) == 1 and _reads(bench, surface, sentences[begin][0], start):
                 at = tokens.starts[target[0]]
                 yield LambadaItem(
                     id=f"{bench.document.doc_id}:{at}-{at + len(surface)}",
@@ -76,14 +81,11 @@ def from_document(
 
 
 def from_released(bench: Workbench, index: int, seq_len: int) -> LambadaItem | None:
-    """Take a released item; None when it marks no answer or the answer is not whole tokens.
+    """Take a released item; None when its answer is not whole tokens.
 
     Particles and endings are split off with Kiwi and stay unmasked.
     """
-    spans = bench.document.clusters.get(ANSWER)
-    if not spans:
-        return None
-    at, stop = spans[0]
+    at, stop = bench.document.clusters[ANSWER][0]
     surface = strip_josa(bench.document.text[at:stop])
     tokens = bench.tokens
     first, last = cover(tokens, at, at + len(surface))
@@ -111,7 +113,7 @@ def sample(candidates: Sequence[LambadaItem], max_items: int, seed: int) -> list
     rng.shuffle(shuffled)
     of_document: dict[int, int] = defaultdict(int)
     of_string: dict[tuple[int, str], int] = defaultdict(int)
-    turns = []
+    turns: list[tuple[int, int, LambadaItem]] = []
     for item in shuffled:
         string = (item.document, item.string)
         if of_document[item.document] < PER_DOCUMENT and of_string[string] < PER_STRING:
@@ -119,6 +121,17 @@ def sample(candidates: Sequence[LambadaItem], max_items: int, seed: int) -> list
             of_document[item.document] += 1
             of_string[string] += 1
     return [item for _, _, item in sorted(turns, key=lambda entry: entry[:2])[:max_items]]
+
+
+def _reads(bench: Workbench, word: str, start: int, end: int) -> bool:
+    """Whether a word can be read in characters [start, end): it stands there from the start of a token on."""
+    text, tokens = bench.document.text, bench.tokens
+    at = text.find(word, start, end)
+    while at >= 0:
+        if tokens.starts[cover(tokens, at, at + 1)[0]] == at:
+            return True
+        at = text.find(word, at + 1, end)
+    return False
 
 
 def _last_content(bench: Workbench, start: int, end: int, vocabulary: Vocabulary) -> list[tuple[Span, str]]:
