@@ -1,0 +1,115 @@
+"""What `plan` may ask for. Doing any of these twice is doing it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coref_k8s.controller.snapshot import PREPARATION, Unit, unit_of
+from coref_k8s.runner import Kind, ObservedJob
+from coref_k8s.store.records import Outcome, Phase
+
+
+@dataclass(frozen=True)
+class Record:
+    """Write down how a job ended. Comes before its removal: an absent job must never mean "never ran"."""
+
+    job: ObservedJob
+    outcome: Outcome
+    tier: int
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def unit(self) -> Unit:
+        """What the job worked on."""
+        return unit_of(self.job)
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Forget an ended job."""
+
+    job: ObservedJob
+
+    @property
+    def unit(self) -> Unit:
+        """What the job worked on."""
+        return unit_of(self.job)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End a live job."""
+
+    job: ObservedJob
+
+    @property
+    def unit(self) -> Unit:
+        """What the job works on."""
+        return unit_of(self.job)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start a job for a unit that has none."""
+
+    unit: Unit
+    attempt: int
+    tier: int
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Close a trial as failed."""
+
+    unit: Unit
+    reason: str
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Close a trial as pruned."""
+
+    unit: Unit
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Offer a length the best parameters of a shorter one, before its first trial."""
+
+    seq_len: int
+    source: int | None
+    """The shorter length; None for the study that `search.warmStartFrom` names."""
+
+    @property
+    def unit(self) -> Unit:
+        """The length as a whole."""
+        return Unit(Kind.TRIAL, self.seq_len)
+
+
+@dataclass(frozen=True)
+class NewTrial:
+    """Ask the search for parameters and start the first job of the trial."""
+
+    seq_len: int
+
+    @property
+    def unit(self) -> Unit:
+        """The length as a whole."""
+        return Unit(Kind.TRIAL, self.seq_len)
+
+
+@dataclass(frozen=True)
+class SetPhase:
+    """Write phase and message of the study."""
+
+    phase: Phase
+    message: str
+
+    @property
+    def unit(self) -> Unit:
+        """Phases wait for nothing but the preparation."""
+        return PREPARATION
+
+
+Action = Record | Remove | Stop | Start | Fail | Prune | WarmStart | NewTrial | SetPhase

@@ -1,0 +1,256 @@
+"""`Applier`: carries out what `plan` asks for, in order, and notes what cannot be seen yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import assert_never
+
+from coref_k8s.controller.actions import (
+    Action,
+    Fail,
+    NewTrial,
+    Prune,
+    Record,
+    Remove,
+    SetPhase,
+    Start,
+    Stop,
+    WarmStart,
+)
+from coref_k8s.controller.observe import Observer
+from coref_k8s.controller.orders import make_order
+from coref_k8s.controller.snapshot import Unit, gpu_seconds
+from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageError
+from coref_k8s.runner import Kind, Order, Reason, Runner, job_name
+from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.warmstart import warm_start
+from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
+from coref_k8s.telemetry.bus import Bus, Section
+
+#: Lines of a failed job's log that are kept (the store cuts them to 4 KiB).
+TAIL_LINES = 60
+#: How an attempt ends that is worth reading its log.
+_TELLING = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
+
+MakeOrder = Callable[..., Order]
+
+
+class FencedError(CorefError):
+    """Raised when this controller is not the leader any more: it must write nothing."""
+
+
+class Applier:
+    """Carries out the plan of one study."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        *,
+        runner: Runner,
+        store: Store,
+        bus: Bus,
+        clock: Callable[[], datetime],
+        may_write: Callable[[], bool] = lambda: True,
+        order: MakeOrder = make_order,
+    ) -> None:
+        self._seen = observer
+        self._runner = runner
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._may_write = may_write
+        self._order = order
+        self._gpus_per_job = 0
+        self._last_lines: dict[Unit, str] = {}
+
+    def apply(self, actions: list[Action], *, gpus_per_job: int) -> None:
+        """Carry out the actions. What fails holds up the rest of its own unit only, and the end of the study.
+
+        Raises the first failure when all that could be done is done; StorageError and FencedError at once.
+        """
+        self._gpus_per_job = gpus_per_job
+        self._last_lines.clear()
+        failed: set[Unit] = set()
+        first: CorefError | None = None
+        for action in actions:
+            if not self._may_write():
+                raise FencedError("another controller is the leader now; this one writes nothing more")
+            ends = isinstance(action, SetPhase) and action.phase in TERMINAL
+            if action.unit in failed or (ends and failed):
+                continue
+            try:
+                self._do(action)
+            except (StorageError, FencedError):
+                raise
+            except CorefError as error:
+                failed.add(action.unit)
+                first = first or error
+        if first is not None:
+            raise first
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Record():
+                self._record(action)
+            case Remove(job):
+                self._runner.remove(job)
+                self._seen.jobs.removed(job)
+            case Stop(job):
+                self._runner.stop(job)
+                self._seen.jobs.stopped(job)
+            case Start(unit, attempt, tier):
+                self._start(unit, attempt, tier, self._trial(unit))
+            case Fail(unit, reason):
+                self._fail(unit, reason)
+            case Prune(unit):
+                self._prune(unit)
+            case WarmStart(seq_len, source):
+                self._warm_start(seq_len, source)
+            case NewTrial(seq_len):
+                trial = self._seen.lengths[seq_len].study.ask()
+                self._start(Unit(Kind.TRIAL, seq_len, trial.number), 1, 0, trial)
+            case SetPhase():
+                self._set_phase(action)
+            case _:
+                assert_never(action)
+
+    def _record(self, action: Record) -> None:
+        job, message, log = action.job, action.message, ""
+        if action.outcome in _TELLING:
+            log = self._log(job.name)
+            message = self._with_last_line(action, log)
+        now = self._clock()
+        record = AttemptRecord(
+            job_name=job.name,
+            kind=job.kind,
+            seq_len=job.seq_len,
+            trial=job.trial,
+            attempt=job.attempt,
+            tier=action.tier,
+            outcome=action.outcome,
+            reason=action.reason,
+            message=message,
+            exit_code=job.exit_code,
+            retries=job.retries,
+            disruptions=job.disruptions,
+            gpus=0 if job.kind is Kind.PREPARE else self._gpus_per_job,
+            gpu_seconds=gpu_seconds(job, self._gpus_per_job, now),
+            started_at=job.started_at,
+            finished_at=job.finished_at or now,
+            node=job.node,
+            log_tail=log,
+        )
+        self._write(record)
+
+    def _write(self, record: AttemptRecord) -> None:
+        self._store.record_attempt(self._seen.namespace, self._seen.name, record)
+        self._seen.attempts.add(record)
+
+    def _with_last_line(self, action: Record, log: str) -> str:
+        """Return the reason with the last line of the log, which mostly is the exception."""
+        lines = [line.strip() for line in log.splitlines() if line.strip()]
+        if not lines:
+            return action.message
+        line = self._last_lines[action.unit] = lines[-1][:300]
+        return f"{action.message}: {line}"
+
+    def _log(self, job: str) -> str:
+        try:
+            return "\n".join(self._runner.logs(job, tail=TAIL_LINES))
+        except CorefError:
+            return ""  # the pod is gone, and its log with it
+
+    def _start(self, unit: Unit, attempt: int, tier: int, trial: TrialRecord | None) -> None:
+        study = self._seen.study
+        try:
+            order = self._order(
+                study.spec,
+                study.namespace,
+                study.name,
+                unit,
+                attempt=attempt,
+                tier=tier,
+                trial_id=None if trial is None else trial.trial_id,
+                params=None if trial is None else trial.params,
+                prepared=study.prepared or "",
+            )
+            self._runner.start(order)
+        except RequestError as error:
+            # It cannot be started, now or later: an attempt that failed, and the plan goes on from there.
+            self._refused(unit, attempt, tier, str(error))
+            return
+        self._seen.jobs.started(order, self._clock())
+
+    def _refused(self, unit: Unit, attempt: int, tier: int, message: str) -> None:
+        name = job_name(self._seen.name, unit.kind, unit.seq_len, unit.trial, attempt)
+        now = self._clock()
+        record = AttemptRecord(
+            job_name=name,
+            kind=unit.kind,
+            seq_len=unit.seq_len,
+            trial=unit.trial,
+            attempt=attempt,
+            tier=tier,
+            outcome=Outcome.FAILED,
+            reason=Reason.INVALID.value,
+            message=message,
+            finished_at=now,
+        )
+        self._write(record)
+
+    def _trial(self, unit: Unit) -> TrialRecord | None:
+        if unit.seq_len is None or unit.trial is None:
+            return None
+        trial = self._seen.lengths[unit.seq_len].open.get(unit.trial)
+        if trial is None:
+            raise NotFoundError(f"{unit} is not open any more")
+        return trial
+
+    def _fail(self, unit: Unit, reason: str) -> None:
+        assert unit.seq_len is not None
+        assert unit.trial is not None
+        line = self._last_lines.get(unit)
+        words = f"{reason}: {line}" if line else reason
+        self._seen.lengths[unit.seq_len].study.fail(unit.trial, words)
+        self._bus.emit(
+            Section.TRIAL_END,
+            study=self._seen.name,
+            seq_len=unit.seq_len,
+            trial=unit.trial,
+            state="failed",
+            reason=words,
+        )
+
+    def _prune(self, unit: Unit) -> None:
+        assert unit.seq_len is not None
+        assert unit.trial is not None
+        self._seen.lengths[unit.seq_len].study.prune(unit.trial)
+        self._bus.emit(
+            Section.TRIAL_END,
+            study=self._seen.name,
+            seq_len=unit.seq_len,
+            trial=unit.trial,
+            state="pruned",
+        )
+
+    def _warm_start(self, seq_len: int, source: int | None) -> None:
+        if source is None:
+            return
+        lengths = self._seen.lengths
+        for params in warm_start(lengths[source].records, self._seen.study.spec, seq_len):
+            lengths[seq_len].study.enqueue(params)
+
+    def _set_phase(self, action: SetPhase) -> None:
+        seen = self._seen
+        began = seen.study.started_at is None
+        self._store.set_phase(seen.namespace, seen.name, action.phase, action.message)
+        if began:
+            self._bus.emit(
+                Section.STUDY_BEGIN, study=seen.name, seq_lengths=seen.study.spec.seq_lengths,
+                trials=seen.study.spec.trials, model=seen.study.spec.model,
+            )  # fmt: skip
+        if action.phase in TERMINAL:
+            self._bus.emit(
+                Section.STUDY_END, study=seen.name, phase=action.phase.value, message=action.message
+            )

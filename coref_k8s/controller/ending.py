@@ -1,0 +1,75 @@
+"""When a study ends, how, and why in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from coref_k8s.controller.snapshot import PREPARATION, Snapshot, Unit
+from coref_k8s.runner import Kind
+from coref_k8s.store.records import Phase
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The phase a study ends in once nothing runs any more."""
+
+    phase: Phase
+    message: str
+    stop: bool
+    """Whether running jobs are stopped rather than waited for."""
+
+
+def ending_of(s: Snapshot, failed: Mapping[Unit, str]) -> Ending | None:
+    """Return how the study ends, or None when it goes on; `failed` are the units that have just been given up."""
+    stop = s.spec.limits.on_end == "stop"
+    if s.cancel_requested:
+        return Ending(Phase.CANCELLED, "cancelled on request", stop)
+    if PREPARATION in failed:
+        return Ending(Phase.FAILED, f"preparation failed: {failed[PREPARATION]}", True)
+    if (reason := _too_many_failures(s, failed)) is not None:
+        return Ending(Phase.FAILED, reason, stop)
+    complete = sum(length.complete for length in s.lengths)
+    if _all_closed(s, failed):
+        if not complete:
+            return Ending(Phase.FAILED, "no trial is complete", True)
+        empty = ", ".join(str(length.seq_len) for length in s.lengths if not length.complete)
+        return Ending(Phase.SUCCEEDED, f"no trial of length {empty} is complete" if empty else "", False)
+    if (reason := _limit(s)) is not None:
+        if complete:
+            return Ending(Phase.SUCCEEDED, reason, stop)
+        return Ending(Phase.FAILED, f"{reason} before a trial was complete", stop)
+    return None
+
+
+def _too_many_failures(s: Snapshot, failed: Mapping[Unit, str]) -> str | None:
+    trials = [unit for unit in failed if unit != PREPARATION]
+    count = sum(length.failed_lately for length in s.lengths) + len(trials)
+    borne = s.spec.limits.max_failed_trials
+    if count <= borne:
+        return None
+    last = f"; the last one: {failed[trials[-1]]}" if trials else ""
+    return f"{count} trials failed, limits.maxFailedTrials bears {borne}{last}"
+
+
+def _limit(s: Snapshot) -> str | None:
+    limits = s.spec.limits
+    if limits.max_duration is not None and s.now - s.resumed_at >= timedelta(seconds=limits.max_duration):
+        return f"stopped after {limits.max_duration:g} s, as limits.maxDuration says"
+    if limits.max_gpu_hours is not None and s.used_gpu_seconds() >= limits.max_gpu_hours * 3600:
+        return f"stopped after {limits.max_gpu_hours:g} GPU-hours, as limits.maxGpuHours says"
+    return None
+
+
+def _all_closed(s: Snapshot, failed: Mapping[Unit, str]) -> bool:
+    """Whether every trial has an outcome, counting those that get theirs in this plan, and nothing runs."""
+    return (
+        s.prepared
+        and not s.live
+        and all(
+            (length.exhausted or length.asked >= s.spec.trials)
+            and all(t.hopeless or Unit(Kind.TRIAL, length.seq_len, t.number) in failed for t in length.open)
+            for length in s.lengths
+        )
+    )

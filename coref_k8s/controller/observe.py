@@ -1,0 +1,109 @@
+"""`Observer`: reads runner, trials and store into a `Snapshot`. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from coref_k8s.controller.snapshot import PREPARATION, LengthView, Snapshot, TrialView, Unit, unit_of
+from coref_k8s.controller.state import AttemptMemory, JobMemory, LengthMemory
+from coref_k8s.runner import Kind, Runner
+from coref_k8s.search.studies import LengthStudy
+from coref_k8s.store import Store, StudyRecord
+from coref_k8s.study import StudySpec
+
+#: Opens the Optuna study of one length.
+OpenLength = Callable[[StudySpec, str, int, str], LengthStudy]
+
+
+class Observer:
+    """Looks at one study. Remembers what cannot change any more (see `state.py`)."""
+
+    def __init__(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        runner: Runner,
+        store: Store,
+        open_length: OpenLength,
+        clock: Callable[[], datetime],
+        gpus_per_job: int | None = None,
+    ) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.jobs = JobMemory()
+        self.attempts = AttemptMemory()
+        self.lengths: dict[int, LengthMemory] = {}
+        self.study: StudyRecord
+        self._runner = runner
+        self._store = store
+        self._open_length = open_length
+        self._clock = clock
+        self._gpus_per_job = gpus_per_job
+        self._spec: StudySpec | None = None
+        self._loaded = False
+
+    def observe(self, *, interrupted: bool = False) -> Snapshot:
+        """Return the study as it is now. Raises StorageError, ClusterError, NotFoundError.
+
+        Jobs are listed before trials are read: a trial writes its result before its job ends, so a job seen
+        as ended has a trial that is seen with its result.
+        """
+        now = self._clock()
+        jobs, stopping = self.jobs.seen(self._runner.list(self.name), now)
+        study = self.study = self._read_study()
+        spec = study.spec
+        if not self._loaded:
+            for record in self._store.attempts(self.namespace, self.name):
+                self.attempts.add(record)
+            self._loaded = True
+        resumed_at = study.resumed_at or study.created_at
+        views: tuple[LengthView, ...] = ()
+        if study.prepared is not None:
+            self._open(spec)
+            views = tuple(memory.look(resumed_at) for memory in self.lengths.values())
+        closed: dict[Unit, TrialView] = {}
+        for job in jobs:
+            memory = self.lengths.get(job.seq_len or 0)
+            if memory is not None and job.kind is Kind.TRIAL and job.trial is not None:
+                trial = memory.closed(job.trial)
+                if trial is not None:
+                    closed[unit_of(job)] = trial
+        open_units = [Unit(Kind.TRIAL, n, number) for n, m in self.lengths.items() for number in m.open]
+        return Snapshot(
+            now=now,
+            name=self.name,
+            spec=spec,
+            phase=study.phase,
+            message=study.message,
+            cancel_requested=study.cancel_requested,
+            prepared=study.prepared is not None,
+            resumed_at=resumed_at,
+            lengths=views,
+            jobs=jobs,
+            closed=closed,
+            stopping=stopping,
+            attempts=self.attempts.of([PREPARATION, *open_units, *closed], resumed_at),
+            gpu_seconds=self.attempts.gpu_seconds,
+            gpus_per_job=spec.pod.gpus if self._gpus_per_job is None else self._gpus_per_job,
+            capacity=self._runner.capacity(),
+            interrupted=interrupted,
+        )
+
+    def _read_study(self) -> StudyRecord:
+        study = self._store.get_study(self.namespace, self.name)
+        known = getattr(self, "study", None)
+        if known is not None and known.spec_json == study.spec_json:
+            study.__dict__["spec"] = known.spec  # parsed once
+        return study
+
+    def _open(self, spec: StudySpec) -> None:
+        """Open the trials of each length, anew when the request was changed."""
+        if self._spec == spec:
+            return
+        self.lengths = {
+            seq_len: LengthMemory(self._open_length(spec, self.name, seq_len, self.namespace))
+            for seq_len in spec.seq_lengths
+        }
+        self._spec = spec

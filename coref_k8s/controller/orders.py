@@ -1,0 +1,61 @@
+"""From a unit of work to the order its job gets. The same inputs give the same order, also after a restart."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from coref_k8s.controller.snapshot import Unit
+from coref_k8s.runner import Order
+from coref_k8s.sizing.batch import plan_batch
+from coref_k8s.sizing.resources import size_pod
+from coref_k8s.study import StudySpec
+
+
+def make_order(
+    spec: StudySpec,
+    namespace: str,
+    study: str,
+    unit: Unit,
+    *,
+    attempt: int = 1,
+    tier: int = 0,
+    trial_id: int | None = None,
+    params: Mapping[str, Any] | None = None,
+    prepared: str = "",
+) -> Order:
+    """Return the order of one attempt at a unit. Raises SizingError when no batch fits the GPU."""
+    batch = None
+    if unit.seq_len is not None:
+        accumulation = (params or {}).get("accumulation")
+        batch = plan_batch(spec, unit.seq_len, accumulation=accumulation, tier=tier)
+    return Order(
+        kind=unit.kind,
+        study=study,
+        namespace=namespace,
+        spec=spec,
+        attempt=attempt,
+        seq_len=unit.seq_len,
+        trial=unit.trial,
+        trial_id=trial_id,
+        params=dict(params or {}),
+        seed=seed_of(spec, unit),
+        batch=batch,
+        resources=size_pod(spec, unit.seq_len, tier=tier),
+        workdir=workdir_of(study, unit),
+        prepared=prepared,
+    )
+
+
+def seed_of(spec: StudySpec, unit: Unit) -> int:
+    """Return the seed of a unit: its own, the same in every attempt, below 2**31."""
+    text = f"{spec.seed}/{unit.kind}/{unit.seq_len}/{unit.trial}"
+    return zlib.crc32(text.encode()) & 0x7FFFFFFF
+
+
+def workdir_of(study: str, unit: Unit) -> str:
+    """Return the folder of a unit below the data root: `studies/<study>/<len>/<trial>` for a trial."""
+    if unit.seq_len is None:
+        return f"studies/{study}/{unit.kind}"
+    return f"studies/{study}/{unit.seq_len}/{unit.trial}"

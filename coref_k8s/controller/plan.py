@@ -1,0 +1,214 @@
+"""`plan`: from what is, to what is to be done. Pure: no I/O, no clock, no randomness.
+
+The order of the actions matters within a unit (write down, decide, remove, start). Carried out, they leave
+a world for which the plan is empty until something happens in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from coref_k8s.controller.actions import (
+    Action,
+    Fail,
+    NewTrial,
+    Prune,
+    Record,
+    Remove,
+    SetPhase,
+    Start,
+    Stop,
+    WarmStart,
+)
+from coref_k8s.controller.attempts import Again, GiveUp, outcome_of, tier_of, verdict
+from coref_k8s.controller.ending import Ending, ending_of
+from coref_k8s.controller.snapshot import PREPARATION, Attempt, LengthView, Snapshot, TrialView, Unit, unit_of
+from coref_k8s.runner import Kind, ObservedJob, Reason, State
+from coref_k8s.search.records import TrialState
+from coref_k8s.store.records import TERMINAL, Phase
+
+#: Time a trial that has its result may take to end by itself, writing its last files.
+LINGER = timedelta(minutes=5)
+
+
+def plan(snapshot: Snapshot) -> list[Action]:
+    """Return what is to be done now."""
+    return _Planner(snapshot).actions()
+
+
+@dataclass
+class _Planner:
+    s: Snapshot
+    out: list[Action] = field(default_factory=list)
+
+    def actions(self) -> list[Action]:
+        s = self.s
+        attempts = {unit: list(known) for unit, known in s.attempts.items()}
+        self._settle(attempts)
+        if s.phase in TERMINAL or s.interrupted:
+            self._stop(s.live)
+            return self.out
+        given_up = self._close_units(attempts)
+        ending = ending_of(s, given_up)
+        if ending is not None:
+            self._end(ending)
+        elif not s.prepared:
+            self._phase(Phase.PREPARING, self._waiting())
+            self._restart([PREPARATION], attempts, slots=1)
+        else:
+            self._phase(Phase.RUNNING, self._waiting())
+            self._run(attempts, given_up)
+        return self.out
+
+    # -- what has ended --------------------------------------------------------------------------------
+
+    def _settle(self, attempts: dict[Unit, list[Attempt]]) -> None:
+        """Write down and remove the jobs that have ended; their attempts count from now on."""
+        for job in self.s.jobs:
+            if job.live:
+                continue
+            unit = unit_of(job)
+            known = attempts.setdefault(unit, [])
+            outcome, reason, message = outcome_of(
+                job,
+                closed=self.s.closed.get(unit),
+                done=unit == PREPARATION and self.s.prepared,
+                stopped=job.uid in self.s.stopping,
+            )
+            earlier = [a for a in known if a.number != job.attempt]
+            self.out.append(Record(job, outcome, tier_of(earlier), reason, message))
+            self.out.append(Remove(job))
+            forgiven = job.finished_at is not None and job.finished_at < self.s.resumed_at
+            known[:] = [*earlier, Attempt(job.attempt, outcome, job.disruptions, message, forgiven)]
+
+    def _close_units(self, attempts: dict[Unit, list[Attempt]]) -> dict[Unit, str]:
+        """Close the trials that have no more attempts, or no more hope; return the reason of each that failed."""
+        busy = {unit_of(job) for job in self.s.live}
+        failed: dict[Unit, str] = {}
+        units = [] if self.s.prepared else [PREPARATION]
+        units += [_trial(length, trial.number) for length in self.s.lengths for trial in length.open]
+        for unit in units:
+            if unit in busy:
+                continue
+            answer = verdict(attempts.get(unit, []), self.s.spec.limits)
+            if isinstance(answer, GiveUp):
+                failed[unit] = answer.reason
+        for job in self._stuck():
+            failed[unit_of(job)] = f"{Reason.IMAGE.value} ({job.message})"
+        self.out += [Fail(unit, reason) for unit, reason in failed.items() if unit != PREPARATION]
+        self.out += [
+            Prune(_trial(length, trial.number))
+            for length in self.s.lengths
+            for trial in length.open
+            if trial.hopeless and _trial(length, trial.number) not in failed
+        ]
+        return failed
+
+    # -- what is to run --------------------------------------------------------------------------------
+
+    def _run(self, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, str]) -> None:
+        s = self.s
+        hopeless = {_trial(ln, t.number) for ln in s.lengths for t in ln.open if t.hopeless}
+        over = {unit for unit, trial in s.closed.items() if not self._lingers(trial)}
+        self._stop([job for job in s.live if unit_of(job) in hopeless | over | set(failed)])
+        waiting = [
+            unit
+            for length in s.lengths
+            for trial in length.open
+            if (unit := _trial(length, trial.number)) not in hopeless and unit not in failed
+        ]
+        slots = s.spec.parallelism if s.capacity is None else min(s.spec.parallelism, s.capacity)
+        slots = self._restart(waiting, attempts, slots=slots - len(s.live))
+        self._ask(slots, failed, hopeless)
+
+    def _restart(self, units: list[Unit], attempts: dict[Unit, list[Attempt]], *, slots: int) -> int:
+        """Start a job for each unit that has none, while there is room; return the room that is left."""
+        busy = {unit_of(job) for job in self.s.live}
+        for unit in units:
+            if slots <= 0:
+                break
+            answer = verdict(attempts.get(unit, []), self.s.spec.limits)
+            if unit not in busy and isinstance(answer, Again):
+                self.out.append(Start(unit, answer.attempt, answer.tier))
+                slots -= 1
+        return slots
+
+    def _ask(self, slots: int, failed: dict[Unit, str], hopeless: set[Unit]) -> None:
+        """Begin new trials, shorter lengths first.
+
+        With warm start a length waits until the one before it has no trial left to ask for or to finish:
+        its best trials are then offered to this one. That leaves capacity idle at the end of each length,
+        which is the price of a simple rule; see docs/decisions/004-length-ladder.md.
+        """
+        search = self.s.spec.search
+        previous: LengthView | None = None
+        for length in self.s.lengths:
+            left = 0 if length.exhausted else max(0, self.s.spec.trials - length.asked)
+            begin = min(max(slots, 0), left)
+            if begin and length.asked == 0 and search.warm_start:
+                if previous is not None:
+                    self.out.append(WarmStart(length.seq_len, previous.seq_len))
+                elif search.warm_start_from is not None:
+                    self.out.append(WarmStart(length.seq_len, None))
+            self.out += [NewTrial(length.seq_len)] * begin
+            slots -= begin
+            closing = sum(_trial(length, t.number) in failed or t.hopeless for t in length.open)
+            if search.warm_start and (left or len(length.open) > closing):
+                return
+            previous = length
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def _end(self, ending: Ending) -> None:
+        if not self.s.live:
+            self._phase(ending.phase, ending.message)
+            return
+        if ending.stop:
+            self._stop(self.s.live)
+        self._phase(self.s.phase, f"{ending.message}; waiting for running jobs to end")
+
+    # -- small things ----------------------------------------------------------------------------------
+
+    def _stop(self, jobs: list[ObservedJob] | tuple[ObservedJob, ...]) -> None:
+        self.out += [Stop(job) for job in jobs if job.uid not in self.s.stopping]
+
+    def _phase(self, phase: Phase, message: str) -> None:
+        if (phase, message) != (self.s.phase, self.s.message):
+            self.out.append(SetPhase(phase, message))
+
+    def _lingers(self, trial: TrialView) -> bool:
+        if trial.state is not TrialState.COMPLETE:
+            return False
+        return trial.finished_at is None or self.s.now - trial.finished_at < LINGER
+
+    def _late(self) -> list[ObservedJob]:
+        """Return the jobs that have waited for a place longer than the request allows for."""
+        deadline = timedelta(seconds=self.s.spec.limits.pending_deadline)
+        return [
+            job
+            for job in self.s.live
+            if job.state is State.PENDING
+            and job.reason in (Reason.UNSCHEDULABLE, Reason.IMAGE)
+            and job.created_at is not None
+            and self.s.now - job.created_at >= deadline
+        ]
+
+    def _stuck(self) -> list[ObservedJob]:
+        """Return the jobs whose image has not come within the deadline. A place may become free, an image won't."""
+        return [job for job in self._late() if job.reason is Reason.IMAGE]
+
+    def _waiting(self) -> str:
+        """Return what the study waits for, in words that stay the same while it waits."""
+        late = [job for job in self._late() if job.reason is Reason.UNSCHEDULABLE]
+        if not late:
+            return ""
+        since = min(job.created_at for job in late if job.created_at is not None)
+        more = f" and {len(late) - 1} more" if len(late) > 1 else ""
+        return (
+            f"{unit_of(late[0])}{more} waits for a place since {since:%Y-%m-%d %H:%M} UTC: {late[0].message}"
+        )
+
+
+def _trial(length: LengthView, number: int) -> Unit:
+    return Unit(Kind.TRIAL, length.seq_len, number)

@@ -1,0 +1,97 @@
+"""A study as a person wants to see it: counts, bests, what runs. For the live view and the resource's status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from coref_k8s.controller.observe import Observer
+from coref_k8s.controller.snapshot import Snapshot, Unit, unit_of
+from coref_k8s.runner import Kind, ObservedJob
+from coref_k8s.search.records import TrialRecord
+from coref_k8s.store.records import Phase
+
+
+@dataclass(frozen=True)
+class LengthProgress:
+    """One sequence length."""
+
+    seq_len: int
+    trials: int
+    """Trials that the request asks for."""
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    """Open trials with a job."""
+    waiting: int
+    """Open trials without one: they go on when there is room or when the study is resumed."""
+    best: TrialRecord | None
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """One live job and, for a trial, its last report."""
+
+    job: ObservedJob
+    step: int | None = None
+    """Evaluations reported so far."""
+    value: float | None = None
+    """Score of the last one."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One study at one moment."""
+
+    namespace: str
+    name: str
+    phase: Phase
+    message: str
+    now: datetime
+    started_at: datetime | None
+    lengths: tuple[LengthProgress, ...] = ()
+    running: tuple[RunningJob, ...] = ()
+    gpu_seconds: float = 0.0
+    problem: str = field(default="")
+    """What keeps the controller from going on right now, such as a database that is away."""
+
+
+def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
+    """Return the progress that a snapshot shows."""
+    live = {unit_of(job): job for job in snapshot.live}
+    lengths = []
+    for view in snapshot.lengths:
+        running = sum(Unit(Kind.TRIAL, view.seq_len, trial.number) in live for trial in view.open)
+        lengths.append(
+            LengthProgress(
+                seq_len=view.seq_len,
+                trials=snapshot.spec.trials,
+                complete=view.complete,
+                pruned=view.pruned,
+                failed=view.failed,
+                running=running,
+                waiting=len(view.open) - running,
+                best=observer.lengths[view.seq_len].best,
+            )
+        )
+    return Progress(
+        namespace=observer.namespace,
+        name=snapshot.name,
+        phase=snapshot.phase,
+        message=snapshot.message,
+        now=snapshot.now,
+        started_at=observer.study.started_at,
+        lengths=tuple(lengths),
+        running=tuple(_running(job, observer) for job in snapshot.live),
+        gpu_seconds=snapshot.used_gpu_seconds(),
+    )
+
+
+def _running(job: ObservedJob, observer: Observer) -> RunningJob:
+    memory = observer.lengths.get(job.seq_len or 0)
+    record = memory.open.get(job.trial) if memory is not None and job.trial is not None else None
+    if job.kind is not Kind.TRIAL or record is None or not record.intermediate:
+        return RunningJob(job)
+    step = max(record.intermediate)
+    return RunningJob(job, step, record.intermediate[step])

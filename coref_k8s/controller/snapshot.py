@@ -1,0 +1,131 @@
+"""Everything `plan` may know, as it was at one moment. No handles, no clocks: values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from coref_k8s.runner import Kind, ObservedJob
+from coref_k8s.search.records import TrialState
+from coref_k8s.store.records import Outcome, Phase
+from coref_k8s.study import StudySpec
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work that one job at a time works on: the preparation, a trial, a finalist."""
+
+    kind: Kind
+    seq_len: int | None = None
+    trial: int | None = None
+
+    def __str__(self) -> str:
+        if self.seq_len is None:
+            return self.kind.value
+        return f"{self.kind.value} {self.trial} of length {self.seq_len}"
+
+
+#: The unit that every study begins with.
+PREPARATION = Unit(Kind.PREPARE)
+
+
+def unit_of(job: ObservedJob) -> Unit:
+    """Return what a job works on."""
+    return Unit(job.kind, job.seq_len, job.trial)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A job of a unit that has ended and is written down."""
+
+    number: int
+    outcome: Outcome
+    disruptions: int = 0
+    message: str = ""
+    forgiven: bool = False
+    """Ended before the study was resumed: its failure and its disruptions no longer count."""
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """What is known of one trial."""
+
+    number: int
+    state: TrialState
+    hopeless: bool = False
+    """The pruner gives it up."""
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class LengthView:
+    """The trials of one sequence length. Finished ones are only counted."""
+
+    seq_len: int
+    open: tuple[TrialView, ...] = ()
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    failed_lately: int = 0
+    """Failed since the study was last resumed."""
+    exhausted: bool = False
+    """The search expects nothing from further trials."""
+
+    @property
+    def closed(self) -> int:
+        """Trials with an outcome."""
+        return self.complete + self.pruned + self.failed
+
+    @property
+    def asked(self) -> int:
+        """Trials that were begun."""
+        return self.closed + len(self.open)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One study at one moment."""
+
+    now: datetime
+    name: str
+    spec: StudySpec
+    phase: Phase
+    message: str
+    cancel_requested: bool
+    prepared: bool
+    resumed_at: datetime
+    """From here `limits.maxDuration` counts."""
+    lengths: tuple[LengthView, ...] = ()
+    """Ascending; empty until preparation is done."""
+    jobs: tuple[ObservedJob, ...] = ()
+    """Those that exist, and those started that are not seen yet."""
+    closed: Mapping[Unit, TrialView] = field(default_factory=dict)
+    """Trials with an outcome whose job still exists."""
+    stopping: frozenset[str] = frozenset()
+    """Jobs (uid) that were told to stop."""
+    attempts: Mapping[Unit, tuple[Attempt, ...]] = field(default_factory=dict)
+    """Ended attempts of units that are not finished."""
+    gpu_seconds: float = 0.0
+    """GPU time of ended attempts (seconds x GPUs)."""
+    gpus_per_job: int = 0
+    capacity: int | None = None
+    """Jobs that the runner can run at once; None when its scheduler decides."""
+    interrupted: bool = False
+    """The user wants to leave: end the jobs so that they can go on later, decide nothing."""
+
+    @property
+    def live(self) -> tuple[ObservedJob, ...]:
+        """Jobs that may still do something."""
+        return tuple(job for job in self.jobs if job.live)
+
+    def used_gpu_seconds(self) -> float:
+        """GPU time of all attempts, running ones until now."""
+        return self.gpu_seconds + sum(gpu_seconds(job, self.gpus_per_job, self.now) for job in self.live)
+
+
+def gpu_seconds(job: ObservedJob, gpus_per_job: int, now: datetime) -> float:
+    """Return the GPU time of a job: from its start to its end (until now while it runs), times its GPUs."""
+    if job.started_at is None or job.kind is Kind.PREPARE:
+        return 0.0
+    return max(timedelta(), (job.finished_at or now) - job.started_at).total_seconds() * gpus_per_job

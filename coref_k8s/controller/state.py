@@ -1,0 +1,183 @@
+"""What the controller remembers of a study between two looks. All of it can be lost: it is found again.
+
+It is there for two things: what was done but cannot be seen yet (a lagging cache), and not to read again what
+no longer changes, so a look costs the same after five thousand trials as after five.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from coref_k8s.controller.snapshot import Attempt, LengthView, TrialView, Unit
+from coref_k8s.runner import ObservedJob, Order, Reason, State
+from coref_k8s.search.records import TrialRecord, TrialState, ranked
+from coref_k8s.search.studies import LengthStudy
+from coref_k8s.store.records import AttemptRecord, Outcome
+
+#: How long a started job counts as existing without being seen. Starting it again after that is harmless.
+UNSEEN = timedelta(seconds=60)
+
+
+@dataclass
+class JobMemory:
+    """Which jobs were started, seen, told to stop and removed."""
+
+    _unseen: dict[str, tuple[ObservedJob, datetime]] = field(default_factory=dict)
+    _live: dict[str, ObservedJob] = field(default_factory=dict)
+    _stopping: set[str] = field(default_factory=set)
+    _removed: set[str] = field(default_factory=set)
+
+    def started(self, order: Order, now: datetime) -> None:
+        """Note a job that was created: it exists from now on, seen or not."""
+        job = ObservedJob(
+            name=order.name,
+            uid=f"unseen/{order.name}",
+            study=order.study,
+            kind=order.kind,
+            seq_len=order.seq_len,
+            trial=order.trial,
+            attempt=order.attempt,
+            state=State.PENDING,
+        )
+        self._unseen[order.name] = (job, now)
+
+    def stopped(self, job: ObservedJob) -> None:
+        """Note a job that was told to stop."""
+        self._stopping.add(job.uid)
+
+    def removed(self, job: ObservedJob) -> None:
+        """Note a job that was removed, though a lagging cache may still show it."""
+        self._removed.add(job.uid)
+        self._live.pop(job.uid, None)
+
+    def seen(
+        self, listed: Iterable[ObservedJob], now: datetime
+    ) -> tuple[tuple[ObservedJob, ...], frozenset[str]]:
+        """Return the jobs that exist, and the uids of those told to stop.
+
+        Adds the jobs that were started and are not listed yet, and, as ended, those that were live and are gone
+        without our removing them: deleted by hand, or by us with `stop` where stopping means deleting.
+        """
+        jobs = {job.uid: job for job in listed}
+        self._removed &= jobs.keys()
+        names = {job.name for job in jobs.values()}
+        found = [job for uid, job in jobs.items() if uid not in self._removed]
+        for name, (job, since) in list(self._unseen.items()):
+            if name in names or now - since > UNSEEN:
+                del self._unseen[name]
+            else:
+                found.append(job)
+        for uid, job in self._live.items():
+            if uid not in jobs:
+                words = "stopped" if uid in self._stopping else "deleted by somebody else"
+                found.append(
+                    replace(job, state=State.FAILED, reason=Reason.DISRUPTED, message=words, finished_at=now)
+                )
+        stopping = frozenset(job.uid for job in found if job.uid in self._stopping)
+        self._stopping = set(stopping)
+        self._live |= {job.uid: job for job in jobs.values() if job.live and job.uid not in self._removed}
+        for uid in [uid for uid, job in jobs.items() if not job.live]:
+            self._live.pop(uid, None)
+        return tuple(sorted(found, key=lambda job: job.name)), stopping
+
+
+class _Ended(NamedTuple):
+    """What is kept of every ended attempt: small, there may be many thousands."""
+
+    outcome: Outcome
+    disruptions: int
+    message: str
+    finished_at: datetime | None
+    gpu_seconds: float
+
+
+@dataclass
+class AttemptMemory:
+    """How the attempts at each unit ended, and the GPU time of all of them."""
+
+    _known: dict[Unit, dict[int, _Ended]] = field(default_factory=dict)
+    gpu_seconds: float = 0.0
+
+    def add(self, record: AttemptRecord) -> None:
+        """Note an attempt; a repeated one replaces the earlier one."""
+        known = self._known.setdefault(Unit(record.kind, record.seq_len, record.trial), {})
+        before = known.get(record.attempt)
+        self.gpu_seconds += record.gpu_seconds - (before.gpu_seconds if before else 0.0)
+        known[record.attempt] = _Ended(
+            record.outcome, record.disruptions, record.message, record.finished_at, record.gpu_seconds
+        )
+
+    def of(self, units: Iterable[Unit], resumed_at: datetime) -> dict[Unit, tuple[Attempt, ...]]:
+        """Return the attempts of these units, in order."""
+        return {
+            unit: tuple(_attempt(number, ended, resumed_at) for number, ended in sorted(known.items()))
+            for unit in units
+            if (known := self._known.get(unit))
+        }
+
+
+def _attempt(number: int, ended: _Ended, resumed_at: datetime) -> Attempt:
+    forgiven = ended.finished_at is not None and ended.finished_at < resumed_at
+    return Attempt(number, ended.outcome, ended.disruptions, ended.message, forgiven)
+
+
+@dataclass
+class LengthMemory:
+    """The trials of one length: finished ones counted once, open ones looked at anew."""
+
+    study: LengthStudy
+    records: list[TrialRecord] = field(default_factory=list)
+    """All trials as of the last look."""
+    open: dict[int, TrialRecord] = field(default_factory=dict)
+    best: TrialRecord | None = None
+    counts: Counter[TrialState] = field(default_factory=Counter)
+    _closed: dict[int, TrialRecord] = field(default_factory=dict)
+    _failures: list[datetime] = field(default_factory=list)
+    _judged: dict[int, tuple[int, bool]] = field(default_factory=dict)
+
+    def look(self, resumed_at: datetime) -> LengthView:
+        """Read the trials and return what `plan` needs of them."""
+        self.records = self.study.trials()
+        self.open = {}
+        for record in self.records:
+            if record.number in self._closed or record.state is TrialState.WAITING:
+                continue
+            if record.open:
+                self.open[record.number] = record
+            else:
+                self._close(record)
+        return LengthView(
+            seq_len=self.study.seq_len,
+            open=tuple(TrialView(n, r.state, self._hopeless(r)) for n, r in self.open.items()),
+            complete=self.counts[TrialState.COMPLETE],
+            pruned=self.counts[TrialState.PRUNED],
+            failed=self.counts[TrialState.FAILED],
+            failed_lately=sum(moment >= resumed_at for moment in self._failures),
+        )
+
+    def closed(self, number: int) -> TrialView | None:
+        """Return a trial that has an outcome; None for one that has none or is unknown."""
+        record = self._closed.get(number)
+        return None if record is None else TrialView(number, record.state, finished_at=record.finished_at)
+
+    def _close(self, record: TrialRecord) -> None:
+        self._closed[record.number] = record
+        self.counts[record.state] += 1
+        self._judged.pop(record.number, None)
+        if record.state is TrialState.FAILED and record.finished_at is not None:
+            self._failures.append(record.finished_at)
+        self.best = next(iter(ranked([r for r in (self.best, record) if r is not None])), None)
+
+    def _hopeless(self, record: TrialRecord) -> bool:
+        """Return the pruner's verdict, asked for once a report."""
+        if not record.intermediate:
+            return False
+        step = max(record.intermediate)
+        known = self._judged.get(record.number)
+        if known is None or known[0] != step:
+            known = self._judged[record.number] = (step, self.study.should_prune(record))
+        return known[1]

@@ -1,0 +1,164 @@
+"""Studies on this machine, from submit to delete: store, processes and the loop put together."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from coref_k8s.controller.loop import POLL_SECONDS, StudyLoop, run_until_done
+from coref_k8s.controller.progress import Progress
+from coref_k8s.local.lock import controller_lock, is_running
+from coref_k8s.local.processes import GRACE_SECONDS, TRIAL_COMMAND, ProcessRunner
+from coref_k8s.search.storage import open_storage
+from coref_k8s.search.studies import LengthStudy, delete_length
+from coref_k8s.settings import Settings
+from coref_k8s.store import Store, StudyRecord
+from coref_k8s.study import StudySpec
+from coref_k8s.telemetry.bus import Bus
+
+#: Studies of one machine have no namespace.
+NAMESPACE = ""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run of the loop ended."""
+
+    study: StudyRecord
+    progress: Progress
+    interrupted: bool
+    """Left by Ctrl-C or SIGTERM; `resume` goes on."""
+
+
+class LocalSession:
+    """What the command line does with local studies."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        command: Sequence[str] = TRIAL_COMMAND,
+        grace: float = GRACE_SECONDS,
+        **runner: Any,
+    ) -> None:
+        self.settings = settings
+        self.store = Store(settings.storage_url)
+        self._command = command
+        self._grace = grace
+        self._runner_options = runner
+
+    def runner(self, gpus_per_job: int = 1) -> ProcessRunner:
+        """Return the runner of this data root."""
+        return ProcessRunner(
+            self.settings.data_dir,
+            environment=self.settings.environment(),
+            command=self._command,
+            gpus_per_job=gpus_per_job,
+            grace=self._grace,
+            **self._runner_options,
+        )
+
+    def submit(self, name: str, spec: StudySpec) -> StudyRecord:
+        """Add a study; `run` starts it. Raises RequestError when the name is taken."""
+        return self.store.create_study(NAMESPACE, name, spec)
+
+    def run(
+        self,
+        name: str,
+        *,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        resume: bool = False,
+    ) -> RunResult:
+        """Run a study until it is done or the user interrupts; what runs already is taken over, not repeated.
+
+        `resume` puts an ended study back to Pending first. The first Ctrl-C (or SIGTERM) lets the running trials
+        write their checkpoints; a second one leaves at once. Raises RequestError when another process runs it.
+        """
+        study = self.store.get_study(NAMESPACE, name)
+        with controller_lock(self.settings.data_dir, name), _interruptions() as interrupted:
+            if resume:
+                self.store.resume(NAMESPACE, name)
+            runner = self.runner(study.spec.pod.gpus)
+            with Bus(self.settings.bus) as bus:
+                progress = run_until_done(
+                    self._loop(name, runner, bus),
+                    wait=runner.wait,
+                    interrupted=interrupted.is_set,
+                    on_progress=on_progress,
+                    poll=POLL_SECONDS,
+                )
+        return RunResult(self.store.get_study(NAMESPACE, name), progress, interrupted.is_set())
+
+    def cancel(self, name: str) -> StudyRecord:
+        """End a study: its controller does it, or we do when it has none at the moment."""
+        study = self.store.get_study(NAMESPACE, name)
+        if study.ended:
+            return study
+        self.store.request_cancel(NAMESPACE, name)
+        if not self.is_running(name):
+            self.run(name)
+        return self.store.get_study(NAMESPACE, name)
+
+    def delete(self, name: str) -> None:
+        """Remove a study with its trials, files and logs; the prepared data stay, others may use them.
+
+        Raises RequestError while another process runs it, NotFoundError when there is no such study.
+        """
+        study = self.store.get_study(NAMESPACE, name)
+        runner = self.runner()
+        with controller_lock(self.settings.data_dir, name):
+            for job in runner.list(name):
+                runner.remove(job)
+            storage = open_storage(self.settings.storage_url)
+            for seq_len in study.spec.seq_lengths:
+                delete_length(storage, name, seq_len, NAMESPACE)
+            self.store.delete_study(NAMESPACE, name)
+            for folder in ("jobs", "studies"):
+                shutil.rmtree(self.settings.data_dir / folder / name, ignore_errors=True)
+
+    def is_running(self, name: str) -> bool:
+        """Whether a controller works on the study at this moment."""
+        return is_running(self.settings.data_dir, name)
+
+    def _loop(self, name: str, runner: ProcessRunner, bus: Bus) -> StudyLoop:
+        storage = open_storage(self.settings.storage_url)
+
+        def open_length(spec: StudySpec, study: str, seq_len: int, namespace: str) -> LengthStudy:
+            return LengthStudy(storage, spec, study, seq_len, namespace)
+
+        return StudyLoop(
+            NAMESPACE,
+            name,
+            runner=runner,
+            store=self.store,
+            open_length=open_length,
+            bus=bus,
+            gpus_per_job=runner.gpus_per_job,
+        )
+
+
+@contextmanager
+def _interruptions() -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into an event; the second does what it always did."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before: dict[int, Any] = {}
+
+    def handle(number: int, _: object) -> None:
+        event.set()
+        signal.signal(number, before[number])
+
+    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
+        before[number] = signal.signal(number, handle)
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
