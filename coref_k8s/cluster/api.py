@@ -31,6 +31,7 @@ THROTTLED_RETRIES = 5
 _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
     "apply": "application/apply-patch+yaml",
 }
 
@@ -206,7 +207,7 @@ class ClusterApi:
         subresource: str | None = None,
         dry_run: bool = False,
     ) -> Json:
-        """A `merge` or `json` patch."""
+        """A `merge`, `json` or (built-in kinds only) `strategic` merge patch."""
         query = {"fieldManager": self.field_manager, "dryRun": "All" if dry_run else ""}
         path = resource.path(self._in(resource, namespace), name, subresource)
         return self._json("patch", resource, "PATCH", path, query, body, _PATCH_TYPES[kind])

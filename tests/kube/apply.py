@@ -221,7 +221,7 @@ def apply(resource: Resource, live: Json, config: Json, manager: Manager, force:
         if field in config.get("metadata", {}):
             merged["metadata"][field] = config["metadata"][field]
     others = set().union(*(paths for other, paths in sets.items() if other != manager))
-    for path in sorted(mine_before - mine - others, key=lambda p: p[-1] == "."):
+    for path in sorted(mine_before - mine - others, key=lambda p: p[-1] != "."):
         _drop(merged, path)
     sets[manager] = mine
     return with_managers(merged, sets, manager)

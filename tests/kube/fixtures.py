@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from coref_k8s.cluster.api import ClusterApi
 from tests.kube.cluster import KubeCluster, open_cluster
+from tests.kube.kubelet import Kubelet
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +45,18 @@ def fake_only(kube: KubeCluster) -> KubeCluster:
     if kube.real:
         pytest.skip("faults and compaction cannot be ordered from a real API server")
     return kube
+
+
+@pytest.fixture
+def kubelet(kube: KubeCluster, tmp_path: Path) -> Iterator[Kubelet]:
+    """A stand-in kubelet with one ordinary node and one with two GPUs of 40 GB."""
+    if kube.has_kubelets():
+        pytest.skip("this cluster has kubelets of its own")
+    with Kubelet(
+        kube.admin, tmp_path / "kubelet", programs={"python": [sys.executable]}, real=kube.real
+    ) as kubelet:
+        kubelet.add_node("plain")
+        labels = {"nvidia.com/gpu.memory": "40960"}
+        taints = [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]
+        kubelet.add_node("gpu", gpus=2, labels=labels, taints=taints)
+        yield kubelet

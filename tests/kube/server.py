@@ -18,6 +18,8 @@ from tests.kube import discovery, errors, subresources
 from tests.kube.collector import Collector
 from tests.kube.errors import ApiError
 from tests.kube.faults import Faults
+from tests.kube.jobs import JobController
+from tests.kube.podgc import PodGarbageCollector
 from tests.kube.rbac import ADMIN_TOKEN, Access, Authorizer, User
 from tests.kube.registry import Registry
 from tests.kube.request import Request, parse
@@ -29,16 +31,24 @@ BOOKMARK_SECONDS = 2.0
 
 
 class FakeApiServer:
-    """Registry, authorizer, collector and HTTP server together; a context manager."""
+    """Registry, authorizer, controllers and HTTP server together; a context manager.
 
-    def __init__(self) -> None:
+    `job_backoff_seconds` before the first replacement of a failed pod is 10 on a real cluster.
+    """
+
+    def __init__(self, job_backoff_seconds: float = 0.2) -> None:
         self.registry = Registry()
         self.authorizer = Authorizer(self.registry.store, self.registry.catalogue)
         self.faults = Faults()
         self.bookmark_seconds = BOOKMARK_SECONDS
         #: (method, path without query) of every request answered, for tests that count.
         self.requests: list[tuple[str, str]] = []
-        self.collector = Collector(self.registry)
+        #: What a real cluster's controller manager runs.
+        self.controllers = [
+            Collector(self.registry),
+            JobController(self.registry, job_backoff_seconds),
+            PodGarbageCollector(self.registry),
+        ]
         self.stopped = False
         self._open: set[socket.socket] = set()
         self._http = _Server(("127.0.0.1", 0), _Handler)
@@ -67,7 +77,8 @@ class FakeApiServer:
         self._http.shutdown()
         self.cut_connections()
         self._http.server_close()
-        self.collector.close()
+        for controller in self.controllers:
+            controller.close()
 
     def cut_connections(self) -> None:
         """Drop every open connection, watches too, as a restarted server does."""

@@ -107,13 +107,6 @@ def logs(registry: Registry, request: Request) -> Iterator[bytes]:
     if not node_name:
         return
     node = registry.get(registry.resource("nodes"), "", node_name).obj
-    status = next((s for s in pod["status"].get("containerStatuses", ()) if s["name"] == container), None)
-    waiting = (
-        (status or {}).get("state", {}).get("waiting", {} if status else {"reason": "ContainerCreating"})
-    )
-    if waiting:
-        why = f'container "{container}" in pod "{request.name}" is waiting to start: {waiting["reason"]}'
-        raise bad_request(why)
     address = node["status"]["addresses"][0]["address"]
     port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
     query = {
@@ -128,6 +121,7 @@ def logs(registry: Registry, request: Request) -> Iterator[bytes]:
         except OSError as error:
             raise ApiError(500, "InternalError", f"Get {path}: {error}") from None
         if response.status != 200:
-            raise ApiError(response.status, "NotFound", response.read().decode())
+            reason = "BadRequest" if response.status == 400 else "NotFound"
+            raise ApiError(response.status, reason, response.read().decode())
         while chunk := response.read1(65536):
             yield chunk
