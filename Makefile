@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # CPU development pins one torch; the project itself asks for a range (pyproject.toml).
 TORCH  ?= torch==2.13.0
 
-.PHONY: install demo test check format clean
+.PHONY: install demo test test-cluster check format clean
 
 install: $(VENV)/.installed
 
@@ -21,8 +21,14 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Never on a cluster by accident: without KUBECONFIG the tests start a fake API server.
 test: install
-	$(BIN)/pytest
+	KUBECONFIG= $(BIN)/pytest
+
+# In namespaces of its own, which it removes; needs the right to create CRDs, namespaces and (without kubelets) nodes.
+test-cluster: install
+	@test -n "$$KUBECONFIG" || { echo 'set KUBECONFIG to the cluster to test on'; exit 2; }
+	$(BIN)/pytest -m cluster
 
 format: install
 	$(BIN)/ruff check --fix coref_k8s tests
