@@ -252,7 +252,7 @@ class JobController:
             for resource_key, key in self._store.dependents(job["metadata"]["uid"])
             if resource_key == self._pods.key
         ]
-        return [s.obj for s in found if s]
+        return [s.obj for s in found if s and _controlled(s.obj, job)]
 
     def _create_pod(self, job: Json) -> Json:
         template, meta = copy.deepcopy(job["spec"]["template"]), job["metadata"]
@@ -359,6 +359,11 @@ class JobController:
 
 def _place(obj: Json) -> Key:
     return obj["metadata"]["namespace"], obj["metadata"]["name"]
+
+
+def _controlled(pod: Json, job: Json) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return any(o.get("controller") and o["uid"] == job["metadata"]["uid"] for o in owners)
 
 
 def _age(timestamp: str) -> float:
