@@ -1,0 +1,136 @@
+"""One trial from order to result: opens what it needs, trains, reports, and can be cut off anywhere.
+
+The order of the last steps is what makes that safe: model, item scores, then `result.json`, then the
+report to the database, then the checkpoints go. A process that finds `result.json` only reports it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from coref_k8s.errors import EXIT_TERMINATED, OutOfMemoryError, TrialError
+from coref_k8s.runner import Kind, Order
+from coref_k8s.search.reporting import TrialReporter
+from coref_k8s.settings import Settings
+from coref_k8s.telemetry.bus import Bus
+from coref_k8s.trial.files import TrialFolder, read_json, write_folder, write_json
+from coref_k8s.trial.observers import BusObserver, EvaluationReport, Observers, TrialObserver
+from coref_k8s.trial.signals import Interrupted, StopSignal
+
+
+def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
+    """Run a trial, a finalist or a final training; return the exit code.
+
+    Raises TrialError (the order is wrong), DataError, ModelError, OutOfMemoryError.
+    """
+    _check(order)
+    folder = TrialFolder(settings.data_dir / order.workdir)
+    on_bus = BusObserver(bus, order)
+    observers = Observers(observers_of(order, settings, on_bus))
+    reporter = None
+    if order.kind is Kind.TRIAL:
+        assert order.trial_id is not None
+        reporter = TrialReporter(settings.storage_url, order.trial_id, on_wait=on_bus.warn)
+    result = read_json(folder.result)
+    if result is None and reporter is not None and reporter.is_closed():
+        return 0
+    if result is None:
+        result = _train(order, settings, folder, reporter, observers, on_bus, stop)
+    if isinstance(result, int):
+        return result
+    return _hand_in(result, order, folder, reporter, observers)
+
+
+def observers_of(order: Order, settings: Settings, on_bus: BusObserver) -> list[TrialObserver]:
+    """Return who is told what this trial does; the one place to add another."""
+    return [on_bus]
+
+
+def _check(order: Order) -> None:
+    needed = {"seq_len": order.seq_len, "trial": order.trial, "batch": order.batch}
+    if order.kind is Kind.TRIAL:
+        needed["trial_id"] = order.trial_id
+    if order.kind is Kind.TRAIN:
+        del needed["trial"]
+    for name, value in needed.items():
+        if value is None:
+            raise TrialError(f"the order of {order.name} lacks {name}; it was made by another version")
+
+
+def _train(
+    order: Order,
+    settings: Settings,
+    folder: TrialFolder,
+    reporter: TrialReporter | None,
+    observers: Observers,
+    on_bus: BusObserver,
+    stop: StopSignal,
+) -> dict[str, Any] | int:
+    """Train; return the result, or the exit code of a trial that ends without one."""
+    # torch and transformers take seconds: not before it is known that there is something to train
+    from coref_k8s.trial.session import Session
+    from coref_k8s.trial.training import Ending
+
+    session = Session.open(order, settings.data_dir, folder, observers, on_bus.warn, stop)
+
+    def go_on(report: EvaluationReport) -> bool:
+        if reporter is None:
+            return True
+        reporter.report(report.number, report.score, dict(report.metrics))
+        return not reporter.is_closed()
+
+    try:
+        ending = session.train(go_on)
+        if ending is Ending.COMPLETE:
+            return session.finish()
+    except Interrupted:
+        ending = Ending.INTERRUPTED
+    except OutOfMemoryError:
+        session.save()  # a later attempt with more memory goes on from here
+        raise
+    reason = session.trainer.reason
+    if ending is Ending.DIVERGED:
+        if reporter is None:
+            raise TrialError(f"training {reason}; the same order would diverge again")
+        return session.result("pruned", reason=reason)
+    if ending is Ending.INTERRUPTED and not (reporter and reporter.is_closed()):
+        session.save()
+        observers.on_end("interrupted", {"step": session.trainer.progress.step})
+        return EXIT_TERMINATED
+    observers.on_end("closed", {"step": session.trainer.progress.step})
+    session.discard()
+    return 0
+
+
+def _hand_in(
+    result: Mapping[str, Any],
+    order: Order,
+    folder: TrialFolder,
+    reporter: TrialReporter | None,
+    observers: Observers,
+) -> int:
+    """Report a result that is on disk; safe to repeat."""
+    if reporter is not None:
+        reporter.note(**result["measured"])
+        if result["outcome"] == "pruned":
+            reporter.pruned(result["reason"])
+        else:
+            reporter.result(result["score"], result["metrics"])
+        if reporter.closed:
+            print("the trial was closed from outside before its result was reported", file=sys.stderr)
+    facts = {name: result[name] for name in ("score", "reason", "steps") if result.get(name) is not None}
+    observers.on_end(result["outcome"], facts | {"measured": result["measured"]})
+    _delete_checkpoints(folder.checkpoints)
+    return 0
+
+
+def _delete_checkpoints(folder: Path) -> None:
+    from coref_k8s.trial.checkpoint import CheckpointStore
+
+    CheckpointStore(folder).clear()
+
+
+__all__ = ["observers_of", "run_training", "write_folder", "write_json"]

@@ -1,0 +1,75 @@
+"""`python -m coref_k8s.trial`: read the order, do it, and end with an exit code that says what happened.
+
+0: done, or closed from outside. 42: the order is wrong, retrying cannot help. 43: out of GPU memory with
+one sequence. 143: told to stop, a checkpoint is written. 1: anything else; the traceback is in the log.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from pydantic import ValidationError
+
+from coref_k8s.errors import EXIT_INVALID, EXIT_TERMINATED, CorefError, RequestError, TrialError
+from coref_k8s.runner import Kind, Order
+from coref_k8s.settings import Settings
+from coref_k8s.telemetry.bus import Bus, Section
+from coref_k8s.trial.signals import Interrupted, StopSignal
+
+
+def main() -> int:
+    """Run the order that the environment gives; return the exit code."""
+    stop = StopSignal().install()
+    bus: Bus | None = None
+    who: dict[str, object] = {}
+    try:
+        settings = Settings.from_env()
+        bus = Bus(settings.bus, stdout=True)
+        order = read_order(settings)
+        who = {"study": order.study, "kind": order.kind.value, "seq_len": order.seq_len, "trial": order.trial}
+        return run(order, settings, bus, stop)
+    except CorefError as error:
+        # a request that is refused here would be refused every time
+        code = EXIT_INVALID if isinstance(error, RequestError) else error.exit_code
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        if bus:
+            bus.emit(Section.WARNING, **who, event="trial_failed", message=str(error), exit_code=code)
+        return code
+    except Interrupted:
+        return EXIT_TERMINATED
+    except Exception as error:
+        traceback.print_exc()
+        if bus:
+            message = f"{type(error).__name__}: {error}"
+            bus.emit(Section.WARNING, **who, event="trial_failed", message=message, exit_code=1)
+        return 1
+
+
+def read_order(settings: Settings) -> Order:
+    """Return the order; raise TrialError when there is none or it cannot be understood."""
+    if not settings.order:
+        raise TrialError("there is no order; set COREF_ORDER or COREF_ORDER_FILE")
+    try:
+        return Order.model_validate_json(settings.order)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "order"
+        raise TrialError(f"the order cannot be read: {where}: {first['msg']}") from error
+
+
+def run(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
+    """Do one order; return the exit code."""
+    if settings.hf_token:
+        os.environ["HF_TOKEN"] = settings.hf_token
+    # forking after the tokeniser's threads started would warn, and trials have no cores to spare for them
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # the rooms below import torch and more: only what the order needs
+    if order.kind is Kind.PREPARE:
+        from coref_k8s.trial.prepare_job import run_prepare
+
+        return run_prepare(order, settings, bus, stop)
+    from coref_k8s.trial.job import run_training
+
+    return run_training(order, settings, bus, stop)

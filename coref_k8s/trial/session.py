@@ -1,0 +1,253 @@
+"""Everything one training needs, opened and wired: data, model, trainer, evaluator, and its results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from coref_k8s import __version__
+from coref_k8s.corpus.prepared import Prepared, open_prepared
+from coref_k8s.evaluation.items import ItemSet
+from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.model.load import load_masked_lm
+from coref_k8s.model.loss import masked_lm_loss
+from coref_k8s.runner import Kind, Order
+from coref_k8s.trial.batches import StepPlan, StepSource
+from coref_k8s.trial.checkpoint import CheckpointStore, seed_everything
+from coref_k8s.trial.device import autocast_dtype, host_peak_bytes, pick_device, use_threads
+from coref_k8s.trial.evaluating import Evaluator
+from coref_k8s.trial.files import TrialFolder, write_folder, write_json
+from coref_k8s.trial.hyperparameters import Hyperparameters
+from coref_k8s.trial.masking import Masker, Vocabulary
+from coref_k8s.trial.models import compile_layers, load_tokenizer, model_path
+from coref_k8s.trial.observers import EvaluationReport, Observers
+from coref_k8s.trial.sequences import Sequences
+from coref_k8s.trial.signals import StopSignal
+from coref_k8s.trial.training import Ending, Trainer, TrainingPlan, evaluation_steps
+
+#: Tokens in a forward pass of an evaluation on a CPU: more would only leave the caches.
+_CPU_EVALUATION_TOKENS = 4096
+
+
+@dataclass
+class Session:
+    """One training in this process."""
+
+    order: Order
+    folder: TrialFolder
+    trainer: Trainer
+    tokenizer: Any
+    prepared: Prepared
+    evaluator: Evaluator
+    observers: Observers
+    device: torch.device
+
+    @classmethod
+    def open(
+        cls,
+        order: Order,
+        data_dir: Path,
+        folder: TrialFolder,
+        observers: Observers,
+        warn: Callable[[str], None],
+        stop: StopSignal,
+    ) -> Session:
+        """Open data and model and take up the newest checkpoint.
+
+        Raises TrialError, DataError or ModelError when something is missing or does not fit together.
+        """
+        assert order.seq_len is not None
+        assert order.batch is not None
+        hyper = Hyperparameters.of(order.params)
+        training = order.spec.training
+        device = pick_device(order.resources.gpus)
+        dtype = autocast_dtype(training.precision, device)
+        if device.type == "cpu":
+            use_threads(order.resources.cpu_millis)
+
+        prepared = open_prepared(data_dir / (hyper.dataset or order.prepared), order.seq_len)
+        sequences = Sequences(prepared.train)
+        source_model = model_path(order.spec.model, data_dir)
+        tokenizer = load_tokenizer(source_model, order.spec.model_revision)
+        seed_everything(order.seed)
+        model = load_masked_lm(
+            source_model,
+            seq_len=order.seq_len,
+            position_range=hyper.position_range,
+            attention=training.attention,
+            checkpointing=order.batch.checkpointing,
+            revision=order.spec.model_revision,
+        )
+        if training.compile:
+            compile_layers(model)
+
+        plan_of_steps = StepPlan(sequences.lengths, order.batch.effective_batch, order.seed)
+        steps = training.max_steps or plan_of_steps.steps(hyper.epochs)
+        # only trials are pruned, so a finalist needs no evaluation but its last
+        evaluations = 1 if order.kind is Kind.FINALIST else training.evaluations
+        vocabulary = Vocabulary(
+            size=len(tokenizer),
+            mask=tokenizer.mask_token_id,
+            pad=tokenizer.pad_token_id,
+            special=tuple(tokenizer.all_special_ids),
+        )
+        trainer = Trainer(
+            model,
+            StepSource(sequences, plan_of_steps, Masker(vocabulary, hyper, order.seq_len), order.seed),
+            hyper,
+            TrainingPlan(
+                steps=steps,
+                batch_size=order.batch.batch_size,
+                effective_batch=order.batch.effective_batch,
+                evaluate_after=evaluation_steps(steps, evaluations),
+                # above 1,024 tokens training is less stable (founding document)
+                max_grad_norm=training.max_grad_norm or (0.5 if order.seq_len > 1024 else 1.0),
+                autocast=dtype,
+                checkpoint_seconds=training.checkpoint_seconds,
+                fingerprint=fingerprint(order, steps),
+                attempt=order.attempt,
+            ),
+            loss=masked_lm_loss,
+            pad=vocabulary.pad,
+            device=device,
+            checkpoints=CheckpointStore(folder.checkpoints, warn=warn),
+            observers=observers,
+            stop=stop,
+        )
+        trainer.resume()
+        fits = order.batch.batch_size * order.seq_len
+        evaluator = Evaluator(
+            tokenizer,
+            weights=order.spec.objective.weights,
+            batch_tokens=fits if device.type == "cuda" else max(order.seq_len, _CPU_EVALUATION_TOKENS),
+            device=device,
+            dtype=dtype,
+            stop=stop,
+        )
+        return cls(order, folder, trainer, tokenizer, prepared, evaluator, observers, device)
+
+    def train(self, go_on: Callable[[EvaluationReport], bool]) -> Ending:
+        """Train to the end, or to where `go_on`, a signal or a lost loss ends it."""
+        items = ItemSet.load(self.prepared.eval_items("dev"))
+
+        def evaluate(model: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any]]:
+            result = self.evaluator(model, items, full=last)
+            if last:
+                write_json(self.folder.items("dev"), result.to_dict())
+            return result.score, dict(result.metrics)
+
+        return self.trainer.run(evaluate, go_on)
+
+    def finish(self) -> dict[str, Any]:
+        """Save the model, score the test documents if this is no mere trial, and write the result.
+
+        Raises Interrupted; nothing is lost then.
+        """
+        model = self.trainer.model.eval()
+        tests: dict[str, Any] = {}
+        if self.order.kind is not Kind.TRIAL:
+            # the threshold of Coref F1 is dev's: test is not tuned on
+            dev = EvaluationResult.from_json(self.folder.items("dev").read_text(encoding="utf-8"))
+            items = ItemSet.load(self.prepared.eval_items("test"))
+            result = self.evaluator(model, items, full=True, tau=dev.tau)
+            write_json(self.folder.items("test"), result.to_dict())
+            self.observers.on_evaluation(
+                EvaluationReport(
+                    number=len(self.trainer.progress.evaluations) + 1,
+                    step=self.trainer.progress.step,
+                    score=result.score,
+                    metrics=dict(result.metrics),
+                    seconds=result.seconds,
+                    full=True,
+                    split="test",
+                )
+            )
+            tests = {"test": {"score": result.score, "metrics": result.metrics}}
+
+        def fill(folder: Path) -> None:
+            model.save_pretrained(folder)  # type: ignore[operator]
+            self.tokenizer.save_pretrained(folder)
+
+        write_folder(self.folder.model, fill)
+        return self.result("complete", **tests)
+
+    def result(self, outcome: str, **more: Any) -> dict[str, Any]:
+        """Write `result.json` and the losses; return the result."""
+        order, progress = self.order, self.trainer.progress
+        write_json(self.folder.losses, self.trainer.losses)
+        last = progress.evaluations[-1] if progress.evaluations else {}
+        result = {
+            "outcome": outcome,
+            "study": order.study,
+            "kind": order.kind.value,
+            "seq_len": order.seq_len,
+            "trial": order.trial,
+            "attempt": order.attempt,
+            "seed": order.seed,
+            "model": order.spec.model,
+            "prepared": order.prepared,
+            "params": order.params,
+            "score": last.get("score"),
+            "metrics": last.get("metrics", {}),
+            "steps": progress.step,
+            "evaluations": progress.evaluations,
+            "measured": self.measured(),
+            "versions": {"coref-k8s": __version__} | {name: version(name) for name in ("torch", "transformers")},
+            **more,
+        }
+        write_json(self.folder.result, result)
+        return result
+
+    def measured(self) -> dict[str, Any]:
+        """Return what this trial used, beside what was predicted."""
+        assert self.order.batch is not None
+        progress = self.trainer.progress
+        seconds = max(progress.train_seconds, 1e-9)
+        measured: dict[str, Any] = {
+            "batch_size": progress.batch_size,
+            "effective_batch": self.order.batch.effective_batch,
+            "predicted_bytes": self.order.batch.predicted_bytes,
+            "host_peak_bytes": host_peak_bytes(),
+            "tokens_per_second": progress.tokens / seconds,
+            "step_seconds": seconds / max(1, progress.step),
+            "data_wait": progress.wait_seconds / seconds,
+            "train_seconds": progress.train_seconds,
+            "evaluation_seconds": progress.evaluation_seconds,
+            "checkpoint_seconds": progress.checkpoint_seconds,
+        }
+        if self.device.type == "cuda":
+            measured["gpu_peak_bytes"] = torch.cuda.max_memory_reserved(self.device)
+            measured["gpu_name"] = torch.cuda.get_device_name(self.device)
+        return measured
+
+    def save(self) -> None:
+        """Write a checkpoint of now."""
+        self.trainer.save()
+
+    def discard(self) -> None:
+        """Delete the checkpoints of a trial that nobody wants any more."""
+        CheckpointStore(self.folder.checkpoints).clear()
+
+
+def fingerprint(order: Order, steps: int) -> str:
+    """Return a hash of everything that decides how training goes; a checkpoint of another one is not used."""
+    spec = order.spec
+    facts = {
+        "model": [spec.model, spec.model_revision],
+        "prepared": order.prepared,
+        "params": order.params,
+        "seed": order.seed,
+        "seq_len": order.seq_len,
+        "steps": steps,
+        "effective_batch": order.batch.effective_batch if order.batch else None,
+        "training": [spec.training.precision, spec.training.evaluations, spec.training.max_grad_norm],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

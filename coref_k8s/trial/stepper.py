@@ -1,0 +1,111 @@
+"""One optimiser step: gradients over its batches, clipping, update; and again with half the batch when the
+GPU's memory runs out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from coref_k8s.errors import OutOfMemoryError
+from coref_k8s.trial.batches import StepData
+from coref_k8s.trial.device import autocast
+from coref_k8s.trial.feed import Batches, Feed
+
+#: (model, batch) -> mean loss over the batch's predicted tokens
+LossFunction = Callable[[nn.Module, dict[str, Tensor]], Tensor]
+
+
+class Stepper:
+    """Takes optimiser steps, without ever waiting for the device."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        loss: LossFunction,
+        dtype: torch.dtype | None,
+        max_grad_norm: float,
+    ) -> None:
+        self._model = model
+        self._optimiser = optimiser
+        self._loss = loss
+        self._dtype = dtype
+        self._max_grad_norm = max_grad_norm
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._device = self._parameters[0].device
+
+    def step(self, feed: Feed, data: StepData, batches: Batches, batch_size: int) -> tuple[Tensor, int]:
+        """Take one step; return its mean loss (on the device) and the batch size that fitted.
+
+        When memory runs out the batch is halved, caches are freed and the step is redone with the same
+        data, masks and random numbers. The parameters are untouched until the gradients are whole.
+        Raises OutOfMemoryError when a single sequence does not fit.
+        """
+        loss, batch_size = self._gradients(feed, data, batches, batch_size)
+        torch.nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm)
+        self._update()
+        return loss, batch_size
+
+    def _gradients(self, feed: Feed, data: StepData, batches: Batches, batch_size: int) -> tuple[Tensor, int]:
+        random = self._random_state()
+        while True:
+            try:
+                return self._accumulate(batches), batch_size
+            except torch.OutOfMemoryError as error:
+                # only the text is kept: the traceback would keep the step's tensors alive
+                message = str(error).splitlines()[0]
+            self._optimiser.zero_grad(set_to_none=True)
+            self._free()
+            if batch_size == 1:
+                raise OutOfMemoryError(
+                    f"a single sequence does not fit into the GPU's memory ({message}); "
+                    "use a larger GPU, or training.checkpointing: on"
+                )
+            batch_size //= 2
+            self._restore(random)
+            batches = feed.cut(data, batch_size)
+
+    def _accumulate(self, batches: Batches) -> Tensor:
+        total = torch.zeros((), device=self._device)
+        for batch, weight in batches:
+            moved = {name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()}
+            with autocast(self._dtype, self._device):
+                loss = self._loss(self._model, moved)
+            (loss * weight).backward()
+            total += loss.detach() * weight
+        return total
+
+    def _update(self) -> None:
+        try:
+            self._optimiser.step()
+            fitted = True
+        except torch.OutOfMemoryError:
+            # AdamW makes its state in the first step, before it changes anything; what the activations
+            # left in the cache may be in its way
+            fitted = False
+        if not fitted:
+            self._free()
+            try:
+                self._optimiser.step()
+            except torch.OutOfMemoryError as error:
+                raise OutOfMemoryError(
+                    f"the optimiser's state does not fit into the GPU's memory beside the model ({error}); "
+                    "use a larger GPU"
+                ) from None
+        self._optimiser.zero_grad(set_to_none=True)
+
+    def _free(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _random_state(self) -> tuple[Tensor, Tensor | None]:
+        on_gpu = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
+        return torch.get_rng_state(), on_gpu
+
+    def _restore(self, state: tuple[Tensor, Tensor | None]) -> None:
+        torch.set_rng_state(state[0])
+        if state[1] is not None:
+            torch.cuda.set_rng_state(state[1], self._device)
