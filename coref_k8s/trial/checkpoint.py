@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import random
 import re
 import time
@@ -85,7 +86,7 @@ class CheckpointStore:
             try:
                 if _sha256(path) == match.group(2):
                     return int(match.group(1)), torch.load(path, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, ValueError, EOFError) as error:
+            except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
                 problem = str(error).splitlines()[0]
             self._warn(f"checkpoint {path} is damaged ({problem}); going on from the one before it")
             path.rename(path.with_suffix(".damaged"))

@@ -200,7 +200,8 @@ class Session:
             "steps": progress.step,
             "evaluations": progress.evaluations,
             "measured": self.measured(),
-            "versions": {"coref-k8s": __version__} | {name: version(name) for name in ("torch", "transformers")},
+            "versions": {"coref-k8s": __version__}
+            | {name: version(name) for name in ("torch", "transformers")},
             **more,
         }
         write_json(self.folder.result, result)

@@ -59,13 +59,13 @@ class Stepper:
                 message = str(error).splitlines()[0]
             self._optimiser.zero_grad(set_to_none=True)
             self._free()
+            self._restore(random)
             if batch_size == 1:
                 raise OutOfMemoryError(
                     f"a single sequence does not fit into the GPU's memory ({message}); "
                     "use a larger GPU, or training.checkpointing: on"
                 )
             batch_size //= 2
-            self._restore(random)
             batches = feed.cut(data, batch_size)
 
     def _accumulate(self, batches: Batches) -> Tensor:

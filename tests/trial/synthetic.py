@@ -18,7 +18,12 @@ SEQ_LEN = 64
 
 
 def sequence(
-    rng: np.random.Generator, tokens: int = SEQ_LEN, *, name_tokens: int = 2, every: int = 12, packed: bool = False
+    rng: np.random.Generator,
+    tokens: int = SEQ_LEN,
+    *,
+    name_tokens: int = 2,
+    every: int = 12,
+    packed: bool = False,
 ) -> TokenSequence:
     """Words of one or two tokens, with a name every `every` tokens; CLS and SEP at the ends."""
     ids = rng.integers(5, VOCABULARY.size, tokens)
@@ -32,7 +37,9 @@ def sequence(
         starts[[half - 1, half]] = False
         segments[half:] = 1
     name = rng.integers(5, VOCABULARY.size, name_tokens)
-    begins = [at for at in range(2, tokens - name_tokens - 1, every) if not packed or at + name_tokens < tokens // 2]
+    begins = [
+        at for at in range(2, tokens - name_tokens - 1, every) if not packed or at + name_tokens < tokens // 2
+    ]
     for at in begins:
         ids[at : at + name_tokens] = name
         starts[at] = True
@@ -55,7 +62,9 @@ def source(
     hyper: Hyperparameters, *, rows: int = 40, effective_batch: int = 4, seed: int = 0
 ) -> tuple[StepSource, StepPlan]:
     rng = np.random.default_rng(99)
-    sequences = [sequence(rng, int(rng.integers(24, SEQ_LEN + 1)), packed=bool(i % 3 == 0)) for i in range(rows)]
+    sequences = [
+        sequence(rng, int(rng.integers(24, SEQ_LEN + 1)), packed=bool(i % 3 == 0)) for i in range(rows)
+    ]
     lengths = np.asarray([len(one.input_ids) for one in sequences])
     plan = StepPlan(lengths, effective_batch, seed)
     return StepSource(sequences, plan, Masker(VOCABULARY, hyper, SEQ_LEN), seed), plan

@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.trial.synthetic import PAD, SEQ_LEN, model, source
 
 from coref_k8s.model.loss import masked_lm_loss
 from coref_k8s.trial.batches import StepPlan
 from coref_k8s.trial.hyperparameters import Hyperparameters
+from tests.trial.synthetic import PAD, SEQ_LEN, model, source
 
 
 @given(rows=st.integers(1, 90), size=st.integers(1, 9), seed=st.integers(0, 9))

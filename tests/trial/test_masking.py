@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.trial.synthetic import MASK, SEQ_LEN, VOCABULARY, sequence
 
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.masking import IGNORED, Masker, TokenSequence
+from tests.trial.synthetic import MASK, SEQ_LEN, VOCABULARY, sequence
 
 
 def masker(**hyper: float) -> Masker:
@@ -78,7 +78,9 @@ def test_mentions_get_their_share(share: float) -> None:
     one = sequence(np.random.default_rng(0), 64, name_tokens=1, every=5)
     _, labels = many(one, 600, mask_low=0.08, mask_high=0.08, mention_share=share)
     predicted = labels != IGNORED
-    random_only = many(one, 600, mask_low=0.08 * (1 - share), mask_high=0.08 * (1 - share), mention_share=0)[1]
+    random_only = many(one, 600, mask_low=0.08 * (1 - share), mask_high=0.08 * (1 - share), mention_share=0)[
+        1
+    ]
     later = np.zeros(64, dtype=bool)
     later[one.mention_start[1:]] = True
     # words draw names too: what mentions add is what counts

@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.trial.synthetic import model
 
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.optimiser import build_optimiser, parameter_groups, rate_factor, set_rates
+from tests.trial.synthetic import model
 
 
 def rates(net: torch.nn.Module, hyper: Hyperparameters) -> dict[str, tuple[float, float]]:
@@ -58,7 +58,9 @@ def test_the_rate_rises_then_falls_and_is_never_zero(steps: int, ratio: float) -
 
 def test_rates_are_set_from_their_peaks(tmp_path: Path) -> None:
     net = model(tmp_path)
-    optimiser = build_optimiser(net, Hyperparameters(learning_rate=1e-3, layer_decay=0.5), torch.device("cpu"))
+    optimiser = build_optimiser(
+        net, Hyperparameters(learning_rate=1e-3, layer_decay=0.5), torch.device("cpu")
+    )
     for factor in (0.5, 0.1):  # not compounding
         set_rates(optimiser, factor)
         assert optimiser.param_groups[-1]["lr"] == pytest.approx(1e-3 * factor)
