@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 class Emitter(Protocol):
     """What is needed of the bus."""
 
-    def emit(self, section: str, /, **fields: Any) -> Any:
+    def emit(self, section: str, **fields: Any) -> Any:
         """Write one event."""
 
 

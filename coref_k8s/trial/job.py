@@ -16,7 +16,7 @@ from coref_k8s.runner import Kind, Order
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.settings import Settings
 from coref_k8s.telemetry.bus import Bus
-from coref_k8s.trial.files import TrialFolder, read_json, write_folder, write_json
+from coref_k8s.trial.files import TrialFolder, read_json
 from coref_k8s.trial.observers import BusObserver, EvaluationReport, Observers, TrialObserver
 from coref_k8s.trial.signals import Interrupted, StopSignal
 
@@ -33,7 +33,7 @@ def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -
     reporter = None
     if order.kind is Kind.TRIAL:
         assert order.trial_id is not None
-        reporter = TrialReporter(settings.storage_url, order.trial_id, on_wait=on_bus.warn)
+        reporter = TrialReporter(settings.storage_url, order.trial_id, sleep=stop.sleep, on_wait=on_bus.warn)
     result = read_json(folder.result)
     if result is None and reporter is not None and reporter.is_closed():
         return 0
@@ -131,6 +131,3 @@ def _delete_checkpoints(folder: Path) -> None:
     from coref_k8s.trial.checkpoint import CheckpointStore
 
     CheckpointStore(folder).clear()
-
-
-__all__ = ["observers_of", "run_training", "write_folder", "write_json"]

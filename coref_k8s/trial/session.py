@@ -127,6 +127,7 @@ class Session:
         evaluator = Evaluator(
             tokenizer,
             weights=order.spec.objective.weights,
+            eval_items=order.spec.data.eval_items,
             batch_tokens=fits if device.type == "cuda" else max(order.seq_len, _CPU_EVALUATION_TOKENS),
             device=device,
             dtype=dtype,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType
 
 from coref_k8s.errors import EXIT_TERMINATED
@@ -34,6 +35,15 @@ class StopSignal:
         """Raise Interrupted when the process was told to stop."""
         if self.requested:
             raise Interrupted
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, or raise Interrupted when the process is told to stop before that."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.check()
+            # a signal handler that raised here could do so in the middle of anything; a look now and then
+            time.sleep(min(left, 0.2))
+        self.check()
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
