@@ -5,10 +5,7 @@ For query i and key j of one head (DeBERTa, He et al. 2020, equation 4; `row(d)`
     score[i, j] = (q_i·k_j + q_i·pos_key[row(i-j)] + k_j·pos_query[row(i-j)]) / scale
 
 The forward pass walks over tiles of (heads, query rows) and keeps only its output; the backward pass
-computes each tile again, with the same dropout mask. Inside a tile the queries stand in descending
-order: the bucket of (i, j) is then `table[start + i' + j']`, a view with strides (1, 1) on a table of
-2L - 1 numbers, and no index matrix is built either. Where every distance is in the last bucket, the
-bias is one number per query plus one per key.
+computes each tile again, with the same dropout mask.
 """
 
 from collections.abc import Iterator
@@ -21,34 +18,9 @@ from torch.autograd.function import once_differentiable
 
 from .buckets import BucketTable
 from .dropout import SeededDropout
-
-#: Numbers in one tile of scores. On a CPU a tile should stay in the second-level cache; on a GPU it
-#: must be large enough to fill the device.
-TILE_ELEMENTS_CPU = 1 << 18
-TILE_ELEMENTS_GPU = 1 << 25
-
-
-@dataclass(frozen=True)
-class Span:
-    """Tokens `start..end` of row `row` of the batch, which attend to each other and to nothing else."""
-
-    row: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Who attends to whom.
-
-    `spans` holds the documents when they are contiguous and known on the host. Otherwise it holds whole
-    rows, and `segments` (batch, length; 0 is padding) masks pairs of different documents.
-    """
-
-    spans: tuple[Span, ...]
-    segments: Tensor | None = None
-    #: (batch, length) boolean, True at padding; None when there is none or `segments` takes care of it.
-    padding: Tensor | None = None
+from .layout import Layout, Span
+from .products import bmm
+from .tiles import TileBias, Workspace, tile_shape
 
 
 @dataclass(frozen=True)
@@ -60,93 +32,90 @@ class Terms:
     dropout: float
 
 
-@dataclass(frozen=True)
+class _Pass:
+    """One walk over the tiles, forward or backward: inputs, buffers, dropout."""
+
+    def __init__(self, tensors: tuple[Tensor | None, ...], terms: Terms, layout: Layout, seed: int):
+        query, key, value, pos_key, pos_query = tensors
+        assert query is not None
+        assert key is not None
+        assert value is not None
+        self.query, self.key, self.value = query, key, value
+        self.terms, self.layout = terms, layout
+        self.pos_key = pos_key if terms.table is not None else None
+        self.pos_query = pos_query if terms.table is not None else None
+        self.workspace = Workspace(query.device)
+        self.dropout = SeededDropout(terms.dropout, seed, query.device) if terms.dropout else None
+        #: Of scores and probabilities: Hugging Face's softmax runs in float32 under autocast.
+        self.wide = torch.promote_types(query.dtype, torch.float32)
+        self._tile = 0
+
+    def heads(self) -> Iterator["_Heads"]:
+        for span in self.layout.spans:
+            group, rows = tile_shape(self.query.shape[1], span.end - span.start, self.query.device)
+            for head in range(0, self.query.shape[1], group):
+                yield _Heads(self, span, slice(head, min(self.query.shape[1], head + group)), rows)
+
+    def next_tile(self) -> int:
+        self._tile += 1
+        return self._tile
+
+
+class _Heads:
+    """A group of heads on one span: what all of its tiles share. Shapes (heads, tokens, size)."""
+
+    def __init__(self, walk: _Pass, span: Span, heads: slice, rows: int):
+        self.walk, self.span, self.heads, self.rows = walk, span, heads, rows
+        self.place = (span.row, heads, slice(span.start, span.end))
+        self.key = walk.key[self.place].contiguous()
+        self.value = walk.value[self.place].contiguous()
+        self.pos_key = walk.pos_key[heads].contiguous() if walk.pos_key is not None else None
+        self.pos_query = walk.pos_query[heads] / walk.terms.scale if walk.pos_query is not None else None
+        #: k_j·pos_query / scale: (heads, keys, 2·span).
+        self.key_products: Tensor | None = None
+        if self.pos_query is not None:
+            self.key_products = bmm(self.key, self.pos_query.transpose(1, 2))
+
+    def tiles(self) -> Iterator["_Tile"]:
+        for start in range(self.span.start, self.span.end, self.rows):
+            yield _Tile(self, slice(start, min(self.span.end, start + self.rows)))
+
+
 class _Tile:
-    number: int
-    row: int
-    heads: slice
-    queries: slice
-    keys: slice
+    """Some query rows of a group of heads, against all keys of the span; queries in descending order."""
 
+    def __init__(self, group: _Heads, queries: slice):
+        walk = self.walk = group.walk
+        self.group, self.queries = group, queries
+        self.place = (group.span.row, group.heads, queries)
+        self.number = walk.next_tile()
+        self.query = walk.query[self.place].flip(1) / walk.terms.scale
+        self.shape = (*self.query.shape[:2], group.key.shape[1])
+        table, keys = walk.terms.table, slice(group.span.start, group.span.end)
+        self.bias = TileBias(table, queries, keys, walk.workspace) if table is not None else None
 
-def _tiles(layout: Layout, heads: int, device: torch.device) -> Iterator[_Tile]:
-    on_cpu = device.type == "cpu"
-    budget = TILE_ELEMENTS_CPU if on_cpu else TILE_ELEMENTS_GPU
-    number = 0
-    for span in layout.spans:
-        length = span.end - span.start
-        group = 1 if on_cpu else max(1, min(heads, budget // max(1, length * min(length, 128))))
-        rows = max(16, min(length, budget // (group * length)))
-        blocks = -(-length // rows)
-        rows = -(-length // blocks)
-        for head in range(0, heads, group):
-            for start in range(span.start, span.end, rows):
-                yield _Tile(
-                    number,
-                    span.row,
-                    slice(head, min(heads, head + group)),
-                    slice(start, min(span.end, start + rows)),
-                    slice(span.start, span.end),
-                )
-                number += 1
+    def buffer(self, name: str, dtype: torch.dtype) -> Tensor:
+        return self.walk.workspace.take(name, self.shape, dtype)
 
+    def probabilities(self) -> Tensor:
+        """Softmax over the keys (heads, rows, keys), at least float32, before dropout."""
+        walk, group = self.walk, self.group
+        scores = bmm(self.query, group.key.transpose(1, 2))
+        if self.bias is not None and group.pos_key is not None:
+            self.bias.add_by_query(scores, bmm(self.query, group.pos_key.transpose(1, 2)))
+        if self.bias is not None and group.key_products is not None:
+            self.bias.add_by_key(scores, group.key_products)
+        if walk.layout.segments is not None:
+            ours = walk.layout.segments[group.span.row, self.queries].flip(0)[:, None]
+            theirs = walk.layout.segments[group.span.row, group.span.start : group.span.end][None, :]
+            scores.masked_fill_((ours != theirs) | (theirs == 0), torch.finfo(scores.dtype).min)
+        result = self.buffer("probabilities", walk.wide)
+        return torch.softmax(scores, 2, dtype=walk.wide, out=result)
 
-class _Bias:
-    """Adds the position terms to a tile of scores, and takes their gradients from it."""
-
-    def __init__(self, table: BucketTable, tile: _Tile):
-        self.table = table
-        self.tile = tile
-        first, last = tile.queries.start, tile.queries.stop - 1
-        keys = tile.keys
-        width = keys.stop - keys.start
-        # Columns left of `low` are far behind every query of the tile; those from `high` far ahead.
-        self.low = max(0, min(width, first - table.far + 1 - keys.start))
-        self.high = max(self.low, min(width, last + table.far - keys.start))
-        rows = tile.queries.stop - tile.queries.start
-        start = table.length - tile.queries.stop + keys.start + self.low
-        self.by_query = table.reversed_rows.as_strided((rows, self.high - self.low), (1, 1), start)
-        self.by_key = table.reversed_rows.as_strided((self.high - self.low, rows), (1, 1), start)
-
-    def add_by_query(self, scores: Tensor, products: Tensor) -> None:
-        """`scores` (heads, rows, keys) += content-to-position; `products` (heads, rows, 2·span)."""
-        low, high, table = self.low, self.high, self.table
-        index = self.by_query.expand(products.shape[0], -1, -1)
-        scores[:, :, low:high] += products.gather(2, index)
-        if low:
-            scores[:, :, :low] += products[:, :, table.far_row, None]
-        if high < scores.shape[2]:
-            scores[:, :, high:] += products[:, :, table.near_row, None]
-
-    def add_by_key(self, scores: Tensor, products: Tensor) -> None:
-        """`scores` (heads, rows, keys) += position-to-content; `products` (heads, keys, 2·span)."""
-        low, high, table = self.low, self.high, self.table
-        index = self.by_key.expand(products.shape[0], -1, -1)
-        gathered = products[:, low:high].gather(2, index)
-        scores[:, :, low:high] += gathered.transpose(1, 2)
-        if low:
-            scores[:, :, :low] += products[:, None, :low, table.far_row]
-        if high < scores.shape[2]:
-            scores[:, :, high:] += products[:, None, high:, table.near_row]
-
-    def gradient_by_query(self, grad: Tensor, out: Tensor) -> None:
-        """Adds to `out` (heads, rows, 2·span) what `grad` (heads, rows, keys) sends to its products."""
-        low, high, table = self.low, self.high, self.table
-        out.scatter_add_(2, self.by_query.expand(grad.shape[0], -1, -1), grad[:, :, low:high])
-        if low:
-            out[:, :, table.far_row] += grad[:, :, :low].sum(2)
-        if high < grad.shape[2]:
-            out[:, :, table.near_row] += grad[:, :, high:].sum(2)
-
-    def gradient_by_key(self, grad: Tensor, out: Tensor) -> None:
-        """Adds to `out` (heads, keys, 2·span) what `grad` (heads, rows, keys) sends to its products."""
-        low, high, table = self.low, self.high, self.table
-        near = grad[:, :, low:high].transpose(1, 2).contiguous()
-        out[:, low:high].scatter_add_(2, self.by_key.expand(grad.shape[0], -1, -1), near)
-        if low:
-            out[:, :low, table.far_row] += grad[:, :, :low].sum(1)
-        if high < grad.shape[2]:
-            out[:, high:, table.near_row] += grad[:, :, high:].sum(1)
+    def keep(self) -> Tensor | None:
+        """The dropout mask of this tile, 1 or 0; None without dropout."""
+        dropout = self.walk.dropout
+        return dropout.keep(self.buffer("keep", self.walk.wide), self.number) if dropout else None
 
 
 class _BlockedAttention(torch.autograd.Function):
@@ -165,127 +134,72 @@ class _BlockedAttention(torch.autograd.Function):
         seed: int,
     ) -> Tensor:
         output = torch.zeros_like(query)
-        dropout = SeededDropout(terms.dropout, seed, query.device) if terms.dropout else None
-        key_products = None
-        for tile in _tiles(layout, query.shape[1], query.device):
-            q = query[tile.row, tile.heads, tile.queries].flip(1) / terms.scale
-            v = value[tile.row, tile.heads, tile.keys]
-            if pos_query is not None and tile.queries.start == tile.keys.start:
-                key_products = _key_products(key, pos_query, terms, tile)
-            probabilities = _probabilities(q, key, key_products, pos_key, terms, layout, tile)
-            if dropout is not None:
-                probabilities *= dropout.keep(tuple(probabilities.shape), tile.number)
-            context = torch.bmm(probabilities.to(v.dtype), v)
-            if dropout is not None:
-                context *= dropout.scale
-            output[tile.row, tile.heads, tile.queries] = context.flip(1)
+        walk = _Pass((query, key, value, pos_key, pos_query), terms, layout, seed)
+        for group in walk.heads():
+            for tile in group.tiles():
+                probabilities = tile.probabilities()
+                keep = tile.keep()
+                if keep is not None:
+                    probabilities *= keep
+                context = bmm(probabilities.to(value.dtype), group.value)
+                output[tile.place] = context.flip(1)
+        if walk.dropout is not None:
+            output *= walk.dropout.scale
         ctx.save_for_backward(query, key, value, pos_key, pos_query, output)
-        ctx.terms, ctx.layout, ctx.seed = terms, layout, seed
+        ctx.settings = (terms, layout, seed)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, pos_key, pos_query, output = ctx.saved_tensors
-        terms, layout = ctx.terms, ctx.layout
-        dropout = SeededDropout(terms.dropout, ctx.seed, query.device) if terms.dropout else None
+        *tensors, output = ctx.saved_tensors
+        walk = _Pass(tuple(tensors), *ctx.settings)
+        scale = walk.terms.scale
+        survivors = walk.dropout.scale if walk.dropout is not None else 1.0
         # Per row sum of dP·P, the softmax's own term, from the output (FlashAttention, Dao et al. 2022).
         delta = (grad_output * output).sum(3, keepdim=True)
-        scaled = grad_output * dropout.scale if dropout is not None else grad_output
-        grad_query = torch.zeros_like(query)
-        # Transposed (size, length): the products below are a third faster this way round.
-        grad_key = torch.zeros_like(key.transpose(2, 3), memory_format=torch.contiguous_format)
-        grad_value = torch.zeros_like(grad_key)
-        grad_pos_key = torch.zeros_like(pos_key) if pos_key is not None else None
-        grad_pos_query = torch.zeros_like(pos_query) if pos_query is not None else None
-        key_products = grad_key_products = None
-        for tile in _tiles(layout, query.shape[1], query.device):
-            q = query[tile.row, tile.heads, tile.queries].flip(1) / terms.scale
-            k = key[tile.row, tile.heads, tile.keys]
-            v = value[tile.row, tile.heads, tile.keys]
-            upstream = scaled[tile.row, tile.heads, tile.queries].flip(1)
-            if pos_query is not None and tile.queries.start == tile.keys.start:
-                key_products = _key_products(key, pos_query, terms, tile)
-                grad_key_products = torch.zeros_like(key_products)
-            probabilities = _probabilities(q, key, key_products, pos_key, terms, layout, tile)
-            grad_scores = torch.bmm(upstream, v.transpose(1, 2)).to(probabilities.dtype)
-            if dropout is not None:
-                keep = dropout.keep(tuple(probabilities.shape), tile.number)
-                grad_scores *= keep
-                dropped = probabilities * keep
-            else:
+        grads: list[Any] = [torch.zeros_like(tensor) if tensor is not None else None for tensor in tensors]
+        grad_query, grad_key, grad_value, grad_pos_key, grad_pos_query = grads
+        for group in walk.heads():
+            # Transposed, (heads, size, keys): their products are a third faster this way round.
+            turned = (group.key.shape[0], group.key.shape[2], group.key.shape[1])
+            into_key, into_value = group.key.new_zeros(turned), group.value.new_zeros(turned)
+            into_products = None
+            if group.key_products is not None:
+                into_products = walk.workspace.take("key gradient", group.key_products.shape, walk.wide)
+                into_products.zero_()
+            for tile in group.tiles():
+                upstream = grad_output[tile.place].flip(1) * survivors
+                probabilities = tile.probabilities()
+                grad = bmm(upstream, group.value.transpose(1, 2)).to(walk.wide)
+                keep = tile.keep()
                 dropped = probabilities
-            _accumulate(
-                grad_value[tile.row, tile.heads, :, tile.keys], upstream.transpose(1, 2), dropped.to(v.dtype)
-            )
-            grad_scores -= delta[tile.row, tile.heads, tile.queries].flip(1)
-            grad_scores *= probabilities
-            narrow = grad_scores.to(k.dtype)
-            grad_q = torch.bmm(narrow, k)
-            _accumulate(grad_key[tile.row, tile.heads, :, tile.keys], q.transpose(1, 2), narrow)
-            if terms.table is not None:
-                bias = _Bias(terms.table, tile)
-                if pos_key is not None and grad_pos_key is not None:
-                    products = grad_scores.new_zeros((*q.shape[:2], pos_key.shape[1]))
-                    bias.gradient_by_query(grad_scores, products)
-                    products = products.to(q.dtype)
-                    grad_q += torch.bmm(products, pos_key[tile.heads])
-                    grad_pos_key[tile.heads] += torch.bmm(products.transpose(1, 2), q)
-                if pos_query is not None and grad_key_products is not None:
-                    bias.gradient_by_key(grad_scores, grad_key_products)
-            grad_query[tile.row, tile.heads, tile.queries] = grad_q.flip(1) / terms.scale
-            if grad_pos_query is not None and tile.queries.stop == tile.keys.stop:
-                products = (grad_key_products / terms.scale).to(k.dtype)
-                grad_key[tile.row, tile.heads, :, tile.keys] += torch.bmm(
-                    products, pos_query[tile.heads]
-                ).transpose(1, 2)
-                grad_pos_query[tile.heads] += torch.bmm(products.transpose(1, 2), k)
-        return (
-            grad_query,
-            grad_key.transpose(2, 3),
-            grad_value.transpose(2, 3),
-            grad_pos_key,
-            grad_pos_query,
-            None,
-            None,
-            None,
-        )
-
-
-def _accumulate(target: Tensor, left: Tensor, right: Tensor) -> None:
-    target += torch.bmm(left, right)
-
-
-def _key_products(key: Tensor, pos_query: Tensor, terms: Terms, tile: _Tile) -> Tensor:
-    """k_j·pos_query / scale for all keys of the tile's span: (heads, keys, 2·span)."""
-    return torch.bmm(
-        key[tile.row, tile.heads, tile.keys], (pos_query[tile.heads] / terms.scale).transpose(1, 2)
-    )
-
-
-def _probabilities(
-    q: Tensor,
-    key: Tensor,
-    key_products: Tensor | None,
-    pos_key: Tensor | None,
-    terms: Terms,
-    layout: Layout,
-    tile: _Tile,
-) -> Tensor:
-    """Softmax over the keys of one tile (heads, rows, keys), at least float32, before dropout."""
-    k = key[tile.row, tile.heads, tile.keys]
-    scores = torch.bmm(q, k.transpose(1, 2))
-    if terms.table is not None:
-        bias = _Bias(terms.table, tile)
-        if pos_key is not None:
-            bias.add_by_query(scores, torch.bmm(q, pos_key[tile.heads].transpose(1, 2)))
-        if key_products is not None:
-            bias.add_by_key(scores, key_products)
-    if layout.segments is not None:
-        ours = layout.segments[tile.row, tile.queries].flip(0)[:, None]
-        theirs = layout.segments[tile.row, tile.keys][None, :]
-        scores.masked_fill_((ours != theirs) | (theirs == 0), torch.finfo(scores.dtype).min)
-    return torch.softmax(scores, 2, dtype=torch.promote_types(scores.dtype, torch.float32))
+                if keep is not None:
+                    grad *= keep
+                    dropped = torch.mul(probabilities, keep, out=keep)
+                into_value += bmm(upstream.transpose(1, 2), dropped.to(upstream.dtype))
+                grad -= delta[tile.place].flip(1)
+                grad *= probabilities
+                narrow = grad.to(upstream.dtype)
+                into_query = bmm(narrow, group.key)
+                into_key += bmm(tile.query.transpose(1, 2), narrow)
+                if tile.bias is not None and group.pos_key is not None:
+                    shape = (*tile.shape[:2], group.pos_key.shape[1])
+                    products = walk.workspace.take("query gradient", shape, walk.wide).zero_()
+                    tile.bias.gradient_by_query(grad, products)
+                    products = products.to(upstream.dtype)
+                    into_query += bmm(products, group.pos_key)
+                    grad_pos_key[group.heads] += bmm(products.transpose(1, 2), tile.query)
+                if tile.bias is not None and into_products is not None:
+                    tile.bias.gradient_by_key(grad, into_products)
+                grad_query[tile.place] = into_query.flip(1) / scale
+            grad_key[group.place] = into_key.transpose(1, 2)
+            grad_value[group.place] = into_value.transpose(1, 2)
+            if into_products is not None and group.pos_query is not None:
+                products = into_products.to(group.key.dtype)
+                grad_key[group.place] += bmm(products, group.pos_query)
+                grad_pos_query[group.heads] += bmm(products.transpose(1, 2), group.key / scale)
+        return (*grads, None, None, None)
 
 
 def blocked_attention(
@@ -305,35 +219,8 @@ def blocked_attention(
     softmax over nothing but masked scores is uniform.
     """
     with torch.autocast(query.device.type, enabled=False):
-        context = _BlockedAttention.apply(query, key, value, pos_key, pos_query, terms, layout, seed)
+        context: Tensor = _BlockedAttention.apply(query, key, value, pos_key, pos_query, terms, layout, seed)
         if layout.padding is not None:
             uniform = value.mean(2, keepdim=True)
             context = torch.where(layout.padding[:, None, :, None], uniform, context)
     return context
-
-
-def layout_of(segments: Tensor | None, batch: int, length: int) -> Layout:
-    """The layout for `segments` (batch, length): document numbers, 0 at padding; None: no padding.
-
-    On the host, contiguous documents become spans and nothing needs a mask; on a GPU, where looking at
-    the values would make the host wait, whole rows with a mask.
-    """
-    rows = tuple(Span(row, 0, length) for row in range(batch))
-    if segments is None:
-        return Layout(rows)
-    if segments.device.type != "cpu":
-        return Layout(rows, segments=segments)
-    spans = []
-    for row in range(batch):
-        values, counts = torch.unique_consecutive(segments[row], return_counts=True)
-        seen: set[int] = set()
-        start = 0
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            if value in seen:
-                return Layout(rows, segments=segments)
-            if value:
-                seen.add(value)
-                spans.append(Span(row, start, start + count))
-            start += count
-    padding = segments == 0
-    return Layout(tuple(spans), padding=padding if bool(padding.any()) else None)

@@ -19,9 +19,11 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import (
 
 from coref_k8s.errors import ModelError
 
-from .attention import Layout, Terms, blocked_attention, layout_of
+from .attention import Terms, blocked_attention
 from .buckets import BucketTable, bucket_table
 from .dropout import draw_seed
+from .layout import Layout, layout_of
+from .products import FastLinear
 
 
 class BlockedSelfAttention(DisentangledSelfAttention):
@@ -149,6 +151,9 @@ def convert(model: nn.Module) -> None:
     model.deberta.encoder.__class__ = LeanEncoder
     for layer in model.deberta.encoder.layer:
         layer.attention.self.__class__ = BlockedSelfAttention
+        for module in layer.modules():
+            if type(module) is nn.Linear:
+                module.__class__ = FastLinear
 
 
 def is_lean(model: nn.Module) -> bool:

@@ -4,6 +4,8 @@ Sixteen random bits an element: on a CPU this is several times faster than `bern
 one Mersenne number for each (docs/engine.md has the measurement).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -15,25 +17,24 @@ class SeededDropout:
 
     def __init__(self, rate: float, seed: int, device: torch.device):
         dropped = round(rate * _STEPS)
-        self.threshold = dropped - _STEPS // 2
+        self._threshold = dropped - _STEPS // 2
         #: Survivors are multiplied by this; exact for the rate that 16 bits can express.
         self.scale = _STEPS / (_STEPS - dropped)
-        self.seed = seed
+        self._seed = seed
         self._generator = torch.Generator(device=device)
         self._bits = torch.empty(0, dtype=torch.int64, device=device)
 
-    def keep(self, shape: tuple[int, ...], tile: int) -> Tensor:
-        """Boolean mask of `shape` for tile number `tile`: True where the value survives."""
-        count = 1
-        for size in shape:
-            count *= size
+    def keep(self, out: Tensor, tile: int) -> Tensor:
+        """Fills `out` (contiguous, floating) with the mask of tile number `tile`: 1 survives, 0 does not."""
+        count = math.prod(out.shape)
         words = (count + 3) // 4
         if self._bits.numel() < words:
             self._bits = torch.empty(words, dtype=torch.int64, device=self._bits.device)
         bits = self._bits[:words]
-        self._generator.manual_seed((self.seed + tile) % (1 << 63))
+        self._generator.manual_seed((self._seed + tile) % (1 << 63))
         bits.random_(-(1 << 63), None, generator=self._generator)
-        return bits.view(torch.int16)[:count].view(shape) >= self.threshold
+        # Straight into a floating tensor: a boolean one would cost as much again to multiply with.
+        return torch.ge(bits.view(torch.int16)[:count].view(out.shape), self._threshold, out=out)
 
 
 def draw_seed() -> int:

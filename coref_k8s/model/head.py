@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from . import products
+
 #: Bytes of float32 logits that exist at once.
 CHUNK_BYTES = 1 << 27
 
@@ -40,7 +42,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             for start in range(0, rows, chunk):
                 piece = slice(start, start + chunk)
                 states, target = hidden[piece].to(narrow), labels[piece, None]
-                logits = torch.addmm(bias.to(narrow), states, table.T).to(wide)
+                if products.usable(states, table, bias):
+                    logits = products.linear(states, table, bias)
+                else:
+                    logits = torch.addmm(bias.to(narrow), states, table.T).to(wide)
                 largest = logits.amax(1, keepdim=True)
                 picked = logits.gather(1, target) - largest
                 total = logits.sub_(largest).exp_().sum(1, keepdim=True)

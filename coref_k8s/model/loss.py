@@ -4,6 +4,8 @@ The head of a 130,000-token vocabulary costs more than several layers of the enc
 positions it costs 15 % of that.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,7 +33,8 @@ def masked_lm_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     positions = batch.get("masked_positions")
     if positions is None:
         positions = torch.nonzero(labels != IGNORED).flatten()
-    states = _encode(model, batch).flatten(0, 1)[positions]
+    with _sparse_lookup(model):
+        states = _encode(model, batch).flatten(0, 1)[positions]
     labels = labels[positions]
     parts = _head_parts(model)
     if parts is None:
@@ -40,6 +43,22 @@ def masked_lm_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         return nn.functional.cross_entropy(_plain_logits(model, states).float(), labels)
     transform, weight, bias = parts
     return chunked_cross_entropy(transform(states), weight, bias, labels)
+
+
+@contextmanager
+def _sparse_lookup(model: Any) -> Iterator[None]:
+    """Gradients of the word embeddings as rows, added in place to the tied head's dense gradient.
+
+    Two dense gradients would hold the largest table of the model twice at the end of the backward pass.
+    """
+    table = model.get_input_embeddings()
+    parts = _head_parts(model) if is_lean(model) else None
+    tied = parts is not None and parts[1] is table.weight and table.weight.requires_grad
+    before, table.sparse = table.sparse, tied
+    try:
+        yield
+    finally:
+        table.sparse = before
 
 
 def masked_logits(

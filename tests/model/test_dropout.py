@@ -3,16 +3,17 @@
 import pytest
 import torch
 
-from coref_k8s.model import attention
-from coref_k8s.model.attention import Terms, blocked_attention, layout_of
+from coref_k8s.model import tiles
+from coref_k8s.model.attention import Terms, blocked_attention
 from coref_k8s.model.buckets import bucket_table
 from coref_k8s.model.dropout import SeededDropout
+from coref_k8s.model.layout import layout_of
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5])
 def test_rate_and_scale(rate):
     dropout = SeededDropout(rate, 7, torch.device("cpu"))
-    kept = torch.stack([dropout.keep((400, 501), tile) for tile in range(5)]).double()
+    kept = torch.stack([dropout.keep(torch.empty(400, 501), tile) for tile in range(5)]).double()
     # Five standard deviations of a million draws; every one of the four lanes of a random word.
     deviation = 5 * (rate * (1 - rate) / (kept.numel() / 4)) ** 0.5
     for lane in range(4):
@@ -22,15 +23,15 @@ def test_rate_and_scale(rate):
 
 def test_masks_depend_on_seed_and_tile_alone():
     one, two = (SeededDropout(0.3, 11, torch.device("cpu")) for _ in range(2))
-    first = one.keep((3, 50), 4)
-    assert torch.equal(first, two.keep((3, 50), 4))
-    assert not torch.equal(first, two.keep((3, 50), 5))
-    assert not torch.equal(first, SeededDropout(0.3, 12, torch.device("cpu")).keep((3, 50), 4))
+    first = one.keep(torch.empty(3, 50), 4)
+    assert torch.equal(first, two.keep(torch.empty(3, 50), 4))
+    assert not torch.equal(first, two.keep(torch.empty(3, 50), 5))
+    assert not torch.equal(first, SeededDropout(0.3, 12, torch.device("cpu")).keep(torch.empty(3, 50), 4))
 
 
 def test_gradients_are_those_of_the_function_that_was_computed(monkeypatch):
     """Central differences through the very same masks, in float64."""
-    monkeypatch.setattr(attention, "TILE_ELEMENTS_CPU", 400)
+    monkeypatch.setattr(tiles, "TILE_ELEMENTS_CPU", 400)
     torch.manual_seed(0)
     length, heads, size = 40, 2, 3
     table = bucket_table(length, 8, 16, torch.device("cpu"))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import TOLERANCE, assert_equal_step, assert_same_gradients, make_batch, make_pair, relative
 
-from coref_k8s.model import attention
+from coref_k8s.model import layout, tiles
 from coref_k8s.model.convert import convert
 from coref_k8s.model.load import enable_checkpointing
 from coref_k8s.model.loss import masked_lm_loss, masked_logits
@@ -20,7 +20,7 @@ TYPES = [list(types) for count in range(3) for types in itertools.combinations([
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     """Tiles of a few rows, so that short sequences already have many, the last one ragged."""
-    monkeypatch.setattr(attention, "TILE_ELEMENTS_CPU", 1 << 11)
+    monkeypatch.setattr(tiles, "TILE_ELEMENTS_CPU", 1 << 11)
 
 
 @pytest.mark.parametrize("types", TYPES, ids="-".join)
@@ -112,8 +112,8 @@ def test_the_masked_path_of_a_gpu_gives_the_same(monkeypatch):
     batch = make_batch([100, 60, 1])
 
     def whole_rows(segments, rows, length):
-        spans = tuple(attention.Span(row, 0, length) for row in range(rows))
-        return attention.Layout(spans, segments=segments)
+        spans = tuple(layout.Span(row, 0, length) for row in range(rows))
+        return layout.Layout(spans, segments=segments)
 
     monkeypatch.setattr("coref_k8s.model.convert.layout_of", whole_rows)
     assert_equal_step(theirs, ours, batch)

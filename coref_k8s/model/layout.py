@@ -1,0 +1,56 @@
+"""Who attends to whom in a batch: whole rows, padded rows, packed documents."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens `start..end` of row `row` of the batch, which attend to each other and to nothing else."""
+
+    row: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Who attends to whom.
+
+    `spans` holds the documents when they are contiguous and known on the host. Otherwise it holds whole
+    rows, and `segments` (batch, length; 0 is padding) masks pairs of different documents.
+    """
+
+    spans: tuple[Span, ...]
+    segments: Tensor | None = None
+    #: (batch, length) boolean, True at padding; None when there is none or `segments` takes care of it.
+    padding: Tensor | None = None
+
+
+def layout_of(segments: Tensor | None, batch: int, length: int) -> Layout:
+    """The layout for `segments` (batch, length): document numbers, 0 at padding; None: no padding.
+
+    On the host, contiguous documents become spans and nothing needs a mask; on a GPU, where looking at
+    the values would make the host wait, whole rows with a mask.
+    """
+    rows = tuple(Span(row, 0, length) for row in range(batch))
+    if segments is None:
+        return Layout(rows)
+    if segments.device.type != "cpu":
+        return Layout(rows, segments=segments)
+    spans = []
+    for row in range(batch):
+        values, counts = torch.unique_consecutive(segments[row], return_counts=True)
+        seen: set[int] = set()
+        start = 0
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            if value in seen:
+                return Layout(rows, segments=segments)
+            if value:
+                seen.add(value)
+                spans.append(Span(row, start, start + count))
+            start += count
+    padding = segments == 0
+    return Layout(tuple(spans), padding=padding if bool(padding.any()) else None)
