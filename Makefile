@@ -4,31 +4,63 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # CPU development pins one torch; the project itself asks for a range (pyproject.toml).
 TORCH  ?= torch==2.13.0
+DATA   ?= data
+# One thread a process: tests and trials run side by side, and torch's threads would only wait for each other.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: install demo test test-cluster check format clean
+# Files that are made by a module of ours, as module=file; each module knows --write and --check.
+GENERATED :=
+
+.PHONY: help install demo test test-slow test-cluster check generate format clean
+
+help:
+	@echo "make demo          a whole study on this machine: small model, shipped corpus, a few minutes"
+	@echo "make test          all tests (installs Postgres and jq where they are missing)"
+	@echo "make test-slow     the larger versions of some tests as well"
+	@echo "make test-cluster  the tests of the cluster's side on the cluster that KUBECONFIG names"
+	@echo "make check         style, types, import layers, generated files"
+	@echo "make generate      write generated files anew"
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[trial,dev]'
 	touch $@
+
+demo: install
+	$(BIN)/python -m coref_k8s.model.small $(DATA)/models/small --tokenizer data/korean/tokenizer
+	$(BIN)/coref-k8s submit --local --data-dir $(DATA) --file examples/demo.yaml --name $(or $(NAME),demo-$(shell date +%H%M%S))
+
+# Never on a cluster by accident: without KUBECONFIG the tests start a fake API server.
+test: install
+	sh tests/install-services.sh
+	KUBECONFIG= $(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: install
+	sh tests/install-services.sh
+	KUBECONFIG= $(BIN)/pytest -n 2
+
+# In namespaces of its own, which it removes; needs the right to create CRDs, namespaces and (without kubelets) nodes.
+test-cluster: install
+	@test -n "$$KUBECONFIG" || { echo 'set KUBECONFIG to the cluster to test on'; exit 2; }
+	$(BIN)/pytest -m cluster
 
 check: install
 	$(BIN)/ruff check coref_k8s tests
 	$(BIN)/ruff format --check coref_k8s tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@for pair in $(GENERATED); do \
+	    echo "$(BIN)/python -m $${pair%%=*} --check $${pair#*=}"; \
+	    $(BIN)/python -m $${pair%%=*} --check $${pair#*=} || exit 1; \
+	done
 
-# Never on a cluster by accident: without KUBECONFIG the tests start a fake API server.
-test: install
-	KUBECONFIG= $(BIN)/pytest
-
-# In namespaces of its own, which it removes; needs the right to create CRDs, namespaces and (without kubelets) nodes.
-test-cluster: install
-	@test -n "$$KUBECONFIG" || { echo 'set KUBECONFIG to the cluster to test on'; exit 2; }
-	$(BIN)/pytest -m cluster
+generate: install
+	@for pair in $(GENERATED); do $(BIN)/python -m $${pair%%=*} --write $${pair#*=} || exit 1; done
 
 format: install
 	$(BIN)/ruff check --fix coref_k8s tests

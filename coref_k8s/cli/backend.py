@@ -15,6 +15,7 @@ from typing import Annotated, Protocol
 
 import typer
 
+from coref_k8s.cli.strings import Lang
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError
 from coref_k8s.store.records import StudyRecord
@@ -53,6 +54,35 @@ class Backend(Protocol):
         """Yield log lines of one trial, or of the whole study with the job's name before each line."""
         ...
 
+    def check(self, spec: StudySpec) -> tuple[StudySpec, list[str]]:
+        """Return the request as it will run here, with warnings; raise a CorefError for what cannot work."""
+        ...
+
+    @property
+    def in_foreground(self) -> bool:
+        """Whether a study runs only as long as somebody follows it."""
+        ...
+
+    def follow(self, name: str, *, lang: Lang) -> StudyView:
+        """Show the study until it ends (or Ctrl-C, then it is not ended); where it runs in the foreground, run it."""
+        ...
+
+    def cancel(self, name: str) -> None:
+        """End the study and wait until it has ended."""
+        ...
+
+    def resume(self, name: str) -> None:
+        """Let a study that has ended go on; one that has not is left as it is."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """End the study and remove everything of it."""
+        ...
+
+    def is_running(self, name: str) -> bool:
+        """Whether somebody works on the study at the moment."""
+        ...
+
 
 @dataclass(frozen=True)
 class Where:
@@ -84,6 +114,7 @@ class Where:
         return bool(self.namespace or self.context)
 
 
+Study = Annotated[str, typer.Argument(metavar="NAME", help="Study name.", show_default=False)]
 Local = Annotated[
     bool,
     typer.Option("--local", help="On this machine, with processes instead of pods.", rich_help_panel="Where"),
@@ -147,6 +178,12 @@ def open_local(where: Where) -> Backend:
     from coref_k8s.cli.local_backend import LocalBackend
 
     return LocalBackend.open(data_dir=where.data_dir, storage=where.storage)
+
+
+def open_place(where: Where) -> Backend:
+    """Return the place for something new: this machine when the options say so, else the cluster."""
+    where.check()
+    return open_local(where) if where.here else open_cluster(where)
 
 
 def open_backends(where: Where) -> list[Backend]:

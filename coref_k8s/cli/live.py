@@ -103,6 +103,10 @@ class LiveState:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     remaining: timedelta | None = None
+    problem: str = ""
+    """What keeps the study from going on right now."""
+    stopping: bool = False
+    """Whether the user has asked to leave."""
     news: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=200))
     told: int = 0
     """News ever added; a reader of plain lines remembers how far it has read."""
@@ -120,11 +124,11 @@ class LiveState:
         """Take over what the database says."""
         self.study = view.name
         if view.phase is not self.phase and view.phase in TERMINAL:
-            why = f": {view.message}" if view.message else ""
+            why = f": {view.why}" if view.why else ""
             self._tell(
                 now, f"{say(self.lang, 'e_study', phase=say(self.lang, view.phase.value.lower()))}{why}"
             )
-        self.phase, self.message = view.phase, view.message
+        self.phase, self.message = view.phase, view.why
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining = view.remaining(now)
         for one in view.lengths:
@@ -137,6 +141,11 @@ class LiveState:
                 trial.reason = str(record.attrs.get("reason", ""))
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
+
+    def stop(self, now: datetime) -> None:
+        """Note that the user has asked to leave."""
+        self.stopping = True
+        self._tell(now, say(self.lang, "stopping"))
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take over an event of the bus; those of other studies and unknown ones change nothing."""
@@ -201,7 +210,8 @@ class LiveState:
         self._tell(when, say(self.lang, "e_eval", who=self._who(event), step=step, score=words.score(score)))
 
     def _on_trial_end(self, when: datetime, event: Mapping[str, Any]) -> None:
-        trial, outcome = self._trial(event), str(event.get("outcome", ""))
+        # trials say how they ended as their outcome, the controller as their state
+        trial, outcome = self._trial(event), str(event.get("outcome") or event.get("state") or "")
         if trial is None:
             return
         if outcome in _OUTCOMES:

@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import make_url
 
+from coref_k8s.cli.console import out
+from coref_k8s.cli.strings import Lang
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study import StudySpec
 
+if TYPE_CHECKING:
+    from coref_k8s.local.session import LocalSession
+
 #: Studies on one machine have no namespace.
 NAMESPACE = ""
+#: A study that another process ends is looked at this often (seconds).
+_LOOK_SECONDS = 0.5
 
 
 class LocalBackend:
@@ -41,9 +50,11 @@ class LocalBackend:
         return cls(Settings.from_env(data_dir=data_dir, storage_url=storage))
 
     @cached_property
-    def store(self) -> Store:
-        """The database; made when it is not there yet."""
-        return Store(self.settings.storage_url)
+    def session(self) -> LocalSession:
+        """Database and processes; the database is made when it is not there yet."""
+        from coref_k8s.local.session import LocalSession
+
+        return LocalSession(self.settings)
 
     @property
     def exists(self) -> bool:
@@ -51,37 +62,87 @@ class LocalBackend:
         url = make_url(self.settings.storage_url)
         return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
 
-    def _existing(self, name: str) -> Store:
+    def _existing(self, name: str) -> LocalSession:
         if not self.exists:
             url = masked_url(self.settings.storage_url).removeprefix("sqlite:///")
             raise NotFoundError(
                 f"there is no study {name!r}: {url} does not exist; start one with coref-k8s submit --local, "
                 "or name its folder with --data-dir"
             )
-        return self.store
+        return self.session
 
     def create(self, name: str, spec: StudySpec) -> None:
         """Create a study; RequestError when the name is taken."""
-        self.store.create_study(NAMESPACE, name, spec)
+        self.session.submit(name, spec)
 
     def studies(self) -> list[StudyRecord]:
         """Return all studies, oldest first."""
-        return self.store.list_studies(NAMESPACE) if self.exists else []
+        if not self.exists:
+            return []
+        store = Store(self.settings.storage_url)  # alone: listing needs no Optuna, which takes long to import
+        try:
+            return store.list_studies(NAMESPACE)
+        finally:
+            store.close()
 
     def view(self, name: str) -> StudyView:
         """Return one study with its trials."""
-        return read_view(self._existing(name), NAMESPACE, name)
+        return read_view(self._existing(name).store, NAMESPACE, name)
 
     def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Return the log lines of one trial, or of all jobs with the job's name before each line."""
         from coref_k8s.cli.local_logs import study_lines, trial_lines
-        from coref_k8s.local.processes import ProcessRunner
 
-        store = self._existing(name)
-        store.get_study(NAMESPACE, name)
-        runner = ProcessRunner(self.settings.data_dir)
+        session = self._existing(name)
+        session.store.get_study(NAMESPACE, name)
+        runner = session.runner(gpus_per_job=0)
         if seq_len is not None and trial is not None:
             return trial_lines(runner, name, seq_len, trial, follow=follow)
-        return study_lines(
-            runner, name, seq_len, follow=follow, ended=lambda: store.get_study(NAMESPACE, name).ended
+        return study_lines(runner, name, seq_len, follow=follow, ended=lambda: not session.is_running(name))
+
+    def check(self, spec: StudySpec) -> tuple[StudySpec, list[str]]:
+        """Return the request with absolute paths, with warnings; raise what cannot work here."""
+        from coref_k8s.cli.checks import check_before_start, localised
+
+        spec = localised(spec)
+        return spec, check_before_start(spec)
+
+    @property
+    def in_foreground(self) -> bool:
+        """Nothing runs here but what is followed."""
+        return True
+
+    def follow(self, name: str, *, lang: Lang) -> StudyView:
+        """Run the study with the live view on top, until it ends or Ctrl-C."""
+        from coref_k8s.cli.live import LiveState
+        from coref_k8s.cli.view import BusTail, Watcher
+
+        session = self._existing(name)
+        tail = BusTail(self.settings.bus)
+        watcher = Watcher(
+            LiveState(study=name, lang=lang), out, load=lambda: self.view(name), events=tail.read
         )
+        with watcher.in_background():
+            session.run(name, on_progress=watcher.on_progress, on_interrupt=watcher.on_interrupt)
+        return self.view(name)
+
+    def cancel(self, name: str) -> None:
+        """End the study and wait until it has ended; does itself what no other process is there to do."""
+        session = self._existing(name)
+        session.cancel(name)
+        while not session.store.get_study(NAMESPACE, name).ended:
+            sleep(_LOOK_SECONDS)
+
+    def resume(self, name: str) -> None:
+        """Let a study that has ended go on; one that has not is left as it is."""
+        store = self._existing(name).store
+        if store.get_study(NAMESPACE, name).ended:
+            store.resume(NAMESPACE, name)
+
+    def delete(self, name: str) -> None:
+        """Remove the study with its trials, jobs, models and logs; prepared data stay for others."""
+        self._existing(name).delete(name)
+
+    def is_running(self, name: str) -> bool:
+        """Whether a process runs the study at the moment."""
+        return self._existing(name).is_running(name)

@@ -42,6 +42,14 @@ COMMANDS = (
         "Print the best trial of each length: metrics, parameters, files.",
     ),
     Verb("logs", "coref_k8s.cli.reading", READ, "Print the log of a trial, or of the whole study."),
+    Verb("cancel", "coref_k8s.cli.changing", CHANGE, "End a study; what is finished stays."),
+    Verb(
+        "resume",
+        "coref_k8s.cli.submitting",
+        CHANGE,
+        "Go on with a study that was interrupted, cancelled or has failed; finished trials are kept.",
+    ),
+    Verb("delete", "coref_k8s.cli.changing", CHANGE, "Delete a study with its trials, models and logs."),
     Verb("version", "coref_k8s.cli.about", SYSTEM, "Print the version."),
 )
 

@@ -16,14 +16,16 @@ from coref_k8s.cli.backend import (
     Local,
     Namespace,
     Storage,
+    Study,
     Where,
     find_study,
     open_backends,
 )
 from coref_k8s.cli.console import dump, note, out, titled, write
+from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import NotFoundError, RequestError
+from coref_k8s.store.records import Phase
 
-Study = Annotated[str, typer.Argument(metavar="NAME", help="Study name.", show_default=False)]
 Studies = Annotated[list[str], typer.Argument(metavar="NAME...", help="Study names.", show_default=False)]
 SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS", help="Only this sequence length.")]
 
@@ -102,7 +104,9 @@ def status(
         write(view.to_json().decode())
         return
     out.print(tables.status(view, backend.place))
-    note(next_steps(view.name, ended=view.ended, best=any(one.best for one in view.lengths)), style="dim")
+    if not view.ended and not backend.is_running(name):
+        note(f"Nobody works on it at the moment; coref-k8s resume {name} goes on with it.", style="yellow")
+    note(next_steps(view), style="dim")
 
 
 def results(
@@ -186,11 +190,14 @@ def logs(
         write(line)
 
 
-def next_steps(name: str, *, ended: bool, best: bool) -> str:
+def next_steps(view: StudyView) -> str:
     """Return what can be typed next."""
-    steps = [f"coref-k8s logs {name} -f"] if not ended else []
-    steps += [f"coref-k8s best {name}", f"coref-k8s results {name}"] if best else []
-    return "Next: " + "   ".join(steps) if steps else ""
+    steps = [] if view.ended else [f"coref-k8s logs {view.name} -f"]
+    if any(one.best for one in view.lengths):
+        steps += [f"coref-k8s best {view.name}", f"coref-k8s results {view.name}"]
+    if view.phase in (Phase.FAILED, Phase.CANCELLED):
+        steps += [f"coref-k8s logs {view.name}", f"coref-k8s resume {view.name}"]
+    return "Next: " + "   ".join(steps)
 
 
 def _csv(rows: list[dict[str, object]]) -> str:

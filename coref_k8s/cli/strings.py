@@ -30,6 +30,10 @@ _TEXT: dict[str, tuple[str, str]] = {
     "loss": ("loss {loss}", "손실 {loss}"),
     "speed": ("{n} tokens/s", "초당 {n} 토큰"),
     "score": ("score {score}", "점수 {score}"),
+    "stopping": (
+        "Stopping: running trials write their checkpoints first (Ctrl-C again leaves at once)",
+        "멈추는 중: 실행 중인 시도가 체크포인트를 먼저 저장합니다 (Ctrl-C를 다시 누르면 바로 끝납니다)",
+    ),
     "events": ("Last events", "최근 기록"),
     "e_begin": ("{who} started", "{who} 시작"),
     "e_resumed": ("{who} goes on at step {step} of {steps}", "{who}: {steps}단계 중 {step}단계부터 계속"),

@@ -1,4 +1,4 @@
-"""`plan` and `submit`."""
+"""`plan`, `submit` and `resume`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,27 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from coref_k8s.cli.console import dump, out, write
+from coref_k8s.cli import tables
+from coref_k8s.cli.backend import (
+    Backend,
+    Context,
+    DataDir,
+    Local,
+    Namespace,
+    Storage,
+    Study,
+    Where,
+    find_study,
+    open_place,
+)
+from coref_k8s.cli.console import dump, note, out, write
 from coref_k8s.cli.planning import as_data, as_tables, plan_study
-from coref_k8s.cli.requesting import File, Name, Set, read_request
+from coref_k8s.cli.requesting import File, Name, Set, made_up_name, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
+from coref_k8s.cli.strings import LangOption, locale_lang
+from coref_k8s.controller.view import StudyView
+from coref_k8s.errors import RequestError
+from coref_k8s.store.records import Phase
 
 Output = Annotated[
     Literal["table", "yaml", "json"], typer.Option("--output", "-o", help="Form of the answer.")
@@ -42,8 +59,75 @@ def submit(
     file: File = None,
     name: Name = None,
     settings: Set = None,
+    lang: LangOption = None,
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
     flags: dict[SpecOption, Any],
-) -> None:
-    """Start a study: prepare data, run trials, find the best."""
-    _, spec = read_request(file, name, settings, flags)
-    plan_study(spec)
+) -> int:
+    """Start a study: prepare data, run trials, find the best.
+
+    With --local it runs here and now, with a live view: Ctrl-C stops it, `coref-k8s resume NAME` goes on.
+    Without, it runs in the cluster that the kubeconfig names.
+    """
+    named, spec = read_request(file, name, settings, flags)
+    plan_study(spec)  # a GPU that holds no batch is refused before anything is created
+    where = Where(local, data_dir, storage, namespace, context)
+    backend = open_place(where)
+    study = named or made_up_name()
+    spec, warnings = backend.check(spec)
+    for warning in warnings:
+        note(f"warning: {warning}", style="yellow")
+    backend.create(study, spec)
+    if not backend.in_foreground:
+        out.print(f"study {study} is created in {backend.place}", highlight=False)
+        note(f"Next: coref-k8s status {study}   coref-k8s logs {study} -f", style="dim")
+        return 0
+    note(f"study {study}; Ctrl-C stops it, coref-k8s resume {study} goes on", style="dim")
+    return conclude(backend, backend.follow(study, lang=lang or locale_lang()))
+
+
+def resume(
+    name: Study,
+    lang: LangOption = None,
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> int:
+    """Go on with a study that was interrupted, cancelled or has failed; finished trials are kept."""
+    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    if view.phase is Phase.SUCCEEDED:
+        raise RequestError(
+            f"study {name!r} has succeeded, nothing is left to do; coref-k8s best {name} shows it"
+        )
+    backend.resume(name)
+    if not backend.in_foreground:
+        out.print(f"study {name} goes on in {backend.place}", highlight=False)
+        return 0
+    return conclude(backend, backend.follow(name, lang=lang or locale_lang()))
+
+
+def conclude(backend: Backend, view: StudyView) -> int:
+    """Say how a followed study stands, what is best and what to type next; return the exit code."""
+    out.print()
+    if not view.ended:
+        note(f"study {view.name} is stopped; coref-k8s resume {view.name} goes on with it")
+        return 130
+    if any(one.best for one in view.lengths):
+        out.print(tables.best_tables(view, backend.root), end="")
+    if view.phase is Phase.SUCCEEDED:
+        note(f"Next: coref-k8s results {view.name}   coref-k8s best {view.name} --output yaml", style="dim")
+        return 0
+    note(
+        f"study {view.name}: {view.phase.value.lower()}{f', {view.why}' if view.why else ''}",
+        style="red",
+    )
+    note(
+        f"Next: coref-k8s status {view.name}   coref-k8s logs {view.name}   coref-k8s resume {view.name}",
+        style="dim",
+    )
+    return 1

@@ -50,8 +50,8 @@ def status(view: StudyView, place: str, now: datetime | None = None) -> Renderab
     if (left := view.remaining(now)) is not None:
         head.append(f"; about {words.duration(left)} left")
     parts: list[RenderableType] = [head]
-    if view.message:
-        parts.append(Text(view.message))
+    if view.why:
+        parts.append(Text(view.why))
     parts += ["", lengths(view), ""]
     if view.failures:
         parts += [failures(view), ""]

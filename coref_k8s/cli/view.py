@@ -23,6 +23,7 @@ from coref_k8s.cli import words
 from coref_k8s.cli.live import LiveLength, LiveState, LiveTrial
 from coref_k8s.cli.strings import say
 from coref_k8s.cli.tables import PHASE_STYLES, bar
+from coref_k8s.controller.progress import Progress
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import CorefError
 
@@ -82,6 +83,10 @@ def screen(state: LiveState, now: datetime) -> RenderableType:
     parts: list[RenderableType] = [_head(state, now)]
     if state.message and state.ended:
         parts.append(Text(state.message))
+    if state.problem:
+        parts.append(Text(state.problem, style="yellow"))
+    if state.stopping:
+        parts.append(Text(say(lang, "stopping"), style="yellow"))
     parts.append("")
     grid = Table.grid(padding=(0, 2))
     for length in sorted(state.lengths):
@@ -174,6 +179,14 @@ class Watcher:
         self._printed = 0
         self._synced: datetime | None = None
         self._live: Live | None = None
+
+    def on_progress(self, progress: Progress) -> None:
+        """Take over what the loop says of itself; it is shown with the next refresh."""
+        self.state.problem = progress.problem
+
+    def on_interrupt(self) -> None:
+        """Say that the user has asked to leave."""
+        self.state.stop(datetime.now(UTC))
 
     def refresh(self, *, last: bool = False) -> None:
         """Look at events and database once, and show what is new; `last` when nothing comes after."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from coref_k8s.runner import Kind
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase
 from coref_k8s.store.store import Store
@@ -68,6 +69,14 @@ class StudyView:
     def failures(self) -> list[TrialRecord]:
         """Failed trials, by length and number."""
         return [t for t in self.trials if t.state is TrialState.FAILED]
+
+    @property
+    def why(self) -> str:
+        """Why the study is in its phase, in words; of a failed preparation with the end of its log."""
+        last = next((a for a in reversed(self.attempts) if a.kind is Kind.PREPARE), None)
+        if self.phase is Phase.FAILED and last is not None and last.outcome is Outcome.FAILED:
+            return f"preparation failed: {last.message}"
+        return self.message
 
     @property
     def gpu_seconds(self) -> float:

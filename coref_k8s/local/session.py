@@ -72,15 +72,16 @@ class LocalSession:
         name: str,
         *,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        on_interrupt: Callable[[], None] = lambda: None,
         resume: bool = False,
     ) -> RunResult:
         """Run a study until it is done or the user interrupts; what runs already is taken over, not repeated.
 
         `resume` puts an ended study back to Pending first. The first Ctrl-C (or SIGTERM) lets the running trials
-        write their checkpoints; a second one leaves at once. Raises RequestError when another process runs it.
+        write their checkpoints, and `on_interrupt` is called; a second one leaves at once. Raises RequestError when another process runs it.
         """
         study = self.store.get_study(NAMESPACE, name)
-        with controller_lock(self.settings.data_dir, name), _interruptions() as interrupted:
+        with controller_lock(self.settings.data_dir, name), _interruptions(on_interrupt) as interrupted:
             if resume:
                 self.store.resume(NAMESPACE, name)
             runner = self.runner(study.spec.pod.gpus)
@@ -143,7 +144,7 @@ class LocalSession:
 
 
 @contextmanager
-def _interruptions() -> Iterator[threading.Event]:
+def _interruptions(on_interrupt: Callable[[], None]) -> Iterator[threading.Event]:
     """Turn the first SIGINT or SIGTERM into an event; the second does what it always did."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -153,6 +154,7 @@ def _interruptions() -> Iterator[threading.Event]:
 
     def handle(number: int, _: object) -> None:
         event.set()
+        on_interrupt()
         signal.signal(number, before[number])
 
     for number in (int(signal.SIGINT), int(signal.SIGTERM)):

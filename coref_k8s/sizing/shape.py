@@ -40,13 +40,14 @@ KF_DEBERTA_BASE = ModelShape(12, 768, 12, 3072, 130_000, 256, True)
 def shape_of(model: str) -> ModelShape:
     """Return the shape of a local folder or of a hub model that is in the local cache.
 
-    A hub model that was never downloaded here gets kf-deberta-base's shape, marked `assumed`, unless it
+    A model that is not on this machine (on the hub, or on a cluster's volume) gets kf-deberta-base's
+    shape, marked `assumed`, unless it
     is that model. Raises ModelError when a folder's config.json is missing or damaged.
     """
     folder = Path(model)
     if folder.is_dir():
         return _read(folder / "config.json")
-    cached = _cached_config(model)
+    cached = None if looks_like_path(model) else _cached_config(model)
     if cached is not None:
         return _read(cached)
     if model == "kakaobank/kf-deberta-base":
@@ -54,12 +55,20 @@ def shape_of(model: str) -> ModelShape:
     return ModelShape(12, 768, 12, 3072, 130_000, 256, True, assumed=True)
 
 
+def looks_like_path(text: str) -> bool:
+    """Whether a name can only be meant as a path: a hub id is `name` or `owner/name`."""
+    return text.startswith((".", "/", "~")) or text.count("/") > 1 or text.endswith("/")
+
+
 def _cached_config(model: str) -> Path | None:
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:  # the controller image has no hub client
         return None
-    found = try_to_load_from_cache(model, "config.json")
+    try:
+        found = try_to_load_from_cache(model, "config.json")
+    except ValueError as error:
+        raise ModelError(f"model {model!r} is neither a folder here nor the id of a hub model") from error
     return Path(found) if isinstance(found, str) else None
 
 

@@ -161,6 +161,16 @@ def test_an_unknown_output_is_refused(coref: Any) -> None:
     refused(coref("plan", "--output", "xml"), "'xml' is not one of 'table', 'yaml', 'json'")
 
 
+def test_a_model_that_is_not_here_is_planned_for_with_a_remark(coref: Any) -> None:
+    for model in ("./none", "/volume/models/mine", "some/model"):
+        answer = coref("plan", "--model", model)
+        assert answer.code == 0
+        assert f"since {model} is not on this machine" in answer.out
+    answer = coref("plan", "--model", "no model")
+    assert answer.code == 1
+    assert "'no model' is neither a folder here nor the id of a hub model" in answer.err
+
+
 def test_the_table_says_what_matters(coref: Any) -> None:
     answer = coref("plan", "--seq-lengths", "512", "2048", "--trials", "4")
     assert answer.code == 0

@@ -1,0 +1,52 @@
+"""`cancel` and `delete`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from coref_k8s.cli.backend import Context, DataDir, Local, Namespace, Storage, Study, Where, find_study
+from coref_k8s.cli.console import out
+from coref_k8s.errors import RequestError
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def cancel(
+    name: Study,
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """End a study; what is finished stays."""
+    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    if view.ended:
+        raise RequestError(f"study {name!r} has ended already ({view.phase.value})")
+    backend.cancel(name)
+    out.print(f"study {name} is cancelled; coref-k8s resume {name} would go on with it", highlight=False)
+
+
+def delete(
+    name: Study,
+    yes: Yes = False,
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Delete a study with its trials, models and logs."""
+    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise RequestError(f"deleting {name!r} needs --yes where nobody can be asked")
+        running = "" if view.ended else ", which has not ended,"
+        typer.confirm(
+            f"Delete study {name}{running} with {len(view.trials)} trials, their models and logs?", abort=True
+        )
+    backend.delete(name)
+    out.print(f"study {name} is deleted", highlight=False)

@@ -1,0 +1,107 @@
+"""What is looked at before a study starts on this machine: what would fail in minutes is said at once."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+
+from coref_k8s.errors import DataError, MissingDependencyError, ModelError
+from coref_k8s.sizing.shape import looks_like_path, shape_of
+from coref_k8s.study import StudySpec
+
+#: Packages of the trial program, in the order of what is missing most likely.
+_TRIAL_PACKAGES = ("torch", "transformers", "datasets", "kiwipiepy")
+#: How long the hub may take to answer (seconds).
+_PATIENCE = 10.0
+
+
+def localised(spec: StudySpec) -> StudySpec:
+    """Return the request with absolute paths, so that `resume` works from any folder."""
+    sources = tuple(s.model_copy(update={"source": _absolute(s.source)}) for s in spec.data.sources)
+    choices = tuple(_absolute(choice) for choice in spec.data.choices)
+    data = spec.data.model_copy(update={"sources": sources, "choices": choices})
+    return spec.model_copy(update={"model": _absolute(spec.model), "data": data})
+
+
+def _absolute(text: str) -> str:
+    return str(Path(text).absolute()) if Path(text).exists() else text
+
+
+def check_before_start(spec: StudySpec) -> list[str]:
+    """Return warnings; raise MissingDependencyError, ModelError or DataError for what cannot work."""
+    missing = [name for name in _TRIAL_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"trials on this machine need {', '.join(missing)}; pip install 'coref-k8s[trial]'"
+        )
+    hub = Hub()
+    _check_model(spec.model, hub)
+    return _check_data(spec, hub)
+
+
+def _check_model(model: str, hub: Hub) -> None:
+    if Path(model).is_dir():
+        shape_of(model)  # raises ModelError when it holds no model
+        return
+    if looks_like_path(model):
+        raise ModelError(f"there is no model in {model}; check --model")
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(model, "config.json"), str):
+        return
+    if (problem := hub.problem(f"{model}/resolve/main/config.json")) is not None:
+        raise ModelError(
+            f"model {model!r} is no folder here, not in the hub's cache, and the hub says: {problem}; check --model"
+        )
+
+
+def _check_data(spec: StudySpec, hub: Hub) -> list[str]:
+    for choice in spec.data.choices:
+        if not Path(choice).is_dir():
+            raise DataError(f"there are no prepared data in {choice}; make them with coref-k8s prepare")
+    if spec.data.choices:
+        return []
+    problems: dict[str, str] = {}
+    for one in spec.data.sources:
+        if one.source.startswith("gaps:") or Path(one.source).exists():
+            continue
+        if looks_like_path(one.source):
+            problems[one.source] = "no such file or folder"
+        elif (problem := hub.problem(f"api/datasets/{one.source}")) is not None:
+            problems[one.source] = problem
+    if len(problems) == len({one.source for one in spec.data.sources}):
+        raise DataError(
+            "no source of text can be read: " + "; ".join(f"{name}: {why}" for name, why in problems.items())
+        )
+    return [f"source {name} will be left out: {why}" for name, why in problems.items()]
+
+
+class Hub:
+    """Asks a model and data hub whether something is there; one that is away is waited for once."""
+
+    def __init__(self) -> None:
+        self._endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+        self._away = "HF_HUB_OFFLINE forbids to ask" if os.environ.get("HF_HUB_OFFLINE") == "1" else None
+
+    def problem(self, path: str) -> str | None:
+        """Return why a file of the hub cannot be had; None when it can."""
+        if self._away is not None:
+            return self._away
+        request = urllib.request.Request(f"{self._endpoint}/{path}", method="HEAD")
+        if token := os.environ.get("HF_TOKEN"):
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            urllib.request.urlopen(request, timeout=_PATIENCE).close()
+        except urllib.error.HTTPError as error:
+            if error.code in (401, 403):
+                return "it does not exist or needs HF_TOKEN"
+            if error.code == 404:
+                return "it does not exist"
+            return None if error.code in (405, 429) else f"error {error.code}"
+        except OSError as error:
+            self._away = f"{self._endpoint} cannot be reached ({getattr(error, 'reason', error)})"
+            return self._away
+        return None
