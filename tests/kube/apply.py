@@ -227,11 +227,21 @@ def apply(resource: Resource, live: Json, config: Json, manager: Manager, force:
     return with_managers(merged, sets, manager)
 
 
+def _differing(old: Json, new: Json) -> tuple[Json, Json]:
+    """Both without the top-level fields that are the same in both."""
+    same = {k for k in old if k in new and k != "metadata" and old[k] == new[k]}
+    return {k: v for k, v in old.items() if k not in same}, {k: v for k, v in new.items() if k not in same}
+
+
 def track_update(resource: Resource, old: Json | None, new: Json, manager: Manager) -> Json:
     """After a plain write: the writer owns what it changed, others lose it."""
     sets = {m: set(p) for m, p in managers(old or new).items()}
+    if old:  # parts that are equal need no walk; metadata stays for its labels and the like
+        old, new_part = _differing(old, new)
+    else:
+        new_part = new
     before = owned(resource, old, manager.subresource) if old else set()
-    after = owned(resource, new, manager.subresource)
+    after = owned(resource, new_part, manager.subresource)
     changed = {p for p in after if old is None or p not in before or _find(old, p) != _find(new, p)}
     gone = before - after
     if not changed and not gone:

