@@ -222,14 +222,16 @@ def rules(schema: Json, value: Any, old: Any, path: str = "") -> Iterator[Cause]
             if "messageExpression" in rule:
                 message = str(cel.evaluate(rule["messageExpression"], context))
             where = path + rule.get("fieldPath", "")
-            shown = _show(value) if not isinstance(value, dict | list) else f'"{_name(value)}"'
-            yield where, f"Invalid value: {shown}: {message}"
+            shown = "" if isinstance(value, dict | list) else f"{_show(value)}: "
+            yield where, f"Invalid value: {shown}{message}"
     if isinstance(value, dict):
         for key, child in value.items():
-            below = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
+            known = schema.get("properties", {}).get(key)
+            below = known or schema.get("additionalProperties")
             if isinstance(below, dict):
                 before = old.get(key) if isinstance(old, dict) else None
-                yield from rules(below, child, before, f"{path}.{key}" if path else key)
+                where = f"{path}[{key}]" if known is None else f"{path}.{key}" if path else key
+                yield from rules(below, child, before, where)
     elif isinstance(value, list) and "items" in schema:
         keys = schema.get("x-kubernetes-list-map-keys")
         for index, child in enumerate(value):
@@ -239,9 +241,35 @@ def rules(schema: Json, value: Any, old: Any, path: str = "") -> Iterator[Cause]
             yield from rules(schema["items"], child, before, f"{path}[{index}]")
 
 
+#: Errors after which the server does not try the rules, and what it says instead.
+_BLOCKING = re.compile(r"^(Unsupported value|Required value|Too long|Too many|.*must be of type)")
+_UNCHECKED = (
+    "Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation"
+)
+
+
+def has_rules(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        return "x-kubernetes-validations" in schema or any(map(has_rules, schema.values()))
+    return isinstance(schema, list) and any(map(has_rules, schema))
+
+
+def admit(schema: Json, obj: Json, old: Json | None) -> list[Cause]:
+    """Every reason to refuse `obj`, schema first, then the rules."""
+    causes = list(validate(schema, obj))
+    if not has_rules(schema):
+        return causes
+    if any(_BLOCKING.match(message) for _, message in causes):
+        return [*causes, ("<nil>", _UNCHECKED)]
+    return causes + list(rules(schema, obj, old))
+
+
 def strict(schema: Json, obj: Json) -> None:
     """Refuse unknown fields, as fieldValidation=Strict does."""
     unknown = list(unknown_fields(schema, obj))
     if unknown:
         said = ", ".join(f'unknown field "{field}"' for field in unknown)
-        raise bad_request(f"strict decoding error: {said}")
+        kind, version = obj["kind"], obj["apiVersion"].rpartition("/")[2]
+        why = f'{kind} in version "{version}" cannot be handled as a {kind}: strict decoding error: {said}'
+        raise bad_request(why)

@@ -263,9 +263,7 @@ def admit_custom(resource: Resource, new: Json, old: Json | None) -> Json:
     """Prune, default and validate a custom resource, as on every write."""
     pruned = schemas.default(resource.schema, schemas.prune(resource.schema, new))
     name = pruned["metadata"]["name"]
-    causes = list(schemas.validate(resource.schema, pruned))
-    if not causes:
-        causes = list(schemas.rules(resource.schema, pruned, old))
+    causes = schemas.admit(resource.schema, pruned, old)
     if causes:
         raise invalid(resource.qualified_kind, name, causes)
     return pruned

@@ -166,7 +166,7 @@ def test_refusals_name_the_field(api: ClusterApi, things: Resource, spec: Json, 
     with pytest.raises(errors.Invalid) as caught:
         api.create(things, thing(things, **spec))
     assert caught.value.code == 422
-    assert said in str(caught.value).replace('Invalid value: "object": ', "Invalid value: ")
+    assert said in str(caught.value)
     assert f'Thing.{things.group} "t" is invalid' in str(caught.value)
 
 
