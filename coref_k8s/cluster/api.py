@@ -1,7 +1,8 @@
 """The Kubernetes API as raw JSON, over the official client's configuration, TLS and authentication.
 
 Objects are plain dicts. Every call has time-outs, maps refusals to `cluster.errors`, waits as a 429 asks,
-and is counted by `on_request`. No typed models: decoding them costs ten times the request (docs/decisions).
+and is counted by `on_request`. No typed models: decoding them costs several times the request
+(docs/decisions/003-own-reflector.md).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from tests.kube.errors import ApiError, forbidden, unauthorized
+from tests.kube.errors import forbidden, unauthorized
 from tests.kube.resources import Catalogue
 from tests.kube.store import Store
 
@@ -131,7 +131,3 @@ def review(authorizer: Authorizer, user: User, body: Json) -> Json:
         subresource=asked.get("subresource", ""),
     )
     return {**body, "status": {"allowed": authorizer.allowed(user, access)}}
-
-
-def too_many(message: str) -> ApiError:
-    return ApiError(429, "TooManyRequests", message)

@@ -9,7 +9,7 @@ import json
 import threading
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -133,10 +133,6 @@ class Store:
             for key in list(self._log):
                 self._log[key].clear()
                 self._floor[key] = self.revision
-
-    def counts(self) -> Iterator[tuple[str, int]]:
-        with self.lock:
-            yield from ((key, len(objects)) for key, objects in self._objects.items() if objects)
 
     def _record(self, resource: Resource, event: Event) -> None:
         log = self._log[resource.key]
