@@ -205,7 +205,7 @@ class Applier:
         trial = self._seen.lengths[unit.seq_len].open.get(unit.trial)
         if trial is None:
             raise NotFoundError(f"{unit} is not open any more")
-        return trial
+        return self._seen.lengths[unit.seq_len].study.whole(trial)
 
     def _fail(self, unit: Unit, reason: str) -> None:
         assert unit.seq_len is not None

@@ -120,8 +120,8 @@ class Snapshot:
         return tuple(job for job in self.jobs if job.live)
 
     def used_gpu_seconds(self) -> float:
-        """GPU time of all attempts, running ones until now."""
-        return self.gpu_seconds + sum(gpu_seconds(job, self.gpus_per_job, self.now) for job in self.live)
+        """GPU time of all attempts, running ones until now; those that have just ended are not written yet."""
+        return self.gpu_seconds + sum(gpu_seconds(job, self.gpus_per_job, self.now) for job in self.jobs)
 
 
 def gpu_seconds(job: ObservedJob, gpus_per_job: int, now: datetime) -> float:

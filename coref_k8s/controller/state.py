@@ -18,8 +18,9 @@ from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.store.records import AttemptRecord, Outcome
 
-#: How long a started job counts as existing without being seen. Starting it again after that is harmless.
-UNSEEN = timedelta(seconds=60)
+#: How long a started job counts as existing without being seen. Longer than a cache ever lags while it is
+#: alive; starting the job again after that is harmless, counting its place as free would not be.
+UNSEEN = timedelta(minutes=5)
 
 
 @dataclass

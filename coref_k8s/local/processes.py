@@ -81,9 +81,14 @@ class ProcessRunner:
         folder.path.mkdir(parents=True, exist_ok=True)
         if folder.exists():
             return
-        lock = folder.take_lock()
-        if lock is None:
-            return  # another process is starting it at this moment
+        # an earlier job of this name, removed a moment ago, may still be on its last steps
+        end = time.monotonic() + self._grace
+        while (lock := folder.take_lock()) is None:
+            if time.monotonic() > end:
+                raise CorefError(
+                    f"processes of an earlier job {order.name} are still alive; end them by hand"
+                )
+            self._sleep(0.02)
         try:
             gpus = self._free_gpus() if order.kind is not Kind.PREPARE else ()
             folder.write(order, self._command, gpus, pause=self._pause, grace=self._grace)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,6 +74,20 @@ class LengthStudy:
                 params=dict(trial.params),
                 started_at=datetime.now(UTC),
             )
+
+    def whole(self, record: TrialRecord) -> TrialRecord:
+        """Return an open trial with all its parameters, drawing those that a killed `ask` left out."""
+        if not record.open or self._distributions.keys() <= record.params.keys():
+            return record
+        with guarded(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            before = [t for t in self._study.get_trials(deepcopy=False) if t.number < record.number]
+            drawn = sum(t.state != OptunaState.WAITING for t in before)
+            self._study.sampler = make_sampler(self.spec, self.seq_len, drawn)
+            trial = optuna.trial.Trial(self._study, record.trial_id)
+            for name, distribution in self._distributions.items():
+                trial._suggest(name, distribution)
+            return replace(record, params=dict(trial.params))
 
     def enqueue(self, params: Mapping[str, Any]) -> None:
         """Let a later `ask` return these parameters; what the space does not hold is sampled."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 
 from coref_k8s.errors import StorageError
@@ -184,3 +185,28 @@ def test_every_range_can_be_overridden() -> None:
     assert space_for(spec, 1024)["weight_decay"].high == 0.2
     assert space_for(spec, 512)["dataset"].choices == ("a", "b")
     assert "epochs" not in space_for(spec, 512)
+
+
+@pytest.mark.parametrize("written", [0, 3])
+def test_an_ask_that_was_killed_half_way_is_finished(url: str, monkeypatch, written: int) -> None:
+    run_trials(url, 3)
+    real, calls = optuna.trial.Trial._suggest, []
+
+    def killed(self, *arguments):
+        calls.append(arguments)
+        if len(calls) > written:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(optuna.trial.Trial, "_suggest", killed)
+    with pytest.raises(KeyboardInterrupt):
+        LengthStudy(open_storage(url), SPEC, "demo", 512).ask()
+    monkeypatch.undo()
+    study = LengthStudy(open_storage(url), SPEC, "demo", 512)
+    half = study.trials()[-1]
+    assert (half.state, len(half.params)) == (TrialState.RUNNING, written)
+    whole = study.whole(half)
+    assert whole.params.keys() == space_for(SPEC, 512).keys()
+    assert half.params.items() <= whole.params.items()
+    assert study.trials()[-1].params == whole.params
+    assert study.whole(study.trials()[0]) == study.trials()[0]

@@ -1,0 +1,294 @@
+"""observe, plan, apply together, in a small world: what is seen when, what is written before what, what fails."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from coref_k8s.controller.apply import FencedError
+from coref_k8s.controller.loop import run_until_done
+from coref_k8s.controller.orders import make_order, seed_of
+from coref_k8s.controller.snapshot import PREPARATION, Unit
+from coref_k8s.errors import ClusterError, NotFoundError, RequestError, StorageError
+from coref_k8s.request import build_spec
+from coref_k8s.runner import Kind, Order, Reason, State
+from coref_k8s.search.records import TrialState
+from coref_k8s.store import Outcome, Phase
+from tests.controller.world import World
+
+
+def world(**changes) -> World:
+    return World(build_spec(**{"seq_lengths": [512], "trials": 2, "parallelism": 2, **changes}))
+
+
+def prepared(**changes) -> World:
+    w = world(**changes)
+    w.settle()
+    w.succeed("demo-prepare-1")
+    w.settle()
+    return w
+
+
+def test_a_result_written_while_jobs_are_listed_is_not_missed() -> None:
+    w = prepared()
+    listing = w.runner.list
+
+    def a_job_ends_meanwhile(study: str):
+        w.succeed("demo-512-0-1")
+        w.runner.list = listing
+        return listing(study)
+
+    w.runner.list = a_job_ends_meanwhile
+    w.loop.step()
+    assert w.store.written["demo-512-0-1"].outcome is Outcome.SUCCEEDED
+    assert w.trials[512].all[0].state is TrialState.COMPLETE
+
+
+def test_a_job_deleted_by_hand_is_written_down_and_its_trial_goes_on() -> None:
+    w = prepared()
+    w.run("demo-512-0-1")
+    w.settle()
+    w.pass_time(60)
+    del w.runner.jobs["demo-512-0-1"]
+    w.settle()
+    record = w.store.written["demo-512-0-1"]
+    assert (record.outcome, record.message) == (Outcome.DISRUPTED, "Disrupted (deleted by somebody else)")
+    assert record.gpu_seconds == 60
+    assert "demo-512-0-2" in w.live()
+    assert w.finish() is Phase.SUCCEEDED
+
+
+def test_gpu_time_is_accounted_by_attempt_and_outcome() -> None:
+    w = prepared(pod={"gpus": 4})
+    for name, seconds in (("demo-512-0-1", 10), ("demo-512-1-1", 100)):
+        w.run(name)
+        w.pass_time(seconds)
+    w.crash("demo-512-0-1", Reason.GPU_OUT_OF_MEMORY)
+    w.succeed("demo-512-1-1")
+    w.settle()
+    spent = {name: (r.outcome, r.gpus, r.gpu_seconds) for name, r in w.store.written.items()}
+    assert spent == {
+        "demo-prepare-1": (Outcome.SUCCEEDED, 0, 0.0),
+        "demo-512-0-1": (Outcome.OUT_OF_MEMORY, 4, 440.0),
+        "demo-512-1-1": (Outcome.SUCCEEDED, 4, 400.0),
+    }
+    w.run("demo-512-0-2")
+    w.pass_time(5)
+    assert w.loop.step().progress.gpu_seconds == 860
+    w.new_loop()
+    assert w.loop.step().progress.gpu_seconds == 860
+
+
+def test_a_failure_carries_its_reason_and_the_end_of_its_log() -> None:
+    w = prepared()
+    w.crash("demo-512-0-1", message="exit code 1")
+    w.settle()
+    record = w.store.written["demo-512-0-1"]
+    assert record.log_tail == "first line\nRuntimeError: end of demo-512-0-1"
+    words = "Crashed (exit code 1): RuntimeError: end of demo-512-0-1"
+    assert record.message == words
+    assert w.trials[512].all[0].attrs["reason"] == words
+
+
+def test_orders_carry_what_a_trial_needs() -> None:
+    w = prepared()
+    order: Order = w.runner.orders["demo-512-1-1"]
+    trial = w.trials[512].all[1]
+    assert (order.kind, order.seq_len, order.trial, order.trial_id) == (Kind.TRIAL, 512, 1, 1001)
+    assert (order.params, order.prepared) == (trial.params, "prepared/abc")
+    assert order.workdir == "studies/demo/512/1"
+    assert order.batch.effective_batch == 32
+    first = w.runner.orders["demo-prepare-1"]
+    assert (first.workdir, first.batch, first.resources.gpus) == ("studies/demo/prepare", None, 0)
+    w.crash("demo-512-1-1", Reason.GPU_OUT_OF_MEMORY)
+    w.settle()
+    again: Order = w.runner.orders["demo-512-1-2"]
+    assert (again.attempt, again.seed, again.workdir) == (2, order.seed, order.workdir)
+    assert again.batch.effective_batch == order.batch.effective_batch
+    assert again.resources.memory_bytes > order.resources.memory_bytes
+    assert order.seed != w.runner.orders["demo-512-0-1"].seed
+
+
+def test_seeds_depend_on_the_study_the_kind_and_the_trial() -> None:
+    units = [Unit(Kind.TRIAL, 512, 0), Unit(Kind.TRIAL, 512, 1), Unit(Kind.FINALIST, 512, 0), PREPARATION]
+    seeds = [seed_of(build_spec(seed=seed), unit) for seed in (0, 1) for unit in units]
+    assert len(set(seeds)) == 8
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    params = {"accumulation": 4}
+    order = make_order(build_spec(), "team", "demo", units[0], params=params, trial_id=1)
+    assert order.namespace == "team"
+    assert order.batch.accumulation * order.batch.batch_size == 4 * 32
+
+
+def test_what_the_api_refuses_holds_up_nothing_else() -> None:
+    w = prepared(trials=3)
+    w.runner.refuse = {"demo-512-0-2": ClusterError("quota exceeded")}
+    w.crash("demo-512-0-1", Reason.DISRUPTED)
+    w.succeed("demo-512-1-1")
+    with pytest.raises(ClusterError, match="quota"):
+        w.loop.step()
+    assert w.live() == ["demo-512-2-1"]
+    assert "demo-512-0-1" in w.store.written
+    w.runner.refuse = {}
+    w.settle()
+    assert w.live() == ["demo-512-0-2", "demo-512-2-1"]
+
+
+def test_what_can_never_be_started_fails_with_its_reason() -> None:
+    w = world()
+    w.runner.refuse = {"-512-0-": RequestError("the Job is invalid: too long")}
+    w.settle()
+    w.succeed("demo-prepare-1")
+    w.settle()
+    failed = w.trials[512].all[0]
+    assert (failed.state, failed.attrs["reason"]) == (TrialState.FAILED, "the Job is invalid: too long")
+    assert w.store.written["demo-512-0-1"].reason == "Invalid"
+    assert w.finish() is Phase.SUCCEEDED
+
+
+def test_the_end_is_not_written_while_something_failed() -> None:
+    w = prepared()
+    for name in w.live():
+        w.succeed(name)
+    real = w.runner.remove
+    w.runner.remove = lambda job: (_ for _ in ()).throw(ClusterError("no route"))
+    with pytest.raises(ClusterError):
+        w.loop.step()
+    assert w.store.study.phase is Phase.RUNNING
+    w.runner.remove = real
+    assert w.finish() is Phase.SUCCEEDED
+
+
+def test_a_controller_that_lost_its_lease_writes_nothing_more() -> None:
+    w = prepared()
+    left = [1]
+    w.new_loop(may_write=lambda: bool(left) and bool(left.pop()))
+    for name in w.live():
+        w.succeed(name)
+    with pytest.raises(FencedError):
+        w.loop.step()
+    assert sum(name.startswith("demo-512") for name in w.store.written) == 1
+    assert len(w.runner.jobs) == 2
+
+
+def test_a_request_that_grows_takes_more_trials_in_every_length() -> None:
+    w = prepared(seq_lengths=[512, 1024], trials=1)
+    assert w.finish() is Phase.SUCCEEDED
+    w.store.set_spec(w.store.study.spec.model_copy(update={"trials": 2}))
+    w.store.change(phase=Phase.PENDING, resumed_at=w.now)
+    assert w.finish() is Phase.SUCCEEDED
+    assert [len(w.trials[n].all) for n in (512, 1024)] == [2, 2]
+    # the longer one had begun: nothing was offered to it again
+    assert w.trials[1024].queue == []
+
+
+def test_the_best_of_a_length_start_the_next() -> None:
+    w = prepared(seq_lengths=[512, 1024], trials=3, parallelism=1)
+    for number, value in enumerate((0.2, 0.9, 0.5)):
+        w.succeed(f"demo-512-{number}-1", value)
+        w.settle()
+    assert [round(p["learning_rate"], 7) for p in (w.trials[1024].all[0].params,)] != []
+    moved = [t.params["learning_rate"] for t in w.trials[1024].all] + [
+        p["learning_rate"] for p in w.trials[1024].queue
+    ]
+    # order of merit: 2e-4, 3e-4, 1e-4 of 1e-5..5e-4 keep their places in 5e-6..2e-4
+    assert moved == sorted(moved, key=lambda lr: [1, 2, 0].index(sorted(moved).index(lr)))
+    assert all(5e-6 <= lr <= 2e-4 for lr in moved)
+
+
+def run(w: World, **changes):
+    """Run the loop, with waits in which jobs succeed one after another."""
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        w.pass_time(seconds)
+        assert len(waits) < 300
+        for name in w.live()[:1]:
+            w.crash(name, Reason.DISRUPTED) if name in w.stopping else w.succeed(name)
+
+    return run_until_done(w.loop, wait=wait, **changes), waits
+
+
+def test_a_run_ends_when_the_study_does() -> None:
+    w = world()
+    seen = []
+    last, _ = run(w, on_progress=seen.append)
+    assert (last.phase, last.lengths[0].complete) == (Phase.SUCCEEDED, 2)
+    assert seen[-1] == last
+    assert [p.phase for p in seen[:1]] == [Phase.PENDING]
+
+
+def test_an_interrupted_run_ends_when_its_jobs_have() -> None:
+    w = prepared()
+    last, _ = run(w, interrupted=lambda: True)
+    assert (last.phase, last.running) == (Phase.RUNNING, ())
+    assert (last.lengths[0].running, last.lengths[0].waiting) == (0, 2)
+    assert {r.outcome for n, r in w.store.written.items() if "prepare" not in n} == {Outcome.STOPPED}
+    assert w.finish() is Phase.SUCCEEDED
+
+
+def test_a_database_that_goes_away_is_waited_for() -> None:
+    w = prepared()
+    real, calls = w.store.get_study, []
+
+    def away(*names):
+        calls.append(names)
+        if 1 < len(calls) <= 6:
+            raise StorageError("the database is away")
+        return real(*names)
+
+    w.store.get_study = away
+    seen = []
+    last, waits = run(w, on_progress=seen.append)
+    assert last.phase is Phase.SUCCEEDED
+    assert [p.problem for p in seen].count("the database is away") == 5
+    assert [seconds for seconds in waits if seconds >= 1] == [1.0, 2.0, 4.0, 8.0]
+
+
+@pytest.mark.parametrize("error", [StorageError("never worked"), NotFoundError("deleted")])
+def test_what_never_worked_is_said_at_once(error) -> None:
+    w = world()
+    w.store.get_study = lambda *_: (_ for _ in ()).throw(error)
+    with pytest.raises(type(error)):
+        run(w)
+
+
+def test_progress_shows_what_runs_and_the_last_report() -> None:
+    w = prepared(trials=3)
+    w.run("demo-512-0-1")
+    w.trials[512].report(0, 1, 0.25)
+    w.trials[512].report(0, 2, 0.5)
+    progress = w.loop.step().progress
+    assert [(r.job.trial, r.job.state, r.step, r.value) for r in progress.running] == [
+        (0, State.RUNNING, 2, 0.5),
+        (1, State.PENDING, None, None),
+    ]
+    (row,) = progress.lengths
+    assert (row.trials, row.complete, row.running, row.waiting, row.best) == (3, 0, 2, 0, None)
+
+
+def test_the_pruner_is_asked_once_a_report() -> None:
+    w = prepared()
+    asked = []
+    w.trials[512].should_prune = lambda record: asked.append(max(record.intermediate)) or False
+    for step in (1, 2):
+        w.trials[512].report(0, step, 0.1)
+        for _ in range(3):
+            w.loop.step()
+            w.pass_time(1)
+    assert asked == [1, 2]
+
+
+def test_a_started_job_that_never_appears_is_started_again() -> None:
+    w = world()
+    w.runner.lagging = True
+    w.settle()
+    assert w.runner.started == ["demo-prepare-1"]
+    w.runner.jobs.clear()  # deleted before anybody saw it
+    w.settle()
+    assert w.runner.started == ["demo-prepare-1"]
+    w.now += timedelta(minutes=6)
+    w.settle()
+    assert w.runner.started == ["demo-prepare-1"] * 2

@@ -1,0 +1,388 @@
+"""`plan` by table: a moment, and what is to be done at it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from coref_k8s.controller.actions import (
+    Fail,
+    NewTrial,
+    Prune,
+    Record,
+    Remove,
+    SetPhase,
+    Start,
+    Stop,
+    WarmStart,
+)
+from coref_k8s.controller.plan import plan
+from coref_k8s.controller.snapshot import PREPARATION, Attempt, LengthView, Snapshot, TrialView, Unit
+from coref_k8s.request import build_spec
+from coref_k8s.runner import Kind, ObservedJob, Reason, State, job_name
+from coref_k8s.search.records import TrialState
+from coref_k8s.store import Outcome, Phase
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+OPEN = TrialState.RUNNING
+
+
+def spec(**changes):
+    return build_spec(**{"seq_lengths": [512], "trials": 4, "parallelism": 2, **changes})
+
+
+def job(number: int | None = 0, attempt: int = 1, seq_len: int = 512, **changes) -> ObservedJob:
+    kind = Kind.PREPARE if number is None else Kind.TRIAL
+    length = None if number is None else seq_len
+    name = job_name("demo", kind, length, number, attempt)
+    values = {
+        "name": name,
+        "uid": f"uid of {name}",
+        "study": "demo",
+        "kind": kind,
+        "seq_len": length,
+        "trial": number,
+        "attempt": attempt,
+        "state": State.RUNNING,
+        "created_at": NOW - timedelta(minutes=10),
+        "started_at": NOW - timedelta(minutes=9),
+    }
+    return ObservedJob(**{**values, **changes})
+
+
+def ended(number: int | None = 0, attempt: int = 1, reason: Reason | None = None, **changes) -> ObservedJob:
+    state = State.FAILED if reason else State.SUCCEEDED
+    return job(number, attempt, state=state, reason=reason, message="words", finished_at=NOW, **changes)
+
+
+def moment(**changes) -> Snapshot:
+    values = {
+        "now": NOW,
+        "name": "demo",
+        "spec": spec(),
+        "phase": Phase.RUNNING,
+        "message": "",
+        "cancel_requested": False,
+        "prepared": True,
+        "resumed_at": NOW - timedelta(hours=1),
+        "lengths": (LengthView(512),),
+        "gpus_per_job": 1,
+    }
+    return Snapshot(**{**values, **changes})
+
+
+def length(seq_len: int = 512, *open_trials: int, **changes) -> LengthView:
+    return LengthView(seq_len, open=tuple(TrialView(n, OPEN) for n in open_trials), **changes)
+
+
+def trial(number: int, seq_len: int = 512) -> Unit:
+    return Unit(Kind.TRIAL, seq_len, number)
+
+
+def test_plan_needs_neither_cluster_nor_search_nor_torch() -> None:
+    code = (
+        "import sys, coref_k8s.controller.plan\n"
+        "bad = {'kubernetes', 'optuna', 'torch', 'transformers'} & set(sys.modules)\n"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_new_study_is_prepared_first() -> None:
+    new = moment(phase=Phase.PENDING, prepared=False, lengths=())
+    assert plan(new) == [SetPhase(Phase.PREPARING, ""), Start(PREPARATION, 1, 0)]
+    assert plan(replace(new, phase=Phase.PREPARING, jobs=(job(None),))) == []
+
+
+def test_trials_begin_when_the_data_are_there() -> None:
+    done = ended(None)
+    s = moment(phase=Phase.PREPARING, jobs=(done,))
+    assert plan(s) == [
+        Record(done, Outcome.SUCCEEDED, 0),
+        Remove(done),
+        SetPhase(Phase.RUNNING, ""),
+        NewTrial(512),
+        NewTrial(512),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome", "next_attempt"),
+    [
+        (None, Outcome.FAILED, None),
+        (Reason.INVALID, Outcome.FAILED, None),
+        (Reason.CRASHED, Outcome.FAILED, None),
+        (Reason.GPU_OUT_OF_MEMORY, Outcome.OUT_OF_MEMORY, (2, 1)),
+        (Reason.HOST_OUT_OF_MEMORY, Outcome.OUT_OF_MEMORY, (2, 1)),
+        (Reason.DISRUPTED, Outcome.DISRUPTED, (2, 0)),
+    ],
+)
+def test_what_follows_from_how_a_job_ended(reason, outcome, next_attempt) -> None:
+    over = ended(0, reason=reason)
+    actions = plan(moment(lengths=(length(512, 0, complete=3),), jobs=(over,)))
+    record, remove, *rest = actions
+    assert (record.job, record.outcome, remove) == (over, outcome, Remove(over))
+    if next_attempt is None:
+        assert rest == [Fail(trial(0), record.message), SetPhase(Phase.SUCCEEDED, "")]
+    else:
+        assert rest == [Start(trial(0), *next_attempt)]
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [(TrialState.COMPLETE, Outcome.SUCCEEDED), (TrialState.PRUNED, Outcome.PRUNED)],
+)
+def test_what_a_trial_has_to_show_counts_more_than_its_exit_code(state, outcome) -> None:
+    over = ended(0, reason=Reason.CRASHED)
+    s = moment(
+        lengths=(length(512, complete=3, pruned=1),), jobs=(over,), closed={trial(0): TrialView(0, state)}
+    )
+    assert plan(s)[0] == Record(over, outcome, 0)
+
+
+def attempts(*outcomes: Outcome, **changes) -> dict[Unit, tuple[Attempt, ...]]:
+    made = (Attempt(i, outcome, message="words", **changes) for i, outcome in enumerate(outcomes, start=1))
+    return {trial(0): tuple(made)}
+
+
+OOM, DISRUPTED, FAILED, STOPPED = Outcome.OUT_OF_MEMORY, Outcome.DISRUPTED, Outcome.FAILED, Outcome.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("known", "answer"),
+    [
+        (attempts(), Start(trial(0), 1, 0)),
+        (attempts(OOM), Start(trial(0), 2, 1)),
+        (attempts(OOM, DISRUPTED, OOM), Start(trial(0), 4, 2)),
+        (attempts(OOM, OOM, OOM), Fail(trial(0), "words, also with more memory (2 times)")),
+        (attempts(DISRUPTED, DISRUPTED), Start(trial(0), 3, 0)),
+        (
+            attempts(DISRUPTED, DISRUPTED, DISRUPTED),
+            Fail(trial(0), "disrupted 3 times, limits.maxDisruptions bears 2"),
+        ),
+        (
+            attempts(STOPPED, disruptions=3),
+            Fail(trial(0), "disrupted 3 times, limits.maxDisruptions bears 2"),
+        ),
+        (attempts(DISRUPTED, DISRUPTED, DISRUPTED, forgiven=True), Start(trial(0), 4, 0)),
+        (attempts(STOPPED, STOPPED, STOPPED), Start(trial(0), 4, 0)),
+        (attempts(FAILED), Fail(trial(0), "words")),
+        (attempts(FAILED, forgiven=True), Start(trial(0), 2, 0)),
+        # memory is not forgiven: the tier that did not hold the trial still does not
+        (attempts(OOM, forgiven=True), Start(trial(0), 2, 1)),
+    ],
+)
+def test_the_budget_of_a_trial(known, answer) -> None:
+    s = moment(
+        spec=spec(limits={"max_disruptions": 2, "memory_tiers": 2}),
+        lengths=(length(512, 0, complete=3),),
+        attempts=known,
+    )
+    assert plan(s)[0] == answer
+
+
+def test_open_trials_come_before_new_ones_and_neither_above_what_runs_at_once() -> None:
+    s = moment(spec=spec(parallelism=3, trials=9), lengths=(length(512, 0, 1),), jobs=(job(0),))
+    assert plan(s) == [Start(trial(1), 1, 0), NewTrial(512)]
+    assert plan(replace(s, capacity=2)) == [Start(trial(1), 1, 0)]
+    assert plan(replace(s, capacity=1)) == []
+    # fewer at once than run already: nothing is stopped for it
+    assert plan(replace(s, spec=spec(parallelism=1))) == []
+
+
+def test_a_job_that_was_told_to_stop_holds_its_place_until_it_ends() -> None:
+    pruned = TrialView(0, TrialState.PRUNED)
+    s = moment(lengths=(length(512, 1, pruned=1),), jobs=(job(0), job(1)), closed={trial(0): pruned})
+    assert plan(s) == [Stop(job(0))]
+    assert plan(replace(s, stopping=frozenset({job(0).uid}))) == []
+
+
+def test_a_hopeless_trial_is_closed_before_its_job_is_stopped() -> None:
+    hopeless = LengthView(512, open=(TrialView(0, OPEN, hopeless=True), TrialView(1, OPEN)))
+    assert plan(moment(lengths=(hopeless,), jobs=(job(0), job(1)))) == [Prune(trial(0)), Stop(job(0))]
+
+
+def test_a_trial_with_its_result_may_end_by_itself_but_not_take_for_ever() -> None:
+    s = moment(lengths=(length(512, complete=1),), jobs=(job(0), job(1)))
+    for minutes, expected in ((1, []), (6, [Stop(job(0))])):
+        view = TrialView(0, TrialState.COMPLETE, finished_at=NOW - timedelta(minutes=minutes))
+        assert plan(replace(s, closed={trial(0): view})) == expected
+
+
+LADDER = spec(seq_lengths=[512, 1024, 2048], trials=3, parallelism=4)
+
+
+@pytest.mark.parametrize(
+    ("views", "expected"),
+    [
+        # shorter first; a longer one waits until the shorter one is done
+        ([length(512), length(1024)], [NewTrial(512)] * 3),
+        ([length(512, 2, complete=2), length(1024)], []),
+        ([length(512, complete=3), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 3]),
+        # begun already: not offered again
+        ([length(512, complete=3), length(1024, complete=1)], [NewTrial(1024)] * 2),
+        # a trial waiting for its next attempt is not done
+        ([length(512, complete=2, pruned=1), length(1024, complete=3), length(2048)],
+         [WarmStart(2048, 1024), *[NewTrial(2048)] * 3]),
+        # the search expects nothing more of a length
+        ([length(512, complete=1, exhausted=True), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 3]),
+    ],
+)  # fmt: skip
+def test_the_ladder(views, expected) -> None:
+    s = moment(spec=LADDER, lengths=tuple(views), jobs=tuple(job(t.number) for t in views[0].open))
+    assert plan(s) == expected
+
+
+def test_without_warm_start_lengths_fill_up_what_is_free() -> None:
+    free = spec(seq_lengths=[512, 1024], trials=3, parallelism=4, search={"warm_start": False})
+    s = moment(spec=free, lengths=(length(512), length(1024)))
+    assert plan(s) == [*[NewTrial(512)] * 3, NewTrial(1024)]
+
+
+def test_another_studys_results_start_the_first_length() -> None:
+    given = spec(search={"warm_start_from": "other"})
+    assert plan(moment(spec=given)) == [WarmStart(512, None), NewTrial(512), NewTrial(512)]
+
+
+LIVE = {"lengths": (length(512, 0, complete=2),), "jobs": (job(0),)}
+
+
+@pytest.mark.parametrize("on_end", ["stop", "drain"])
+@pytest.mark.parametrize(
+    ("limits", "changes", "phase", "message"),
+    [
+        ({}, {"cancel_requested": True}, Phase.CANCELLED, "cancelled on request"),
+        (
+            {"max_duration": 3600},
+            {},
+            Phase.SUCCEEDED,
+            "stopped after 3600 s, as limits.maxDuration says",
+        ),
+        (
+            {"max_gpu_hours": 1.15},
+            {"gpu_seconds": 3600.0},
+            Phase.SUCCEEDED,
+            "stopped after 1.15 GPU-hours, as limits.maxGpuHours says",
+        ),
+        (
+            {"max_failed_trials": 1},
+            {"lengths": (length(512, 0, complete=1, failed=2, failed_lately=2),)},
+            Phase.FAILED,
+            "2 trials failed, limits.maxFailedTrials bears 1",
+        ),
+        (
+            {"max_duration": 60},
+            {"lengths": (length(512, 0),)},
+            Phase.FAILED,
+            "stopped after 60 s, as limits.maxDuration says before a trial was complete",
+        ),
+    ],
+)
+def test_how_a_study_ends_early(on_end, limits, changes, phase, message) -> None:
+    s = moment(**{**LIVE, **changes}, spec=spec(limits={**limits, "on_end": on_end}))
+    wait = SetPhase(Phase.RUNNING, f"{message}; waiting for running jobs to end")
+    stops = [Stop(job(0))] if on_end == "stop" else []
+    assert plan(s) == [*stops, wait]
+    waiting = replace(s, message=wait.message, stopping=frozenset({job(0).uid} if stops else ()))
+    assert plan(waiting) == []
+    over = ended(0, reason=Reason.DISRUPTED)
+    assert plan(replace(waiting, jobs=(over,))) == [
+        Record(over, Outcome.STOPPED if stops else Outcome.DISRUPTED, 0, "Disrupted", "Disrupted (words)"),
+        Remove(over),
+        SetPhase(phase, message),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "changes"),
+    [
+        ({"max_duration": 3601}, {}),
+        ({"max_gpu_hours": 1.16}, {"gpu_seconds": 3600.0}),
+        ({"max_gpu_hours": 0.01}, {"gpus_per_job": 0}),
+        ({"max_failed_trials": 2}, {"lengths": (length(512, 0, complete=1, failed=9, failed_lately=2),)}),
+    ],
+)
+def test_a_limit_that_is_not_reached_ends_nothing(limits, changes) -> None:
+    s = moment(**{**LIVE, **changes}, spec=spec(trials=3, limits=limits))
+    assert not [a for a in plan(s) if isinstance(a, SetPhase | Stop)]
+
+
+@pytest.mark.parametrize(
+    ("views", "phase", "message"),
+    [
+        ([length(512, complete=4)], Phase.SUCCEEDED, ""),
+        ([length(512, complete=1, pruned=1, failed=2)], Phase.SUCCEEDED, ""),
+        ([length(512, failed=2, pruned=2)], Phase.FAILED, "no trial is complete"),
+        (
+            [length(512, failed=4), length(1024, complete=4)],
+            Phase.SUCCEEDED,
+            "no trial of length 512 is complete",
+        ),
+        ([length(512, complete=2, exhausted=True)], Phase.SUCCEEDED, ""),
+    ],
+)
+def test_how_a_study_ends_by_itself(views, phase, message) -> None:
+    lengths = [view.seq_len for view in views]
+    s = moment(spec=spec(seq_lengths=lengths), lengths=tuple(views))
+    assert plan(s) == [SetPhase(phase, message)]
+    assert plan(replace(s, phase=phase, message=message)) == []
+
+
+def test_a_failed_preparation_is_the_studys_failure_with_its_reason() -> None:
+    over = ended(None, reason=Reason.INVALID)
+    s = moment(phase=Phase.PREPARING, prepared=False, lengths=(), jobs=(over,))
+    assert plan(s)[2:] == [SetPhase(Phase.FAILED, "preparation failed: Invalid (words)")]
+
+
+@pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED])
+def test_an_ended_study_only_tidies_up(phase) -> None:
+    over = ended(0, reason=Reason.DISRUPTED)
+    s = moment(phase=phase, lengths=(length(512, 0, 1),), jobs=(over, job(1)))
+    assert [type(a) for a in plan(s)] == [Record, Remove, Stop]
+
+
+def test_an_interruption_stops_jobs_and_decides_nothing() -> None:
+    s = moment(lengths=(length(512, 0, 1),), jobs=(job(0),), interrupted=True)
+    assert plan(s) == [Stop(job(0))]
+    over = ended(0, reason=Reason.DISRUPTED)
+    s = replace(s, jobs=(over,), stopping=frozenset({over.uid}))
+    assert plan(s) == [Record(over, STOPPED, 0, "Disrupted", "Disrupted (words)"), Remove(over)]
+
+
+def pending(number: int | None, reason: Reason, minutes: float) -> ObservedJob:
+    return job(
+        number,
+        state=State.PENDING,
+        reason=reason,
+        message="0/3 nodes have nvidia.com/gpu",
+        created_at=NOW - timedelta(minutes=minutes),
+        started_at=None,
+    )
+
+
+def test_a_job_that_waits_too_long_for_a_place_is_said_so_once() -> None:
+    waits = pending(0, Reason.UNSCHEDULABLE, 31)
+    s = moment(lengths=(length(512, 0, complete=3),), jobs=(waits,))
+    words = (
+        "trial 0 of length 512 waits for a place since 2026-01-01 23:29 UTC: 0/3 nodes have nvidia.com/gpu"
+    )
+    assert plan(s) == [SetPhase(Phase.RUNNING, words)]
+    assert plan(replace(s, message=words, now=NOW + timedelta(minutes=5))) == []
+    # it has its place: the words go
+    assert plan(replace(s, message=words, jobs=(job(0),))) == [SetPhase(Phase.RUNNING, "")]
+    assert plan(replace(s, jobs=(pending(0, Reason.UNSCHEDULABLE, 29),))) == []
+    assert plan(replace(s, jobs=(pending(0, Reason.SUSPENDED, 600),))) == []
+
+
+def test_an_image_that_does_not_come_fails_the_trial() -> None:
+    waits = pending(0, Reason.IMAGE, 31)
+    s = moment(lengths=(length(512, 0, complete=3),), jobs=(waits,))
+    assert plan(s) == [Fail(trial(0), "ImagePull (0/3 nodes have nvidia.com/gpu)"), Stop(waits)]
+    preparing = moment(
+        phase=Phase.PREPARING, prepared=False, lengths=(), jobs=(pending(None, Reason.IMAGE, 31),)
+    )
+    assert [type(a) for a in plan(preparing)] == [Stop, SetPhase]

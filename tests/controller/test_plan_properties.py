@@ -1,0 +1,202 @@
+"""Whatever happens in whatever order, the loop converges and keeps its promises."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from coref_k8s.controller.apply import Applier
+from coref_k8s.errors import ClusterError
+from coref_k8s.request import build_spec
+from coref_k8s.runner import Kind, Reason, State
+from coref_k8s.search.records import TrialState
+from coref_k8s.store import TERMINAL, Phase
+from tests.controller.world import Broken, World
+
+
+class Dies(BaseException):
+    """The controller is killed."""
+
+
+class Life(RuleBasedStateMachine):
+    """Jobs end in every way, caches lag, the controller is killed between any two of its actions."""
+
+    world: World
+
+    @initialize(
+        trials=st.integers(1, 3),
+        parallelism=st.integers(1, 4),
+        lengths=st.sampled_from([[512], [512, 1024]]),
+        warm=st.booleans(),
+        places=st.none() | st.integers(1, 3),
+        on_end=st.sampled_from(["stop", "drain"]),
+        borne=st.sampled_from([0, 1, 99]),
+    )
+    def begin(self, trials, parallelism, lengths, warm, places, on_end, borne) -> None:
+        spec = build_spec(
+            seq_lengths=lengths,
+            trials=trials,
+            parallelism=parallelism,
+            search={"warm_start": warm},
+            limits={"on_end": on_end, "max_failed_trials": borne, "max_disruptions": 3, "memory_tiers": 1},
+        )
+        self.world = World(spec)
+        self.world.runner.places = places
+        self.cancelled = False
+
+    @rule()
+    def step(self) -> None:
+        w = self.world
+        w.pass_time(1)
+        try:
+            before = w.loop.step()
+        except ClusterError:
+            return
+        # carried out, a plan leaves nothing to be done, also as seen through a cache that lags
+        after = w.loop.step()
+        assert not after.actions, f"{before.actions} was followed by {after.actions}"
+
+    @rule(actions=st.integers(0, 6))
+    def killed_after(self, actions: int) -> None:
+        left = [actions]
+        real = Applier._do
+
+        def do(self, action) -> None:
+            if not left[0]:
+                raise Dies
+            left[0] -= 1
+            real(self, action)
+
+        Applier._do = do
+        try:
+            self.world.loop.step()
+        except (Dies, ClusterError):
+            pass
+        finally:
+            Applier._do = real
+        self.world.runner.lagging = False  # a new controller reads everything anew
+        self.world.new_loop()
+
+    @rule(of=st.randoms())
+    def a_job_runs(self, of) -> None:
+        pending = [n for n in self.world.live() if self.world.job(n).state is State.PENDING]
+        if pending:
+            self.world.run(of.choice(pending))
+
+    @rule(of=st.randoms())
+    def a_job_succeeds(self, of) -> None:
+        if self.world.live():
+            name = of.choice(self.world.live())
+            job = self.world.job(name)
+            # a trial that was closed meanwhile ends quietly
+            if job.kind is Kind.TRIAL and not self.world.trials[job.seq_len].all[job.trial].open:
+                self.world.end(name)
+            else:
+                self.world.succeed(name, of.random())
+
+    @rule(of=st.randoms())
+    def a_result_comes_before_the_end_of_its_job(self, of) -> None:
+        trials = [n for n in self.world.live() if self.world.job(n).kind is Kind.TRIAL]
+        if trials:
+            job = self.world.job(of.choice(trials))
+            self.world.trials[job.seq_len].complete(job.trial, of.random())
+
+    @rule(
+        of=st.randoms(),
+        reason=st.sampled_from(
+            [
+                Reason.CRASHED,
+                Reason.INVALID,
+                Reason.GPU_OUT_OF_MEMORY,
+                Reason.HOST_OUT_OF_MEMORY,
+                Reason.DISRUPTED,
+                Reason.DISRUPTED,
+            ]
+        ),
+    )
+    def a_job_fails(self, of, reason: Reason) -> None:
+        if self.world.live():
+            self.world.crash(of.choice(self.world.live()), reason, "words")
+
+    @rule(of=st.randoms())
+    def a_job_ends_without_a_result(self, of) -> None:
+        if self.world.live():
+            self.world.end(of.choice(self.world.live()))
+
+    @rule(of=st.randoms())
+    def somebody_deletes_a_job(self, of) -> None:
+        if self.world.runner.jobs:
+            del self.world.runner.jobs[of.choice(sorted(self.world.runner.jobs))]
+
+    @rule(of=st.randoms())
+    def a_trial_becomes_hopeless(self, of) -> None:
+        found = [(n, t) for n, trials in self.world.trials.items() for t in trials.all if t.open]
+        if found:
+            seq_len, trial = of.choice(found)
+            self.world.trials[seq_len].hopeless.add(trial.number)
+            self.world.trials[seq_len].report(trial.number, 1, 0.1)
+
+    @rule()
+    def the_cache_stops(self) -> None:
+        self.world.runner.sync()
+        self.world.runner.lagging = True
+
+    @rule()
+    def the_cache_catches_up(self) -> None:
+        self.world.runner.lagging = False
+
+    @rule()
+    def the_api_refuses_starts(self) -> None:
+        self.world.runner.refuse = {"-": ClusterError("quota exceeded")}
+
+    @rule()
+    def the_api_is_well_again(self) -> None:
+        self.world.runner.refuse = {}
+
+    @precondition(lambda self: not self.cancelled)
+    @rule(certainly=st.integers(0, 9))
+    def the_user_cancels(self, certainly: int) -> None:
+        if certainly == 0:
+            self.cancelled = True
+            self.world.store.change(cancel_requested=True)
+
+    @precondition(lambda self: self.world.store.study.phase in TERMINAL)
+    @rule()
+    def the_user_resumes(self) -> None:
+        self.cancelled = False
+        self.world.pass_time(1)
+        self.world.store.change(
+            phase=Phase.PENDING, message="", cancel_requested=False, resumed_at=self.world.now
+        )
+
+    @invariant()
+    def no_trial_too_many(self) -> None:
+        if hasattr(self, "world"):
+            for trials in self.world.trials.values():
+                assert len(trials.all) <= self.world.spec.trials
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        w = self.world
+        w.runner.refuse = {}
+        phase = w.finish()
+        assert not w.runner.jobs
+        states = [t.state for trials in w.trials.values() for t in trials.all]
+        if phase is Phase.SUCCEEDED:
+            assert len(states) == w.spec.trials * len(w.spec.seq_lengths)
+            assert TrialState.RUNNING not in states
+        if phase is Phase.CANCELLED:
+            assert self.cancelled
+        # once ended, it stays ended
+        assert w.loop.step().finished
+        assert w.store.study.phase is phase
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(
+    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+__all__ = ["Broken", "TestLife"]
