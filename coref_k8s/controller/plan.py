@@ -139,7 +139,7 @@ class _Planner:
 
         With warm start a length waits until the one before it has no trial left to ask for or to finish:
         its best trials are then offered to this one. That leaves capacity idle at the end of each length,
-        which is the price of a simple rule; see docs/decisions/004-length-ladder.md.
+        which is the price of a simple rule; see docs/decisions/005-length-ladder.md.
         """
         search = self.s.spec.search
         previous: LengthView | None = None
