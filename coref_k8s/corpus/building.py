@@ -14,11 +14,12 @@ from coref_k8s.corpus.filtering import PRIORITY, Filters, text_key
 from coref_k8s.corpus.fingerprint import CODE_VERSION, tokenizer_fingerprint
 from coref_k8s.corpus.packing import SPECIALS, Packer, Piece
 from coref_k8s.corpus.parallel import analyse_all
-from coref_k8s.corpus.prepared import STATISTICS, documents_path, rows_path, write_documents
+from coref_k8s.corpus.prepared import documents_path, rows_path, write_documents
 from coref_k8s.corpus.progress import Reporter
 from coref_k8s.corpus.quality import Analysed
 from coref_k8s.corpus.rows import RowWriter, make_row
 from coref_k8s.corpus.sampling import weighted_order
+from coref_k8s.corpus.show import STATISTICS
 from coref_k8s.corpus.sources import Emitter, Loaded, load_documents, source_name
 from coref_k8s.corpus.split import draw, split_documents
 from coref_k8s.corpus.spool import Spool

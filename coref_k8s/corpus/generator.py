@@ -22,7 +22,7 @@ CHARS_PER_TOKEN = 2.0
 #: Shortest and longest distance between two mentions of a person (tokens).
 MIN_GAP, MAX_GAP = 50, 1500
 #: Share of the length that a generated document fills: it must not be cut by a denser tokeniser.
-FILL = 0.9
+FILL = 1.0
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?:\s+|$)(?![\"'”’)])")
 
 
@@ -115,7 +115,9 @@ def _plant(size: int, entities: int, split: Split, rng: Random) -> list[tuple[in
         planted.append((int(place), name, sentence, at))
         longest = min(MAX_GAP * CHARS_PER_TOKEN, 0.7 * size)
         while True:
-            place += rng.uniform(1.2 * MIN_GAP * CHARS_PER_TOKEN, longest)
+            # half the gaps are short: a model meets the task often before it masters it far away
+            far = longest if rng.random() < 0.4 else min(longest, 3 * MIN_GAP * CHARS_PER_TOKEN)
+            place += rng.uniform(1.2 * MIN_GAP * CHARS_PER_TOKEN, far)
             if place > size and sum(name == n for _, n, _, _ in planted) > 1:
                 break
             sentence, at = write(rng.choice(MENTIONS), role, name)
@@ -132,7 +134,7 @@ def _prose(size: int, rng: Random) -> list[str]:
     while True:
         source = rng.choice(_carriers())
         for sentence in source[rng.randrange(max(1, len(source) // 2)) :]:
-            length += len(sentence) + 1
-            if length > size:
+            if length + len(sentence) > size:
                 return sentences
+            length += len(sentence) + 1
             sentences.append(sentence)

@@ -13,6 +13,7 @@ from typing import Any
 
 from coref_k8s.corpus.extractors import HUB_NAMES
 from coref_k8s.errors import DataError, MissingDependencyError
+from coref_k8s.settings import Settings
 from coref_k8s.study import DatasetConfig
 
 #: Data sets above this size are streamed (bytes).
@@ -56,6 +57,7 @@ def open_hub(
         "name": config.subset,
         "split": config.split,
         "revision": info.sha,
+        "token": Settings.from_env().hf_token,
     }
     try:
         if size > STREAM_ABOVE:
@@ -71,7 +73,7 @@ def _info(config: DatasetConfig, revision: str | None = None) -> Any:
     _datasets()
     from huggingface_hub import HfApi
 
-    return HfApi().dataset_info(
+    return HfApi(token=Settings.from_env().hf_token).dataset_info(
         hub_id(config.source), revision=revision or config.revision, files_metadata=True, timeout=_TIMEOUT
     )
 
@@ -81,10 +83,12 @@ def _explain(error: Exception, name: str) -> str:
     text = str(error)
     kind = type(error).__name__
     status = getattr(getattr(error, "response", None), "status_code", None)
-    if kind == "GatedRepoError" or status == 403 or "gated" in text.lower():
+    if kind == "GatedRepoError" or "gated dataset" in text:
         return f"{name} is gated: accept its terms on the hub and set HF_TOKEN"
-    if status == 401 or kind == "RepositoryNotFoundError":
+    if status == 401 or kind in ("RepositoryNotFoundError", "DatasetNotFoundError"):
         return f"the hub has no data set {name}, or it is private: check the name, or set HF_TOKEN"
+    if status == 403:
+        return f"the hub refuses {name} to this HF_TOKEN (403): accept its terms, or use a token that may read it"
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return f"{name} could not be loaded ({kind}: {line[:200]})"
 

@@ -8,7 +8,6 @@ half done and two at a time do no harm. Memory does not grow with the text: docu
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -20,8 +19,9 @@ from typing import Any
 from coref_k8s.corpus.building import Preparation
 from coref_k8s.corpus.fingerprint import data_hash
 from coref_k8s.corpus.local import is_local
-from coref_k8s.corpus.prepared import STATISTICS, items_path, open_prepared
+from coref_k8s.corpus.prepared import items_path, open_prepared
 from coref_k8s.corpus.progress import ProgressCallback, Reporter
+from coref_k8s.corpus.show import STATISTICS, read_statistics
 from coref_k8s.corpus.sources import GAPS, Emitter
 from coref_k8s.document import Document
 from coref_k8s.study import StudySpec
@@ -89,8 +89,7 @@ def prepare(
             finally:
                 shutil.rmtree(work, ignore_errors=True)
         _write_items(target, spec, tokenizer, eval_writer)
-    statistics = json.loads((target / STATISTICS).read_text(encoding="utf-8"))
-    return PreparedRef(target, key, statistics)
+    return PreparedRef(target, key, read_statistics(target))
 
 
 def _revisions(spec: StudySpec) -> dict[int, str]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.corpus.fingerprint import tokenizer_fingerprint
+from coref_k8s.corpus.show import STATISTICS, read_statistics
 from coref_k8s.document import Document, Split
 from coref_k8s.errors import DataError
-
-STATISTICS = "statistics.json"
 
 
 def rows_path(folder: Path, seq_len: int) -> Path:
@@ -54,8 +53,7 @@ class Prepared:
     @cached_property
     def statistics(self) -> dict[str, Any]:
         """What the preparation counted; `coref_k8s.corpus.show` prints it."""
-        statistics: dict[str, Any] = json.loads((self.path / STATISTICS).read_text(encoding="utf-8"))
-        return statistics
+        return read_statistics(self.path)
 
     def documents(self, split: str) -> list[Document]:
         """Return the `dev` or `test` documents."""

@@ -23,7 +23,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 #: Pieces of more than one syllable (count); with syllables and signs the vocabulary has about 8,000.
 MERGED = 3000
 _WORD = re.compile(r"\w+")
-_SIGNS = [chr(code) for code in range(33, 127)] + list("·…‘’“”《》〈〉「」『』—~℃㎞㎡%")
+_SIGNS = [chr(code) for code in range(33, 127)] + list("·…‘’“”《》〈〉「」『』—~℃㎞㎡■□●○◆◇★☆▶→←↑↓…")
 
 
 def build() -> Any:
@@ -44,6 +44,8 @@ def build() -> Any:
     pieces += [
         f"##{tail}" for tail, n in sorted(tails.items()) if n >= 3 and len(tail) > 1 and tail[0] not in SECOND
     ]
+    # the generator's cue words are single pieces, so that a name's cue is the one piece before it
+    pieces += ROLES
     merged = sorted(trained.get_vocab().items(), key=lambda item: item[1])
     longer = [piece for piece, _ in merged if len(piece.removeprefix("##")) > 1 and not _breaks_names(piece)]
     vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces + longer[:MERGED]))}

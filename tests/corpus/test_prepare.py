@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from coref_k8s.corpus.fingerprint import data_hash
 from coref_k8s.corpus.prepare import prepare
 from coref_k8s.corpus.prepared import open_prepared
 from coref_k8s.corpus.shipped import korean_folder, shipped_documents
@@ -82,6 +83,12 @@ def test_the_hash_follows_content_request_and_tokenizer(tmp_path, tokenizer, req
     assert prepare(request_for(source, seq_lengths=(512,)), tmp_path, tokenizer).hash != base
     (source / "0.txt").write_text(shipped_documents()[7].text, encoding="utf-8")
     assert prepare(request_for(source), tmp_path, tokenizer).hash != base
+
+
+def test_the_hash_follows_the_commit_of_a_hub_source(tokenizer, request_for):
+    spec = request_for("some/thing")
+    hashes = {data_hash(spec, tokenizer, revisions) for revisions in ({}, {0: "a"}, {0: "b"})}
+    assert len(hashes) == 3
 
 
 def test_the_same_request_gives_the_same_bytes(tmp_path, tokenizer, request_for):

@@ -1,0 +1,94 @@
+"""Long-gap documents: the same every time, gaps as promised, and names that no split shares."""
+
+import itertools
+from collections import Counter
+
+from coref_k8s.corpus.generator import MAX_GAP, MIN_GAP, generate
+from coref_k8s.corpus.names import all_names, names_of
+from coref_k8s.corpus.shipped import shipped_documents
+from coref_k8s.corpus.tokenizer import build
+from coref_k8s.corpus.validate import problems
+
+LENGTHS = (512, 1024, 2048)
+
+
+def names(document):
+    return [document.text[start:end] for (start, end), *_ in document.clusters.values()]
+
+
+def test_documents_are_sound_and_repeat_exactly():
+    documents = list(generate(30, lengths=LENGTHS))
+    assert documents == list(generate(30, lengths=LENGTHS))
+    assert documents != list(generate(30, lengths=LENGTHS, seed=1))
+    assert [problems(document) for document in documents] == [[]] * 30
+    assert Counter(document.split for document in documents) == {"train": 24, "dev": 3, "test": 3}
+    for document in documents:
+        assert len(document.clusters) == 2
+        for spans in document.clusters.values():
+            assert len({document.text[start:end] for start, end in spans}) == 1
+
+
+def test_no_name_is_in_two_splits_and_none_in_the_prose():
+    pools = {split: set(names_of(split)) for split in ("train", "dev", "test")}
+    assert sum(map(len, pools.values())) == len(all_names()) == len(set.union(*pools.values())) > 3000
+    documents = list(generate(200, lengths=(512,)))
+    for document in documents:
+        assert set(names(document)) <= pools[document.split]
+    prose = "".join(document.text for document in shipped_documents() if document.split == "train")
+    assert not any(name in prose for document in documents for name in names(document))
+
+
+def test_every_syllable_of_a_test_name_is_trained_on():
+    train = names_of("train")
+    for name in names_of("test"):
+        assert any(other[0] == name[0] for other in train)
+        assert any(other[1] == name[1] for other in train)
+
+
+def test_the_carrier_is_train_prose_only():
+    held_out = [d.text for d in shipped_documents() if d.split != "train"]
+    for document in generate(30, lengths=LENGTHS):
+        for line in document.text.splitlines():
+            assert len(line) < 20 or not any(line in text for text in held_out)
+
+
+def test_gaps_and_sizes_in_tokens(tokenizer):
+    gaps = []
+    for document in generate(60, lengths=LENGTHS):
+        encoding = tokenizer(document.text, add_special_tokens=False, return_offsets_mapping=True)
+        starts = {start: number for number, (start, _) in enumerate(encoding["offset_mapping"])}
+        ends = {end: number + 1 for number, (_, end) in enumerate(encoding["offset_mapping"])}
+        number = int(document.doc_id.removeprefix("gap-"))
+        length = LENGTHS[number % 3]
+        assert 0.8 * length < len(starts) <= length - 2
+        for spans in document.clusters.values():
+            for start, end in spans:
+                # two pieces of their own: the particle is not among them
+                assert ends[end] - starts[start] == 2
+            gaps += [starts[after[0]] - ends[before[1]] for before, after in itertools.pairwise(spans)]
+    assert max(gaps) <= MAX_GAP
+    assert sum(gap < MIN_GAP for gap in gaps) < 0.05 * len(gaps)
+    assert sum(gap > 512 for gap in gaps) > 0.03 * len(gaps)
+
+
+def test_more_entities():
+    for document in generate(4, lengths=(1024,), entities=4):
+        assert len(document.clusters) == 4
+        syllables = "".join(names(document))
+        assert len(set(syllables)) == len(syllables)
+
+
+def test_the_shipped_tokenizer_is_the_one_that_the_code_builds(tokenizer):
+    built = build().get_vocab()
+    shipped = tokenizer.get_vocab()
+    # Kiwi's model decides where particles are cut off: another version of it may move a few pieces
+    assert len(built.keys() ^ shipped.keys()) <= 0.02 * len(shipped)
+    assert {token: built[token] for token in tokenizer.all_special_tokens} == dict(
+        zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+    )
+
+
+def test_korean_is_never_unknown(tokenizer):
+    for document in shipped_documents():
+        tokens = tokenizer(document.text)["input_ids"]
+        assert tokens.count(tokenizer.unk_token_id) == 0
