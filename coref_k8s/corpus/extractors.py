@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,9 @@ BY_SOURCE = {
     "klue/klue:ynat": "title",
     "KorQuAD/squad_kor_v1": "question_context",
     "dev7halo/naver-news-summarization-ko-with-gen": "document",
-    "thunder-research-group/SNU_Ko-LAMBADA": "text",
+    "thunder-research-group/SNU_Ko-LAMBADA": "lambada",
 }
+_BLANK = re.compile(r"\[MASK\]|<mask>|_{2,}", re.IGNORECASE)
 _TEXT_COLUMNS = ("text", "document", "content", "context", "article", "body")
 
 
@@ -52,6 +54,24 @@ def auto(row: Mapping[str, Any]) -> Extracted | None:
 def text(row: Mapping[str, Any]) -> str:
     """The column `text`."""
     return _column(row, "text")
+
+
+@register_extractor("lambada")
+def lambada(row: Mapping[str, Any]) -> Extracted | None:
+    """A passage with one masked word: `text` and `answer`; evaluation takes the chain `answer` as its item.
+
+    The word stands where a blank is shown, else at its last place in the text; a row without either is left out.
+    """
+    passage, answer = _column(row, "text"), _column(row, "answer").strip()
+    blank = _BLANK.search(passage)
+    if blank:
+        passage = passage[: blank.start()] + answer + passage[blank.end() :]
+    at = blank.start() if blank else passage.rfind(answer)
+    if not answer or at < 0:
+        return None
+    return Extracted(
+        passage, doc_id=str(row.get("index") or ""), clusters={"answer": [(at, at + len(answer))]}
+    )
 
 
 @register_extractor("title")

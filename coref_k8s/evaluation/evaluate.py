@@ -69,8 +69,8 @@ def evaluate(
     """Score a model.
 
     `logits_fn(input_ids, attention_mask, positions)`: see passes.LogitsFn. `full=False` is the quick
-    evaluation between training steps: full arm only, the first `quick_items` items of a kind, no intervals,
-    the same names. `tau`: the dev result's threshold when test items are scored; found on these items when
+    evaluation between training steps: full arm only, the first `quick_items` items of a kind (half as many
+    pairs for Coref F1, which costs several passes an item), no intervals, the same names. `tau`: the dev result's threshold when test items are scored; found on these items when
     None. `model` is given to custom metrics. `conll_mentions` > 0 links gold mentions of whole documents, up
     to so many, and adds the `conll_` scores. `batch_tokens` bounds a forward pass (tokens with padding).
 
@@ -87,7 +87,9 @@ def evaluate(
     # An objective on a gain needs the arms in quick evaluations too.
     arms = full or any(name in _ARM_METRICS for name in weights)
     card = Scorecard(intervals=full)
-    coref = CorefPart(items, vocabulary, arms=arms, limit=limit)
+    coref = CorefPart(
+        items, vocabulary, arms=arms, limit=limit, pair_limit=None if full else max(1, quick_items // 2)
+    )
     lambada = LambadaPart(items, vocabulary, arms=arms, limit=limit)
     seed = SeedPart(items, vocabulary) if full else None
     conll = ConllPart(items, vocabulary, conll_mentions) if full and conll_mentions else None

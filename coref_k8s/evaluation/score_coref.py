@@ -31,12 +31,21 @@ def open_hits(answer: Answer, target: str, vocabulary: Vocabulary) -> tuple[bool
 class CorefPart:
     """Asks and scores the anaphoric items and the first mentions."""
 
-    def __init__(self, items: ItemSet, vocabulary: Vocabulary, *, arms: bool, limit: int | None) -> None:
+    def __init__(
+        self,
+        items: ItemSet,
+        vocabulary: Vocabulary,
+        *,
+        arms: bool,
+        limit: int | None = None,
+        pair_limit: int | None = None,
+    ) -> None:
         self.items, self.vocabulary, self.arms = items, vocabulary, arms
         self.coref = items.coref[:limit]
         pairs = [
             (a, first) for a, first in zip(items.pairs, items.firsts, strict=True) if a < len(self.coref)
         ]
+        pairs = pairs[:pair_limit]
         self.paired = [a for a, _ in pairs]
         self.firsts = [first for _, first in pairs]
         self._asked: list[tuple[str, int, Arm, Candidates | None, int]] = []

@@ -16,7 +16,7 @@ from typing import Literal
 from coref_k8s.evaluation.lambada_items import LambadaItem
 from coref_k8s.evaluation.table import Workbench
 from coref_k8s.evaluation.vocabulary import Vocabulary, normalise
-from coref_k8s.korean import is_noun
+from coref_k8s.korean import CORE_TAGS, Span, is_noun, kiwi
 
 #: Characters kept on each side of the mask, at 512 tokens; grows with the length.
 WINDOW = 200
@@ -47,31 +47,32 @@ def from_document(
     bench: Workbench, lambada: Sequence[LambadaItem], seq_len: int, vocabulary: Vocabulary
 ) -> Iterator[SeedItem]:
     """Yield a document's items; texts longer than the length are taken in pieces of as many tokens."""
-    text, runs = bench.document.text, bench.analysis.noun_runs
-    starts = [run.start for run in runs]
+    text = bench.document.text
+    nouns = _nouns(text, bench.analysis.sentences)
+    starts = [noun.start for noun in nouns]
     for begin in range(0, max(1, len(bench.tokens.ids)), seq_len):
         last = min(begin + seq_len, len(bench.tokens.ids)) - 1
         if last < begin:
             return
         low = bisect_left(starts, bench.tokens.starts[begin])
-        piece = runs[low : bisect_left(starts, bench.tokens.ends[last])]
+        piece = nouns[low : bisect_left(starts, bench.tokens.ends[last])]
         counts: Counter[str] = Counter()
         second = {}
-        for run in piece:
-            counts[run.text] += 1
-            if counts[run.text] == 2:
-                second[run.text] = run
+        for noun in piece:
+            counts[noun.text] += 1
+            if counts[noun.text] == 2:
+                second[noun.text] = noun
         for word in [word for word in counts if counts[word] > 1][:NOUNS_PER_TEXT]:
-            run = second[word]
-            yield _item(bench, "coref_top5", run.start, run.end, [word], seq_len, vocabulary)
+            noun = second[word]
+            yield _item(bench, "coref_top5", noun.start, noun.end, [word], seq_len, vocabulary)
     sentences = bench.analysis.sentences
     for pronoun in bench.analysis.pronouns[:PRONOUNS_PER_TEXT]:
         number = max(0, bisect_left(sentences, (pronoun.start + 1, -1)) - 1)
         low = sentences[max(0, number - 1)][0]
         high = sentences[min(len(sentences) - 1, number + 1)][1]
-        nouns = sorted({run.text for run in runs if low <= run.start and run.end <= high})
-        if nouns:
-            yield _item(bench, "coref_f1", pronoun.start, pronoun.end, nouns, seq_len, vocabulary)
+        around = sorted({noun.text for noun in nouns if low <= noun.start and noun.end <= high})
+        if around:
+            yield _item(bench, "coref_f1", pronoun.start, pronoun.end, around, seq_len, vocabulary)
     for item in lambada:
         at = bench.tokens.starts[item.target[0]]
         end = bench.tokens.ends[item.target[1] - 1]
@@ -96,6 +97,16 @@ def noun_ids(vocabulary: Vocabulary) -> list[int]:
 @lru_cache(maxsize=1 << 18)
 def _is_noun(piece: str) -> bool:
     return any("가" <= letter <= "힣" for letter in piece) and is_noun(piece)
+
+
+def _nouns(text: str, sentences: Sequence[tuple[int, int]]) -> list[Span]:
+    """Single morphemes NNG and NNP of two or more syllables: the founding document's nouns."""
+    return [
+        Span(start + token.start, start + token.end, token.form)
+        for start, end in sentences
+        for token in kiwi().tokenize(text[start:end])
+        if token.tag in CORE_TAGS and token.len >= 2 and token.len == len(token.form)
+    ]
 
 
 def _item(

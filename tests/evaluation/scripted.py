@@ -57,12 +57,13 @@ def planted(number: int, gold: bool = True) -> Document:
 
 def train_tokenizer(texts: Sequence[str], size: int) -> Any:
     """A WordPiece tokeniser like those of Korean BERT models."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer.train_from_iterator(
         texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
@@ -95,7 +96,7 @@ def copier(tokenizer: Any, items: ItemSet) -> Logits:
         ids = items.tables[entry.document].ids
         first, last = entry.target
         gold = ids[first:last]
-        at = next(i for i in range(first - len(gold), -1, -1) if ids[i : i + len(gold)] == gold)
+        at = next((i for i in range(first - len(gold), -1, -1) if ids[i : i + len(gold)] == gold), first)
         places[tuple(ids[last : entry.passage[1]])] = (first - at, len(gold))
 
     def logits(input_ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

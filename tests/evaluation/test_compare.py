@@ -1,0 +1,102 @@
+"""What may be claimed about two results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from coref_k8s.errors import DataError
+from coref_k8s.evaluation.compare import compare
+from coref_k8s.evaluation.evaluate import evaluate
+from coref_k8s.evaluation.items import build_items
+from coref_k8s.evaluation.result import EvaluationResult, ItemScores
+from tests.evaluation.scripted import NAMES, constant, copier, planted, train_tokenizer
+
+
+def result(scores: list[float], documents: list[str], name: str = "coref_top5") -> EvaluationResult:
+    ids = [f"{document}:{i}" for i, document in enumerate(documents)]
+    return EvaluationResult(
+        metrics={"score": 0.0},
+        counts={},
+        buckets=[],
+        tau=0.0,
+        warnings=[],
+        item_scores={"coref": ItemScores(ids, documents, {name: scores})},
+        items_sha256="",
+        tokenizer="",
+        seq_len=512,
+        weights={name: 1.0},
+        full=True,
+    )
+
+
+DOCUMENTS = [f"d{i // 4}" for i in range(40)]
+
+
+def one(a: list[float], b: list[float], documents: list[str] = DOCUMENTS):
+    score, found = compare(result(a, documents), result(b, documents))
+    assert score.metric == "score"
+    assert (score.difference, score.low, score.high) == pytest.approx(
+        (found.difference, found.low, found.high)
+    )
+    return found
+
+
+def test_better_worse_and_no_difference():
+    good, bad = [1.0] * 40, [0.0, 1.0] * 20
+    assert one(good, bad).verdict == "better"
+    assert (
+        one(good, bad)
+        .sentence("tuned", "untuned")
+        .startswith("tuned is better than untuned: coref_top5 1.000")
+    )
+    assert one(bad, good).verdict == "worse"
+    mixed = one([1.0, 0.0] * 20, [0.0, 1.0] * 20)
+    assert mixed.verdict == "no difference shown"
+    assert "No difference shown between A and B" in mixed.sentence()
+
+
+def test_pairing_shows_what_two_separate_intervals_would_not():
+    """Documents differ much, the models little: every document is a bit better."""
+    b = [float(i % 4 < (i // 4) % 4) for i in range(40)]
+    a = [float(i % 4 < (i // 4) % 4 + 1) for i in range(40)]
+    found = one(a, b)
+    assert found.verdict == "better"
+    assert (found.low, found.high) == pytest.approx((0.25, 0.25))
+
+
+def test_few_documents_claim_nothing():
+    found = one([1.0] * 8, [0.0] * 8, ["a"] * 4 + ["b"] * 4)
+    assert found.low > 0
+    assert found.verdict == "no difference shown"
+    assert "too few documents" in found.sentence()
+
+
+def test_results_that_cannot_be_paired_are_refused():
+    a = result([1.0], ["a"])
+    with pytest.raises(DataError, match="512 and 1024"):
+        compare(a, replace(a, seq_len=1024))
+    with pytest.raises(DataError, match="no evaluation item in common"):
+        compare(a, result([1.0], ["b"]))
+
+
+def test_real_results(tokenizer, items):
+    good = evaluate(copier(tokenizer, items), tokenizer, items)
+    flat = evaluate(constant(tokenizer, NAMES[:5]), tokenizer, items)
+    found = {entry.metric: entry for entry in compare(good, flat)}
+    assert found["score"].verdict == found["coref_f1"].verdict == found["coref_top5_gain"].verdict == "better"
+    assert found["score"].difference == pytest.approx(good.score - flat.score)
+    assert found["coref_f1"].b == pytest.approx(flat.metrics["coref_f1"])
+    assert all(entry.difference == 0 == entry.low == entry.high for entry in compare(good, good))
+
+
+def test_models_with_different_tokenisers_share_items(tokenizer, documents):
+    other = train_tokenizer([document.text for document in documents], 300)
+    some = [planted(n) for n in range(6)]
+    here, there = (build_items(some, t, 256, max_items=60) for t in (tokenizer, other))
+    a = evaluate(copier(tokenizer, here), tokenizer, here)
+    b = evaluate(copier(other, there), other, there)
+    assert a.items_sha256 != b.items_sha256
+    found = {entry.metric: entry for entry in compare(a, b)}
+    assert 0 < found["coref_top5"].items <= len(here.coref)
