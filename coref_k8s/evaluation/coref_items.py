@@ -153,23 +153,20 @@ def pair(items: Sequence[CorefItem], pool: Sequence[CorefItem]) -> list[tuple[Co
 
     Each first mention serves once; items for which none is left are not paired.
     """
-    left = {item.id: item.target[0] - item.window[0] for item in (*items, *pool)}
-    unused = {item.id: item for item in pool}
+    unused: dict[int, dict[str, CorefItem]] = defaultdict(dict)
+    for first in sorted(pool, key=lambda item: item.id):
+        unused[first.document][first.id] = first
+
+    def room(item: CorefItem) -> int:
+        return item.target[0] - item.window[0]
+
     pairs = []
     for item in items:
-        if not unused:
+        choices = unused.get(item.document) or {k: v for some in unused.values() for k, v in some.items()}
+        if not choices:
             break
-        best = min(
-            unused.values(),
-            key=lambda other: (
-                other.document != item.document,
-                abs(left[other.id] - left[item.id]),
-                other.id,
-            ),
-        )
-        if best.document != item.document:
-            best = min(unused.values(), key=lambda other: (abs(left[other.id] - left[item.id]), other.id))
-        pairs.append((item, unused.pop(best.id)))
+        best = min(choices.values(), key=lambda other: (abs(room(other) - room(item)), other.id))
+        pairs.append((item, unused[best.document].pop(best.id)))
     return pairs
 
 

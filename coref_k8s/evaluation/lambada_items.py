@@ -3,7 +3,7 @@
 After Paperno et al. 2016 (LAMBADA). A passage is consecutive sentences, as many as fit the window; its
 last sentence holds the target once, an earlier one held it before. Korean sentences end in a predicate
 whose stem seldom stands free of its ending, so the target is the last noun run or free verb stem among the
-last three words (docs/decisions/002-lambada-in-korean.md). Released items (Ko-LAMBADA) are taken as they are.
+last three words (docs/decisions/020-lambada-in-korean.md). Released items (Ko-LAMBADA) are taken as they are.
 """
 
 from __future__ import annotations
