@@ -207,3 +207,20 @@ def test_seed_items_have_one_mask(items: ItemSet, tokenizer):
 )
 def test_normal_form(piece, form):
     assert normalise(piece) == form
+
+
+def test_ko_lambada_rows_keep_their_answer():
+    from coref_k8s.corpus.extractors import extractor_for
+    from coref_k8s.corpus.registry import get_extractor
+
+    extract = get_extractor(extractor_for("thunder-research-group/SNU_Ko-LAMBADA", None))
+    shown = {"index": 7, "text": "등대가 보였다. 사람들은 등대를 보았다.", "answer": "등대", "candidate": ""}
+    for text in (
+        shown["text"],
+        "등대가 보였다. 사람들은 [MASK]를 보았다.",
+        "등대가 보였다. 사람들은 ____를 보았다.",
+    ):
+        found = extract({**shown, "text": text})
+        assert found.text == shown["text"]
+        assert found.clusters == {"answer": [(14, 16)]}
+    assert extract({**shown, "answer": "바다"}) is None
