@@ -9,7 +9,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import islice
@@ -180,19 +180,6 @@ def build_items(
             "lambada_candidates": len(passages),
         },
     )
-
-
-def items_writer(
-    max_items: int, seed: int, training: Callable[[], Iterable[Document]] = tuple
-) -> Callable[[list[Document], Any, int, str, Path], None]:
-    """The writer that data preparation calls: (documents, tokenizer, seq_len, split, path)."""
-
-    def write(documents: list[Document], tokenizer: Any, seq_len: int, split: str, path: Path) -> None:
-        build_items(documents, tokenizer, seq_len, max_items=max_items, seed=seed, training=training()).save(
-            path
-        )
-
-    return write
 
 
 def _choose(documents: list[Document], seq_len: int, max_items: int, seed: int) -> list[Document]:
