@@ -1,11 +1,12 @@
 """Why a reflector of our own: against the official SharedInformer, on the same server, in one run.
 
-Threshold: twice as fast to the first full copy of 1,000 Jobs. Measured on two cores against kube-apiserver 1.36.2
-and against the fake; see docs/decisions/003-own-reflector.md for the figures.
+Threshold: half the processor time up to the first full copy of 1,000 Jobs (time on the clock would measure whatever else
+runs on the machine). Figures and the servers they were measured on: docs/decisions/003-own-reflector.md.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -36,25 +37,26 @@ def test_first_copy_is_faster_than_the_official_informer(
         api.create(JOBS, job(f"j{i}"))
 
     def ours() -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()
         reflector = Reflector(api, JOBS).start()
         assert reflector.wait_synced(60)
-        took = time.perf_counter() - begun
+        took = time.process_time() - begun
         assert len(reflector.objects()) == COUNT
         reflector.stop()
         return took
 
     def official() -> float:
         batch = client.BatchV1Api(api.official)
-        begun = time.perf_counter()
+        begun = time.process_time()
         informer = SharedInformer(batch.list_namespaced_job, namespace=namespace)
         informer.start()
         wait_for(lambda: len(informer.cache.list()) == COUNT, "the informer", 60)
-        took = time.perf_counter() - begun
-        informer.stop()
+        took = time.process_time() - begun
+        # Its stop() waits for the next event of a quiet watch, so it is left to end with the server.
+        threading.Thread(target=informer.stop, daemon=True).start()
         return took
 
     mine, theirs = _best(ours), _best(official)
     record_property("seconds", {"reflector": mine, "SharedInformer": theirs})
-    print(f"{COUNT} Jobs: reflector {mine:.2f} s, SharedInformer {theirs:.2f} s, {theirs / mine:.1f} times")
+    print(f"{COUNT} Jobs: reflector {mine:.2f} CPU s, SharedInformer {theirs:.2f} CPU s, {theirs / mine:.1f} times")
     assert theirs / mine > AT_LEAST

@@ -329,6 +329,10 @@ def _chain(first: bytes, rest: Any) -> Any:
 def _decode(raw: bytes, content_type: str) -> Any:
     if not raw:
         return None
+    if "protobuf" in content_type or "cbor" in content_type:
+        raise ApiError(
+            415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {content_type}"
+        )
     try:
         if "yaml" in content_type and not raw.lstrip().startswith((b"{", b"[")):
             import yaml
