@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState as OptunaState
 
-from coref_k8s.errors import StorageError
+from coref_k8s.errors import StorageError, TrialError
 from coref_k8s.search.storage import guarded, open_storage
 from coref_k8s.search.studies import METRICS_ATTR, REASON_ATTR
 
@@ -89,7 +90,7 @@ class TrialReporter:
     def is_closed(self) -> bool:
         """Return whether the trial has an outcome already; False while the database is away."""
         try:
-            with guarded():
+            with guarded(), self._existing():
                 self.closed = self.closed or self._open().get_trial(self._trial_id).state.is_finished()
         except StorageError:
             pass
@@ -107,7 +108,8 @@ class TrialReporter:
             while self._waiting and not self.closed:
                 with guarded():
                     try:
-                        self._waiting[0](self._open())
+                        with self._existing():
+                            self._waiting[0](self._open())
                     except UpdateFinishedTrialError:
                         self.closed = True  # pruned or cancelled by the controller
                 if self._waiting:
@@ -116,6 +118,16 @@ class TrialReporter:
             self._on_wait(str(error))
             return False
         return True
+
+    @contextmanager
+    def _existing(self) -> Iterator[None]:
+        """Raise TrialError when the database does not know the trial: no retry will bring it back."""
+        try:
+            yield
+        except KeyError as error:
+            raise TrialError(
+                f"trial {self._trial_id} is not in the database; its study was deleted, or this is another database"
+            ) from error
 
     def _open(self) -> RDBStorage:
         if self._storage is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
+import pyarrow
 from numpy.typing import NDArray
 
 from coref_k8s.errors import DataError
@@ -24,14 +25,20 @@ _COLUMNS = {
 class Sequences:
     """The training sequences of one length, by row number; pages come in as they are touched."""
 
-    def __init__(self, dataset: Any) -> None:
-        """Take a `datasets.Dataset` with the columns of `corpus.prepared`; raises DataError for others."""
-        missing = sorted(set(_COLUMNS) - set(dataset.column_names))
+    def __init__(self, file: Path) -> None:
+        """Map the rows that `corpus.prepared` describes; raises DataError when they cannot be read.
+
+        The file is read by pyarrow itself: importing `datasets` would cost every trial a second.
+        """
+        try:
+            table = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
+        except (OSError, pyarrow.ArrowInvalid) as error:
+            raise DataError(f"{file} cannot be read ({error}); prepare the data again") from error
+        missing = sorted(set(_COLUMNS) - set(table.column_names))
         if missing:
-            raise DataError(f"prepared data lacks the column(s) {', '.join(missing)}; prepare it again")
-        if not len(dataset):
-            raise DataError("prepared data holds no training sequence; give more text or a lower filter")
-        table = dataset.with_format("arrow")[:]
+            raise DataError(f"{file} lacks the column(s) {', '.join(missing)}; prepare the data again")
+        if not len(table):
+            raise DataError(f"{file} holds no training sequence; give more text, or a lower filter")
         self._columns = {name: table.column(name).chunks for name in _COLUMNS}
         sizes = [len(chunk) for chunk in self._columns["input_ids"]]
         self._firsts = np.concatenate(([0], np.cumsum(sizes)))[:-1]

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from coref_k8s import __version__
-from coref_k8s.corpus.prepared import Prepared, open_prepared
+from coref_k8s.corpus.prepared import Prepared, open_prepared, rows_path
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
@@ -74,7 +74,7 @@ class Session:
             use_threads(order.resources.cpu_millis)
 
         prepared = open_prepared(data_dir / (hyper.dataset or order.prepared), order.seq_len)
-        sequences = Sequences(prepared.train)
+        sequences = Sequences(rows_path(prepared.path, prepared.seq_len))
         source_model = model_path(order.spec.model, data_dir)
         tokenizer = load_tokenizer(source_model, order.spec.model_revision)
         seed_everything(order.seed)

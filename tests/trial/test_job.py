@@ -1,0 +1,282 @@
+"""Whole trials as processes: what they leave, report and exit with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from coref_k8s.runner import Kind
+from tests.trial.conftest import LENGTH, House
+
+_PROGRAM = """
+import sys
+from coref_k8s.trial.main import main
+code = main()
+heavy = sorted({"kiwipiepy", "datasets"} & set(sys.modules))
+print("imported", heavy, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def test_a_trial_from_order_to_result(house: House) -> None:
+    order = house.order("whole")
+    environment = {
+        **os.environ,
+        "COREF_DATA_DIR": str(house.root),
+        "COREF_STORAGE_URL": house.storage,
+        "COREF_BUS": str(house.root / "whole.ndjson"),
+        "COREF_ORDER": order.model_dump_json(),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:coref_k8s", "-c", _PROGRAM],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "imported []" in ran.stderr, f"what a trial does not need costs it seconds: {ran.stderr}"
+
+    result = house.result(order)
+    stored = house.trial(order)
+    assert stored.state is TrialState.COMPLETE
+    assert stored.value == result["score"]
+    assert set(stored.intermediate_values) == {1, 2}
+    assert stored.intermediate_values[2] == result["score"]
+    assert stored.user_attrs["metrics"]["coref_f1"] == result["metrics"]["coref_f1"]
+    assert {"coref_f1", "coref_top5", "lbd_top1", "coref_top5_gain", "seed_coref_top5"} <= set(
+        result["metrics"]
+    )
+    assert result["steps"] == 40
+    assert result["params"] == order.params
+    for name in ("host_peak_bytes", "tokens_per_second", "step_seconds", "data_wait", "predicted_bytes"):
+        assert stored.user_attrs[name] == result["measured"][name]
+    assert 10**8 < result["measured"]["host_peak_bytes"] < 4 * 10**9
+    assert result["measured"]["tokens_per_second"] > 0
+
+    written = [json.loads(line) for line in (house.root / "whole.ndjson").read_text().splitlines()]
+    printed = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    assert written == printed, "kubectl logs gives what the bus has"
+    sections = [event["section"] for event in written]
+    assert sections[0] == "trial_begin"
+    assert sections[-1] == "trial_end"
+    assert sections.count("eval_stream") == 2
+    last = [event for event in written if event["section"] == "eval_stream"][-1]
+    assert last["seq_len"] == LENGTH
+    assert last["score"] == result["score"]
+
+    folder = house.folder(order)
+    assert not (folder / "checkpoints").exists()
+    assert len(json.loads((folder / "losses.json").read_text())) == 40
+    from coref_k8s.evaluation.result import EvaluationResult
+
+    items = EvaluationResult.from_json((folder / "items-dev.json").read_text())
+    assert items.item_scores["coref"].ids
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    model = AutoModelForMaskedLM.from_pretrained(folder / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    logits = model(**tokenizer("서울에서 [MASK]를 만났다", return_tensors="pt")).logits
+    assert torch.isfinite(logits).all()
+
+
+def test_a_result_that_was_not_reported_is_reported(house: House) -> None:
+    """The process died, or was stopped, between writing its result and reporting it."""
+    order = house.order("unreported")
+    first = house.start(order, COREF_STORAGE_URL="postgresql+psycopg2://me:hush@127.0.0.1:1/db")
+    first.until('"evaluation": 2')
+    while not (house.folder(order) / "result.json").exists():
+        assert first.process.is_alive(), first.log
+    first.process.terminate()
+    assert first.wait() == 143
+    assert house.trial(order).state is TrialState.RUNNING
+    assert any("the database" in warning["message"] for warning in first.events("warning"))
+    assert "hush" not in first.log
+    again = house.start(order)
+    assert again.wait() == 0, again.log
+    assert not again.events("train_step")
+    assert not again.events("trial_begin")
+    stored = house.trial(order)
+    assert stored.state is TrialState.COMPLETE
+    assert stored.value == house.result(order)["score"]
+    third = house.start(order)
+    assert third.wait() == 0, "reporting twice is reporting once"
+
+
+def close(house: House, trial_id: int | None) -> None:
+    """Prune the trial, as the controller does."""
+    from coref_k8s.search.storage import open_storage
+
+    assert trial_id is not None
+    open_storage(house.storage).set_trial_state_values(trial_id, TrialState.PRUNED, [0.5])
+
+
+def test_a_closed_trial_does_not_start(house: House) -> None:
+    order = house.order("closed")
+    close(house, order.trial_id)
+    process = house.start(order)
+    assert process.wait() == 0
+    assert not process.log
+    assert not house.folder(order).exists()
+
+
+def test_a_trial_closed_while_it_runs_leaves_quietly_at_its_next_report(house: House) -> None:
+    order = house.order("pruned", spec=house.training(max_steps=3000, evaluations=300))
+    process = house.start(order)
+    process.until('"section": "eval_stream"')
+    close(house, order.trial_id)
+    assert process.wait() == 0, process.log
+    assert house.trial(order).value == 0.5, "the controller's word stands"
+    assert not house.checkpoints(order)
+    assert not (house.folder(order) / "result.json").exists()
+    assert "Traceback" not in process.log
+
+
+def test_a_closed_trial_writes_no_checkpoint_when_it_is_stopped(house: House) -> None:
+    order = house.order("pruned-stopped", spec=house.training(max_steps=3000, evaluations=1))
+    process = house.start(order)
+    process.until('"section": "train_step"')
+    close(house, order.trial_id)
+    process.process.terminate()
+    assert process.wait() == 0, process.log
+    assert not house.checkpoints(order)
+
+
+def test_a_diverged_trial_is_pruned_with_its_reason(house: House) -> None:
+    order = house.order("diverged", params={"learning_rate": 1e12, "warmup_ratio": 0.0})
+    process = house.start(order)
+    assert process.wait() == 0, process.log
+    stored = house.trial(order)
+    assert stored.state is TrialState.PRUNED
+    assert stored.value is None, "no number is made up"
+    end = process.events("trial_end")[0]
+    assert end["outcome"] == "pruned"
+    assert end["reason"].startswith("diverged: the")
+    assert "score" not in end
+
+
+def test_a_finalist_scores_dev_and_test(house: House) -> None:
+    order = house.order("finalist", kind=Kind.FINALIST, trial_id=None, seed=11)
+    process = house.start(order)
+    assert process.wait() == 0, process.log
+    result = house.result(order)
+    assert [event["split"] for event in process.events("eval_stream")] == ["dev", "test"]
+    assert result["test"]["score"] == process.events("eval_stream")[1]["score"]
+    dev = json.loads((house.folder(order) / "items-dev.json").read_text())
+    test = json.loads((house.folder(order) / "items-test.json").read_text())
+    assert test["tau"] == dev["tau"], "the threshold is dev's"
+    assert test["items_sha256"] != dev["items_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "there is no order; set COREF_ORDER or COREF_ORDER_FILE"),
+        ("{", "the order cannot be read"),
+        ('{"kind": "trial"}', "the order cannot be read: study"),
+    ],
+)
+def test_an_order_that_cannot_be_read_is_exit_42(house: House, text: str, message: str) -> None:
+    process = house.start(text)
+    assert process.wait() == 42
+    assert message in process.log
+    assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"params": {"learning_speed": 1.0}}, 42, "'learning_speed' is not a tuned parameter"),
+        ({"params": {"learning_rate": 0.0}}, 42, "learning_rate is 0"),
+        ({"params": {"position_range": "warp"}}, 1, "warp"),
+        ({"batch": None}, 42, "lacks batch"),
+        ({"prepared": "prepared/none"}, 1, "holds no prepared data"),
+        ({"trial_id": 987654}, 42, "trial 987654 is not in the database"),
+        ({"seq_len": 192}, 1, "was prepared for 128 tokens, not for 192"),
+    ],
+)
+def test_a_wrong_order_says_what_is_wrong_in_one_sentence(
+    house: House, changes: dict[str, object], code: int, message: str
+) -> None:
+    process = house.start(house.order("wrong", **changes))
+    assert process.wait() == code, process.log
+    assert message in process.log
+    assert "Traceback" not in process.log
+    errors = [line for line in process.log.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    warning = process.events("warning")[0]
+    assert warning["event"] == "trial_failed"
+    assert warning["exit_code"] == code
+
+
+def _no_memory() -> None:
+    """Patch the loss in this process: nothing ever fits."""
+    from coref_k8s.trial import session
+
+    def loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    session.masked_lm_loss = loss
+
+
+def _half_the_memory() -> None:
+    """Patch the loss in this process: two sequences do not fit."""
+    from coref_k8s.trial import session
+
+    real = session.masked_lm_loss
+
+    def loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        if len(batch["input_ids"]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return real(model, batch)
+
+    session.masked_lm_loss = loss
+
+
+def test_out_of_memory_with_one_sequence_is_exit_43(house: House) -> None:
+    order = house.order("memory")
+    process = house.start(order, before=_no_memory)
+    assert process.wait() == 43
+    assert "a single sequence does not fit" in process.log
+    assert "Traceback" not in process.log
+    assert house.trial(order).state is TrialState.RUNNING, "the controller may start it with more"
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(house: House) -> None:
+    order = house.order("half")
+    process = house.start(order, before=_half_the_memory)
+    assert process.wait() == 0, process.log
+    assert house.result(order)["measured"]["batch_size"] == 1
+    assert "going on with batch 1 x accumulation 4" in process.events("warning")[0]["message"]
+
+
+def _crash() -> None:
+    from coref_k8s.trial import session
+
+    def loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        raise ZeroDivisionError("something unforeseen")
+
+    session.masked_lm_loss = loss
+
+
+def test_anything_unforeseen_is_exit_1_with_a_traceback(house: House) -> None:
+    process = house.start(house.order("crash"), before=_crash)
+    assert process.wait() == 1
+    assert "Traceback" in process.log
+    assert "something unforeseen" in process.events("warning")[0]["message"]
+
+
+def test_preparing_again_finds_it_prepared(house: House) -> None:
+    order = house.order("again", kind=Kind.PREPARE, seq_len=None, trial=None, trial_id=None)
+    order = order.model_copy(update={"workdir": "studies/s/prepare-again"})
+    before = {path: path.stat().st_mtime_ns for path in (house.root / house.prepared).rglob("*")}
+    process = house.start(order)
+    assert process.wait() == 0, process.log
+    assert house.result(order)["prepared"] == house.prepared
+    assert {path: path.stat().st_mtime_ns for path in (house.root / house.prepared).rglob("*")} == before

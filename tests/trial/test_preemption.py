@@ -1,0 +1,103 @@
+"""Preempted at random moments, as real processes: nothing is lost, and nothing changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+from optuna.trial import TrialState
+
+from coref_k8s.runner import Order
+from tests.trial.conftest import House
+
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def undisturbed(house: House) -> Order:
+    """A trial that ran through."""
+    order = house.order("undisturbed", spec=house.training(max_steps=STEPS))
+    process = house.start(order)
+    assert process.wait() == 0, process.log
+    return order
+
+
+def outcome(house: House, order: Order) -> tuple[list[float], bytes, dict[str, float]]:
+    """Every loss, the weights, and the scores."""
+    folder = house.folder(order)
+    metrics = {k: v for k, v in house.result(order)["metrics"].items() if "seconds" not in k}
+    return (
+        json.loads((folder / "losses.json").read_text()),
+        (folder / "model/model.safetensors").read_bytes(),
+        metrics,
+    )
+
+
+def disturb(house: House, undisturbed: Order, order: Order, rng: random.Random, number: int) -> int:
+    """End a trial's processes with a signal, at random moments, until one ends by itself; return how often."""
+    seconds = house.result(undisturbed)["measured"]["train_seconds"]
+    for count in range(100):
+        process = house.start(order)
+        process.until('"trial_begin"')
+        time.sleep(rng.uniform(0, 1.0 * seconds))
+        assert process.process.pid
+        if process.process.is_alive():
+            os.kill(process.process.pid, number)
+        code = process.wait()
+        if code == 0:
+            return count
+        assert code == (143 if number == signal.SIGTERM else -number), process.log
+        if number == signal.SIGTERM:
+            assert 0 <= len(house.checkpoints(order)) <= 2
+            assert process.events("trial_end")[0]["outcome"] == "interrupted"
+    raise AssertionError("it never ended")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sigterm_at_random_moments(house: House, undisturbed: Order, seed: int) -> None:
+    order = house.order(f"sigterm-{seed}", spec=undisturbed.spec)
+    times = disturb(house, undisturbed, order, random.Random(seed), signal.SIGTERM)
+    assert times >= 1
+    assert outcome(house, order) == outcome(house, undisturbed)
+    assert house.trial(order).state is TrialState.COMPLETE
+
+
+def test_sigkill_at_random_moments(house: House, undisturbed: Order) -> None:
+    spec = house.training(max_steps=STEPS, checkpoint_seconds=0.1)
+    order = house.order("sigkill", spec=spec)
+    disturb(house, undisturbed, order, random.Random(3), signal.SIGKILL)
+    assert outcome(house, order) == outcome(house, undisturbed)
+
+
+def test_a_damaged_checkpoint_costs_only_time(house: House, undisturbed: Order) -> None:
+    order = house.order("damaged", spec=house.training(max_steps=STEPS, checkpoint_seconds=0.05))
+    first = house.start(order)
+    first.until('"trial_begin"')
+    while len(house.checkpoints(order)) < 2:
+        assert first.process.is_alive(), first.log
+        time.sleep(0.01)
+    first.process.terminate()
+    assert first.wait() == 143
+    newest = house.checkpoints(order)[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 3] ^= 255
+    newest.write_bytes(content)
+    second = house.start(order)
+    assert second.wait() == 0, second.log
+    assert "is damaged (its checksum does not match)" in second.events("warning")[0]["message"]
+    assert second.events("trial_begin")[0]["step"] > 0
+    assert outcome(house, order) == outcome(house, undisturbed)
+
+
+@pytest.mark.slow
+def test_sigterm_fifty_times(house: House, undisturbed: Order) -> None:
+    expected, rng, times, trials = outcome(house, undisturbed), random.Random(50), 0, 0
+    while times < 50:
+        order = house.order(f"fifty-{trials}", spec=undisturbed.spec)
+        times += disturb(house, undisturbed, order, rng, signal.SIGTERM)
+        trials += 1
+        assert outcome(house, order) == expected
