@@ -32,14 +32,17 @@ def _absolute(text: str) -> str:
 
 def check_before_start(spec: StudySpec) -> list[str]:
     """Return warnings; raise MissingDependencyError, ModelError or DataError for what cannot work."""
-    missing = [name for name in _TRIAL_PACKAGES if find_spec(name) is None]
-    if missing:
-        raise MissingDependencyError(
-            f"trials on this machine need {', '.join(missing)}; pip install 'coref-k8s[trial]'"
-        )
+    require_trial_packages()
     hub = Hub()
     _check_model(spec.model, hub)
     return _check_data(spec, hub)
+
+
+def require_trial_packages() -> None:
+    """Raise MissingDependencyError unless the packages of trials are installed."""
+    missing = [name for name in _TRIAL_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(f"this needs {', '.join(missing)}; pip install 'coref-k8s[trial]'")
 
 
 def _check_model(model: str, hub: Hub) -> None:
@@ -64,13 +67,15 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[str]:
             raise DataError(f"there are no prepared data in {choice}; make them with coref-k8s prepare")
     if spec.data.choices:
         return []
+    from coref_k8s.corpus.hub import hub_id
+
     problems: dict[str, str] = {}
     for one in spec.data.sources:
         if one.source.startswith("gaps:") or Path(one.source).exists():
             continue
         if looks_like_path(one.source):
             problems[one.source] = "no such file or folder"
-        elif (problem := hub.problem(f"api/datasets/{one.source}")) is not None:
+        elif (problem := hub.problem(f"api/datasets/{hub_id(one.source)}")) is not None:
             problems[one.source] = problem
     if len(problems) == len({one.source for one in spec.data.sources}):
         raise DataError(

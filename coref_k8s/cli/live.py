@@ -94,6 +94,8 @@ class LiveState:
 
     study: str | None = None
     lang: Lang = "en"
+    since: datetime | None = None
+    """Events that name no study count from here on."""
     phase: Phase = Phase.PENDING
     message: str = ""
     lengths: dict[int, LiveLength] = field(default_factory=dict)
@@ -159,6 +161,8 @@ class LiveState:
             when = datetime.fromisoformat(str(event["ts"]))
         except (KeyError, ValueError):
             return
+        if study is None and self.since is not None and when < self.since:
+            return  # said before this study: preparations do not name theirs
         handler = getattr(self, f"_on_{section}", None)
         if handler is not None:
             handler(when, event)

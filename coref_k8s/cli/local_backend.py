@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from time import sleep
@@ -120,7 +121,10 @@ class LocalBackend:
         session = self._existing(name)
         tail = BusTail(self.settings.bus)
         watcher = Watcher(
-            LiveState(study=name, lang=lang), out, load=lambda: self.view(name), events=tail.read
+            LiveState(study=name, lang=lang, since=datetime.now(UTC)),
+            out,
+            load=lambda: self.view(name),
+            events=tail.read,
         )
         with watcher.in_background():
             session.run(name, on_progress=watcher.on_progress, on_interrupt=watcher.on_interrupt)

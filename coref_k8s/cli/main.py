@@ -50,6 +50,25 @@ COMMANDS = (
         "Go on with a study that was interrupted, cancelled or has failed; finished trials are kept.",
     ),
     Verb("delete", "coref_k8s.cli.changing", CHANGE, "Delete a study with its trials, models and logs."),
+    Verb(
+        "prepare",
+        "coref_k8s.cli.data",
+        DATA,
+        "Prepare data without a study, to look at them or to choose among them.",
+    ),
+    Verb("data", "coref_k8s.cli.data", DATA, "Look at prepared data."),
+    Verb(
+        "evaluate",
+        "coref_k8s.cli.models",
+        DATA,
+        "Score a model on prepared data: strict metrics, gains, intervals.",
+    ),
+    Verb(
+        "compare",
+        "coref_k8s.cli.models",
+        DATA,
+        "Say whether one model is better than another, and how sure that is.",
+    ),
     Verb("version", "coref_k8s.cli.about", SYSTEM, "Print the version."),
 )
 

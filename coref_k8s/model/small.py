@@ -1,6 +1,11 @@
-"""A tiny random DeBERTa-v2 masked LM with kf-deberta-base's switches, for the demo and for tests."""
+"""A tiny random DeBERTa-v2 masked LM with kf-deberta-base's switches, for the demo and for tests.
 
+python -m coref_k8s.model.small FOLDER --tokenizer FOLDER    make one, unless it is there
+"""
+
+import argparse
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,3 +53,24 @@ def create_small_model(
         model = DebertaV2ForMaskedLM(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def main() -> None:
+    """Make the demo's model; one that is there is kept."""
+    parser = argparse.ArgumentParser(prog="python -m coref_k8s.model.small", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where it is written")
+    parser.add_argument("--tokenizer", default="data/korean/tokenizer", help="folder of its tokeniser")
+    folder, tokenizer = vars(parser.parse_args()).values()
+    if (folder / "config.json").is_file():
+        print(f"{folder} is there already")
+        return
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    create_small_model(folder, AutoTokenizer.from_pretrained(tokenizer))
+    print(f"{folder} is made")
+
+
+if __name__ == "__main__":
+    main()

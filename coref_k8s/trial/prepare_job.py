@@ -4,43 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coref_k8s.document import Document
 from coref_k8s.runner import Order
 from coref_k8s.settings import Settings
+from coref_k8s.store import Store
+from coref_k8s.study import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.trial.files import write_json
 from coref_k8s.trial.models import load_tokenizer, model_path
 from coref_k8s.trial.signals import StopSignal
 
+if TYPE_CHECKING:
+    from coref_k8s.corpus.prepare import PreparedRef
+    from coref_k8s.corpus.progress import ProgressCallback
+
 
 def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
     """Prepare a study's data, or find them prepared; return the exit code.
 
-    Where they are is written to `result.json` in the job's folder. Raises DataError, ModelError.
+    Where they are is written to `result.json` in the job's folder and to the study in the database. Raises
+    DataError, ModelError, StorageError.
     """
     # what is half done is in a folder aside, which the next preparation removes
     stop.leave_at_once()
-    from coref_k8s.corpus.prepare import prepare
-    from coref_k8s.evaluation.items import build_items
-
-    spec = order.spec
-    tokenizer = load_tokenizer(model_path(spec.model, settings.data_dir), spec.model_revision)
-
-    def write_items(documents: Iterable[Document], tokens: Any, seq_len: int, split: str, path: Path) -> None:
-        build_items(documents, tokens, seq_len, max_items=spec.data.eval_items, seed=spec.seed).save(path)
-
-    prepared = prepare(spec, settings.data_dir, tokenizer, bus=bus, eval_writer=write_items)
+    prepared = prepare_data(order.spec, settings, bus)
+    where = str(prepared.path.relative_to(settings.data_dir))
     write_json(
         settings.data_dir / order.workdir / "result.json",
         {
             "outcome": "complete",
             "study": order.study,
             "kind": order.kind.value,
-            "prepared": str(prepared.path.relative_to(settings.data_dir)),
+            "prepared": where,
             "hash": prepared.hash,
             "statistics": prepared.statistics,
         },
     )
+    Store(settings.storage_url).set_prepared(order.namespace, order.study, where, prepared.statistics)
     return 0
+
+
+def prepare_data(
+    spec: StudySpec, settings: Settings, bus: Bus | None, progress: ProgressCallback | None = None
+) -> PreparedRef:
+    """Prepare text and evaluation items of a request below the data root. Raises DataError, ModelError."""
+    from coref_k8s.corpus.prepare import prepare
+    from coref_k8s.evaluation.items import build_items
+
+    tokenizer = load_tokenizer(model_path(spec.model, settings.data_dir), spec.model_revision)
+
+    def write_items(documents: Iterable[Document], tokens: Any, seq_len: int, split: str, path: Path) -> None:
+        build_items(documents, tokens, seq_len, max_items=spec.data.eval_items, seed=spec.seed).save(path)
+
+    return prepare(spec, settings.data_dir, tokenizer, bus=bus, progress=progress, eval_writer=write_items)

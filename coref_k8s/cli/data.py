@@ -1,0 +1,119 @@
+"""`prepare` and `data show`: text as trials will read it, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from coref_k8s.cli.backend import DataDir
+from coref_k8s.cli.console import dump, err, note, out, write
+from coref_k8s.cli.requesting import File, Set, read_request
+from coref_k8s.cli.spec_options import SpecOption, spec_options
+from coref_k8s.settings import Settings
+
+if TYPE_CHECKING:
+    from coref_k8s.corpus.progress import Progress, ProgressCallback
+
+
+@spec_options
+def prepare(
+    *,
+    file: File = None,
+    settings: Set = None,
+    data_dir: DataDir = None,
+    flags: dict[SpecOption, Any],
+) -> None:
+    """Prepare data without a study, to look at them or to choose among them.
+
+    Prints the folder: give it to `submit --dataset-choice`. Takes the options of `submit`; those of data, model
+    and lengths count.
+    """
+    _, spec = read_request(file, None, settings, flags)
+    from coref_k8s.cli.checks import check_before_start, localised, require_trial_packages
+
+    require_trial_packages()
+    spec = localised(spec)
+    for warning in check_before_start(spec):
+        note(f"warning: {warning}", style="yellow")
+    from coref_k8s.trial.prepare_job import prepare_data
+
+    with _bars() as progress:
+        done = prepare_data(spec, Settings.from_env(data_dir=data_dir), None, progress)
+    path = done.path.relative_to(Path.cwd()) if done.path.is_relative_to(Path.cwd()) else done.path
+    write(str(path))
+    note(f"Next: coref-k8s data show {path}   coref-k8s submit --local --dataset-choice {path}", style="dim")
+
+
+@contextmanager
+def _bars() -> Iterator[ProgressCallback]:
+    """Give a callback that draws a bar a stage, on stderr."""
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=err) as bars:
+        stages: dict[str, Any] = {}
+
+        def update(progress: Progress) -> None:
+            if progress.stage not in stages:
+                stages[progress.stage] = bars.add_task(progress.stage, unit=progress.unit)
+            bars.update(stages[progress.stage], completed=progress.done, total=progress.total)
+
+        yield update
+
+
+data = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at prepared data.")
+
+
+@data.callback()
+def _group() -> None:
+    """Keep `show` a sub-command although it is the only one."""
+
+
+@data.command("show")
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="Folder or hash of prepared data, or a study's name.", show_default=False
+        ),
+    ],
+    data_dir: DataDir = None,
+    samples: Annotated[bool, typer.Option("--samples/--no-samples", help="Show pieces of text.")] = True,
+    output: Annotated[
+        Literal["text", "json"], typer.Option("--output", "-o", help="Form of the answer.")
+    ] = "text",
+) -> None:
+    """Show what was prepared: documents, lengths, distances between mentions, samples of text."""
+    from coref_k8s.corpus.show import read_statistics, render
+
+    statistics = read_statistics(prepared_folder(name, Settings.from_env(data_dir=data_dir)))
+    if output == "json":
+        write(dump(statistics, "json"))
+    else:
+        out.print(render(statistics, samples=samples), markup=False, highlight=False, soft_wrap=True)
+
+
+def prepared_folder(name: str, settings: Settings) -> Path:
+    """Return the folder of prepared data by path, hash or study name. Raises NotFoundError."""
+    from coref_k8s.cli.local_backend import LocalBackend
+    from coref_k8s.corpus.show import find_prepared
+    from coref_k8s.errors import NotFoundError
+
+    backend = LocalBackend(settings)
+    known = {study.name: study.prepared for study in backend.studies()}
+    if name in known:
+        prepared = known[name]
+        if prepared is None:
+            raise NotFoundError(f"study {name!r} has not prepared its data yet")
+        return settings.data_dir / prepared
+    return find_prepared(name, settings.data_dir)

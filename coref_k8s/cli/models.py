@@ -1,0 +1,196 @@
+"""`evaluate` and `compare`: what a model can do, and whether another can do more."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from coref_k8s.cli import words
+from coref_k8s.cli.backend import DataDir
+from coref_k8s.cli.console import dump, err, note, out, titled, write
+from coref_k8s.cli.data import prepared_folder
+from coref_k8s.errors import NotFoundError, RequestError
+from coref_k8s.settings import Settings
+from coref_k8s.study import ObjectiveSpec
+
+if TYPE_CHECKING:
+    from coref_k8s.evaluation.result import EvaluationResult
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Trial as STUDY/TOKENS/NUMBER, folder of a model, hub id, or a result that was saved (.json).",
+        show_default=False,
+    ),
+]
+Prepared = Annotated[
+    str | None,
+    typer.Option("--prepared", metavar="DATA", help="Folder or hash of prepared data, or a study's name."),
+]
+SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS", help="Sequence length.")]
+Split = Annotated[
+    Literal["dev", "test"],
+    typer.Option("--split", help="Documents: dev is what studies tune on, test is untouched."),
+]
+
+
+def evaluate(
+    model: Model,
+    prepared: Prepared = None,
+    seq_len: SeqLen = None,
+    split: Split = "dev",
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="Keep the result, for compare.")
+    ] = None,
+    data_dir: DataDir = None,
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
+    ] = "table",
+) -> None:
+    """Score a model on prepared data: strict metrics, gains, intervals.
+
+    Each metric stands beside what the context brought (its gain over the same item without the antecedent) and its
+    95 % interval over documents. A trial brings its study's data and length with it.
+    """
+    result = result_of(model, prepared, seq_len, split, Settings.from_env(data_dir=data_dir))
+    if save is not None:
+        save.write_text(result.to_json(), encoding="utf-8")
+    if output == "json":
+        write(
+            dump({"metrics": result.metrics, "counts": result.counts, "items": result.items_sha256}, "json")
+        )
+        return
+    out.print(f"{model}, {result.seq_len} tokens, {split} documents: score {words.score(result.score)}\n")
+    table = titled()
+    for heading in ("metric", "value", "by context", "95 % interval", "founding way"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=True)
+    for name, heading in words.METRICS.items():
+        if name in result.metrics:
+            table.add_row(
+                heading,
+                words.score(result.metrics[name]),
+                words.gain(result.metrics, name),
+                words.interval(result.metrics, name),
+                words.score(result.metrics.get(f"seed_{name}")),
+            )
+    out.print(table)
+    out.print(
+        "\nitems: " + ", ".join(f"{kind} {count}" for kind, count in result.counts.items()), highlight=False
+    )
+    for warning in result.warnings:
+        note(f"warning: {warning}", style="yellow")
+
+
+def compare(
+    model: Model,
+    other: Annotated[
+        str, typer.Argument(metavar="OTHER", help="The same of another model.", show_default=False)
+    ],
+    prepared: Prepared = None,
+    seq_len: SeqLen = None,
+    split: Split = "dev",
+    data_dir: DataDir = None,
+    output: Annotated[
+        Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
+    ] = "table",
+) -> None:
+    """Say whether one model is better than another, and how sure that is.
+
+    Paired by item, 95 % interval of the difference by resampling documents; better is said only where the interval
+    excludes 0.
+    """
+    from coref_k8s.evaluation.compare import compare as differences
+
+    settings = Settings.from_env(data_dir=data_dir)
+    prepared = prepared or _study_of(model, settings) or _study_of(other, settings)
+    seq_len = seq_len or _length_of(model, settings) or _length_of(other, settings)
+    a, b = (result_of(one, prepared, seq_len, split, settings) for one in (model, other))
+    found = differences(a, b)
+    if output == "json":
+        write(dump([{**vars(one), "verdict": one.verdict} for one in found], "json"))
+        return
+    table = titled()
+    for heading in ("metric", model, other, "difference", "95 % interval", "items", ""):
+        table.add_column(heading, justify="left" if heading in ("metric", "") else "right")
+    for one in found:
+        table.add_row(
+            words.METRICS.get(one.metric, one.metric),
+            words.score(one.a),
+            words.score(one.b),
+            f"{one.difference:+.3f}",
+            f"{one.low:+.3f} … {one.high:+.3f}",
+            f"{one.items} of {one.documents} documents",
+            one.verdict,
+        )
+    out.print(table)
+    out.print(f"\n{found[0].sentence(model, other)}", highlight=False)
+
+
+_TRIAL = re.compile(r"(?P<study>[a-z0-9][-a-z0-9]*)/(?P<length>\d+)/(?P<trial>\d+)")
+
+
+def _trial_folder(name: str, settings: Settings) -> Path | None:
+    """Return the folder of a trial written as STUDY/TOKENS/NUMBER; None for another name."""
+    folder = settings.data_dir / "studies" / name
+    return folder if _TRIAL.fullmatch(name) and folder.is_dir() else None
+
+
+def _study_of(name: str, settings: Settings) -> str | None:
+    return name.split("/")[0] if _trial_folder(name, settings) else None
+
+
+def _length_of(name: str, settings: Settings) -> int | None:
+    return int(name.split("/")[1]) if _trial_folder(name, settings) else None
+
+
+def result_of(
+    model: str, prepared: str | None, seq_len: int | None, split: Literal["dev", "test"], settings: Settings
+) -> EvaluationResult:
+    """Return a model's evaluation: the saved one, the trial's own, or a new one."""
+    from coref_k8s.evaluation.result import EvaluationResult
+
+    if model.endswith(".json"):
+        return EvaluationResult.from_json(_read(Path(model)))
+    folder = _trial_folder(model, settings)
+    if folder is not None:
+        own = folder / f"items-{split}.json"
+        study = model.split("/")[0]
+        if own.is_file() and prepared in (None, study) and seq_len in (None, _length_of(model, settings)):
+            return EvaluationResult.from_json(_read(own))
+        prepared, seq_len = prepared or study, seq_len or _length_of(model, settings)
+        if not (folder / "model").is_dir():
+            raise NotFoundError(f"trial {model} has no model: it is not complete")
+        model = str(folder / "model")
+    if prepared is None or seq_len is None:
+        raise RequestError(
+            f"{model} is no trial, so say on what it is scored: --prepared DATA --seq-len TOKENS"
+        )
+    return _score(model, prepared_folder(prepared, settings), seq_len, split)
+
+
+def _score(model: str, prepared: Path, seq_len: int, split: Literal["dev", "test"]) -> EvaluationResult:
+    from coref_k8s.cli.checks import require_trial_packages
+
+    require_trial_packages()
+    from transformers.utils import logging
+
+    from coref_k8s.trial.scoring import score_model
+
+    logging.disable_progress_bar()
+    with err.status(f"scoring {model}"):
+        return score_model(model, prepared, seq_len, split=split, weights=_weights())
+
+
+def _weights() -> dict[str, Any]:
+    return ObjectiveSpec().weights
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise NotFoundError(f"{path}: cannot be read ({error.strerror})") from error

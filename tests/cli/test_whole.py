@@ -1,0 +1,135 @@
+"""A whole study as a user runs it, with real trials: a tiny model, generated text, two optimiser steps."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BUS = "data/coref_automl_bus.ndjson"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a small model in it, which the tests below share in their order."""
+    from transformers import AutoTokenizer
+
+    from coref_k8s.model.small import create_small_model
+
+    folder = tmp_path_factory.mktemp("place")
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "data/korean/tokenizer")
+    create_small_model(folder / "model", tokenizer, layers=1, hidden=32, heads=2, intermediate=32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("KUBECONFIG", str(folder / "none"))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        for name in ("COREF_DATA_DIR", "COREF_STORAGE_URL", "COREF_BUS", "LANG", "LC_ALL"):
+            patch.delenv(name, raising=False)
+        yield folder
+
+
+def shell(line: str) -> str:
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout
+
+
+def test_submit(coref: Any, place: Path) -> None:
+    answer = coref(
+        "submit", "--local", "--name", "tiny", "--model", "model", "--any-length", "--seq-lengths", "128", "192",
+        "--trials", "2", "--max-steps", "2", "--batch-size", "2", "--gpus", "0", "--parallelism", "2", "--pruner", "none",
+        "--set", "data.sources=[{source: 'gaps:24'}]", "--set", "data.evalItems=4", "--set", "training.evaluations=1",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err + answer.out
+    assert "128 tokens: trial" in answer.out
+    assert "192 tokens: trial" in answer.out
+
+
+def test_the_founding_documents_lines_work_on_the_bus(place: Path) -> None:
+    last = shell(f"cat {BUS} | jq 'select(.section == \"eval_stream\")' | tail -10")
+    assert '"coref_top5"' in shell(f"cat {BUS} | jq 'select(.section == \"eval_stream\")'")
+    assert last.rstrip().endswith("}")
+    best = shell(
+        f'grep "eval_stream" {BUS} | jq -r \'select(.coref_top5) | "\\(.seq_len)t: \\(.coref_top5)"\' | sort -n -r | head -5'
+    )
+    lines = best.splitlines()
+    assert len(lines) == 4
+    assert all(re.fullmatch(r"(128|192)t: \d(\.\d+)?", line) for line in lines)
+
+
+def test_best_names_a_folder_that_holds_a_model(coref: Any, place: Path) -> None:
+    best = yaml.safe_load(coref("best", "tiny", "--output", "yaml").out)
+    for length in (128, 192):
+        found = best["lengths"][length]
+        assert (Path("data") / found["folder"] / "model" / "config.json").is_file()
+        assert 0 <= found["score"] <= 1
+        assert "coref_top5_gain" in found["metrics"]
+
+
+def test_data_show_by_study_and_by_hash(coref: Any, place: Path) -> None:
+    answer = coref("data", "show", "tiny")
+    assert answer.code == 0
+    assert "gaps:24" in answer.out
+    (folder,) = (path for path in Path("data/prepared").iterdir() if path.is_dir() and path.name[0] != ".")
+    assert json.loads(coref("data", "show", folder.name, "-o", "json").out)["hash"] == folder.name
+    missing = coref("data", "show", "nothing")
+    assert missing.code == 1
+    assert folder.name in missing.err
+
+
+def test_prepare_finds_what_is_prepared(coref: Any, place: Path) -> None:
+    answer = coref(
+        "prepare", "--model", "model", "--any-length", "--seq-lengths", "128", "192",
+        "--set", "data.sources=[{source: 'gaps:24'}]", "--set", "data.evalItems=4",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert (Path(answer.out.strip()) / "statistics.json").is_file()
+    assert (
+        len([path for path in Path("data/prepared").iterdir() if path.is_dir() and path.name[0] != "."]) == 1
+    )
+
+
+def test_evaluate_a_trial_and_a_model(coref: Any, place: Path) -> None:
+    own = coref("evaluate", "tiny/128/0")
+    assert own.code == 0, own.err
+    assert "LAMBADA Top1" in own.out
+    fresh = coref(
+        "evaluate", "model", "--prepared", "tiny", "--seq-len", "128", "--save", "base.json", "-o", "json"
+    )
+    assert fresh.code == 0, fresh.err
+    metrics = json.loads(fresh.out)["metrics"]
+    assert 0 <= metrics["score"] <= 1
+    assert "coref_top5_ci_low" in metrics
+
+
+def test_compare_says_no_more_than_the_interval_allows(coref: Any, place: Path) -> None:
+    answer = coref("compare", "tiny/128/0", "base.json")
+    assert answer.code == 0, answer.err
+    assert "95 % interval" in answer.out
+    same = coref("compare", "tiny/128/0", "tiny/128/0", "-o", "json")
+    assert {one["verdict"] for one in json.loads(same.out)} == {"no difference shown"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["evaluate", "model"], "--prepared DATA --seq-len TOKENS"),
+        (["evaluate", "tiny/128/9", "--prepared", "tiny", "--seq-len", "128"], "tiny/128/9"),
+        (["evaluate", "none.json"], "none.json: cannot be read"),
+        (["evaluate", "model", "--prepared", "tiny", "--seq-len", "512"], "512"),
+        (["compare", "tiny/128/0", "tiny/192/0"], "128 and 192 tokens cannot be paired"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_sentence(
+    coref: Any, place: Path, arguments: list[str], sentence: str
+) -> None:
+    answer = coref(*arguments)
+    assert answer.code in (1, 2)
+    assert sentence in answer.err
+    assert answer.err.rstrip().count("\n") == 0, answer.err
