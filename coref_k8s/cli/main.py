@@ -69,6 +69,12 @@ COMMANDS = (
         DATA,
         "Say whether one model is better than another, and how sure that is.",
     ),
+    Verb(
+        "controller",
+        "coref_k8s.cli.controller",
+        SYSTEM,
+        "Run the controller: turns CorefStudy resources into Jobs.",
+    ),
     Verb("version", "coref_k8s.cli.about", SYSTEM, "Print the version."),
 )
 

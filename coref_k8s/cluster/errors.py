@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from coref_k8s.errors import ClusterError
@@ -45,6 +47,21 @@ class Invalid(ApiRefusal):
 
 class Unavailable(ApiRefusal):
     """The server is overloaded or broken (429, 5xx): try again later."""
+
+
+@contextmanager
+def unless_replaced() -> Iterator[None]:
+    """Let a write that named an object's uid go by when that object is gone, or another has its name.
+
+    A delete then answers 409; a patch 422, the uid being immutable (Kubernetes 1.36).
+    """
+    try:
+        yield
+    except (NotFound, Conflict):
+        return
+    except Invalid as error:
+        if "metadata.uid" not in str(error):
+            raise
 
 
 _BY_CODE = {

@@ -27,9 +27,14 @@ def job_manifest(order: Order, settings: JobSettings, *, namespace: str, owner_u
     `owner_uid` is the UID of the study's custom resource, with which the Job is collected; None leaves the
     owner out.
     """
-    labels = job_labels(order)
     pod = order.spec.pod
-    metadata: Manifest = {"name": order.name, "namespace": namespace, "labels": {**pod.labels, **labels}}
+    labels = {**settings.labels, **pod.labels, **job_labels(order)}
+    metadata: Manifest = {
+        "name": order.name,
+        "namespace": namespace,
+        "labels": dict(labels),
+        "annotations": {names.MAX_DISRUPTIONS_ANNOTATION: str(order.spec.limits.max_disruptions)},
+    }
     if pod.queue_name:
         metadata["labels"][names.QUEUE_LABEL] = pod.queue_name
     if owner_uid is not None:
@@ -43,7 +48,7 @@ def job_manifest(order: Order, settings: JobSettings, *, namespace: str, owner_u
         "podFailurePolicy": {"rules": _failure_rules()},
         "ttlSecondsAfterFinished": settings.ttl_seconds,
         "template": {
-            "metadata": {"labels": {**pod.labels, **labels}, **_annotations(order)},
+            "metadata": {"labels": dict(labels), **_annotations(order, settings)},
             "spec": _pod_spec(order, settings),
         },
     }
@@ -101,8 +106,9 @@ def _failure_rules() -> list[Manifest]:
     ]
 
 
-def _annotations(order: Order) -> Manifest:
-    return {"annotations": dict(order.spec.pod.annotations)} if order.spec.pod.annotations else {}
+def _annotations(order: Order, settings: JobSettings) -> Manifest:
+    annotations = {**settings.annotations, **order.spec.pod.annotations}
+    return {"annotations": annotations} if annotations else {}
 
 
 def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
@@ -135,8 +141,15 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
         tolerations.insert(0, {"key": pod.gpu_resource, "operator": "Exists", "effect": "NoSchedule"})
     if tolerations:
         spec["tolerations"] = tolerations
+    if settings.runtime_class:
+        spec["runtimeClassName"] = settings.runtime_class
+    affinity: Manifest = {}
     if resources.gpus and resources.gpu_memory_mb and settings.gpu_memory_label:
-        spec["affinity"] = _gpu_affinity(settings.gpu_memory_label, resources.gpu_memory_mb)
+        affinity["nodeAffinity"] = _gpu_affinity(settings.gpu_memory_label, resources.gpu_memory_mb)
+    if settings.same_node:
+        affinity["podAffinity"] = _same_node()
+    if affinity:
+        spec["affinity"] = affinity
     return spec
 
 
@@ -147,7 +160,14 @@ def _toleration(toleration: Toleration) -> Manifest:
 def _gpu_affinity(label: str, megabytes: int) -> Manifest:
     enough = {"key": label, "operator": "Gt", "values": [str(megabytes - 1)]}
     terms = {"nodeSelectorTerms": [{"matchExpressions": [enough]}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    return {"requiredDuringSchedulingIgnoredDuringExecution": terms}
+
+
+def _same_node() -> Manifest:
+    # a first pod, which finds no other, may go anywhere
+    ours = {"matchLabels": {names.MANAGED_BY_LABEL: names.APP}}
+    term = {"labelSelector": ours, "topologyKey": "kubernetes.io/hostname"}
+    return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
 
 
 def _container(order: Order, settings: JobSettings) -> Manifest:

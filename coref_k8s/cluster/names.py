@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from coref_k8s.request import API_VERSION, KIND
+from coref_k8s.request import API_VERSION as API_VERSION
+from coref_k8s.request import KIND as KIND
 
 GROUP, VERSION = API_VERSION.split("/")
 PLURAL = "corefstudies"
@@ -24,11 +25,15 @@ KIND_LABEL = f"{GROUP}/kind"
 SEQ_LEN_LABEL = f"{GROUP}/seq-len"
 TRIAL_LABEL = f"{GROUP}/trial"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
-#: Marks a Job that the controller is taking down, so that its end counts as ours.
-STOPPED_ANNOTATION = f"{GROUP}/stopped"
+#: On a Job: names of the pods that it lost without fault; the pods themselves do not stay.
+DISRUPTED_ANNOTATION = f"{GROUP}/disrupted"
+#: On a Job: how many of those it may lose before it is given up.
+MAX_DISRUPTIONS_ANNOTATION = f"{GROUP}/max-disruptions"
 
 #: On the custom resource: a user asks the controller to cancel; taking it away resumes.
 CANCEL_ANNOTATION = f"{GROUP}/cancel"
+#: On the custom resource: a new value lets an ended study go on.
+RESUME_ANNOTATION = f"{GROUP}/resume"
 #: On the custom resource: deleting it also deletes the study in the database.
 PURGE_ANNOTATION = f"{GROUP}/purge"
 #: Holds a custom resource that is being deleted until its study has left the database.
@@ -36,10 +41,3 @@ PURGE_FINALIZER = f"{GROUP}/purge"
 
 #: Kueue reads this label.
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-
-__all__ = [
-    "API_VERSION", "APP", "ATTEMPT_LABEL", "CANCEL_ANNOTATION", "COMPONENT_LABEL", "CRD_NAME", "FIELD_MANAGER",
-    "GROUP", "INSTANCE_LABEL", "KIND", "KIND_LABEL", "MANAGED_BY_LABEL", "NAME_LABEL", "PLURAL",
-    "PURGE_ANNOTATION", "PURGE_FINALIZER", "QUEUE_LABEL", "SEQ_LEN_LABEL", "SHORT_NAME", "SINGULAR",
-    "STOPPED_ANNOTATION", "STUDY_LABEL", "TRIAL_LABEL", "VERSION",
-]  # fmt: skip

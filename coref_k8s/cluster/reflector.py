@@ -137,6 +137,8 @@ class Reflector:
                 version = self._version  # what the broken watch had reached
                 self._pause(error)
             except Exception as error:  # a bug in on_change or transform must not end the watch in silence
+                if self._stop.is_set():
+                    return  # `stop` cut the stream in the middle of a line
                 log.exception("reflector of %s", self.resource.plural)
                 version = ""
                 self._pause(error)

@@ -60,6 +60,14 @@ class JobSettings(Request):
     """Taints tolerated, for every study; a study's own are added."""
     priority_class: str | None = None
     """PriorityClass of studies that name none."""
+    runtime_class: str | None = None
+    """RuntimeClass of the pods, such as `nvidia`."""
+    labels: dict[str, str] = {}
+    """Labels added to Jobs and pods."""
+    annotations: dict[str, str] = {}
+    """Annotations added to pods."""
+    same_node: bool = False
+    """Keep all pods on one node at a time, as a ReadWriteOnce volume needs it."""
     gpu_memory_label: str = "nvidia.com/gpu.memory"
     """Node label with a GPU's memory (MB); empty where nodes have no such label."""
     grace_seconds: int = Field(default=120, ge=1)

@@ -118,6 +118,8 @@ class StudyStatus(Request):
     """When the controller first took the study up."""
     completion_time: datetime | None = None
     """When the study ended."""
+    resumed: str | None = None
+    """Last wish to resume (annotation) that was followed."""
     results: str | None = None
     """Where the controller answers questions about trials: `namespace/service:port`."""
     conditions: tuple[StatusCondition, ...] = Field(default=(), strict=False)

@@ -7,9 +7,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from coref_k8s.controller.loop import FIRST_PAUSE, LONGEST_PAUSE, StudyLoop
+from coref_k8s.controller.loop import FIRST_PAUSE, LONGEST_PAUSE, Step, StudyLoop
 from coref_k8s.errors import NotFoundError
 
 #: Time after which a study is looked at without an event (seconds): reports and limits make none.
@@ -99,8 +99,10 @@ class Controller:
         *,
         resync: float = RESYNC_SECONDS,
         jitter: Callable[[float], float] = lambda most: random.uniform(0, most),
+        on_step: Callable[[Key, Step], None] = lambda _key, _step: None,
     ) -> None:
         self._make_loop = make_loop
+        self._on_step = on_step
         self._resync = resync
         self._jitter = jitter
         self._loops: dict[Key, StudyLoop] = {}
@@ -115,9 +117,11 @@ class Controller:
         if loop is None:
             loop = self._loops[key] = self._make_loop(key)
         try:
-            step = loop.step()
+            step = self._step(key, loop)
             while step.actions and step.ends:
-                step = loop.step()  # the end was written; what is left is to see that nothing is left
+                step = self._step(
+                    key, loop
+                )  # the end was written; what is left is to see that nothing is left
         except NotFoundError:
             self.forget(key)
             return None
@@ -129,6 +133,11 @@ class Controller:
             self.forget(key)
             return None
         return self._resync
+
+    def _step(self, key: Key, loop: StudyLoop) -> Step:
+        step = loop.step()
+        self._on_step(key, step)
+        return step
 
     def pause(self, key: Key) -> float:
         """Return how long to wait after a failure (seconds): full jitter below a doubling bound."""
@@ -146,9 +155,21 @@ class Controller:
         self._failures.clear()
 
 
+class Reconciler(Protocol):
+    """What `work` needs: `Controller`, or something around it."""
+
+    def reconcile(self, key: Key) -> float | None:
+        """Do what is to be done; return when to look again (seconds), None when nothing is left."""
+        ...
+
+    def pause(self, key: Key) -> float:
+        """Return how long to wait after a failure (seconds)."""
+        ...
+
+
 def work(
     queue: KeyQueue,
-    controller: Controller,
+    controller: Reconciler,
     on_error: Callable[[Key, Exception], None] = lambda _key, _error: None,
 ) -> None:
     """Reconcile what the queue gives until it is closed. A study that fails holds up no other."""

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
@@ -19,6 +19,9 @@ from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase
 from coref_k8s.store.store import Store
 from coref_k8s.study import StudySpec
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
 
 @dataclass(frozen=True)
@@ -164,14 +167,17 @@ class LengthView:
         return sum(spans) / len(spans) if spans else None
 
 
-def read_view(store: Store, namespace: str, name: str) -> StudyView:
-    """Return a study as the database has it. Raises NotFoundError, StorageError."""
+def read_view(store: Store, namespace: str, name: str, storage: BaseStorage | None = None) -> StudyView:
+    """Return a study as the database has it. Raises NotFoundError, StorageError.
+
+    A long-running reader passes its open `storage`, which remembers finished trials.
+    """
     # here, so that whoever only receives views does not import Optuna
     from coref_k8s.search.storage import open_storage
     from coref_k8s.search.studies import read_trials
 
     record = store.get_study(namespace, name)
-    storage = open_storage(store.url)
+    storage = storage or open_storage(store.url)
     trials = [t for length in record.spec.seq_lengths for t in read_trials(storage, name, length, namespace)]
     return StudyView(
         name=name,

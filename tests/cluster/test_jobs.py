@@ -31,6 +31,10 @@ EVERYTHING = JobSettings(
     env={"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": ".svc,.cluster.local"},
     node_selector={"pool": "gpu"},
     tolerations=(Toleration(key="team", operator="Equal", value="nlp", effect="NoSchedule"),),
+    runtime_class="nvidia",
+    labels={"team": "nlp"},
+    annotations={"backup.example/skip": "true"},
+    same_node=True,
     metrics_port=9095,
 )
 GPU_STUDY = {

@@ -1,0 +1,85 @@
+"""What a custom resource asks for, against what the database has: pure decisions, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from coref_k8s.cluster import names
+from coref_k8s.cluster.crd import IMMUTABLE, MUTABLE
+from coref_k8s.request import spec_from_mapping
+from coref_k8s.store import Phase, StudyRecord
+from coref_k8s.study import StudySpec
+
+
+class Step(StrEnum):
+    """What is to be done before the study goes on."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Steps in order, and, for REFUSE, why."""
+
+    steps: tuple[Step, ...] = ()
+    message: str = ""
+
+
+def wanted(resource: dict[str, Any]) -> StudySpec:
+    """Return the request in a custom resource. Raises RequestError."""
+    metadata = resource["metadata"]
+    return spec_from_mapping(resource.get("spec") or {}, where=f"{names.KIND} {metadata['name']}")
+
+
+def annotation(resource: dict[str, Any], name: str) -> str:
+    """Return an annotation; empty when it is not there."""
+    return str((resource["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def decide(spec: StudySpec, resource: dict[str, Any], record: StudyRecord | None) -> Decision:
+    """Return what brings the database's study to what the custom resource asks for."""
+    cancel = annotation(resource, names.CANCEL_ANNOTATION) == "true"
+    if record is None:
+        return Decision((Step.CREATE, Step.CANCEL) if cancel else (Step.CREATE,))
+    known = record.spec
+    changed = [field for field in IMMUTABLE if _field(spec, field) != _field(known, field)]
+    if changed:
+        return Decision(
+            (Step.REFUSE,),
+            f"the database holds a study {record.name!r} with another {', '.join(changed)}; "
+            "choose another name, or delete that study with its results first: coref-k8s delete --purge",
+        )
+    steps: list[Step] = []
+    if any(_field(spec, field) != _field(known, field) for field in MUTABLE):
+        steps.append(Step.UPDATE)
+    if cancel:
+        if not record.ended and not record.cancel_requested:
+            steps.append(Step.CANCEL)
+    elif record.ended and _goes_on(spec, resource, record):
+        steps.append(Step.RESUME)
+    return Decision(tuple(steps))
+
+
+def resume_token(resource: dict[str, Any]) -> str:
+    """Return the last wish to resume; empty when there was none."""
+    return annotation(resource, names.RESUME_ANNOTATION)
+
+
+def _goes_on(spec: StudySpec, resource: dict[str, Any], record: StudyRecord) -> bool:
+    if record.phase is Phase.CANCELLED:
+        return True  # nobody asks for that any more
+    token = resume_token(resource)
+    if token and token != (resource.get("status") or {}).get("resumed", ""):
+        return True
+    return record.phase is Phase.SUCCEEDED and spec.trials > record.spec.trials
+
+
+def _field(spec: StudySpec, alias: str) -> Any:
+    name = next(n for n, f in StudySpec.model_fields.items() if (f.alias or n) == alias)
+    return getattr(spec, name)

@@ -1,0 +1,112 @@
+"""`JobCache`: live copies of our Jobs and pods, found by study without a request and without a search."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from coref_k8s.cluster import names
+from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.observed import is_disrupted, job_of, slim_job, slim_pod
+from coref_k8s.cluster.reflector import Reflector
+from coref_k8s.cluster.resources import JOBS, PODS
+from coref_k8s.errors import ClusterError
+
+#: Selects our Jobs and pods.
+SELECTOR = f"{names.MANAGED_BY_LABEL}={names.APP}"
+
+#: Namespace and name.
+Key = tuple[str, str]
+#: A Job, and its pods. What the Job has lost is under `lost`.
+Copy = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+class JobCache:
+    """Two reflectors and the indexes over them; lives between `open` and `close`.
+
+    `on_change(namespace, study)` is called in a reflector's thread when a Job or pod of the study changed.
+    """
+
+    def __init__(
+        self,
+        api: ClusterApi,
+        *,
+        all_namespaces: bool = False,
+        on_change: Callable[[str, str], None] = lambda namespace, study: None,
+        **reflecting: Any,
+    ) -> None:
+        reflecting |= {"labels": SELECTOR, "all_namespaces": all_namespaces}
+        self.jobs = Reflector(api, JOBS, transform=slim_job, on_change=self._job_changed, **reflecting)
+        self.pods = Reflector(api, PODS, transform=slim_pod, on_change=self._pod_changed, **reflecting)
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._jobs_of: dict[Key, set[Key]] = defaultdict(set)  # study: its Jobs
+        self._study_of: dict[Key, Key] = {}
+        self._pods_of: dict[Key, set[Key]] = defaultdict(set)  # Job: its pods
+        self._job_of: dict[Key, Key] = {}
+        self._lost: dict[Key, set[str]] = defaultdict(set)  # Job: pods that it lost without fault
+
+    def open(self, timeout: float = 60.0) -> JobCache:
+        """Start the reflectors and wait for their first lists. Raises ClusterError."""
+        for reflector in (self.jobs, self.pods):
+            reflector.start()
+        for reflector in (self.jobs, self.pods):
+            if not reflector.wait_synced(timeout):
+                why = reflector.trouble or "no answer"
+                raise ClusterError(f"{reflector.resource.plural} cannot be listed: {why}")
+        return self
+
+    def close(self) -> None:
+        """Stop the reflectors."""
+        for reflector in (self.jobs, self.pods):
+            reflector.stop()
+
+    def of(self, namespace: str, study: str) -> list[Copy]:
+        """Return the Jobs of a study by name, each with its pods. Do not change them."""
+        with self._lock:
+            known = [
+                (job, tuple(self._pods_of.get(job, ())), frozenset(self._lost.get(job, ())))
+                for job in sorted(self._jobs_of.get((namespace, study), ()))
+            ]
+        found: list[Copy] = []
+        for key, pod_keys, lost in known:
+            job = self.jobs.get(key)
+            if job is not None:
+                pods = [self.pods.get(pod) for pod in pod_keys]
+                found.append(({**job, "lost": lost}, [pod for pod in pods if pod is not None]))
+        return found
+
+    def _job_changed(self, key: Key) -> None:
+        job = self.jobs.get(key)
+        with self._lock:
+            if job is None:
+                study = self._study_of.pop(key, (key[0], ""))
+                _discard(self._jobs_of, study, key)
+                self._lost.pop(key, None)
+            else:
+                study = self._study_of[key] = key[0], job["metadata"]["labels"].get(names.STUDY_LABEL, "")
+                self._jobs_of[study].add(key)
+        self._on_change(*study)
+
+    def _pod_changed(self, key: Key) -> None:
+        pod = self.pods.get(key)
+        with self._lock:
+            if pod is None:
+                job = self._job_of.pop(key, (key[0], ""))
+                _discard(self._pods_of, job, key)
+            else:
+                job = self._job_of[key] = key[0], job_of(pod)
+                self._pods_of[job].add(key)
+                if is_disrupted(pod) and job in self._study_of:
+                    self._lost[job].add(key[1])
+            study = self._study_of.get(job)
+        if study is not None:
+            self._on_change(*study)
+
+
+def _discard(index: dict[Key, set[Key]], key: Key, member: Key) -> None:
+    index[key].discard(member)
+    if not index[key]:
+        del index[key]

@@ -1,0 +1,64 @@
+"""The controller's way to the database: opened when it is first needed and there, shared by all threads."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from coref_k8s.controller.view import StudyView, read_view
+from coref_k8s.store import Store
+from coref_k8s.study import StudySpec
+
+
+class Database:
+    """Our tables and Optuna's, behind one URL. Methods raise StorageError while it is away."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._storage: Any = None
+
+    def store(self) -> Store:
+        """Return our own tables, creating them when they are missing."""
+        with self._lock:
+            if self._store is None:
+                self._store = Store(self._url)
+            return self._store
+
+    def storage(self) -> Any:
+        """Return Optuna's storage; it remembers finished trials, for the loops and for readers alike."""
+        from optuna.storages import get_storage
+
+        from coref_k8s.search.storage import open_storage
+
+        with self._lock:
+            if self._storage is None:
+                self._storage = get_storage(open_storage(self._url))
+            return self._storage
+
+    def open_length(self, spec: StudySpec, study: str, seq_len: int, namespace: str) -> Any:
+        """Open the trials of one length."""
+        from coref_k8s.search.studies import LengthStudy
+
+        return LengthStudy(self.storage(), spec, study, seq_len, namespace)
+
+    def view(self, namespace: str, study: str) -> StudyView:
+        """Return a study with its trials."""
+        return read_view(self.store(), namespace, study, self.storage())
+
+    def purge(self, namespace: str, study: str, seq_lengths: tuple[int, ...]) -> None:
+        """Delete a study, its attempts and its trials."""
+        from coref_k8s.search.studies import delete_length
+
+        for seq_len in seq_lengths:
+            delete_length(self.storage(), study, seq_len, namespace)
+        self.store().delete_study(namespace, study)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+            if self._storage is not None:
+                self._storage.remove_session()

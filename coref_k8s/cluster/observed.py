@@ -1,0 +1,285 @@
+"""What a Job and its pods say, as an `ObservedJob`: pure, and from slim copies, so thousands fit in memory.
+
+Job conditions decide whether a job has ended; pods only say why, since they may be gone by then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from coref_k8s.cluster import names
+from coref_k8s.cluster.jobs import CONTAINER, EXIT_KILLED
+from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
+from coref_k8s.runner import Kind, ObservedJob, Reason, State
+
+Json = Mapping[str, Any]
+
+#: Label that the Job controller puts on pods.
+JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+#: Reason of a Job that `ClusterRunner.stop` has ended: it moves the deadline into the past.
+DEADLINE = "DeadlineExceeded"
+#: A pod that is still there this long after its grace period sits on a node that nobody answers for.
+LOST_AFTER = timedelta(minutes=5)
+#: From here on the study says so.
+SILENT_AFTER = timedelta(seconds=30)
+#: A pod that has a node but no running container for so long is worth a word: a volume or Secret is missing.
+STARTING_FOR = timedelta(minutes=5)
+
+_KEPT_ANNOTATIONS = (names.DISRUPTED_ANNOTATION, names.MAX_DISRUPTIONS_ANNOTATION)
+
+_IMAGE_TROUBLE = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "RegistryUnavailable",
+}
+_EXIT_IN_MESSAGE = re.compile(r"exit code (\d+)")
+
+
+def slim_job(job: dict[str, Any]) -> dict[str, Any]:
+    """Return what is read of a Job; the template, with the order in it, is most of its size."""
+    spec, metadata = job.get("spec", {}), job["metadata"]
+    annotations = metadata.get("annotations") or {}
+    return {
+        "metadata": _metadata(metadata)
+        | {"annotations": {k: v for k, v in annotations.items() if k in _KEPT_ANNOTATIONS}},
+        "spec": {"suspend": spec.get("suspend", False)},
+        "status": job.get("status") or {},
+    }
+
+
+def slim_pod(pod: dict[str, Any]) -> dict[str, Any]:
+    """Return what is read of a pod."""
+    status = pod.get("status") or {}
+    kept = ("phase", "reason", "message", "conditions", "containerStatuses")
+    return {
+        "metadata": _metadata(pod["metadata"]),
+        "spec": {"nodeName": pod.get("spec", {}).get("nodeName", "")},
+        "status": {key: status[key] for key in kept if key in status},
+    }
+
+
+def _metadata(metadata: Json) -> dict[str, Any]:
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp",
+            "deletionGracePeriodSeconds")  # fmt: skip
+    ours = (f"{names.GROUP}/", JOB_NAME_LABEL)
+    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k.startswith(ours)}
+    return {key: metadata[key] for key in kept if key in metadata} | {"labels": labels}
+
+
+def job_of(pod: Json) -> str:
+    """Return the name of a pod's job; empty when it has none."""
+    return str(pod["metadata"].get("labels", {}).get(JOB_NAME_LABEL, ""))
+
+
+def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
+    """Return a job as its manifest and its pods show it.
+
+    While it is pending, `created_at` is when the pod was created that waits: a job that was disrupted waits anew.
+    """
+    ordered = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
+    metadata, status = job["metadata"], job.get("status") or {}
+    labels = metadata.get("labels") or {}
+    state, reason, message, exit_code = _verdict(job, ordered, now)
+    finished = None
+    if state in (State.SUCCEEDED, State.FAILED):
+        finished = _finished_at(status, ordered) or now
+    return ObservedJob(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        study=labels.get(names.STUDY_LABEL, ""),
+        kind=Kind(labels.get(names.KIND_LABEL, Kind.TRIAL)),
+        seq_len=_number(labels.get(names.SEQ_LEN_LABEL)),
+        trial=_number(labels.get(names.TRIAL_LABEL)),
+        attempt=_number(labels.get(names.ATTEMPT_LABEL)) or 1,
+        state=state,
+        reason=reason,
+        message=message,
+        exit_code=exit_code,
+        retries=_retries(status, state, reason),
+        disruptions=len(disrupted_names(job, ordered)),
+        created_at=_created_at(metadata, ordered, state),
+        started_at=_started_at(ordered, status, state),
+        finished_at=finished,
+        node=next((node for pod in reversed(ordered) if (node := pod["spec"].get("nodeName"))), ""),
+    )
+
+
+def noted_names(job: Json) -> set[str]:
+    """Return the names of lost pods that are written on the Job."""
+    noted = (job["metadata"].get("annotations") or {}).get(names.DISRUPTED_ANNOTATION, "")
+    return set(filter(None, noted.split(",")))
+
+
+def disrupted_names(job: Json, pods: Iterable[Json]) -> set[str]:
+    """Return the names of the pods that this job lost without fault: noted, remembered (`lost`) or seen."""
+    seen = {pod["metadata"]["name"] for pod in pods if is_disrupted(pod)}
+    return noted_names(job) | set(job.get("lost", ())) | seen
+
+
+def is_disrupted(pod: Json) -> bool:
+    """Return whether a pod was ended by somebody else: preempted, evicted, deleted, its node lost."""
+    status = pod.get("status") or {}
+    if status.get("phase") == "Succeeded":
+        return False
+    if any(c["type"] == "DisruptionTarget" and c["status"] == "True" for c in status.get("conditions") or ()):
+        return True
+    return status.get("phase") == "Failed" and _terminated(pod).get("exitCode") == EXIT_TERMINATED
+
+
+def _verdict(job: Json, pods: list[Json], now: datetime) -> tuple[State, Reason | None, str, int | None]:
+    status = job.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or () if c["status"] == "True"}
+    last = pods[-1] if pods else None
+    if "Complete" in conditions:
+        if last is not None and _terminated(last).get("reason") == "OOMKilled":
+            # the kernel killed a child; the container still exited 0
+            return (
+                State.FAILED,
+                Reason.HOST_OUT_OF_MEMORY,
+                "the memory limit killed a part of it",
+                EXIT_KILLED,
+            )
+        return State.SUCCEEDED, None, "", 0
+    if failed := conditions.get("Failed"):
+        return _failure(failed, last)
+    limit = (job["metadata"].get("annotations") or {}).get(names.MAX_DISRUPTIONS_ANNOTATION)
+    disruptions = len(disrupted_names(job, pods))
+    if limit is not None and disruptions > int(limit):
+        return State.FAILED, Reason.DISRUPTED, f"disrupted {disruptions} times", EXIT_TERMINATED
+    if lost := _lost(pods, now, LOST_AFTER):
+        return State.FAILED, Reason.DISRUPTED, f"node {lost} does not answer; its pod cannot be ended", None
+    if job.get("spec", {}).get("suspend") and not status.get("active"):
+        return State.PENDING, Reason.SUSPENDED, "suspended; its queue has not admitted it", None
+    if silent := _lost(pods, now, SILENT_AFTER):
+        return State.RUNNING, Reason.DISRUPTED, f"node {silent} does not answer", None
+    running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
+    if running or job["metadata"].get("deletionTimestamp"):
+        return State.RUNNING, None, "", None
+    waiting = next((pod for pod in reversed(pods) if pod["status"].get("phase") == "Pending"), None)
+    if waiting is None:
+        since = parse_time(status.get("startTime"))
+        if not pods and since is not None and now - since > STARTING_FOR:
+            # the namespace's quota or an admission policy refuses it
+            words = f"no pod can be created; kubectl describe job {job['metadata']['name']} says why"
+            return State.PENDING, Reason.UNSCHEDULABLE, words, None
+        return State.PENDING, None, "", None
+    return State.PENDING, *_waits_for(waiting, now), None
+
+
+def _failure(condition: Json, last: Json | None) -> tuple[State, Reason, str, int | None]:
+    message = str(condition.get("message") or condition.get("reason") or "")
+    if condition.get("reason") == DEADLINE:
+        return State.FAILED, Reason.DISRUPTED, "stopped", EXIT_TERMINATED
+    code: int | None = None
+    if condition.get("reason") == "PodFailurePolicy" and (match := _EXIT_IN_MESSAGE.search(message)):
+        code = int(match[1])
+    ended = _terminated(last) if last is not None else {}
+    if code is None and "exitCode" in ended:
+        code = ended["exitCode"]
+    if code is not None:
+        said = str(ended.get("message") or "").strip()
+        message = f"exit code {code}: {_last_line(said)}" if said else f"exit code {code}: {message}"
+    if ended.get("reason") == "OOMKilled" or code == EXIT_KILLED:
+        return State.FAILED, Reason.HOST_OUT_OF_MEMORY, message, code
+    if code == EXIT_INVALID:
+        return State.FAILED, Reason.INVALID, message, code
+    if code == EXIT_OUT_OF_MEMORY:
+        return State.FAILED, Reason.GPU_OUT_OF_MEMORY, message, code
+    if code == EXIT_TERMINATED or (last is not None and is_disrupted(last)):
+        return State.FAILED, Reason.DISRUPTED, message, code
+    return State.FAILED, Reason.CRASHED, message, code
+
+
+def _waits_for(pod: Json, now: datetime) -> tuple[Reason | None, str]:
+    """Return why a pod does not run yet; no reason when nothing is wrong so far."""
+    status = pod["status"]
+    for container in status.get("containerStatuses") or ():
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _IMAGE_TROUBLE:
+            return (
+                Reason.IMAGE,
+                f"{waiting['reason']}: {waiting.get('message') or container.get('image', '')}",
+            )
+        if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing"):
+            return Reason.UNSCHEDULABLE, f"{waiting['reason']}: {waiting.get('message', '')}"
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return Reason.UNSCHEDULABLE, str(condition.get("message") or condition.get("reason") or "")
+    if node := pod["spec"].get("nodeName"):
+        created = parse_time(pod["metadata"].get("creationTimestamp"))
+        late = created is not None and now - created > STARTING_FOR
+        words = (
+            f"starting on node {node}; kubectl describe pod {pod['metadata']['name']} says what it waits for"
+        )
+        return (Reason.UNSCHEDULABLE, words) if late else (None, "")
+    return None, ""
+
+
+def _lost(pods: list[Json], now: datetime, after: timedelta) -> str:
+    """Return the node of a pod that should have gone long ago; empty when there is none."""
+    for pod in pods:
+        metadata = pod["metadata"]
+        # the API server sets it to when the grace period ends
+        ends = parse_time(metadata.get("deletionTimestamp"))
+        if ends is not None and pod["status"].get("phase") == "Running" and now - ends > after:
+            return pod["spec"].get("nodeName") or "unknown"
+    return ""
+
+
+def _terminated(pod: Json) -> Json:
+    for container in pod["status"].get("containerStatuses") or ():
+        if container.get("name") == CONTAINER:
+            return (container.get("state") or {}).get("terminated") or {}
+    return {}
+
+
+def _retries(status: Json, state: State, reason: Reason | None) -> int:
+    """Return how often it was started again: every failed pod but the one that ended it."""
+    failed = int(status.get("failed") or 0)
+    return max(0, failed - 1) if state is State.FAILED and failed else failed
+
+
+def _created_at(metadata: Json, pods: list[Json], state: State) -> datetime | None:
+    source = pods[-1]["metadata"] if state is State.PENDING and pods else metadata
+    return parse_time(source.get("creationTimestamp"))
+
+
+def _started_at(pods: list[Json], status: Json, state: State) -> datetime | None:
+    starts = []
+    for pod in pods:
+        for container in pod["status"].get("containerStatuses") or ():
+            shown = container.get("state") or {}
+            began = (shown.get("running") or shown.get("terminated") or {}).get("startedAt")
+            starts += [parse_time(began)] if began else []
+    known = [start for start in starts if start is not None]
+    if known:
+        return min(known)
+    return None if state is State.PENDING else parse_time(status.get("startTime"))
+
+
+def _finished_at(status: Json, pods: list[Json]) -> datetime | None:
+    if status.get("completionTime"):
+        return parse_time(status["completionTime"])
+    for condition in status.get("conditions") or ():
+        if condition["type"] in ("Failed", "Complete") and condition["status"] == "True":
+            return parse_time(condition.get("lastTransitionTime"))
+    return None
+
+
+def _last_line(text: str) -> str:
+    lines = text.splitlines()
+    return lines[-1].strip() if lines else ""
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return an API timestamp as UTC."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC) if text else None

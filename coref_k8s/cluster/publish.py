@@ -1,0 +1,107 @@
+"""Writes what the cluster is told of a study: its status, when that changed, and events."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from coref_k8s.cluster import names
+from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.errors import NotFound
+from coref_k8s.cluster.resources import EVENTS, STUDIES
+from coref_k8s.cluster.study_status import EventNote, stamp
+from coref_k8s.errors import ClusterError
+
+Json = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+class Publisher:
+    """Server-side apply of statuses, at most one in `least_seconds` a study unless its phase changed.
+
+    `guard` is called before every write and raises when this process may not write.
+    """
+
+    def __init__(
+        self,
+        api: ClusterApi,
+        *,
+        least_seconds: float = 2.0,
+        guard: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api, self._least, self._guard, self._monotonic = api, least_seconds, guard, monotonic
+        self._told: dict[str, tuple[Json, float]] = {}  # uid: what was written, when
+
+    def last(self, resource: Json) -> Json:
+        """Return the status that was written last, or that the resource has."""
+        told = self._told.get(resource["metadata"]["uid"])
+        return told[0] if told else resource.get("status") or {}
+
+    def status(self, resource: Json, status: Json) -> float | None:
+        """Write a status if it says something new; return when to come back (seconds) if it is too early."""
+        metadata = resource["metadata"]
+        known = self.last(resource)
+        if status == known:
+            return None
+        now = self._monotonic()
+        told = self._told.get(metadata["uid"])
+        if told and status.get("phase") == known.get("phase") and (left := told[1] + self._least - now) > 0:
+            return left
+        self._guard()
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {key: metadata[key] for key in ("name", "namespace")},
+            "status": status,
+        }
+        with suppress(NotFound):  # deleted meanwhile
+            self._api.apply(STUDIES, body, subresource="status", force=True)
+        self._told[metadata["uid"]] = status, now
+        return None
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a resource that is gone."""
+        self._told.pop(uid, None)
+
+    def forget_all(self) -> None:
+        """Drop everything: somebody else may have written meanwhile."""
+        self._told.clear()
+
+    def event(self, resource: Json, note: EventNote, now: datetime) -> None:
+        """Write an event; one that cannot be written is only logged, since events are no one's memory."""
+        metadata = resource["metadata"]
+        self._guard()
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{metadata['name']}.{uuid.uuid4().hex[:16]}",
+                "namespace": metadata["namespace"],
+            },
+            "involvedObject": {
+                "apiVersion": names.API_VERSION,
+                "kind": names.KIND,
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+            },
+            "type": note.kind,
+            "reason": note.reason,
+            "message": note.message,
+            "firstTimestamp": stamp(now),
+            "lastTimestamp": stamp(now),
+            "count": 1,
+            "source": {"component": names.FIELD_MANAGER},
+            "reportingComponent": names.FIELD_MANAGER,
+            "reportingInstance": "",
+        }
+        try:
+            self._api.create(EVENTS, body)
+        except ClusterError as error:
+            log.warning("event %s of %s: %s", note.reason, metadata["name"], error)

@@ -1,0 +1,254 @@
+"""From a custom resource to a study and back: one look at one `CorefStudy`.
+
+admit (what does the resource ask for?), step (the loop that local studies have too), publish (status, events).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from coref_k8s.cluster import names
+from coref_k8s.cluster.admit import Decision, annotation, decide, wanted
+from coref_k8s.cluster.admit import Step as AdmitStep
+from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.database import Database
+from coref_k8s.cluster.errors import Conflict, NotFound
+from coref_k8s.cluster.lease import LeaseLostError
+from coref_k8s.cluster.publish import Publisher
+from coref_k8s.cluster.reflector import Reflector
+from coref_k8s.cluster.resources import STUDIES
+from coref_k8s.cluster.runner import ClusterRunner
+from coref_k8s.cluster.status import ConditionReason
+from coref_k8s.cluster.study_status import (
+    Trouble,
+    events_of,
+    refused_status,
+    study_status,
+    waiting_status,
+)
+from coref_k8s.controller.apply import FencedError
+from coref_k8s.controller.loop import Step, StudyLoop, utc_now
+from coref_k8s.controller.many import Controller, Key
+from coref_k8s.errors import NotFoundError, RequestError, StorageError
+from coref_k8s.store import Phase, StudyRecord
+from coref_k8s.study import StudySpec
+from coref_k8s.telemetry.bus import Bus
+from coref_k8s.telemetry.metrics import ControllerMetrics
+
+Json = dict[str, Any]
+log = logging.getLogger(__name__)
+
+#: A round that did something is followed by another soon, so that the status shows what came of it (seconds).
+SOON = 0.5
+DELETED = "its CorefStudy was deleted"
+
+
+class StudyReconciler:
+    """Reconciles by key, as `controller.many.work` wants it. A key is worked on by one thread at a time."""
+
+    def __init__(
+        self,
+        api: ClusterApi,
+        database: Database,
+        studies: Reflector,
+        *,
+        runner: Callable[[str], ClusterRunner],
+        publisher: Publisher,
+        may_write: Callable[[], bool],
+        bus: Bus,
+        metrics: ControllerMetrics,
+        results: str | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        resync: float = 10.0,
+    ) -> None:
+        self._api, self._database, self._studies = api, database, studies
+        self._runner, self._publisher, self._may_write = runner, publisher, may_write
+        self._bus, self._metrics, self._results, self._clock = bus, metrics, results, clock
+        self._controller = Controller(self._make_loop, resync=resync, on_step=self._note)
+        self._steps: dict[Key, Step] = {}
+        self._uids: dict[Key, str] = {}
+
+    def reconcile(self, key: Key) -> float | None:
+        """Do what is to be done; return when to look again (seconds), None for when something happens."""
+        if not self._may_write():
+            return None  # when this controller leads again, it looks at everything
+        began = time.monotonic()
+        try:
+            return self._reconcile(key)
+        except (LeaseLostError, FencedError):
+            return None
+        finally:
+            self._metrics.reconcile_seconds.observe(time.monotonic() - began)
+
+    def pause(self, key: Key) -> float:
+        """Return how long to wait after a failure (seconds)."""
+        return self._controller.pause(key)
+
+    def forget_all(self) -> None:
+        """Drop everything remembered, as a controller must that has lost its lease."""
+        self._controller.forget_all()
+        self._publisher.forget_all()
+        self._steps.clear()
+
+    # -- one look ----------------------------------------------------------------------------------------
+
+    def _reconcile(self, key: Key) -> float | None:
+        resource = self._studies.get(key)
+        if resource is None:
+            self._gone(key)
+            return None
+        if resource["metadata"].get("deletionTimestamp"):
+            self._leave(key, resource)
+            return None
+        self._uids[key] = resource["metadata"]["uid"]
+        self._keep_finalizer(key, resource)
+        try:
+            spec = wanted(resource)
+        except RequestError as error:
+            return self._refuse(resource, ConditionReason.INVALID, str(error))
+        try:
+            record, refusal = self._admit(key, spec, resource)
+            if record is None:
+                return self._refuse(resource, ConditionReason.CONFLICT, refusal)
+            return self._advance(key, spec, resource, record)
+        except StorageError as error:
+            trouble = Trouble(ConditionReason.DATABASE, str(error))
+            self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
+            raise
+
+    def _admit(self, key: Key, spec: StudySpec, resource: Json) -> tuple[StudyRecord | None, str]:
+        """Bring the database's study to what the resource asks for; None and a reason when it cannot be."""
+        store = self._database.store()
+        record = self._record(key)
+        decision: Decision = decide(spec, resource, record)
+        for step in decision.steps:
+            match step:
+                case AdmitStep.REFUSE:
+                    return None, decision.message
+                case AdmitStep.CREATE:
+                    store.create_study(key.namespace, key.name, spec)
+                case AdmitStep.UPDATE:
+                    store.update_spec(key.namespace, key.name, spec)
+                case AdmitStep.RESUME:
+                    store.resume(key.namespace, key.name)
+                    self._controller.forget(key)
+                case AdmitStep.CANCEL:
+                    store.request_cancel(key.namespace, key.name)
+            log.info("study %s: %s", key.name, step.value)
+        if decision.steps or record is None:
+            record = store.get_study(key.namespace, key.name)
+        return record, ""
+
+    def _advance(self, key: Key, spec: StudySpec, resource: Json, record: StudyRecord) -> float | None:
+        runner = self._runner(key.namespace)
+        told = self._publisher.last(resource)
+        over = record.ended and told.get("phase") == record.phase.value and not runner.list(key.name)
+        if over and told.get("observedGeneration") == resource["metadata"].get("generation"):
+            return None
+        runner.note_disruptions(key.name)
+        after = self._controller.reconcile(key)
+        step = self._steps.pop(key, None)
+        if step is None:
+            return after
+        finished_at = None
+        if after is None:
+            finished_at = self._database.store().get_study(key.namespace, key.name).finished_at
+        status = study_status(resource, spec, step.progress, finished_at=finished_at, results=self._results)
+        early = self._publisher.status(resource, status)
+        self._measure(key, step)
+        waits = [seconds for seconds in (after, early, SOON if step.actions else None) if seconds is not None]
+        return min(waits, default=None)
+
+    def _note(self, key: Key, step: Step) -> None:
+        self._steps[key] = step
+        resource = self._studies.get(key)
+        if resource is not None:
+            for note in events_of(step.actions, step.progress.phase):
+                self._publisher.event(resource, note, self._clock())
+
+    def _refuse(self, resource: Json, reason: ConditionReason, message: str) -> float | None:
+        return self._publisher.status(resource, refused_status(resource, reason, message, self._clock()))
+
+    # -- the end of a resource ---------------------------------------------------------------------------
+
+    def _gone(self, key: Key) -> None:
+        """The resource was deleted: its Jobs go with it; the study stays in the database, cancelled."""
+        self._controller.forget(key)
+        self._metrics.forget(*key)
+        if uid := self._uids.pop(key, ""):
+            self._publisher.forget(uid)
+        record = self._record(key)
+        if record is not None and not record.ended:
+            self._database.store().set_phase(key.namespace, key.name, Phase.CANCELLED, DELETED)
+
+    def _leave(self, key: Key, resource: Json) -> None:
+        """The resource is being deleted; with our finalizer the study leaves the database before it goes."""
+        if names.PURGE_FINALIZER not in resource["metadata"].get("finalizers", ()):
+            self._gone(key)
+            return
+        runner = self._runner(key.namespace)
+        for job in runner.list(key.name):
+            runner.remove(job)
+        record = self._record(key)
+        if record is not None:
+            self._database.purge(key.namespace, key.name, record.spec.seq_lengths)
+            log.info("study %s: purged", key.name)
+        self._controller.forget(key)
+        self._metrics.forget(*key)
+        self._finalizers(key, resource, keep=False)
+
+    def _keep_finalizer(self, key: Key, resource: Json) -> None:
+        purge = annotation(resource, names.PURGE_ANNOTATION) == "true"
+        if purge != (names.PURGE_FINALIZER in resource["metadata"].get("finalizers", ())):
+            self._finalizers(key, resource, keep=purge)
+
+    def _finalizers(self, key: Key, resource: Json, *, keep: bool) -> None:
+        metadata = resource["metadata"]
+        others = [name for name in metadata.get("finalizers", ()) if name != names.PURGE_FINALIZER]
+        wanted_ones = [*others, names.PURGE_FINALIZER] if keep else others
+        # with the version: somebody else's finalizer must not be lost
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": wanted_ones}}
+        try:
+            self._api.patch(STUDIES, key.name, body, key.namespace)
+        except NotFound:
+            return
+        except Conflict:
+            log.info("study %s changed meanwhile; its finalizer waits for the next look", key.name)
+            raise
+
+    # -- small things ------------------------------------------------------------------------------------
+
+    def _record(self, key: Key) -> StudyRecord | None:
+        try:
+            return self._database.store().get_study(key.namespace, key.name)
+        except NotFoundError:
+            return None
+
+    def _make_loop(self, key: Key) -> StudyLoop:
+        return StudyLoop(
+            key.namespace,
+            key.name,
+            runner=self._runner(key.namespace),
+            store=self._database.store(),
+            open_length=self._database.open_length,
+            bus=self._bus,
+            clock=self._clock,
+            may_write=self._may_write,
+        )
+
+    def _measure(self, key: Key, step: Step) -> None:
+        progress, metrics = step.progress, self._metrics
+        for phase in Phase:
+            metrics.phase.labels(*key, phase.value).set(phase is progress.phase)
+        metrics.gpu_seconds.labels(*key).set(progress.gpu_seconds)
+        for length in progress.lengths:
+            labels = (*key, str(length.seq_len))
+            metrics.planned.labels(*labels).set(length.trials)
+            for state in ("complete", "pruned", "failed", "running", "waiting"):
+                metrics.trials.labels(*labels, state).set(getattr(length, state))
+            if length.best is not None and length.best.value is not None:
+                metrics.best.labels(*labels).set(length.best.value)

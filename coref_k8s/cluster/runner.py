@@ -1,0 +1,112 @@
+"""`ClusterRunner`: the `Runner` contract over the Jobs of one namespace.
+
+Reads come from the cache and cost no request; that it may lag behind what was just written is the
+controller's `JobMemory` to bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from coref_k8s.cluster import names
+from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.cache import JobCache
+from coref_k8s.cluster.errors import AlreadyExists, Invalid, unless_replaced
+from coref_k8s.cluster.jobs import job_manifest
+from coref_k8s.cluster.observed import disrupted_names, noted_names, observed
+from coref_k8s.cluster.podlogs import job_log
+from coref_k8s.cluster.resources import JOBS
+from coref_k8s.cluster.settings import JobSettings
+from coref_k8s.errors import RequestError
+from coref_k8s.runner import ObservedJob, Order, Reason
+
+
+class ClusterRunner:
+    """Jobs of `namespace`, that of the connection by default.
+
+    `owner_of` gives the UID of a study's custom resource. `guard` is called before every write and raises
+    when this process may write no more (its lease is lost).
+    """
+
+    def __init__(
+        self,
+        api: ClusterApi,
+        cache: JobCache,
+        settings: JobSettings,
+        *,
+        namespace: str | None = None,
+        owner_of: Callable[[str], str | None] = lambda study: None,
+        guard: Callable[[], None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.namespace = namespace or api.namespace
+        self._api, self._cache, self._settings = api, cache, settings
+        self._owner_of, self._guard, self._now = owner_of, guard, now
+
+    def capacity(self) -> int | None:
+        """None: the cluster's scheduler decides."""
+        return None
+
+    def list(self, study: str) -> list[ObservedJob]:
+        """Return the jobs of a study, from the cache."""
+        now = self._now()
+        return [observed(job, pods, now) for job, pods in self._cache.of(self.namespace, study)]
+
+    def start(self, order: Order) -> None:
+        """Create the Job; one of that name that exists already is success.
+
+        Raises RequestError when the API server says that there can be no such Job, ClusterError when it
+        cannot be created now.
+        """
+        self._guard()
+        owner = self._owner_of(order.study)
+        manifest = job_manifest(order, self._settings, namespace=self.namespace, owner_uid=owner)
+        try:
+            self._api.create(JOBS, manifest)
+        except AlreadyExists:
+            return
+        except Invalid as error:
+            raise RequestError(str(error)) from error
+
+    def stop(self, job: ObservedJob) -> None:
+        """End the Job's pods by SIGTERM and keep the Job, as failed, until it is removed.
+
+        A deadline in the past does that for good: a suspended Job would go on again, and a queue such as
+        Kueue would see to it. A Job that is suspended has no pods and no clock: it is deleted.
+        """
+        if job.reason is Reason.SUSPENDED:
+            self.remove(job)
+            return
+        self._patch(job.name, job.uid, {"spec": {"activeDeadlineSeconds": 1}})
+
+    def remove(self, job: ObservedJob) -> None:
+        """Delete the Job and its pods."""
+        self._guard()
+        with unless_replaced():
+            self._api.delete(JOBS, job.name, self.namespace, uid=job.uid)
+
+    def logs(self, job: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
+        """Return the lines of the Job's pods, oldest first. Raises NotFoundError."""
+        return job_log(self._api, self.namespace, job, tail=tail, follow=follow)
+
+    def note_disruptions(self, study: str) -> None:
+        """Write on the Jobs which pods they lost without fault, so that a restarted controller can count them.
+
+        Lost pods are deleted soon; one request a disruption is what remembering them costs.
+        """
+        for job, pods in self._cache.of(self.namespace, study):
+            known = disrupted_names(job, pods)
+            if known > noted_names(job):
+                annotations = {names.DISRUPTED_ANNOTATION: ",".join(sorted(known))}
+                self._patch(
+                    job["metadata"]["name"],
+                    job["metadata"]["uid"],
+                    {"metadata": {"annotations": annotations}},
+                )
+
+    def _patch(self, name: str, uid: str, body: dict[str, dict[str, object]]) -> None:
+        self._guard()
+        body = {**body, "metadata": {**body.get("metadata", {}), "uid": uid}}
+        with unless_replaced():
+            self._api.patch(JOBS, name, body, self.namespace)

@@ -1,0 +1,222 @@
+"""What the custom resource's status and events say of a study: pure, from the controller's progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from coref_k8s.cluster.status import Condition, ConditionReason
+from coref_k8s.controller.actions import Action, Fail, Record, SetPhase
+from coref_k8s.controller.progress import LengthProgress, Progress
+from coref_k8s.runner import Reason
+from coref_k8s.store import TERMINAL, Outcome, Phase
+from coref_k8s.study import StudySpec
+
+Json = dict[str, Any]
+
+#: Longest message of a condition or an event (characters).
+LONGEST = 1000
+
+
+class Trouble(NamedTuple):
+    """Something that keeps trials from running."""
+
+    reason: ConditionReason
+    message: str
+
+
+class EventNote(NamedTuple):
+    """A Kubernetes event to be."""
+
+    kind: str
+    """`Normal` or `Warning`."""
+    reason: str
+    message: str
+
+
+def study_status(
+    resource: Json,
+    spec: StudySpec,
+    progress: Progress,
+    *,
+    finished_at: datetime | None = None,
+    trouble: Trouble | None = None,
+    results: str | None = None,
+) -> Json:
+    """Return the status; conditions keep the time of their last change from the resource's own status."""
+    trouble = trouble or trouble_of(progress, spec)
+    planned = sum(length.trials for length in progress.lengths) or spec.trials * len(spec.seq_lengths)
+    done = sum(_done(length) for length in progress.lengths)
+    status: Json = {
+        "phase": progress.phase.value,
+        "message": progress.message[:LONGEST],
+        "observedGeneration": resource["metadata"].get("generation"),
+        "progress": f"{done}/{planned}",
+        "trials": {
+            "total": planned,
+            "done": done,
+            "running": sum(length.running for length in progress.lengths),
+            "succeeded": sum(length.complete for length in progress.lengths),
+            "pruned": sum(length.pruned for length in progress.lengths),
+            "failed": sum(length.failed for length in progress.lengths),
+        },
+        "best": [_best(length) for length in progress.lengths if length.best is not None],
+        "bestScore": _best_score(progress.lengths),
+        "startTime": stamp(progress.started_at),
+        "completionTime": stamp(finished_at if progress.phase in TERMINAL else None),
+        "results": results,
+        "resumed": (resource["metadata"].get("annotations") or {}).get("corefk8s.dev/resume"),
+    }
+    found = _conditions(progress, trouble)
+    status["conditions"] = with_times(resource, found, progress.now)
+    return {key: value for key, value in status.items() if value not in (None, "", [])}
+
+
+def refused_status(resource: Json, reason: ConditionReason, message: str, now: datetime) -> Json:
+    """Return the status of a request that cannot become a study."""
+    found = [(Condition.ACCEPTED, False, reason, message)]
+    return {
+        "phase": Phase.FAILED.value,
+        "message": message[:LONGEST],
+        "observedGeneration": resource["metadata"].get("generation"),
+        "conditions": with_times(resource, found, now),
+    }
+
+
+def waiting_status(resource: Json, trouble: Trouble, now: datetime) -> Json:
+    """Return the status, as it was, with what the controller waits for."""
+    known = resource.get("status") or {}
+    found = [(Condition.DEGRADED, True, trouble.reason, trouble.message)]
+    others = [c for c in known.get("conditions") or () if c["type"] != Condition.DEGRADED]
+    kept = {key: value for key, value in known.items() if key != "conditions"}
+    return {
+        "phase": Phase.PENDING.value,
+        **kept,
+        "message": trouble.message[:LONGEST],
+        "conditions": sorted([*others, *with_times(resource, found, now)], key=lambda c: str(c["type"])),
+    }
+
+
+def trouble_of(progress: Progress, spec: StudySpec) -> Trouble | None:
+    """Return what keeps trials from running: images at once, places after the request's deadline."""
+    deadline = timedelta(seconds=spec.limits.pending_deadline)
+    for running in progress.running:
+        job = running.job
+        words = f"{job.name}: {job.message}"
+        if job.reason is Reason.IMAGE:
+            return Trouble(ConditionReason.IMAGE, f"an image cannot be pulled; {words}")
+        late = job.created_at is not None and progress.now - job.created_at >= deadline
+        if job.reason is Reason.UNSCHEDULABLE and late:
+            return Trouble(ConditionReason.UNSCHEDULABLE, f"a pod waits for a place too long; {words}")
+        if job.reason is Reason.DISRUPTED:
+            return Trouble(ConditionReason.DISRUPTED, f"a pod was lost; {words}")
+    waiting = [r.job for r in progress.running if r.job.reason is Reason.SUSPENDED]
+    if waiting and len(waiting) == len(progress.running):
+        return Trouble(
+            ConditionReason.SUSPENDED, f"the queue has admitted no job yet, such as {waiting[0].name}"
+        )
+    return None
+
+
+def events_of(actions: Iterable[Action], previous: Phase | None) -> list[EventNote]:
+    """Return what a round of the loop did, as people who read `kubectl describe` want to know it."""
+    notes = []
+    for action in actions:
+        match action:
+            case SetPhase(phase, message) if phase is not previous:
+                kind = "Warning" if phase is Phase.FAILED else "Normal"
+                notes.append(EventNote(kind, phase.value, message or f"the study is {phase.value.lower()}"))
+            case Fail(unit, reason):
+                notes.append(EventNote("Warning", "TrialFailed", f"{unit}: {reason}"))
+            case Record(job=job, outcome=Outcome.OUT_OF_MEMORY, message=message):
+                notes.append(EventNote("Warning", "OutOfMemory", f"{job.name}: {message}"))
+            case Record(job=job, outcome=Outcome.DISRUPTED, message=message):
+                notes.append(EventNote("Warning", "Disrupted", f"{job.name}: {message}"))
+    return [EventNote(n.kind, n.reason, n.message[:LONGEST]) for n in notes]
+
+
+def with_times(
+    resource: Json, found: Iterable[tuple[Condition, bool, ConditionReason, str]], now: datetime
+) -> list[Json]:
+    """Return conditions by type; one whose status stayed keeps its time."""
+    known = {c["type"]: c for c in (resource.get("status") or {}).get("conditions") or ()}
+    result = []
+    for kind, holds, reason, message in sorted(found):
+        status = "True" if holds else "False"
+        before = known.get(kind.value)
+        same = before is not None and before["status"] == status
+        changed = before["lastTransitionTime"] if before is not None and same else stamp(now)
+        condition = {
+            "type": kind.value,
+            "status": status,
+            "reason": reason.value,
+            "message": message[:LONGEST],
+            "lastTransitionTime": changed,
+            "observedGeneration": resource["metadata"].get("generation"),
+        }
+        result.append({key: value for key, value in condition.items() if value is not None})
+    return result
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """Return a time as the API writes it."""
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two statuses say different things."""
+    return dict(one) != dict(other)
+
+
+def _conditions(
+    progress: Progress, trouble: Trouble | None
+) -> list[tuple[Condition, bool, ConditionReason, str]]:
+    phase, ended = progress.phase, progress.phase in TERMINAL
+    reason = ConditionReason(phase.value)
+    prepared = bool(progress.lengths)
+    words = progress.message or phase.value
+    return [
+        (Condition.ACCEPTED, True, ConditionReason.ACCEPTED, "the request is valid"),
+        (
+            Condition.PREPARED,
+            prepared,
+            ConditionReason.PREPARED if prepared else ConditionReason.PREPARING,
+            "the data are prepared" if prepared else "the data are not prepared yet",
+        ),
+        (Condition.PROGRESSING, not ended, reason, words),
+        (
+            Condition.DEGRADED,
+            trouble is not None,
+            trouble.reason if trouble else ConditionReason.AS_EXPECTED,
+            trouble.message if trouble else "nothing keeps trials from running",
+        ),
+        (Condition.COMPLETE, ended, reason, words),
+    ]
+
+
+def _done(length: LengthProgress) -> int:
+    return length.complete + length.pruned + length.failed
+
+
+def _best(length: LengthProgress) -> Json:
+    best = length.best
+    assert best is not None
+    return {
+        "seqLen": length.seq_len,
+        "trial": best.number,
+        "score": round(best.value or 0.0, 6),
+        "params": dict(best.params),
+    }
+
+
+def _best_score(lengths: Iterable[LengthProgress]) -> str | None:
+    known = [
+        (length.best.value, length.seq_len)
+        for length in lengths
+        if length.best and length.best.value is not None
+    ]
+    if not known:
+        return None
+    value, seq_len = max(known)
+    return f"{value:.4f} ({seq_len})"

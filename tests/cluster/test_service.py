@@ -1,0 +1,293 @@
+"""The controller on a cluster: from a CorefStudy to Jobs, and back to its status. Pods only pretend to run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from coref_k8s.cluster import names
+from coref_k8s.cluster.resources import JOBS, LEASES, PODS, STUDIES
+from coref_k8s.errors import NotFoundError
+from coref_k8s.runner import Kind, Order
+from coref_k8s.store import Outcome, Phase
+from tests.cluster.simulation import WELL, Behaviour
+from tests.cluster.world import World
+
+pytestmark = pytest.mark.cluster
+
+
+def test_a_study_runs_to_its_end(world: World) -> None:
+    world.controller()
+    world.submit(spec={"seqLengths": [64, 128], "trials": 3})
+    status = world.until_phase("Succeeded")
+    assert status["progress"] == "6/6"
+    assert status["trials"] == {"total": 6, "done": 6, "running": 0, "succeeded": 6, "pruned": 0, "failed": 0}
+    assert [best["seqLen"] for best in status["best"]] == [64, 128]
+    assert "learning_rate" in status["best"][0]["params"]
+    assert status["bestScore"].endswith(("(64)", "(128)"))
+    assert status["startTime"] <= status["completionTime"]
+    kinds = {c["type"]: c["status"] for c in status["conditions"]}
+    assert kinds == {
+        "Accepted": "True", "Prepared": "True", "Progressing": "False", "Degraded": "False", "Complete": "True",
+    }  # fmt: skip
+    world.until(lambda: world.jobs() == [], "the jobs to be removed")
+    assert sorted(reason for reason, _ in world.events()) == ["Preparing", "Running", "Succeeded"]
+    # each job ran once, the preparation first
+    names_of = [order.name for order in world.trials.orders]
+    assert len(names_of) == len(set(names_of)) == 7
+    assert world.trials.orders[0].kind is Kind.PREPARE
+
+
+def test_jobs_belong_to_their_study(world: World) -> None:
+    world.trials.behave = lambda order, start: (60.0, 0, False)
+    world.controller()
+    study = world.submit()
+    world.running("korean-prepare-1")
+    job = world.api.get(JOBS, "korean-prepare-1")
+    owner = job["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["uid"]) == (names.KIND, study["metadata"]["uid"])
+    assert world.until_phase("Preparing")["progress"] == "0/2"
+
+
+def test_failures_are_told_and_bounded(world: World) -> None:
+    world.trials.behave = lambda order, start: (0.05, 42, False) if order.kind is Kind.TRIAL else None
+    world.controller()
+    world.submit(spec={"trials": 4, "limits": {"maxFailedTrials": 1}})
+    status = world.until_phase("Failed")
+    # two ran at once, so a third may have begun
+    assert "trials failed, limits.maxFailedTrials bears 1" in status["message"]
+    told = [message for reason, message in world.events() if reason == "TrialFailed"]
+    assert any("Invalid" in message and "exit code 42" in message for message in told), told
+
+
+def test_memory_runs_out_and_the_next_attempt_has_more(world: World) -> None:
+    def behave(order: Order, start: int) -> Behaviour | None:
+        if order.kind is Kind.TRIAL and order.trial == 0 and order.attempt == 1:
+            return 0.05, 43, False
+        return None
+
+    world.trials.behave = behave
+    world.controller()
+    world.submit(spec={"trials": 1})
+    world.until_phase("Succeeded")
+    first, second = (o for o in world.trials.orders if o.kind is Kind.TRIAL)
+    assert (first.attempt, second.attempt, second.trial_id) == (1, 2, first.trial_id)
+    assert second.resources.memory_bytes > first.resources.memory_bytes
+    assert second.batch is not None
+    assert first.batch is not None
+    assert second.batch.effective_batch == first.batch.effective_batch
+    assert any(reason == "OutOfMemory" for reason, _ in world.events())
+
+
+def test_an_evicted_pod_is_replaced_and_costs_the_trial_nothing(world: World) -> None:
+    def behave(order: Order, start: int) -> Behaviour | None:
+        return (60.0, 0, False) if order.kind is Kind.TRIAL and start == 1 else None
+
+    world.trials.behave = behave
+    world.controller()
+    world.submit(spec={"trials": 1, "parallelism": 1})
+    pod = world.running("korean-64-0-1")
+    world.api.evict(pod["metadata"]["name"])
+    world.until_phase("Succeeded")
+    orders = [o for o in world.trials.orders if o.kind is Kind.TRIAL]
+    assert [(o.trial, o.attempt) for o in orders] == [(0, 1), (0, 1)]
+    attempt = world.trials.database.store().attempts(world.api.namespace, "korean", trial=0)[0]
+    assert (attempt.outcome, attempt.disruptions, attempt.retries) == (Outcome.SUCCEEDED, 1, 0)
+
+
+def test_a_job_deleted_by_hand_comes_again(world: World) -> None:
+    def behave(order: Order, start: int) -> Behaviour | None:
+        return (60.0, 0, False) if order.kind is Kind.TRIAL and order.attempt == 1 else None
+
+    world.trials.behave = behave
+    world.controller()
+    world.submit(spec={"trials": 1})
+    world.running("korean-64-0-1")
+    world.api.delete(JOBS, "korean-64-0-1")
+    world.until_phase("Succeeded")
+    assert [o.attempt for o in world.trials.orders if o.kind is Kind.TRIAL] == [1, 2]
+
+
+def test_cancel_and_resume(world: World) -> None:
+    def behave(order: Order, start: int) -> Behaviour | None:
+        return (60.0, 0, False) if order.kind is Kind.TRIAL and order.attempt == 1 else None
+
+    world.trials.behave = behave
+    world.controller()
+    world.submit(spec={"trials": 1})
+    world.running("korean-64-0-1")
+    world.annotate(cancel="true")
+    world.until_phase("Cancelled")
+    world.until(lambda: world.jobs() == [], "the jobs to go")
+    attempt = world.trials.database.store().attempts(world.api.namespace, "korean", trial=0)[0]
+    assert attempt.outcome is Outcome.STOPPED
+    world.annotate(cancel=None)
+    status = world.until_phase("Succeeded")
+    assert status["trials"]["succeeded"] == 1
+
+
+def test_more_trials_wake_a_finished_study(world: World) -> None:
+    world.controller()
+    world.submit()
+    world.until_phase("Succeeded")
+    world.api.patch(STUDIES, "korean", {"spec": {"trials": 4, "parallelism": 1}})
+    world.until(lambda: world.status().get("progress") == "4/4", "two more trials")
+    assert world.until_phase("Succeeded")["observedGeneration"] == world.study()["metadata"]["generation"]
+
+
+def test_deleting_the_resource_ends_the_jobs_and_keeps_the_study(world: World) -> None:
+    world.trials.behave = lambda order, start: (60.0, 0, False) if order.kind is Kind.TRIAL else None
+    world.controller()
+    world.submit()
+    world.running("korean-64-0-1")
+    world.api.delete(STUDIES, "korean")
+    store = world.trials.database.store()
+    world.until(lambda: world.jobs() == [], "the jobs to be collected")
+    world.until(lambda: store.get_study(world.api.namespace, "korean").ended, "the study to end")
+    record = store.get_study(world.api.namespace, "korean")
+    assert (record.phase, "deleted" in record.message) == (Phase.CANCELLED, True)
+    # the same request again goes on with the trials that are there
+    world.trials.behave = lambda order, start: WELL
+    world.submit()
+    world.until_phase("Succeeded")
+    assert len(world.trials.database.view(world.api.namespace, "korean").trials) == 2
+
+
+def test_purge_takes_the_study_out_of_the_database(world: World) -> None:
+    world.controller()
+    world.submit()
+    world.until_phase("Succeeded")
+    world.annotate(purge="true")
+    world.until(
+        lambda: names.PURGE_FINALIZER in world.study()["metadata"].get("finalizers", ()), "the finalizer"
+    )
+    world.api.delete(STUDIES, "korean")
+    store = world.trials.database.store()
+
+    def gone() -> bool:
+        try:
+            store.get_study(world.api.namespace, "korean")
+        except NotFoundError:
+            return not world.api.list(STUDIES)[0]
+        return False
+
+    world.until(gone, "the study and its resource to be gone")
+
+
+def test_a_name_that_the_database_has_otherwise_is_refused(world: World) -> None:
+    world.controller()
+    world.submit()
+    world.until_phase("Succeeded")
+    world.api.delete(STUDIES, "korean")
+    world.until(lambda: not world.api.list(STUDIES)[0], "the resource to be gone")
+    world.submit(spec={"seed": 9})
+    status = world.until_phase("Failed")
+    assert "another seed" in status["message"]
+    assert world.condition("Accepted")["reason"] == "Conflict"
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason", "words"),
+    [
+        ({"image": "registry.example/unpullable:1"}, "ImagePull", "cannot be pulled"),
+        ({"nodeSelector": {"no": "where"}}, "Unschedulable", "waits for a place"),
+    ],
+)
+def test_what_keeps_pods_from_running_is_said(world: World, pod: Any, reason: str, words: str) -> None:
+    world.controller()
+    world.submit(spec={"pod": {"gpus": 0, **pod}, "limits": {"pendingDeadline": 1}})
+    found = world.until(
+        lambda: (c := world.condition("Degraded")).get("reason") == reason and c, f"Degraded/{reason}"
+    )
+    assert found["status"] == "True"
+    assert words in found["message"]
+
+
+def test_only_the_leader_works_and_another_takes_over(world: World) -> None:
+    world.trials.behave = lambda order, start: (0.5, 0, True)
+    first = world.controller(start=False)
+    first.start()
+    world.until(first.lease.may_write, "the first to lead")
+    second = world.controller()
+    world.submit(spec={"trials": 6, "parallelism": 1})
+    world.until(lambda: world.status().get("progress", "0/6") >= "2/6", "two trials")
+    assert not second.lease.may_write()
+    first.stop()
+    # given back, not run out
+    lease = world.api.get(LEASES, "coref-k8s-controller")["spec"]
+    assert lease.get("holderIdentity", "") in ("", second.lease.holder)
+    world.until_phase("Succeeded")
+    names_of = [order.name for order in world.trials.orders]
+    assert len(names_of) == len(set(names_of)) == 7
+
+
+def test_a_controller_that_lost_its_lease_writes_nothing(world: World) -> None:
+    controller = world.controller()
+    world.until(controller.lease.may_write, "to lead")
+    lease = world.api.get(LEASES, "coref-k8s-controller")
+    lease["spec"] |= {"holderIdentity": "somebody-else", "leaseDurationSeconds": 60}
+    world.api.patch(LEASES, "coref-k8s-controller", {"spec": lease["spec"]})
+    world.until(lambda: not controller.lease.may_write(), "it to notice")
+    written = _writes(controller)
+    world.submit()
+    controller.queue.add(next(iter([_key(world)])))
+    world.until(lambda: len(controller.queue) == 0, "the queue to be empty")
+    assert world.jobs() == []
+    assert world.status() == {}
+    assert _writes(controller) == written
+
+
+def _key(world: World) -> Any:
+    from coref_k8s.controller.many import Key
+
+    return Key(world.api.namespace, "korean")
+
+
+def _writes(controller: Any) -> float:
+    found = controller.metrics.requests.collect()[0].samples
+    return sum(
+        s.value
+        for s in found
+        if s.name.endswith("_total") and s.labels["verb"] in ("create", "patch", "apply", "delete")
+    )
+
+
+def test_pages_say_how_it_is(world: World) -> None:
+    import urllib.error
+    import urllib.request
+
+    controller = world.controller()
+    world.submit()
+    world.until_phase("Succeeded")
+    base = f"http://127.0.0.1:{controller.web.port}"
+
+    def page(path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(base + path, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    assert page("/healthz") == (200, "ok\n")
+    assert page("/readyz") == (200, "ok\n")
+    metrics = page("/metrics")[1]
+    namespace = world.api.namespace
+    assert f'coref_study_phase{{namespace="{namespace}",phase="Succeeded",study="korean"}} 1.0' in metrics
+    assert "coref_controller_leading 1.0" in metrics
+    code, text = page(f"/api/v1/studies/{namespace}/korean")
+    assert (code, '"phase":"Succeeded"' in text, "secret" in text) == (200, True, False)
+    assert page(f"/api/v1/studies/{namespace}/nope")[0] == 404
+    assert page("/nothing")[0] == 404
+
+
+def test_requests_are_few(world: World) -> None:
+    controller = world.controller(status_seconds=2.0)
+    world.submit(spec={"trials": 12, "parallelism": 2})
+    world.until_phase("Succeeded")
+    world.until(lambda: world.jobs() == [], "the jobs to go")
+    found = controller.metrics.requests.collect()[0].samples
+    per_trial = sum(s.value for s in found if s.name.endswith("_total") and s.labels["resource"] in ("jobs", "corefstudies", "events") and s.labels["verb"] not in ("list", "watch")) / 12  # fmt: skip
+    assert per_trial <= 6, per_trial
+    assert not any(s.labels["resource"] == PODS.plural and s.labels["verb"] == "get" for s in found)
