@@ -51,10 +51,14 @@ class _Pass:
         self._tile = 0
 
     def heads(self) -> Iterator["_Heads"]:
-        for span in self.layout.spans:
-            group, rows = tile_shape(self.query.shape[1], span.end - span.start, self.query.device)
-            for head in range(0, self.query.shape[1], group):
-                yield _Heads(self, span, slice(head, min(self.query.shape[1], head + group)), rows)
+        count = self.query.shape[1]
+        for number, span in enumerate(self.layout.spans):
+            queries = slice(span.start, span.end)
+            if self.layout.positions is not None:
+                queries = slice(*self.layout.picked[number])
+            group, rows = tile_shape(count, span.end - span.start, self.query.device)
+            for head in range(0, count, group):
+                yield _Heads(self, span, slice(head, min(count, head + group)), queries, rows)
 
     def next_tile(self) -> int:
         self._tile += 1
@@ -64,8 +68,10 @@ class _Pass:
 class _Heads:
     """A group of heads on one span: what all of its tiles share. Shapes (heads, tokens, size)."""
 
-    def __init__(self, walk: _Pass, span: Span, heads: slice, rows: int):
-        self.walk, self.span, self.heads, self.rows = walk, span, heads, rows
+    def __init__(self, walk: _Pass, span: Span, heads: slice, queries: slice, rows: int):
+        self.walk, self.span, self.heads = walk, span, heads
+        #: Indices into the query tensor: tokens of the row, or some of the layout's positions.
+        self.queries, self.rows = queries, rows
         self.place = (span.row, heads, slice(span.start, span.end))
         self.key = walk.key[self.place].contiguous()
         self.value = walk.value[self.place].contiguous()
@@ -77,8 +83,8 @@ class _Heads:
             self.key_products = bmm(self.key, self.pos_query.transpose(1, 2))
 
     def tiles(self) -> Iterator["_Tile"]:
-        for start in range(self.span.start, self.span.end, self.rows):
-            yield _Tile(self, slice(start, min(self.span.end, start + self.rows)))
+        for start in range(self.queries.start, self.queries.stop, self.rows):
+            yield _Tile(self, slice(start, min(self.queries.stop, start + self.rows)))
 
 
 class _Tile:
@@ -86,13 +92,23 @@ class _Tile:
 
     def __init__(self, group: _Heads, queries: slice):
         walk = self.walk = group.walk
-        self.group, self.queries = group, queries
-        self.place = (group.span.row, group.heads, queries)
+        self.group = group
+        positions, row = walk.layout.positions, group.span.row
+        #: Tokens of the row: the queries in descending order, or None when they are all of `tokens`.
+        self.at: Tensor | None = None
+        self.tokens = queries
+        if positions is not None:
+            self.at = positions[queries].flip(0) - row * walk.key.shape[2]
+            self.tokens = slice(int(self.at[-1]), int(self.at[0]) + 1)
+            row = 0
+        self.place = (row, group.heads, queries)
         self.number = walk.next_tile()
         self.query = walk.query[self.place].flip(1) / walk.terms.scale
         self.shape = (*self.query.shape[:2], group.key.shape[1])
         table, keys = walk.terms.table, slice(group.span.start, group.span.end)
-        self.bias = TileBias(table, queries, keys, walk.workspace) if table is not None else None
+        self.bias = None
+        if table is not None:
+            self.bias = TileBias(table, self.tokens, self.at, keys, walk.workspace)
 
     def buffer(self, name: str, dtype: torch.dtype) -> Tensor:
         return self.walk.workspace.take(name, self.shape, dtype)
@@ -106,8 +122,9 @@ class _Tile:
         if self.bias is not None and group.key_products is not None:
             self.bias.add_by_key(scores, group.key_products)
         if walk.layout.segments is not None:
-            ours = walk.layout.segments[group.span.row, self.queries].flip(0)[:, None]
-            theirs = walk.layout.segments[group.span.row, group.span.start : group.span.end][None, :]
+            segments = walk.layout.segments[group.span.row]
+            ours = segments[self.tokens].flip(0) if self.at is None else segments[self.at]
+            ours, theirs = ours[:, None], segments[None, group.span.start : group.span.end]
             scores.masked_fill_((ours != theirs) | (theirs == 0), torch.finfo(scores.dtype).min)
         result = self.buffer("probabilities", walk.wide)
         return torch.softmax(scores, 2, dtype=walk.wide, out=result)
@@ -214,13 +231,17 @@ def blocked_attention(
 ) -> Tensor:
     """Context (batch, heads, length, size) of disentangled attention, exact, with O(L) memory.
 
-    `query`, `key`, `value`: (batch, heads, length, size). `pos_key`, `pos_query`: (heads, 2·span, size),
+    `query`, `key`, `value`: (batch, heads, length, size); when the layout has positions, `query` and the
+    result are (1, heads, positions, size). `pos_key`, `pos_query`: (heads, 2·span, size),
     None when that term is absent. Padding rows get the mean of all values, as in Hugging Face, whose
     softmax over nothing but masked scores is uniform.
     """
     with torch.autocast(query.device.type, enabled=False):
         context: Tensor = _BlockedAttention.apply(query, key, value, pos_key, pos_query, terms, layout, seed)
         if layout.padding is not None:
-            uniform = value.mean(2, keepdim=True)
-            context = torch.where(layout.padding[:, None, :, None], uniform, context)
+            uniform, padding = value.mean(2, keepdim=True), layout.padding
+            if layout.positions is not None:
+                uniform = uniform[layout.positions // value.shape[2], :, 0].transpose(0, 1)[None]
+                padding = padding.flatten()[layout.positions][None]
+            context = torch.where(padding[:, None, :, None], uniform, context)
     return context

@@ -5,7 +5,7 @@ the configuration stay Hugging Face's own.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -38,13 +38,16 @@ class BlockedSelfAttention(DisentangledSelfAttention):
         relative_pos: BucketTable | None = None,
         rel_embeddings: Tensor | None = None,
     ) -> tuple[Tensor, None]:
-        """Context (batch, length, hidden); `attention_mask` is a `Layout`, `relative_pos` a table."""
-        if output_attentions or query_states is not None:
+        """Context (batch, length, hidden); `attention_mask` is a `Layout`, `relative_pos` a table.
+
+        With `query_states` (count, hidden), the states at the layout's positions: (count, hidden).
+        """
+        if output_attentions or (query_states is not None and attention_mask.positions is None):
             raise ModelError(
                 "The blocked attention keeps no attention matrix; load the model with attention='eager'."
             )
-        batch, length, _ = hidden_states.shape
-        query = self._heads(self.query_proj(hidden_states))
+        asking = hidden_states if query_states is None else query_states[None]
+        query = self._heads(self.query_proj(asking))
         key = self._heads(self.key_proj(hidden_states))
         value = self._heads(self.value_proj(hidden_states))
         pos_key, pos_query = self._position_projections(rel_embeddings)
@@ -57,7 +60,8 @@ class BlockedSelfAttention(DisentangledSelfAttention):
         )
         seed = draw_seed() if rate else 0
         context = blocked_attention(query, key, value, pos_key, pos_query, terms, attention_mask, seed)
-        return context.transpose(1, 2).reshape(batch, length, self.all_head_size), None
+        context = context.transpose(1, 2).flatten(2)
+        return context if query_states is None else context[0], None
 
     def _heads(self, states: Tensor) -> Tensor:
         """(batch, length, hidden) to (batch, heads, length, size), a view."""
@@ -96,20 +100,38 @@ class LeanEncoder(DebertaV2Encoder):
             self.__dict__["_table"] = cached
         return cached[1]
 
-    def last(self, hidden_states: Tensor, segments: Tensor | None) -> Tensor:
-        """The last layer's output (batch, length, hidden); `segments` (batch, length), 0 at padding."""
-        states = hidden_states
-        for output in self.run(hidden_states, segments):
-            states = output
-        return states
+    def at(self, hidden_states: Tensor, segments: Tensor | None, positions: Tensor) -> Tensor:
+        """The last layer's output at `positions` (count; flat, ascending): (count, hidden).
 
-    def run(self, hidden_states: Tensor, segments: Tensor | None) -> Iterator[Tensor]:
-        """Each layer's output in turn."""
+        On the host the last layer computes queries and feed-forward for these alone: nobody reads the
+        others. On a GPU, counting them in each row would make the host wait.
+        """
+        states = hidden_states
+        everywhere = states.device.type != "cpu" or (self.conv is not None and len(self.layer) == 1)
+        for output in self.run(hidden_states, segments, self.layer if everywhere else self.layer[:-1]):
+            states = output
+        if everywhere:
+            return states.flatten(0, 1)[positions]
+        layout = self.layout(segments, states).only(positions, states.shape[1])
+        output, _ = self.layer[-1](
+            states,
+            layout,
+            query_states=states.flatten(0, 1)[positions],
+            relative_pos=self.bucket_table(states),
+            rel_embeddings=self.get_rel_embedding(),
+        )
+        result: Tensor = output
+        return result
+
+    def run(
+        self, hidden_states: Tensor, segments: Tensor | None, layers: Iterable[nn.Module]
+    ) -> Iterator[Tensor]:
+        """The output of each of `layers` in turn; `segments` (batch, length), 0 at padding."""
         layout = self.layout(segments, hidden_states)
         table = self.bucket_table(hidden_states)
         embeddings = self.get_rel_embedding()
         states = hidden_states
-        for number, layer in enumerate(self.layer):
+        for number, layer in enumerate(layers):
             output, _ = layer(states, layout, relative_pos=table, rel_embeddings=embeddings)
             if number == 0 and self.conv is not None:
                 real = torch.ones_like(hidden_states[..., 0]) if segments is None else segments > 0
@@ -136,7 +158,7 @@ class LeanEncoder(DebertaV2Encoder):
         segments: Tensor | None = attention_mask.to(torch.long)
         if attention_mask.device.type == "cpu" and bool(attention_mask.all()):
             segments = None
-        states = (hidden_states, *self.run(hidden_states, segments))
+        states = (hidden_states, *self.run(hidden_states, segments, self.layer))
         if return_dict:
             return BaseModelOutput(last_hidden_state=states[-1], hidden_states=states)
         return states[-1], states

@@ -1,6 +1,6 @@
 """Who attends to whom in a batch: whole rows, padded rows, packed documents."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,6 +27,17 @@ class Layout:
     segments: Tensor | None = None
     #: (batch, length) boolean, True at padding; None when there is none or `segments` takes care of it.
     padding: Tensor | None = None
+    #: Flat positions (count), ascending, when only these are queries; then `picked` has, for each span, the
+    #: first and the last plus one of them that lie in it.
+    positions: Tensor | None = None
+    picked: tuple[tuple[int, int], ...] = ()
+
+    def only(self, positions: Tensor, length: int) -> "Layout":
+        """The same layout with queries at `positions` (count; flat, ascending, on the host) alone."""
+        edges = [span.row * length + edge for span in self.spans for edge in (span.start, span.end)]
+        found = torch.searchsorted(positions, torch.tensor(edges, dtype=torch.long)).tolist()
+        picked = tuple(zip(found[::2], found[1::2], strict=True))
+        return replace(self, positions=positions, picked=picked)
 
 
 def layout_of(segments: Tensor | None, batch: int, length: int) -> Layout:

@@ -33,8 +33,10 @@ def masked_lm_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     positions = batch.get("masked_positions")
     if positions is None:
         positions = torch.nonzero(labels != IGNORED).flatten()
+    else:
+        positions = positions.sort().values
     with _sparse_lookup(model):
-        states = _encode(model, batch).flatten(0, 1)[positions]
+        states = _encode(model, batch, positions)
     labels = labels[positions]
     parts = _head_parts(model)
     if parts is None:
@@ -68,25 +70,27 @@ def masked_logits(
     batch = {"input_ids": input_ids}
     if attention_mask is not None:
         batch["attention_mask"] = attention_mask
-    states = _encode(model, batch)[positions[:, 0], positions[:, 1]]
-    return _plain_logits(model, states)
+    flat = positions[:, 0] * input_ids.shape[1] + positions[:, 1]
+    wanted, place = torch.unique(flat, return_inverse=True)
+    return _plain_logits(model, _encode(model, batch, wanted)[place])
 
 
-def _encode(model: Any, batch: dict[str, Tensor]) -> Tensor:
-    """Last hidden states (batch, length, hidden)."""
+def _encode(model: Any, batch: dict[str, Tensor], positions: Tensor) -> Tensor:
+    """Last hidden states (count, hidden) at `positions` (count; flat, ascending)."""
     input_ids, segments = batch["input_ids"], batch.get("segment_ids")
     if is_lean(model):
-        return _encode_lean(model, input_ids, batch.get("attention_mask") if segments is None else segments)
+        segments = batch.get("attention_mask") if segments is None else segments
+        return _encode_lean(model, input_ids, segments, positions)
     if segments is not None:
         raise ModelError(
             "Packed documents need the lean DeBERTa-v2: use attention='auto', or one document a row."
         )
     base = getattr(model, model.base_model_prefix)
     states: Tensor = base(input_ids, attention_mask=batch.get("attention_mask"))[0]
-    return states
+    return states.flatten(0, 1)[positions]
 
 
-def _encode_lean(model: Any, input_ids: Tensor, segments: Tensor | None) -> Tensor:
+def _encode_lean(model: Any, input_ids: Tensor, segments: Tensor | None, asked: Tensor) -> Tensor:
     base = model.deberta
     if segments is not None:
         segments = segments.to(torch.long)
@@ -99,7 +103,8 @@ def _encode_lean(model: Any, input_ids: Tensor, segments: Tensor | None) -> Tens
     states = base.embeddings(input_ids=input_ids, position_ids=positions, mask=real)
     if base.encoder.conv is not None and segments is not None and base.encoder.training:
         _refuse_packed(segments)
-    return base.encoder.last(states, segments)
+    found: Tensor = base.encoder.at(states, segments, asked)
+    return found
 
 
 def _refuse_packed(segments: Tensor) -> None:

@@ -52,10 +52,13 @@ class Workspace:
 class TileBias:
     """Adds the position terms to a tile of scores (heads, rows, keys), and takes their gradients.
 
-    `first..last` are the tile's queries and `start..end` its keys, counted in the same sequence.
+    `queries` and `keys` count in the same row of the batch. `at` (rows), descending, names the queries
+    when they are not all of `queries`.
     """
 
-    def __init__(self, table: BucketTable, queries: slice, keys: slice, workspace: Workspace):
+    def __init__(
+        self, table: BucketTable, queries: slice, at: Tensor | None, keys: slice, workspace: Workspace
+    ):
         self.table = table
         self.workspace = workspace
         first, last = queries.start, queries.stop - 1
@@ -63,7 +66,14 @@ class TileBias:
         # Columns left of `low` are far behind every query of the tile; those from `high` far ahead.
         self.low = max(0, min(width, first - table.far + 1 - keys.start))
         self.high = max(self.low, min(width, last + table.far - keys.start))
-        self.rows, self.near = queries.stop - queries.start, self.high - self.low
+        self.rows = len(at) if at is not None else queries.stop - queries.start
+        self.near = self.high - self.low
+        if at is not None:
+            offset = table.length - 1 + keys.start
+            columns = torch.arange(offset + self.low, offset + self.high, device=at.device)
+            self._by_query = table.reversed_rows[columns - at[:, None]]
+            self._by_key = self._by_query.T
+            return
         start = table.length - queries.stop + keys.start + self.low
         self._by_query = table.reversed_rows.as_strided((self.rows, self.near), (1, 1), start)
         self._by_key = table.reversed_rows.as_strided((self.near, self.rows), (1, 1), start)
