@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import products
-
 #: Bytes of float32 logits that exist at once.
 CHUNK_BYTES = 1 << 27
 
@@ -42,10 +40,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             for start in range(0, rows, chunk):
                 piece = slice(start, start + chunk)
                 states, target = hidden[piece].to(narrow), labels[piece, None]
-                if products.usable(states, table, bias):
-                    logits = products.linear(states, table, bias)
-                else:
-                    logits = torch.addmm(bias.to(narrow), states, table.T).to(wide)
+                # Not through oneDNN: it would pack a second copy of the table for the product.
+                logits = torch.addmm(bias.to(narrow), states, table.T).to(wide)
                 largest = logits.amax(1, keepdim=True)
                 picked = logits.gather(1, target) - largest
                 total = logits.sub_(largest).exp_().sum(1, keepdim=True)

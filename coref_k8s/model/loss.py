@@ -49,9 +49,9 @@ def masked_lm_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
 
 @contextmanager
 def _sparse_lookup(model: Any) -> Iterator[None]:
-    """Gradients of the word embeddings as rows, added in place to the tied head's dense gradient.
+    """Gradients of the word lookup as rows: a dense one would be one more copy of the largest table.
 
-    Two dense gradients would hold the largest table of the model twice at the end of the backward pass.
+    Only with a tied head, whose dense gradient makes the sum dense, as optimisers want it.
     """
     table = model.get_input_embeddings()
     parts = _head_parts(model) if is_lean(model) else None

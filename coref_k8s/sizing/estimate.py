@@ -1,28 +1,37 @@
 """Peak memory of one training step, in parts, from a model's shape; pure arithmetic.
 
+Counted from what each operation keeps for the backward pass, with one fitted factor, `SLACK`;
+tests/model/test_estimate.py holds it against measured peaks of real steps on the CPU in float32. The
+narrow (bf16) counts are for a GPU and have not been measured on one.
+
 The lean path keeps no (query, key) matrix and computes the head at masked positions only, in chunks, so
-activations grow with tokens, not with their square.
+its activations grow with tokens; Hugging Face's own ("eager") grow with the square of the length.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from coref_k8s.sizing.shape import ModelShape
 
-#: Bytes kept per token and layer for the backward pass under bf16 autocast: 33.2 per hidden unit and 4
-#: per intermediate unit (GELU's input and output).
-KEPT_PER_HIDDEN = 33.2
-KEPT_PER_INTERMEDIATE = 4.0
-#: Masked positions whose logits exist at one time (tokens).
-HEAD_CHUNK = 1024
+#: Bytes of float32 logits that exist at one time in the lean head.
+HEAD_CHUNK_BYTES = 1 << 27
+#: Numbers in one tile of the lean attention, and the buffers of a tile that live together.
+TILE_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 25}
+TILE_BUFFERS = 7
 #: CUDA context, cuBLAS workspaces and allocator fragmentation (bytes).
 OVERHEAD = int(1.2 * 2**30)
+#: What the counts leave out: page rounding, small tensors, the autograd graph itself. The one fitted
+#: number, on the shapes of tests/model/test_estimate.py.
+SLACK = 1.06
+#: Share of tokens that the masked-only head reads, when the request does not say.
+MASKED = 0.15
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Peak bytes by part."""
+    """Peak bytes by part, all at the one moment when their sum is largest."""
 
     weights: int
     gradients: int
@@ -37,19 +46,164 @@ class MemoryEstimate:
 
 
 def estimate(
-    shape: ModelShape, seq_len: int, batch_size: int, *, checkpointing: bool, bf16: bool = True
+    shape: ModelShape,
+    seq_len: int,
+    batch_size: int,
+    *,
+    checkpointing: bool,
+    bf16: bool = True,
+    attention: str = "blocked",
+    device: str = "cuda",
+    accumulating: bool = True,
+    masked: float = MASKED,
 ) -> MemoryEstimate:
-    """Return the peak memory of a step of `batch_size` sequences of `seq_len` tokens (bytes)."""
-    tokens = seq_len * batch_size
-    width = 1.0 if bf16 else 2.0
-    layer = tokens * (KEPT_PER_HIDDEN * shape.hidden + KEPT_PER_INTERMEDIATE * shape.intermediate) * width
-    boundary = tokens * shape.hidden * 4
-    kept = boundary * shape.layers + layer if checkpointing else layer * shape.layers
-    head = 3 * min(tokens, HEAD_CHUNK) * shape.vocabulary * 4
+    """Return the peak memory of a training step of `batch_size` sequences of `seq_len` tokens (bytes).
+
+    Weights, gradients and AdamW's two moments are float32, with or without `bf16` autocast.
+    `attention`: "blocked" is the lean path, "eager" is Hugging Face's. `accumulating`: the gradients of
+    an earlier micro-batch are already there (any but the first). `masked`: share of tokens with a label.
+    """
+    step = _Step(shape, seq_len, batch_size, bf16, attention == "eager", device, masked)
+    kept = step.layer_kept()
+    whole = shape.layers if step.everywhere else shape.layers - 1
+    if checkpointing:
+        at_head = shape.layers * step.boundary() + step.outside_layers()
+        in_layer = at_head + kept
+    else:
+        in_layer = whole * kept + step.outside_layers()
+        at_head = in_layer + step.last_layer_kept()
+    every = 4 * shape.parameters
+    head_gradient = 4 * shape.vocabulary * shape.hidden
+    layer_gradient = 4 * _layer_parameters(shape)
+    # (gradients, activations, temporary) at the three moments that can be the peak: the head; the
+    # backward pass of the last layer; the end, when every gradient is there and no activation.
+    before = every if accumulating else 0
+    moments = [
+        (before, at_head, head_gradient + step.head_temporary()),
+        (before, in_layer, head_gradient + step.layer_temporary() + layer_gradient),
+        (every, step.outside_layers(), step.lookup_temporary() + (head_gradient if accumulating else 0)),
+    ]
+    gradients, activations, temporary = max(moments, key=sum)
+    if device == "cuda":
+        temporary += OVERHEAD
     return MemoryEstimate(
-        weights=4 * shape.parameters,
-        gradients=4 * shape.parameters,
-        optimiser=8 * shape.parameters,
-        activations=int(kept),
-        temporary=int(head) + OVERHEAD,
+        weights=every,
+        gradients=gradients,
+        optimiser=2 * every,
+        activations=int(SLACK * activations),
+        temporary=int(SLACK * temporary),
     )
+
+
+def _layer_parameters(shape: ModelShape) -> int:
+    h, i = shape.hidden, shape.intermediate
+    attention = 4 * (h * h + h) + (0 if shape.share_attention_key else 2 * (h * h + h))
+    return attention + 2 * h * i + i + h + 4 * h
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Bytes that one step keeps or holds for a moment."""
+
+    shape: ModelShape
+    length: int
+    batch: int
+    bf16: bool
+    eager: bool
+    device: str
+    masked: float
+
+    @property
+    def tokens(self) -> int:
+        return self.length * self.batch
+
+    @property
+    def square(self) -> int:
+        """Numbers in the score matrices of one layer."""
+        return self.batch * self.shape.heads * self.length * self.length
+
+    @property
+    def narrow(self) -> int:
+        """Bytes of a number that a matrix product made."""
+        return 2 if self.bf16 else 4
+
+    @property
+    def mask(self) -> int:
+        """Bytes that dropout keeps for each number: the scaled mask on a CPU, a boolean on a GPU."""
+        return 1 if self.device == "cuda" else 4
+
+    @property
+    def positions(self) -> int:
+        """Tokens the head is computed for."""
+        return self.tokens if self.eager else math.ceil(self.masked * self.tokens)
+
+    def boundary(self) -> int:
+        """The input of one layer, all that checkpointing keeps of it."""
+        return 4 * self.tokens * self.shape.hidden
+
+    def layer_kept(self) -> int:
+        """What one layer keeps for its backward pass."""
+        h, i, narrow = self.shape.hidden, self.shape.intermediate, self.narrow
+        copies = 2 * narrow if self.bf16 else 0  # narrow copies of the two inputs of linear layers
+        # Input, after attention; the inputs of both normalisations; both dropouts; queries, keys,
+        # values and context; the inputs and outputs of the activation.
+        per_token = h * (2 * 4 + 2 * 4 + 2 * self.mask + 4 * narrow + copies) + 2 * i * narrow
+        rows = 2 * self.shape.position_buckets
+        positions = rows * h * (self.mask + 4 + 2 * narrow)
+        kept = self.tokens * per_token + positions
+        if self.eager:
+            # Probabilities, the dropout mask, the dropped probabilities; two index matrices.
+            kept += self.square * (4 + self.mask + narrow) + 2 * 8 * self.length * self.length
+        return kept
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether the last layer computes every token; on a CPU the lean one computes those asked for."""
+        return self.eager or self.device == "cuda"
+
+    def last_layer_kept(self) -> int:
+        """What the last layer keeps beside the others, when it computes only the head's positions."""
+        if self.everywhere:
+            return 0
+        rows = 2 * self.shape.position_buckets
+        h, i, narrow = self.shape.hidden, self.shape.intermediate, self.narrow
+        keys = self.tokens * h * (4 + 2 * narrow)
+        queries = self.positions * (h * (2 * 4 + 2 * 4 + 2 * self.mask + 2 * narrow) + 2 * i * narrow)
+        return keys + queries + rows * h * (self.mask + 4 + 2 * narrow)
+
+    def outside_layers(self) -> int:
+        """The embeddings' own activations, and the table of relative positions after its norm."""
+        h = self.shape.hidden
+        return self.tokens * h * (4 + self.mask + 4) + 2 * self.shape.position_buckets * h * 4
+
+    def head_temporary(self) -> int:
+        """Logits and the head's states at the moment of the loss, beside the gradient of the table."""
+        h, vocabulary = self.shape.hidden, self.shape.vocabulary
+        logits = 4 * self.positions * vocabulary
+        if self.eager:
+            # Logits, log-probabilities and the gradient of one of them.
+            return 3 * logits + self.positions * h * 4 * 4
+        narrow_table = 2 * vocabulary * h if self.bf16 else 0
+        chunk = min(logits, HEAD_CHUNK_BYTES)
+        # The chunk, its narrow copy, and the states before and after the head's transform.
+        return chunk * (2 if self.bf16 else 1) + narrow_table + self.positions * h * 4 * 6
+
+    def layer_temporary(self) -> int:
+        """The larger of the backward passes of feed-forward and attention in one layer."""
+        h, i, narrow = self.shape.hidden, self.shape.intermediate, self.narrow
+        feed_forward = self.tokens * (2 * i * narrow + 2 * h * 4)
+        attention = self.tokens * h * (5 * narrow + 4)
+        if self.eager:
+            attention += 4 * self.square * 4
+        else:
+            products = 2 * self.length * 2 * self.shape.position_buckets * 4
+            heads = 1 if self.device == "cpu" else self.shape.heads
+            tile = min(TILE_ELEMENTS[self.device], heads * self.length * self.length)
+            attention += products * heads + TILE_BUFFERS * tile * 4
+        return max(feed_forward, attention)
+
+    def lookup_temporary(self) -> int:
+        """The gradient of the word lookup, and its sum with the head's gradient of the same table."""
+        table = 4 * self.shape.vocabulary * self.shape.hidden
+        rows = self.tokens * (self.shape.hidden * 4 * 3 + 8)
+        return table + (table if self.eager else rows)
