@@ -58,5 +58,7 @@ def test_first_copy_is_faster_than_the_official_informer(
 
     mine, theirs = _best(ours), _best(official)
     record_property("seconds", {"reflector": mine, "SharedInformer": theirs})
-    print(f"{COUNT} Jobs: reflector {mine:.2f} CPU s, SharedInformer {theirs:.2f} CPU s, {theirs / mine:.1f} times")
+    print(
+        f"{COUNT} Jobs: reflector {mine:.2f} CPU s, SharedInformer {theirs:.2f} CPU s, {theirs / mine:.1f} times"
+    )
     assert theirs / mine > AT_LEAST
