@@ -31,7 +31,7 @@ def spec_from_mapping(
 ) -> StudySpec:
     """Return the spec of a camelCase mapping (YAML, custom resource); raise RequestError.
 
-    `where` says where the mapping came from; `names` what single paths in it are called there instead, such
+    `where` says where the mapping came from (nothing for the command line); `names` what single paths in it are called there instead, such
     as `--trials` for `("trials",)`.
     """
     return _validate(data, by_alias=True, where=where, names=names)
@@ -149,7 +149,8 @@ def _sentence(
 ) -> str:
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
-    name = f"{where}: {'.'.join(path)}" if path else where
+    prefix = f"{where}: " if where else ""
+    name = f"{prefix}{'.'.join(path)}"
     for length in range(len(path), 0, -1):
         if tuple(path[:length]) in names:
             inner = [part for part in path[length:] if not part.isdigit()]
@@ -160,7 +161,7 @@ def _sentence(
         known = _keys_at(first["loc"][:-1], by_alias=by_alias)
         close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.6)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-        return f"{where}: unknown key {'.'.join(path)!r}; {hint}"
+        return f"{prefix}unknown key {'.'.join(path)!r}; {hint}"
     if first["type"] in _WORDS:
         shown = f", not {value!r}" if value is None or isinstance(value, str | int | float) else ""
         message = _WORDS[first["type"]].format(**first.get("ctx", {})) + shown
@@ -169,7 +170,8 @@ def _sentence(
             close = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
             message += f"; did you mean {close[0]!r}?" if close else ""
         return f"{name} {message}"
-    return f"{name}: {first['msg'].removeprefix('Value error, ')}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{name}: {message}" if path else f"{prefix}{message}"
 
 
 def _keys_at(loc: tuple[int | str, ...], *, by_alias: bool) -> list[str]:

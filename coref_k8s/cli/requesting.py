@@ -43,7 +43,7 @@ def read_request(
     names = apply_flags(request, flags) | apply_sets(request, settings or ())
     if name is not None:
         validated_name(name)
-    where = str(file) if file is not None else "request"
+    where = str(file) if file is not None else ""
     return name or file_name, spec_from_mapping(request, where=where, names=names)
 
 

@@ -80,7 +80,7 @@ def test_set_reaches_every_field(coref: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--seq-lengths", "1000"], "1000 is not one of 512, .*did you mean 1024"),
+        (["--seq-lengths", "1000"], "^coref-k8s: sequence length 1000 is not one of 512, .*did you mean 1024"),
         (["--seq-lengths", "1000", "--any-length"], "1000 is not a positive multiple of 64; did you mean 1024"),
         (["--seq-lengths", "abc"], "--seq-lengths must be a whole number, not 'abc'"),
         (["--seq-lengths", "512.5"], "--seq-lengths must be a whole number, not 512.5"),
