@@ -20,10 +20,46 @@ def chunk_rows(vocabulary: int, rows: int) -> int:
     return max(1, -(-rows // max(1, -(-rows // most))))
 
 
+class TiedGradient:
+    """Carries the gradient of a tied table from the head to the lookup, which adds its rows in place.
+
+    Left to autograd, the sum of the two would hold the largest table of the model once more.
+    """
+
+    def __init__(self) -> None:
+        self.table: Tensor | None = None
+
+
+class _Lookup(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, ids: Tensor, padding: int | None, tied: TiedGradient) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.settings = (padding, tied)
+        return torch.nn.functional.embedding(ids, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        # After the head's backward pass always: the head's input was made from this lookup.
+        (ids,) = ctx.saved_tensors
+        padding, tied = ctx.settings
+        grad, tied.table = tied.table, None
+        rows = grad_output.flatten(0, 1).to(grad.dtype)
+        if padding is not None:
+            rows = rows * (ids.flatten() != padding)[:, None]
+        return grad.index_add_(0, ids.flatten(), rows), None, None, None
+
+
+def tied_lookup(table: torch.nn.Embedding, ids: Tensor, tied: TiedGradient) -> Tensor:
+    """`table(ids)`, for a table that `chunked_cross_entropy` of the same step uses with the same `tied`."""
+    found: Tensor = _Lookup.apply(table.weight, ids, table.padding_idx, tied)
+    return found
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, differentiate: bool
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, tied: Any, differentiate: bool
     ) -> Tensor:
         device = hidden.device.type
         # Under autocast the products are narrow; sums over chunks stay in the weight's own type.
@@ -56,7 +92,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                         grads[1].addmm_(grad.T, states)
                     else:
                         grads[1] += grad.T @ states
-        ctx.grads = grads
+        ctx.grads, ctx.tied = grads, tied
         return loss
 
     @staticmethod
@@ -64,17 +100,22 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         # Handed over, not kept: the table's gradient is as large as the table.
         grads, ctx.grads = ctx.grads, None
-        return (*(grad.mul_(grad_output) for grad in grads), None, None)
+        hidden, weight, bias = (grad.mul_(grad_output) for grad in grads)
+        if ctx.tied is not None:
+            ctx.tied.table, weight = weight, None
+        return hidden, weight, bias, None, None, None
 
 
-def chunked_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
+def chunked_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, tied: TiedGradient | None = None
+) -> Tensor:
     """Mean cross-entropy (scalar) of `hidden @ weight.T + bias` against `labels`.
 
     `hidden` (rows, size), `weight` (vocabulary, size), `bias` (vocabulary), `labels` (rows), all valid.
-    One backward pass only. No rows: 0.
+    With `tied`, the gradient of `weight` leaves through `tied_lookup`. One backward pass only. No rows: 0.
     """
     differentiate = torch.is_grad_enabled() and (
         hidden.requires_grad or weight.requires_grad or bias.requires_grad
     )
-    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, labels, differentiate)
+    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, labels, tied, differentiate)
     return loss

@@ -4,8 +4,6 @@ The head of a 130,000-token vocabulary costs more than several layers of the enc
 positions it costs 15 % of that.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 from coref_k8s.errors import ModelError
 
 from .convert import is_lean
-from .head import chunked_cross_entropy
+from .head import TiedGradient, chunked_cross_entropy, tied_lookup
 
 #: The label of a position that is not predicted, as in Hugging Face and `CrossEntropyLoss`.
 IGNORED = -100
@@ -35,32 +33,19 @@ def masked_lm_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         positions = torch.nonzero(labels != IGNORED).flatten()
     else:
         positions = positions.sort().values
-    with _sparse_lookup(model):
-        states = _encode(model, batch, positions)
-    labels = labels[positions]
     parts = _head_parts(model)
+    table = model.get_input_embeddings()  # type: ignore[operator]
+    share = is_lean(model) and parts is not None and parts[1] is table.weight
+    # Without gradients there is nothing to carry, and a head without rows has a gradient of zeros.
+    tied = TiedGradient() if share and torch.is_grad_enabled() and table.weight.requires_grad else None
+    states = _encode(model, batch, positions, tied)
+    labels = labels[positions]
     if parts is None:
         if not labels.numel():
             return states.sum() * 0.0
         return nn.functional.cross_entropy(_plain_logits(model, states).float(), labels)
     transform, weight, bias = parts
-    return chunked_cross_entropy(transform(states), weight, bias, labels)
-
-
-@contextmanager
-def _sparse_lookup(model: Any) -> Iterator[None]:
-    """Gradients of the word lookup as rows: a dense one would be one more copy of the largest table.
-
-    Only with a tied head, whose dense gradient makes the sum dense, as optimisers want it.
-    """
-    table = model.get_input_embeddings()
-    parts = _head_parts(model) if is_lean(model) else None
-    tied = parts is not None and parts[1] is table.weight and table.weight.requires_grad
-    before, table.sparse = table.sparse, tied
-    try:
-        yield
-    finally:
-        table.sparse = before
+    return chunked_cross_entropy(transform(states), weight, bias, labels, tied)
 
 
 def masked_logits(
@@ -75,12 +60,14 @@ def masked_logits(
     return _plain_logits(model, _encode(model, batch, wanted)[place])
 
 
-def _encode(model: Any, batch: dict[str, Tensor], positions: Tensor) -> Tensor:
+def _encode(
+    model: Any, batch: dict[str, Tensor], positions: Tensor, tied: TiedGradient | None = None
+) -> Tensor:
     """Last hidden states (count, hidden) at `positions` (count; flat, ascending)."""
     input_ids, segments = batch["input_ids"], batch.get("segment_ids")
     if is_lean(model):
         segments = batch.get("attention_mask") if segments is None else segments
-        return _encode_lean(model, input_ids, segments, positions)
+        return _encode_lean(model, input_ids, segments, positions, tied)
     if segments is not None:
         raise ModelError(
             "Packed documents need the lean DeBERTa-v2: use attention='auto', or one document a row."
@@ -90,7 +77,9 @@ def _encode(model: Any, batch: dict[str, Tensor], positions: Tensor) -> Tensor:
     return states.flatten(0, 1)[positions]
 
 
-def _encode_lean(model: Any, input_ids: Tensor, segments: Tensor | None, asked: Tensor) -> Tensor:
+def _encode_lean(
+    model: Any, input_ids: Tensor, segments: Tensor | None, asked: Tensor, tied: TiedGradient | None
+) -> Tensor:
     base = model.deberta
     if segments is not None:
         segments = segments.to(torch.long)
@@ -100,7 +89,9 @@ def _encode_lean(model: Any, input_ids: Tensor, segments: Tensor | None, asked: 
     if segments is not None and base.embeddings.position_embeddings is not None:
         positions = _positions_in_documents(segments)
     real = None if segments is None else segments > 0
-    states = base.embeddings(input_ids=input_ids, position_ids=positions, mask=real)
+    words = base.embeddings.word_embeddings
+    looked_up = words(input_ids) if tied is None else tied_lookup(words, input_ids, tied)
+    states = base.embeddings(inputs_embeds=looked_up, position_ids=positions, mask=real)
     if base.encoder.conv is not None and segments is not None and base.encoder.training:
         _refuse_packed(segments)
     found: Tensor = base.encoder.at(states, segments, asked)

@@ -204,6 +204,6 @@ class _Step:
 
     def lookup_temporary(self) -> int:
         """The gradient of the word lookup, and its sum with the head's gradient of the same table."""
-        table = 4 * self.shape.vocabulary * self.shape.hidden
-        rows = self.tokens * (self.shape.hidden * 4 * 3 + 8)
-        return table + (table if self.eager else rows)
+        if self.eager:
+            return 2 * 4 * self.shape.vocabulary * self.shape.hidden
+        return self.tokens * (self.shape.hidden * 4 * 3 + 8)
