@@ -385,6 +385,10 @@ class StudySpec(Request):
                     f"sequence length {length} is not one of {', '.join(map(str, SEQ_LENGTHS))}; "
                     f"did you mean {near}? (small models: --any-length)"
                 )
+        if self.search.finalists > self.trials:
+            raise ValueError(
+                f"{self.search.finalists} finalists cannot be chosen of {self.trials} trials; give more trials"
+            )
         for length in self.search.space_by_length:
             if length not in self.seq_lengths:
                 raise ValueError(f"search.spaceByLength names length {length}, which the study does not tune")

@@ -108,6 +108,7 @@ def test_set_reaches_every_field(coref: Any) -> None:
         (["--max-steps", "5", "--epoch-choices", "1"], "--max-steps and --epoch-choices contradict each other"),
         (["--no-warm-start", "--warm-start-from", "x"], "--no-warm-start and --warm-start-from contradict"),
         (["--seq-length", "512"], "--seq-lengths"),
+        (["--trials", "2", "--finalists", "3"], "3 finalists cannot be chosen of 2 trials"),
         (["--no-such-option"], "No such option: --no-such-option"),
         (["-f", "no-such-file.yaml"], "no-such-file.yaml: cannot be read"),
         (["-f", "."], "cannot be read"),
