@@ -36,18 +36,27 @@ def study_lines(
     """
     if not follow:
         for job in _jobs(runner, study, seq_len):
-            yield from (f"{_short(study, job)} | {line}" for line in runner.logs(job))
+            yield from (f"{short(study, job)} | {line}" for line in runner.logs(job))
         return
+    yield from followed(
+        lambda: _jobs(runner, study, seq_len), lambda job: runner.logs(job, follow=True), study, ended
+    )
+
+
+def followed(
+    jobs: Callable[[], list[str]], log: Callable[[str], Iterator[str]], study: str, ended: Callable[[], bool]
+) -> Iterator[str]:
+    """Yield the lines of jobs as they come, each behind its job's name, until `ended` and all is read."""
     lines: queue.Queue[str] = queue.Queue()
     readers: dict[str, threading.Thread] = {}
 
     def read(job: str) -> None:
-        for line in runner.logs(job, follow=True):
-            lines.put(f"{_short(study, job)} | {line}")
+        for line in log(job):
+            lines.put(f"{short(study, job)} | {line}")
 
     while True:
         last = ended()
-        for job in _jobs(runner, study, seq_len):
+        for job in jobs():
             if job not in readers:
                 readers[job] = threading.Thread(target=read, args=(job,), daemon=True)
                 readers[job].start()
@@ -60,7 +69,8 @@ def study_lines(
                 return
 
 
-def _short(study: str, job: str) -> str:
+def short(study: str, job: str) -> str:
+    """Return a job's name without that of its study."""
     return job.removeprefix(f"{study}-")
 
 

@@ -49,6 +49,12 @@ COMMANDS = (
         CHANGE,
         "Go on with a study that was interrupted, cancelled or has failed; finished trials are kept.",
     ),
+    Verb(
+        "extend",
+        "coref_k8s.cli.extending",
+        CHANGE,
+        "Give a study in the cluster more trials, or run more of them at once.",
+    ),
     Verb("delete", "coref_k8s.cli.changing", CHANGE, "Delete a study with its trials, models and logs."),
     Verb(
         "prepare",
@@ -68,6 +74,12 @@ COMMANDS = (
         "coref_k8s.cli.models",
         DATA,
         "Say whether one model is better than another, and how sure that is.",
+    ),
+    Verb(
+        "doctor",
+        "coref_k8s.cli.doctor",
+        SYSTEM,
+        "Check a cluster: API, definition, controller, rights, GPUs, volume, database.",
     ),
     Verb(
         "controller",

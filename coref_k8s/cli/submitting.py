@@ -27,6 +27,7 @@ from coref_k8s.cli.strings import LangOption, locale_lang
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
 from coref_k8s.store.records import Phase
+from coref_k8s.study import StudySpec
 
 Output = Annotated[
     Literal["table", "yaml", "json"], typer.Option("--output", "-o", help="Form of the answer.")
@@ -65,6 +66,22 @@ def submit(
     storage: Storage = None,
     namespace: Namespace = None,
     context: Context = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="In a cluster: follow the study to its end; exits non-zero when it fails."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        Literal["client", "server"] | None,
+        typer.Option(
+            "--dry-run", help="In a cluster: print what would be created; `server` lets the cluster check it."
+        ),
+    ] = None,
+    output: Annotated[
+        Literal["yaml", "json"] | None,
+        typer.Option("--output", "-o", help="In a cluster: print the created resource."),
+    ] = None,
     flags: dict[SpecOption, Any],
 ) -> int:
     """Start a study: prepare data, run trials, find the best.
@@ -80,13 +97,41 @@ def submit(
     spec, warnings = backend.check(spec)
     for warning in warnings:
         note(f"warning: {warning}", style="yellow")
-    backend.create(study, spec)
-    if not backend.in_foreground:
-        out.print(f"study {study} is created in {backend.place}", highlight=False)
-        note(f"Next: coref-k8s status {study}   coref-k8s logs {study} -f", style="dim")
-        return 0
+    if backend.in_foreground:
+        if wait or dry_run or output:
+            raise RequestError(
+                "--wait, --dry-run and --output are for clusters; here coref-k8s plan shows what would be done"
+            )
+        backend.create(study, spec)
+    else:
+        submit_to_cluster(backend, study, spec, dry_run=dry_run, output=output)
+        if dry_run or not wait:
+            return 0
+        return conclude(backend, backend.follow(study, lang=lang or locale_lang()))
     note(f"study {study}; Ctrl-C stops it, coref-k8s resume {study} goes on", style="dim")
     return conclude(backend, backend.follow(study, lang=lang or locale_lang()))
+
+
+def submit_to_cluster(
+    backend: Backend, study: str, spec: StudySpec, *, dry_run: str | None, output: str | None
+) -> None:
+    """Create the study's resource, or show what would be created, and say what to type next."""
+    from coref_k8s.cli.cluster_backend import ClusterBackend, manifest
+
+    assert isinstance(backend, ClusterBackend)
+    if dry_run == "client":
+        resource = manifest(study, spec, backend.api.namespace)
+    else:
+        resource = backend.create(study, spec, dry_run=dry_run == "server")
+    if dry_run or output:
+        resource.get("metadata", {}).pop("managedFields", None)
+        write(dump(resource, output or "yaml"))
+    if dry_run:
+        return
+    if not output:
+        out.print(f"study {study} is created in {backend.place}", highlight=False)
+    where = f" -n {backend.api.namespace}"
+    note(f"Next: coref-k8s status {study}{where}   coref-k8s logs {study} -f{where}", style="dim")
 
 
 def resume(
@@ -114,6 +159,11 @@ def resume(
 def conclude(backend: Backend, view: StudyView) -> int:
     """Say how a followed study stands, what is best and what to type next; return the exit code."""
     out.print()
+    if not view.ended and not backend.in_foreground:
+        note(
+            f"study {view.name} goes on in {backend.place}; coref-k8s status {view.name} shows how far it is"
+        )
+        return 130
     if not view.ended:
         note(f"study {view.name} is stopped; coref-k8s resume {view.name} goes on with it")
         return 130

@@ -17,7 +17,7 @@ import urllib3
 
 from coref_k8s.cluster.connection import connect
 from coref_k8s.cluster.errors import ApiRefusal, UnreachableError, refusal
-from coref_k8s.cluster.resources import ACCESS_REVIEWS, PODS, Resource
+from coref_k8s.cluster.resources import ACCESS_REVIEWS, PODS, SERVICES, Resource
 
 Json = dict[str, Any]
 #: Called once an answer (or its absence, code 0) is known: verb, plural, HTTP code, seconds.
@@ -293,6 +293,12 @@ class ClusterApi:
         }
         answer = self._json("create", ACCESS_REVIEWS, "POST", ACCESS_REVIEWS.path(), {}, body)
         return bool(answer["status"].get("allowed"))
+
+    def proxied(self, service: str, path: str, namespace: str | None = None) -> bytes:
+        """What a service (`name:port`) answers to a GET of `path`, asked through the API server."""
+        where = self._in(SERVICES, namespace)
+        url = f"{SERVICES.path(where, service, 'proxy')}/{path.lstrip('/')}"
+        return bytes(self._send("get", SERVICES, "GET", url, {}).data)
 
     def version(self) -> str:
         """The server's version, such as `v1.36.2`; also the cheapest proof that it is reachable."""

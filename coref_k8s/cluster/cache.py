@@ -17,6 +17,9 @@ from coref_k8s.errors import ClusterError
 #: Selects our Jobs and pods.
 SELECTOR = f"{names.MANAGED_BY_LABEL}={names.APP}"
 
+#: Of those, the Jobs whose outcome is still to be written down.
+LIVE_SELECTOR = f"{SELECTOR},!{names.RECORDED_LABEL}"
+
 #: Namespace and name.
 Key = tuple[str, str]
 #: A Job, and its pods. What the Job has lost is under `lost`.
@@ -37,9 +40,13 @@ class JobCache:
         on_change: Callable[[str, str], None] = lambda namespace, study: None,
         **reflecting: Any,
     ) -> None:
-        reflecting |= {"labels": SELECTOR, "all_namespaces": all_namespaces}
-        self.jobs = Reflector(api, JOBS, transform=slim_job, on_change=self._job_changed, **reflecting)
-        self.pods = Reflector(api, PODS, transform=slim_pod, on_change=self._pod_changed, **reflecting)
+        reflecting |= {"all_namespaces": all_namespaces}
+        self.jobs = Reflector(
+            api, JOBS, labels=LIVE_SELECTOR, transform=slim_job, on_change=self._job_changed, **reflecting
+        )
+        self.pods = Reflector(
+            api, PODS, labels=SELECTOR, transform=slim_pod, on_change=self._pod_changed, **reflecting
+        )
         self._on_change = on_change
         self._lock = threading.Lock()
         self._jobs_of: dict[Key, set[Key]] = defaultdict(set)  # study: its Jobs
@@ -77,6 +84,10 @@ class JobCache:
                 pods = [self.pods.get(pod) for pod in pod_keys]
                 found.append(({**job, "lost": lost}, [pod for pod in pods if pod is not None]))
         return found
+
+    def job(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return one Job; None when there is none."""
+        return self.jobs.get((namespace, name))
 
     def _job_changed(self, key: Key) -> None:
         job = self.jobs.get(key)

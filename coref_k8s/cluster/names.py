@@ -25,6 +25,8 @@ KIND_LABEL = f"{GROUP}/kind"
 SEQ_LEN_LABEL = f"{GROUP}/seq-len"
 TRIAL_LABEL = f"{GROUP}/trial"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
+#: On an ended Job whose outcome is in the database: it is kept for its log only, and not watched any more.
+RECORDED_LABEL = f"{GROUP}/recorded"
 #: On a Job: names of the pods that it lost without fault; the pods themselves do not stay.
 DISRUPTED_ANNOTATION = f"{GROUP}/disrupted"
 #: On a Job: how many of those it may lose before it is given up.

@@ -76,6 +76,12 @@ def job_of(pod: Json) -> str:
     return str(pod["metadata"].get("labels", {}).get(JOB_NAME_LABEL, ""))
 
 
+def has_ended(job: Json) -> bool:
+    """Return whether a Job itself says that it has ended."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+
+
 def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
     """Return a job as its manifest and its pods show it.
 

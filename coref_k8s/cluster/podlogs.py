@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import ApiRefusal, NotFound
 from coref_k8s.cluster.jobs import CONTAINER
-from coref_k8s.cluster.observed import JOB_NAME_LABEL
+from coref_k8s.cluster.observed import JOB_NAME_LABEL, has_ended
 from coref_k8s.cluster.resources import JOBS, PODS
 from coref_k8s.errors import NotFoundError
 
@@ -91,9 +91,6 @@ def _pods(api: ClusterApi, namespace: str, job: str) -> list[str]:
 def _ended(api: ClusterApi, namespace: str, job: str) -> bool | None:
     """Return whether the Job has ended; None when there is no such Job."""
     try:
-        status = api.get(JOBS, job, namespace).get("status") or {}
+        return has_ended(api.get(JOBS, job, namespace))
     except NotFound:
         return None
-    return any(
-        c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in status.get("conditions") or ()
-    )

@@ -41,9 +41,10 @@ USER: tuple[Rule, ...] = (
     _rule("", ["pods/log"], ["get"]),
     # results come from the controller, through the API server
     _rule("", ["services/proxy"], ["get"]),
+    _rule("", ["services"], ["get", "list"]),
     _rule("", ["events"], ["get", "list"]),
     _rule("", ["persistentvolumeclaims"], ["get", "list"]),
-    _rule("coordination.k8s.io", ["leases"], ["get"]),
+    _rule("coordination.k8s.io", ["leases"], ["get", "list"]),
 )
 
 #: Somebody who looks at studies.

@@ -7,14 +7,16 @@ controller's `JobMemory` to bridge.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import JobCache
-from coref_k8s.cluster.errors import AlreadyExists, Invalid, unless_replaced
+from coref_k8s.cluster.errors import AlreadyExists, Invalid, NotFound, unless_replaced
 from coref_k8s.cluster.jobs import job_manifest
-from coref_k8s.cluster.observed import disrupted_names, noted_names, observed
+from coref_k8s.cluster.observed import disrupted_names, has_ended, noted_names, observed
 from coref_k8s.cluster.podlogs import job_log
 from coref_k8s.cluster.resources import JOBS
 from coref_k8s.cluster.settings import JobSettings
@@ -63,11 +65,22 @@ class ClusterRunner:
         owner = self._owner_of(order.study)
         manifest = job_manifest(order, self._settings, namespace=self.namespace, owner_uid=owner)
         try:
-            self._api.create(JOBS, manifest)
-        except AlreadyExists:
-            return
+            try:
+                self._api.create(JOBS, manifest)
+            except AlreadyExists:
+                if self._make_room(order.name):
+                    self._api.create(JOBS, manifest)
         except Invalid as error:
             raise RequestError(str(error)) from error
+
+    def _make_room(self, name: str) -> bool:
+        """Delete a Job of this name that is only kept for its log; return whether there was one."""
+        with suppress(NotFound):
+            found = self._api.get(JOBS, name, self.namespace)["metadata"]
+            if names.RECORDED_LABEL not in found.get("labels", {}):
+                return False
+            self._api.delete(JOBS, name, self.namespace, uid=found["uid"])
+        return True
 
     def stop(self, job: ObservedJob) -> None:
         """End the Job's pods by SIGTERM and keep the Job, as failed, until it is removed.
@@ -81,7 +94,12 @@ class ClusterRunner:
         self._patch(job.name, job.uid, {"spec": {"activeDeadlineSeconds": 1}})
 
     def remove(self, job: ObservedJob) -> None:
-        """Delete the Job and its pods."""
+        """Forget the Job. One that has ended stays a while for its log; any other is deleted with its pods."""
+        known, keep = self._cache.job(self.namespace, job.name), self._settings.keep_seconds
+        if keep and known is not None and known["metadata"]["uid"] == job.uid and has_ended(known):
+            labels = {"metadata": {"labels": {names.RECORDED_LABEL: "true"}}}
+            self._patch(job.name, job.uid, {**labels, "spec": {"ttlSecondsAfterFinished": keep}})
+            return
         self._guard()
         with unless_replaced():
             self._api.delete(JOBS, job.name, self.namespace, uid=job.uid)
@@ -105,7 +123,7 @@ class ClusterRunner:
                     {"metadata": {"annotations": annotations}},
                 )
 
-    def _patch(self, name: str, uid: str, body: dict[str, dict[str, object]]) -> None:
+    def _patch(self, name: str, uid: str, body: dict[str, Any]) -> None:
         self._guard()
         body = {**body, "metadata": {**body.get("metadata", {}), "uid": uid}}
         with unless_replaced():

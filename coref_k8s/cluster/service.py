@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from prometheus_client import generate_latest
 
+from coref_k8s import __version__
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import JobCache
 from coref_k8s.cluster.database import Database
@@ -90,12 +93,14 @@ class ControllerService:
                 "/readyz": self._readyz,
                 "/metrics": self._metrics_page,
                 "/api/v1/studies/": self._study_page,
+                "/api/v1/health": self._health_page,
             },
         )
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{n}", daemon=True) for n in range(workers)
         ]
         self._stopping = False
+        self._scraped: float | None = None
 
     # -- life --------------------------------------------------------------------------------------------
 
@@ -223,7 +228,24 @@ class ControllerService:
             return Answer(f"waiting for {', '.join(waiting)}\n", code=503)
         return Answer("ok\n")
 
+    def _health_page(self, _: str) -> Answer:
+        """What `coref-k8s doctor` asks: only the controller can know it."""
+        try:
+            self.database.store().list_studies("")
+            database = ""
+        except CorefError as error:
+            database = str(error)
+        scraped = None if self._scraped is None else time.monotonic() - self._scraped
+        found = {
+            "version": __version__,
+            "leader": self.lease.leader,
+            "database": database,
+            "scrapedSecondsAgo": scraped,
+        }
+        return Answer(json.dumps(found), "application/json")
+
     def _metrics_page(self, _: str) -> Answer:
+        self._scraped = time.monotonic()
         self.metrics.queue.set(len(self.queue))
         for reflector in self._reflectors:
             self.metrics.reflector_age.labels(reflector.resource.plural).set(

@@ -74,6 +74,8 @@ class JobSettings(Request):
     """Time a trial has to write its checkpoint after SIGTERM (seconds)."""
     ttl_seconds: int = Field(default=7 * 24 * 3600, ge=60)
     """Time Kubernetes keeps a finished Job that the controller has not removed (seconds); longer than any outage."""
+    keep_seconds: int = Field(default=24 * 3600, ge=0)
+    """Time an ended Job is kept for its log, once its outcome is in the database (seconds); 0 removes it at once."""
     metrics_port: int | None = Field(default=None, ge=1024, le=65535)
     """Port on which trials serve Prometheus metrics; none for no metrics."""
 

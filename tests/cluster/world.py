@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.cache import LIVE_SELECTOR
 from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.errors import AlreadyExists, NotFound
-from coref_k8s.cluster.resources import CRDS, EVENTS, JOBS, PODS, STUDIES
+from coref_k8s.cluster.resources import CRDS, ENDPOINTS, EVENTS, JOBS, PODS, SERVICES, STUDIES
 from coref_k8s.cluster.service import ControllerService
 from coref_k8s.cluster.settings import ClusterSettings, JobSettings
 from coref_k8s.telemetry.bus import Bus
@@ -29,6 +31,7 @@ SMALL: Json = {
     "pod": {"gpus": 0},
     "search": {"sampler": "random", "pruner": "none"},
 }
+SERVICE = "coref-k8s-controller"
 JOBS_HERE = JobSettings(run_as_user=None, grace_seconds=1)
 
 
@@ -46,7 +49,13 @@ class World:
 
     def controller(self, *, start: bool = True, url: str | None = None, **more: Any) -> ControllerService:
         """Start a controller that has exactly the rights of its role."""
-        given = {"lease_seconds": 3, "status_seconds": 0.2, "port": 0, "jobs": JOBS_HERE} | more
+        given = {
+            "service": f"{SERVICE}:8080",
+            "lease_seconds": 3,
+            "status_seconds": 0.2,
+            "port": 0,
+            "jobs": JOBS_HERE,
+        } | more
         connection = self.kube.as_service_account(
             self.api.namespace, "controller", rbac.rules("controller"), field_manager=names.FIELD_MANAGER
         )
@@ -55,6 +64,43 @@ class World:
         )
         self.controllers.append(service)
         return service.start() if start else service
+
+    def expose(self, controller: ControllerService) -> None:
+        """Put a Service in front of a controller of this machine, as the chart does."""
+        meta = {"namespace": self.api.namespace, "name": SERVICE}
+        # a real API server passes nothing on to loopback addresses
+        address = own_address() if self.kube.real else "127.0.0.1"
+        pod: Json = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": meta,
+            # nobody is to run it: it stands for this process
+            "spec": {
+                "nodeSelector": {"no": "where"},
+                "containers": [{"name": "controller", "image": "controller"}],
+            },
+        }
+        self.api.create(PODS, pod)
+        ips = {"podIP": address, "podIPs": [{"ip": address}]}
+        self.api.patch(PODS, SERVICE, {"status": ips}, subresource="status")
+        labels = {names.NAME_LABEL: names.APP, names.COMPONENT_LABEL: "controller"}
+        ports = [{"name": "http", "port": 8080}]
+        self.api.create(
+            SERVICES,
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {**meta, "labels": labels},
+                "spec": {"ports": ports},
+            },
+        )
+        target = {"kind": "Pod", **meta}
+        subset = {
+            "addresses": [{"ip": address, "targetRef": target}],
+            "ports": [{"name": "http", "port": controller.web.port}],
+        }
+        body = {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": [subset]}
+        self.api.create(ENDPOINTS, body)
 
     def submit(self, name: str = "korean", spec: Json | None = None, **metadata: Any) -> Json:
         """Create a study."""
@@ -103,8 +149,9 @@ class World:
             raise AssertionError(f"{name} never was {phase}, but {self.status(name)}") from None
 
     def jobs(self) -> list[str]:
-        """Return the names of the Jobs that exist."""
-        return sorted(job["metadata"]["name"] for job in self.api.list(JOBS)[0])
+        """Return the names of the Jobs that are not only kept for their logs."""
+        found, _ = self.api.list(JOBS, labels=LIVE_SELECTOR)
+        return sorted(job["metadata"]["name"] for job in found)
 
     def pods(self, job: str = "") -> list[Json]:
         """Return the pods (of a Job), oldest first."""
@@ -125,6 +172,13 @@ class World:
         """Return (reason, message) of the events on studies."""
         found, _ = self.api.list(EVENTS)
         return [(e["reason"], e["message"]) for e in found if e["involvedObject"]["kind"] == names.KIND]
+
+
+def own_address() -> str:
+    """Return an address of this machine that is not loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing
+        return str(probe.getsockname()[0])
 
 
 def install_crd(api: ClusterApi) -> None:

@@ -22,6 +22,8 @@ class Request:
     body: Any
     manager: str
     answer_headers: dict[str, str] = field(default_factory=dict)
+    #: What a proxy subresource passes on.
+    path: str = ""
 
     @property
     def dry_run(self) -> bool:
@@ -61,7 +63,8 @@ def parse(
     if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
     resource = catalogue.find(group, version, rest[0])
-    if resource is None or len(rest) > 3:
+    proxied = rest[2:3] == ["proxy"]
+    if resource is None or (len(rest) > 3 and not proxied):
         raise no_such_path()
     name, subresource = ([*rest, "", ""])[1:3]
     if resource.plural == "namespaces" and resource.group == "":
@@ -73,4 +76,5 @@ def parse(
             verb = "watch"
     if resource.namespaced and not namespace and verb not in ("list", "watch"):
         raise no_such_path()
-    return Request(verb, resource, namespace, name, subresource, query, body, manager)
+    rest_of_path = "/".join(rest[3:]) if proxied else ""
+    return Request(verb, resource, namespace, name, subresource, query, body, manager, path=rest_of_path)

@@ -58,6 +58,7 @@ BUILTIN = (
     _r("", "v1", "secrets", "Secret"),
     _r("", "v1", "configmaps", "ConfigMap", "", "cm"),
     _r("", "v1", "services", "Service", "s", "svc"),
+    _r("", "v1", "endpoints", "Endpoints", "", "ep"),
     _r("", "v1", "serviceaccounts", "ServiceAccount", "", "sa"),
     _r("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", "s", "pvc"),
     _r("batch", "v1", "jobs", "Job", "sg"),

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.kube import rbac, strategies
-from tests.kube.errors import ApiError, bad_request, no_such_path
+from tests.kube.errors import ApiError, bad_request, no_such_path, not_found
 from tests.kube.registry import Registry
 from tests.kube.request import Request
 from tests.kube.store import now
@@ -24,12 +24,14 @@ def access_review(authorizer: rbac.Authorizer, user: rbac.User, path: str, body:
     raise no_such_path()
 
 
-def perform(registry: Registry, authorizer: rbac.Authorizer, request: Request) -> tuple[int, Json]:
+def perform(registry: Registry, authorizer: rbac.Authorizer, request: Request) -> tuple[int, Json | bytes]:
     match request.resource.plural, request.subresource, request.verb:
         case "pods", "binding", "create":
             return 201, _bind(registry, request)
         case "pods", "eviction", "create":
             return 201, _evict(registry, request)
+        case "services", "proxy", "get":
+            return proxy(registry, request)
         case "serviceaccounts", "token", "create":
             registry.get(request.resource, request.namespace, request.name)
             token = authorizer.issue(request.namespace, request.name)
@@ -69,6 +71,55 @@ def _evict(registry: Registry, request: Request) -> Json:
         )
     registry.delete(request.resource, request.namespace, request.name, request.body.get("deleteOptions"))
     return _SUCCESS
+
+
+def proxy(registry: Registry, request: Request) -> tuple[int, bytes]:
+    """A GET passed on to a pod behind a service, named `NAME:PORT` by the port's number or name.
+
+    As a real server: the addresses are those of the Endpoints, and only of pods that exist and have that IP.
+    """
+    name, _, port = request.name.partition(":")
+    endpoints, place = registry.resource("endpoints"), request.namespace
+    if port.isdigit():
+        service = registry.get(request.resource, place, name).obj
+        known = {str(p["port"]): p.get("name", "") for p in service["spec"].get("ports") or ()}
+        if port not in known:
+            raise ApiError(503, "ServiceUnavailable", f'no service port {port} found for service "{name}"')
+        port = known[port]
+    try:
+        subsets = registry.get(endpoints, place, name).obj.get("subsets") or ()
+    except ApiError:
+        raise not_found("services", name) from None
+    for subset in subsets:
+        for found in (p for p in subset.get("ports") or () if p.get("name", "") == port):
+            for address in subset.get("addresses") or ():
+                if _is_pod(registry, address):
+                    return _pass_on(address["ip"], found["port"], request)
+    raise ApiError(503, "ServiceUnavailable", f'no endpoints available for service "{request.name}"')
+
+
+def _is_pod(registry: Registry, address: Json) -> bool:
+    ref = address.get("targetRef") or {}
+    if ref.get("kind") != "Pod":
+        return False
+    try:
+        pod = registry.get(registry.resource("pods"), ref["namespace"], ref["name"]).obj
+    except ApiError:
+        return False
+    ips = [entry["ip"] for entry in (pod.get("status") or {}).get("podIPs") or ()]
+    return address["ip"] in [*ips, (pod.get("status") or {}).get("podIP")]
+
+
+def _pass_on(host: str, port: int, request: Request) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(host, port, timeout=30)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", f"/{request.path}?{urlencode(request.query)}")
+            response = connection.getresponse()
+            return response.status, response.read()
+        except OSError as error:
+            text = f"error trying to reach service: {error}"
+            raise ApiError(503, "ServiceUnavailable", text) from None
 
 
 def _rewrite(registry: Registry, request: Request, change: Any) -> None:

@@ -1,0 +1,311 @@
+"""Studies in a cluster: a `CorefStudy` is what is created and changed, the controller answers what is asked.
+
+A study's summary is in its resource. Its trials are in the controller's database, which nobody outside the
+cluster reaches; the controller serves them, and the API server passes the question on (`services/proxy`), so the
+kubeconfig that creates a study also reads it. See docs/decisions/008-results-through-the-api-server.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from coref_k8s.cli.strings import Lang
+from coref_k8s.cluster import names
+from coref_k8s.cluster.admit import wanted
+from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.errors import AlreadyExists, ApiRefusal, Forbidden, Invalid, NotFound
+from coref_k8s.cluster.observed import parse_time
+from coref_k8s.cluster.resources import JOBS, STUDIES
+from coref_k8s.controller.view import StudyView
+from coref_k8s.errors import ClusterError, NotFoundError, RequestError
+from coref_k8s.runner import Kind
+from coref_k8s.store.records import Phase, StudyRecord
+from coref_k8s.study import StudySpec
+
+Json = dict[str, Any]
+
+#: Pause between two looks at a study that is followed or waited for (seconds).
+LOOK_SECONDS = 2.0
+
+
+class ClusterBackend:
+    """The `Backend` of one namespace."""
+
+    def __init__(self, namespace: str | None, context: str | None) -> None:
+        self._namespace, self._context = namespace, context
+
+    @cached_property
+    def api(self) -> ClusterApi:
+        """The connection; made when it is first needed."""
+        options = {"namespace": self._namespace} if self._namespace else {}
+        return ClusterApi.connect(self._context, field_manager="coref-k8s", **options)
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        where = f"namespace {self.api.namespace}"
+        return f"{where} of {self._context}" if self._context else where
+
+    @property
+    def root(self) -> str:
+        """The shared volume, where pods see it."""
+        return "/data/"
+
+    @property
+    def in_foreground(self) -> bool:
+        """The controller runs studies, whether or not somebody looks."""
+        return False
+
+    # -- writing -----------------------------------------------------------------------------------------
+
+    def check(self, spec: StudySpec) -> tuple[StudySpec, list[str]]:
+        """Return the request as it is: what it names is looked for in the cluster, not here."""
+        return spec, []
+
+    def create(self, name: str, spec: StudySpec, *, dry_run: bool = False) -> Json:
+        """Create the resource. Raises RequestError with the API server's words when it refuses."""
+        try:
+            return self.api.create(STUDIES, manifest(name, spec, self.api.namespace), dry_run=dry_run)
+        except AlreadyExists as error:
+            raise RequestError(
+                f"study {name!r} exists already in {self.place}; give another --name, "
+                f"or go on with it: coref-k8s resume {name}"
+            ) from error
+        except Invalid as error:
+            raise RequestError(f"the cluster refuses the request: {_words(error)}") from error
+        except NotFound as error:
+            raise _not_installed(error) from error
+
+    def change(self, name: str, spec: Json, **annotations: str | None) -> Json:
+        """Change fields of the request and annotations of our group; None takes one away."""
+        found = {f"{names.GROUP}/{key}": value for key, value in annotations.items()}
+        body: Json = {"metadata": {"annotations": found}} if found else {}
+        if spec:
+            body["spec"] = spec
+        try:
+            return self.api.patch(STUDIES, name, body)
+        except NotFound as error:
+            raise self._unknown(name) from error
+        except Invalid as error:
+            raise RequestError(f"the cluster refuses the change: {_words(error)}") from error
+
+    def cancel(self, name: str) -> None:
+        """Ask for the end of the study and wait until it has ended."""
+        self.change(name, {}, cancel="true")
+        while not self._record(self._resource(name)).ended:
+            time.sleep(LOOK_SECONDS / 4)
+
+    def resume(self, name: str) -> None:
+        """Let a study that has ended go on."""
+        self.change(name, {}, cancel=None, resume=datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def delete(self, name: str, *, purge: bool = True) -> None:
+        """Delete the resource, and with it the Jobs; `purge` takes the study out of the database too."""
+        resource = self._resource(name)
+        if purge:
+            # with the finalizer the resource waits until its study has left the database
+            finalizers = [*resource["metadata"].get("finalizers", ()), names.PURGE_FINALIZER]
+            body: Json = {"metadata": {"annotations": {names.PURGE_ANNOTATION: "true"}}}
+            if names.PURGE_FINALIZER not in finalizers[:-1]:
+                body["metadata"]["finalizers"] = finalizers
+            self.api.patch(STUDIES, name, body)
+        with suppress(NotFound):
+            self.api.delete(STUDIES, name, uid=resource["metadata"]["uid"])
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def studies(self) -> list[StudyRecord]:
+        """Return all studies, oldest first."""
+        try:
+            found, _ = self.api.list(STUDIES)
+        except NotFound as error:
+            raise _not_installed(error) from error
+        return sorted((self._record(one) for one in found), key=lambda record: record.created_at)
+
+    def view(self, name: str) -> StudyView:
+        """Return one study with its trials; before the controller has taken it up, without."""
+        resource = self._resource(name)
+        address = (resource.get("status") or {}).get("results")
+        if not address:
+            return self._summary(resource)
+        namespace, _, service = address.partition("/")
+        try:
+            data = self.api.proxied(service, f"api/v1/studies/{self.api.namespace}/{name}", namespace)
+        except NotFound as error:
+            if error.reason:  # the API server's: there is no such service
+                raise _unanswered(address, error) from error
+            return self._summary(resource)  # the controller's: it has not begun with this study
+        except ApiRefusal as error:
+            raise _unanswered(address, error) from error
+        return StudyView.from_json(data)
+
+    def is_running(self, name: str) -> bool:
+        """Whether the study has not ended: the controller works on it."""
+        return not self._record(self._resource(name)).ended
+
+    def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
+        """Return log lines of the pods of one trial, or of the study with the job's name before each line."""
+        from coref_k8s.cli.local_logs import followed, short
+        from coref_k8s.cluster.podlogs import job_log
+
+        self._resource(name)
+        namespace = self.api.namespace
+
+        def lines(job: str, go_on: bool = False) -> Iterator[str]:
+            with suppress(NotFoundError):  # removed since it was listed
+                yield from job_log(self.api, namespace, job, follow=go_on)
+
+        def jobs() -> list[str]:
+            return self._jobs(name, seq_len, trial)
+
+        if trial is not None:
+            known = jobs()
+            if not known:
+                raise NotFoundError(
+                    f"the pods of trial {trial} of study {name!r} are gone, or it has not started; "
+                    f"coref-k8s results {name} --all lists the trials that have run"
+                )
+            return (line for job in known for line in lines(job, follow and job == known[-1]))
+        if follow:
+            return followed(jobs, lambda job: lines(job, True), name, lambda: not self.is_running(name))
+        return (f"{short(name, job)} | {line}" for job in jobs() for line in lines(job))
+
+    def follow(self, name: str, *, lang: Lang) -> StudyView:
+        """Show the live view until the study has ended, or Ctrl-C, which leaves it running."""
+        from coref_k8s.cli.console import out
+        from coref_k8s.cli.live import LiveState
+        from coref_k8s.cli.view import Watcher
+
+        watcher = Watcher(LiveState(study=name, lang=lang), out, load=lambda: self.view(name), events=list)
+        with suppress(KeyboardInterrupt), watcher.in_background():
+            while self.is_running(name):
+                time.sleep(LOOK_SECONDS)
+        return self.view(name)
+
+    # -- inside ------------------------------------------------------------------------------------------
+
+    def _resource(self, name: str) -> Json:
+        try:
+            return self.api.get(STUDIES, name)
+        except NotFound as error:
+            raise self._unknown(name) from error
+
+    def _unknown(self, name: str) -> NotFoundError | ClusterError:
+        try:
+            known = [one["metadata"]["name"] for one in self.api.list(STUDIES)[0]]
+        except NotFound as error:
+            return _not_installed(error)
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "coref-k8s list shows those that exist"
+        return NotFoundError(f"there is no study {name!r} in {self.place}; {hint}")
+
+    def _jobs(self, name: str, seq_len: int | None, trial: int | None) -> list[str]:
+        wanted_labels = {names.STUDY_LABEL: name, names.SEQ_LEN_LABEL: seq_len, names.TRIAL_LABEL: trial}
+        selector = ",".join(f"{key}={value}" for key, value in wanted_labels.items() if value is not None)
+        found, _ = self.api.list(JOBS, labels=selector)
+        found.sort(key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"]))
+        kinds = {kind.value for kind in Kind}
+        return [
+            job["metadata"]["name"]
+            for job in found
+            if job["metadata"]["labels"].get(names.KIND_LABEL, Kind.TRIAL.value) in kinds
+        ]
+
+    def _record(self, resource: Json) -> StudyRecord:
+        metadata, status = resource["metadata"], resource.get("status") or {}
+        created = parse_time(metadata["creationTimestamp"])
+        assert created is not None
+        started = parse_time(status.get("startTime"))
+        return StudyRecord(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            spec_json=json.dumps(resource.get("spec") or {}),
+            phase=Phase(status.get("phase") or Phase.PENDING),
+            message=status.get("message", ""),
+            cancel_requested=False,
+            prepared=None,
+            statistics_json=None,
+            created_at=created,
+            started_at=started,
+            resumed_at=started or created,
+            finished_at=parse_time(status.get("completionTime")),
+        )
+
+    def _summary(self, resource: Json) -> StudyView:
+        record = self._record(resource)
+        message = record.message
+        if not resource.get("status"):
+            message = "the controller has not taken it up yet; coref-k8s doctor says whether there is one"
+        return StudyView(
+            name=record.name,
+            namespace=record.namespace,
+            phase=record.phase,
+            message=message,
+            spec=wanted(resource),
+            created_at=record.created_at,
+            started_at=record.started_at,
+            finished_at=record.finished_at,
+        )
+
+
+def manifest(name: str, spec: StudySpec, namespace: str) -> Json:
+    """Return the resource of a request; fields that have their default are left to the cluster's definition."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": _changed(
+            spec.model_dump(mode="json", by_alias=True), StudySpec().model_dump(mode="json", by_alias=True)
+        ),
+    }
+
+
+def _changed(values: Json, defaults: Json) -> Json:
+    """Return what differs from the defaults, all the way down; lists count as a whole."""
+    result: Json = {}
+    for key, value in values.items():
+        default = defaults.get(key)
+        if value == default:
+            continue
+        if isinstance(value, dict) and isinstance(default, dict) and default.keys() == value.keys():
+            result[key] = _changed(value, default)
+        else:
+            result[key] = _without_nulls(value)
+    return result
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _words(error: ApiRefusal) -> str:
+    text = str(error).partition("is invalid: ")[2] or str(error)
+    return text.replace("<nil>: Invalid value: ", "").replace("Invalid value: ", "")
+
+
+def _not_installed(error: Exception) -> ClusterError:
+    return ClusterError(
+        "this cluster has no CorefStudy definition: install the controller (docs/install.md), "
+        f"or run on this machine with --local ({error})"
+    )
+
+
+def _unanswered(address: str, error: ApiRefusal) -> ClusterError:
+    if isinstance(error, Forbidden):
+        return ClusterError(
+            f"the results are read through the service {address}, which you may not ask: "
+            "an administrator gives you `get` on services/proxy"
+        )
+    return ClusterError(
+        f"the controller at {address} does not answer ({error}); kubectl get cstudy shows the summary, "
+        "coref-k8s doctor what is wrong"
+    )

@@ -1,0 +1,41 @@
+"""`doctor`: what a cluster lacks, one line each, with what to do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from coref_k8s.cli.backend import Context, Namespace, Where, open_cluster
+from coref_k8s.cli.console import out
+from coref_k8s.study import StudySpec
+
+_MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]", "unknown": "[dim]?[/]"}
+
+
+def doctor(
+    study: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Check what this study needs; a default study otherwise."),
+    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> int:
+    """Check a cluster: API, definition, controller, rights, GPUs, volume, database.
+
+    Exits 1 when something keeps studies from running.
+    """
+    from coref_k8s.cli.cluster_backend import ClusterBackend
+    from coref_k8s.cluster.doctor import Grade, examine
+
+    backend = open_cluster(Where(namespace=namespace, context=context))
+    assert isinstance(backend, ClusterBackend)
+    spec = backend.view(study).spec if study else StudySpec()
+    failed = False
+    for finding in examine(backend.api, spec):
+        failed = failed or finding.grade is Grade.FAILED
+        out.print(f"{_MARKS[finding.grade.value]} ", end="")
+        out.print(finding.what, highlight=False, markup=False, soft_wrap=True)
+        if finding.remedy:
+            out.print(f"  → {finding.remedy}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    return 1 if failed else 0

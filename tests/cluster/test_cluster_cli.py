@@ -1,0 +1,163 @@
+"""The command line against a cluster: the same verbs, the same answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from coref_k8s.cli.cluster_backend import ClusterBackend, manifest
+from coref_k8s.cli.extending import new_count
+from coref_k8s.cluster import rbac
+from coref_k8s.cluster.resources import JOBS, STUDIES
+from coref_k8s.errors import RequestError
+from coref_k8s.request import spec_from_mapping
+from coref_k8s.runner import Kind
+from coref_k8s.study import StudySpec
+from tests.cluster.world import World
+
+pytestmark = pytest.mark.cluster
+
+SMALL = (
+    "--seq-lengths",
+    "64",
+    "--any-length",
+    "--trials",
+    "2",
+    "--gpus",
+    "0",
+    "--set",
+    "search.sampler=random",
+)
+
+
+@pytest.fixture
+def call(coref: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run a command in the world's namespace, as somebody who has the rights of the role for users."""
+    api = world.kube.as_service_account(world.api.namespace, "user", rbac.rules("user"))
+    monkeypatch.setenv("KUBECONFIG", str(world.kube.kubeconfig))
+    monkeypatch.setattr(ClusterBackend, "api", api)
+    yield lambda verb, *rest: coref(verb, *rest, "-n", world.api.namespace)
+    api.close()
+
+
+@pytest.fixture
+def running(world: World) -> World:
+    """A world with a controller that answers through its service."""
+    controller = world.controller()
+    world.expose(controller)
+    return world
+
+
+def test_a_study_from_submit_to_best(running: World, call: Callable[..., Any]) -> None:
+    answer = call("submit", *SMALL, "--name", "korean")
+    assert (answer.code, "study korean is created" in answer.out) == (0, True)
+    assert "coref-k8s status korean" in answer.err
+    running.until_phase("Succeeded")
+    assert "Succeeded" in call("list").out
+    status = call("status", "korean")
+    assert (status.code, "2 of 2" in status.out) == (0, True), status.out
+    view = json.loads(call("status", "korean", "--output", "json").out)
+    assert [t["state"] for t in view["trials"]] == ["complete", "complete"]
+    assert call("results", "korean", "--output", "csv").out.count("\n") == 3
+    best = yaml.safe_load(call("best", "korean", "--output", "yaml").out)
+    assert "64" in json.dumps(best)
+
+
+def test_wait_follows_to_the_end(running: World, call: Callable[..., Any]) -> None:
+    answer = call("submit", *SMALL, "--name", "korean", "--wait")
+    assert answer.code == 0, answer.err
+    running.trials.behave = lambda order, start: (0.05, 42, False)
+    answer = call("submit", *SMALL, "--name", "broken", "--wait")
+    assert answer.code == 1
+    assert "preparation failed" in answer.err
+
+
+def test_what_would_be_created(world: World, call: Callable[..., Any]) -> None:
+    for where in ("client", "server"):
+        answer = call("submit", *SMALL, "--name", "korean", f"--dry-run={where}", "--output", "yaml")
+        resource = yaml.safe_load(answer.out)
+        assert (answer.code, resource["metadata"]["name"]) == (0, "korean")
+        assert resource["spec"]["seqLengths"] == [64]
+    assert world.api.list(STUDIES)[0] == []
+    answer = call("submit", *SMALL, "--name", "korean", "--output", "json")
+    assert json.loads(answer.out)["metadata"]["uid"]
+
+
+def test_a_name_that_is_taken(world: World, call: Callable[..., Any]) -> None:
+    world.submit("korean")
+    answer = call("submit", *SMALL, "--name", "korean")
+    assert answer.code == 2
+    assert "exists already" in answer.err
+
+
+def test_before_the_controller_has_looked(world: World, call: Callable[..., Any]) -> None:
+    world.submit("korean")
+    answer = call("status", "korean")
+    assert (answer.code, "controller has not taken it up" in answer.out) == (0, True)
+    assert "did you mean 'korean'" in call("status", "koraen").err
+
+
+def test_cancel_resume_extend_delete(running: World, call: Callable[..., Any]) -> None:
+    running.trials.behave = lambda order, start: (
+        (60.0, 0, False) if order.kind is Kind.TRIAL and order.attempt == 1 else None
+    )
+    running.submit("korean")
+    running.running("korean-64-0-1")
+    assert call("cancel", "korean").code == 0
+    assert running.status()["phase"] == "Cancelled"
+    assert call("resume", "korean").code == 0
+    running.until_phase("Succeeded")
+    answer = call("extend", "korean", "--trials", "+2", "--parallelism", "3")
+    assert "trials 2 → 4" in answer.out
+    running.trials.behave = lambda order, start: None
+    running.until(lambda: running.status().get("progress") == "4/4", "the new trials")
+    running.until_phase("Succeeded")
+    assert call("delete", "korean", "--yes").code == 0
+    running.until(lambda: not running.api.list(STUDIES)[0], "the study to go")
+    running.until(lambda: not running.api.list(JOBS)[0], "its jobs to go")
+
+
+def test_the_doctor_says_what_is_there_and_what_is_not(running: World, call: Callable[..., Any]) -> None:
+    running.until(running.controllers[0].lease.may_write, "a leader")
+    answer = call("doctor")
+    assert answer.code == 1
+    told = answer.out
+    for words in (
+        "✓ API server v",
+        "✓ you may create, read and delete studies",
+        "leads, lease renewed",
+        "✓ the controller reaches its database",
+        "✗ there is no volume claim",
+        "nobody reads the controller's metrics",
+    ):
+        assert words in told, told
+
+
+def test_a_manifest_says_only_what_differs_and_means_the_same() -> None:
+    spec = spec_from_mapping(
+        {
+            "seqLengths": [512],
+            "data": {"trainLimit": None, "sources": [{"source": "gaps:10"}]},
+            "search": {"space": {"epochs": {"choices": [1, 2]}}, "spaceByLength": {"512": {"mask_low": {"low": 0.1, "high": 0.2}}}},
+            "pod": {"tolerations": [{"key": "spot"}]},
+        }
+    )  # fmt: skip
+    found = manifest("korean", spec, "lab")
+    assert set(found["spec"]) == {"seqLengths", "data", "search", "pod"}
+    assert spec_from_mapping(json.loads(json.dumps(found["spec"]))) == spec
+    assert manifest("korean", StudySpec(), "lab")["spec"] == {}
+
+
+@pytest.mark.parametrize(("text", "count"), [("12", 12), ("+10", 14)])
+def test_counts_of_trials(text: str, count: int) -> None:
+    assert new_count(text, 4) == count
+
+
+@pytest.mark.parametrize("text", ["ten", "-1", "0"])
+def test_counts_that_are_none(text: str) -> None:
+    with pytest.raises(RequestError, match="--trials"):
+        new_count(text, 4)

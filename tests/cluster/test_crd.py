@@ -1,0 +1,84 @@
+"""The generated definition: it says what `StudySpec` says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coref_k8s.cluster import crd as module
+from coref_k8s.cluster.admit import wanted
+from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.crd import IMMUTABLE, MUTABLE, crd, main, render
+from coref_k8s.cluster.resources import STUDIES
+from coref_k8s.study import StudySpec
+
+
+def schema() -> dict[str, Any]:
+    return crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+
+
+def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("properties", {}).values():
+        yield from nodes(child)
+    for key in ("items", "additionalProperties"):
+        if key in node:
+            yield from nodes(node[key])
+
+
+def test_every_field_is_typed_and_described() -> None:
+    for name, field in schema()["spec"]["properties"].items():
+        assert field.get("description"), name
+    for node in nodes(schema()["spec"]):
+        assert "type" in node or node.get("x-kubernetes-preserve-unknown-fields"), node
+        assert not {"$ref", "anyOf", "allOf", "title", "flag"} & node.keys(), node
+
+
+def test_fields_either_may_change_or_may_not() -> None:
+    assert {*IMMUTABLE, *MUTABLE} == set(schema()["spec"]["properties"])
+    assert not set(IMMUTABLE) & set(MUTABLE)
+
+
+def test_statuses_are_not_defaulted() -> None:
+    assert not any("default" in node for node in nodes(schema()["status"]))
+
+
+def test_yaml_is_written_checked_and_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "crds" / "study.yaml"
+    assert main(["--write", str(path)]) == 0
+    assert main(["--check", str(path)]) == 0
+    assert yaml.safe_load(path.read_text()) == crd()
+    path.write_text(path.read_text() + "# touched\n")
+    assert main(["--check", str(path)]) == 1
+    assert "--write" in capsys.readouterr().out
+    assert "&id" not in render()
+    assert module.__doc__
+
+
+@pytest.mark.cluster
+def test_an_empty_request_is_the_default_study(api: ClusterApi, crd_installed: None) -> None:
+    made = api.create(
+        STUDIES,
+        {"apiVersion": STUDIES.api_version, "kind": STUDIES.kind, "metadata": {"name": "a"}, "spec": {}},
+    )
+    assert wanted(made) == StudySpec()
+    # every default is written down, so that a study keeps its meaning when defaults change
+    assert made["spec"]["data"]["sources"][0]["source"] == "wikimedia/wikipedia"
+
+
+@pytest.mark.cluster
+def test_none_means_all(api: ClusterApi, crd_installed: None) -> None:
+    made = api.create(
+        STUDIES,
+        {
+            "apiVersion": STUDIES.api_version,
+            "kind": STUDIES.kind,
+            "metadata": {"name": "a"},
+            "spec": {"data": {"trainLimit": None}},
+        },
+    )
+    assert wanted(made).data.train_limit is None

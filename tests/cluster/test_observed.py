@@ -1,0 +1,180 @@
+"""What Jobs and pods say, case by case: statuses as a real cluster wrote them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from coref_k8s.cluster.observed import LOST_AFTER, SILENT_AFTER, STARTING_FOR, observed, slim_job, slim_pod
+from coref_k8s.runner import ObservedJob, Reason, State
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+BEGAN = "2026-11-22T11:00:00Z"
+
+
+def at(age: timedelta) -> str:
+    return f"{NOW - age:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def job(*conditions: tuple[str, str, str], **more: Any) -> dict[str, Any]:
+    """A Job with conditions as (type, reason, message)."""
+    labels = {
+        "corefk8s.dev/study": "korean",
+        "corefk8s.dev/kind": "trial",
+        "corefk8s.dev/seq-len": "2048",
+        "corefk8s.dev/trial": "3",
+        "corefk8s.dev/attempt": "2",
+        "unrelated": "x",
+    }
+    found = [
+        {"type": t, "status": "True", "reason": r, "message": m, "lastTransitionTime": "2026-11-22T11:30:00Z"}
+        for t, r, m in conditions
+    ]
+    return slim_job(
+        {
+            "metadata": {
+                "name": "korean-2048-3-2",
+                "uid": "u",
+                "resourceVersion": "1",
+                "creationTimestamp": BEGAN,
+                "labels": labels,
+                "annotations": more.get("annotations", {}),
+            },
+            "spec": {"suspend": more.get("suspend", False), "template": {"big": "x" * 1000}},
+            "status": {"startTime": BEGAN, "conditions": found, **more.get("status", {})},
+        }
+    )
+
+
+def pod(
+    name: str = "p1", phase: str = "Running", *, age: timedelta = timedelta(hours=1), **more: Any
+) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": "trial",
+        "state": more.get("state", {"running": {"startedAt": BEGAN}}),
+    }
+    metadata = {"name": name, "uid": name, "resourceVersion": "1", "creationTimestamp": at(age)}
+    if "deleted" in more:
+        metadata |= {"deletionTimestamp": at(more["deleted"]), "deletionGracePeriodSeconds": 30}
+    return slim_pod(
+        {
+            "metadata": metadata,
+            "spec": {"nodeName": more.get("node", "n1")},
+            "status": {
+                "phase": phase,
+                "conditions": more.get("conditions", []),
+                "containerStatuses": [container] if phase != "Pending" or "state" in more else [],
+            },
+        }
+    )
+
+
+def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message, "startedAt": BEGAN}}
+
+
+def see(found: dict[str, Any], *pods: dict[str, Any]) -> ObservedJob:
+    return observed(found, pods, NOW)
+
+
+POLICY = "Container trial for pod lab/p1 failed with exit code {} matching FailJob rule at index 0"
+DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+
+
+def test_who_it_is() -> None:
+    seen = see(job())
+    assert (seen.study, seen.seq_len, seen.trial, seen.attempt) == ("korean", 2048, 3, 2)
+    assert "template" not in job()["spec"]
+
+
+@pytest.mark.parametrize(
+    ("found", "pods", "state", "reason", "code"),
+    [
+        (job(("Complete", "", "")), [pod(phase="Succeeded", state=ended(0))], State.SUCCEEDED, None, 0),
+        # the kernel killed a child of it: the container exits 0, the Job is complete
+        (job(("Complete", "", "")), [pod(phase="Succeeded", state=ended(0, "OOMKilled"))], State.FAILED, Reason.HOST_OUT_OF_MEMORY, 137),
+        # the pod may be gone: the condition's words are enough
+        (job(("Failed", "PodFailurePolicy", POLICY.format(42))), [], State.FAILED, Reason.INVALID, 42),
+        (job(("Failed", "PodFailurePolicy", POLICY.format(43))), [], State.FAILED, Reason.GPU_OUT_OF_MEMORY, 43),
+        (job(("Failed", "PodFailurePolicy", POLICY.format(137))), [], State.FAILED, Reason.HOST_OUT_OF_MEMORY, 137),
+        (job(("Failed", "BackoffLimitExceeded", "too often")), [pod(phase="Failed", state=ended(1))], State.FAILED, Reason.CRASHED, 1),
+        (job(("Failed", "BackoffLimitExceeded", "too often")), [], State.FAILED, Reason.CRASHED, None),
+        (job(("Failed", "DeadlineExceeded", "late")), [], State.FAILED, Reason.DISRUPTED, 143),
+        # the pods of a Job that will fail are still ending
+        (job(("FailureTarget", "PodFailurePolicy", POLICY.format(42))), [pod()], State.RUNNING, None, None),
+        (job(suspend=True), [], State.PENDING, Reason.SUSPENDED, None),
+        (job(), [pod()], State.RUNNING, None, None),
+    ],
+)  # fmt: skip
+def test_states(
+    found: dict[str, Any], pods: list[dict[str, Any]], state: State, reason: Reason | None, code: int | None
+) -> None:
+    seen = see(found, *pods)
+    assert (seen.state, seen.reason, seen.exit_code) == (state, reason, code)
+    if state in (State.SUCCEEDED, State.FAILED):
+        assert seen.finished_at == datetime(2026, 11, 22, 11, 30, tzinfo=UTC)
+
+
+def test_the_last_line_of_a_crash_is_its_message() -> None:
+    last = pod(phase="Failed", state=ended(1, message="Traceback…\nValueError: no text is left\n"))
+    assert (
+        "exit code 1: ValueError: no text is left"
+        in see(job(("Failed", "BackoffLimitExceeded", "")), last).message
+    )
+
+
+def test_why_a_pod_waits() -> None:
+    unplaced = [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    ]
+    seen = see(job(), pod(phase="Pending", node="", conditions=unplaced))
+    assert (seen.state, seen.reason, seen.message) == (State.PENDING, Reason.UNSCHEDULABLE, "0/3 nodes")
+    pulling = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    assert see(job(), pod(phase="Pending", state=pulling)).reason is Reason.IMAGE
+    # volumes and images take their time, but not for ever
+    starting = {"waiting": {"reason": "ContainerCreating"}}
+    assert see(job(), pod(phase="Pending", state=starting, age=timedelta(seconds=20))).reason is None
+    late = see(job(), pod(phase="Pending", state=starting, age=STARTING_FOR * 2))
+    assert (late.reason, "kubectl describe pod p1" in late.message) == (Reason.UNSCHEDULABLE, True)
+    assert "no pod can be created" in see(job()).message
+
+
+def test_a_replaced_pod_waits_anew() -> None:
+    """Hours of work before a disruption must not count as waiting for an image."""
+    pulling = {"waiting": {"reason": "ErrImagePull"}}
+    lost = pod("p1", "Failed", state=ended(143), conditions=DISRUPTED)
+    fresh = pod("p2", "Pending", state=pulling, age=timedelta(seconds=5))
+    assert see(job(), lost, fresh).created_at == NOW - timedelta(seconds=5)
+
+
+def test_disruptions_are_counted_once_and_remembered() -> None:
+    lost = pod("p1", "Failed", state=ended(143), conditions=DISRUPTED)
+    assert see(job(), lost, pod("p2")).disruptions == 1
+    noted = job(annotations={"corefk8s.dev/disrupted": "p0,p1"})
+    assert see(noted, lost, pod("p2")).disruptions == 2
+    assert see({**job(), "lost": {"p1"}}, pod("p2")).disruptions == 1
+    # ended by somebody's `kubectl delete pod`: also not its fault
+    assert see(job(), pod("p1", "Failed", state=ended(143))).disruptions == 1
+    assert see(job(), pod("p1", "Failed", state=ended(1))).disruptions == 0
+
+
+def test_too_many_disruptions_end_a_job() -> None:
+    limited = {"corefk8s.dev/max-disruptions": "1", "corefk8s.dev/disrupted": "p0,p1"}
+    seen = see(job(annotations=limited), pod("p2"))
+    assert (seen.state, seen.reason, seen.disruptions) == (State.FAILED, Reason.DISRUPTED, 2)
+
+
+def test_a_lost_node_is_said_first_and_given_up_later() -> None:
+    silent = see(job(), pod(deleted=SILENT_AFTER * 2))
+    assert (silent.state, silent.reason) == (State.RUNNING, Reason.DISRUPTED)
+    assert "node n1 does not answer" in silent.message
+    lost = see(job(), pod(deleted=LOST_AFTER * 2))
+    assert (lost.state, lost.reason) == (State.FAILED, Reason.DISRUPTED)
+    assert see(job(), pod(deleted=timedelta(seconds=-20))).reason is None
+
+
+def test_retries_are_the_pods_before_the_last_one() -> None:
+    assert see(job(status={"failed": 1}), pod("p2")).retries == 1
+    assert see(job(("Failed", "BackoffLimitExceeded", ""), status={"failed": 3})).retries == 2
