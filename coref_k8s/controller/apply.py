@@ -108,7 +108,7 @@ class Applier:
             case WarmStart(seq_len, source):
                 self._warm_start(seq_len, source)
             case NewTrial(seq_len):
-                trial = self._seen.lengths[seq_len].study.ask()
+                trial = self._seen.lengths[seq_len].study.ask(refresh=False)
                 self._start(Unit(Kind.TRIAL, seq_len, trial.number), 1, 0, trial)
             case SetPhase():
                 self._set_phase(action)

@@ -1,19 +1,20 @@
 """One warm Optuna study per sequence length: asking, telling, reading, pruning.
 
-The controller keeps it open, since a cold one pays 0.9 s to load 1,000 trials and a warm ask 0.1 s.
+The controller keeps it open, since a cold one pays 0.9 s to load 1,000 trials (see `warm.py`).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
@@ -22,6 +23,7 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.samplers import make_sampler
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import guarded, optuna_study_name
+from coref_k8s.search.warm import WarmStudy
 from coref_k8s.study import StudySpec
 
 _STATES = {
@@ -38,110 +40,119 @@ REASON_ATTR = "reason"
 
 
 class LengthStudy:
-    """The trials of one length. Every method may raise StorageError."""
+    """The trials of one length. Every method may raise StorageError. One process at a time may ask."""
 
     def __init__(
-        self, storage: BaseStorage, spec: StudySpec, study: str, seq_len: int, namespace: str = ""
+        self, storage: RDBStorage, spec: StudySpec, study: str, seq_len: int, namespace: str = ""
     ) -> None:
         self.spec = spec
         self.seq_len = seq_len
-        self._finished: dict[int, TrialRecord] = {}
-        with guarded():
-            self._study = optuna.create_study(
-                study_name=optuna_study_name(namespace, study, seq_len),
-                storage=storage,
-                direction="maximize",
-                sampler=make_sampler(spec, seq_len, 0),
-                pruner=make_pruner(spec),
-                load_if_exists=True,
-            )
+        self._records: list[TrialRecord] = []
+        self._storage = storage
         self._distributions = distributions(space_for(spec, seq_len))
+        with guarded(), _quiet():
+            self._warm = WarmStudy(storage, optuna_study_name(namespace, study, seq_len), make_pruner(spec))
 
-    def ask(self) -> TrialRecord:
-        """Open a new trial and return it with its parameters; enqueued ones come first."""
-        with guarded(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
+    def ask(self, *, refresh: bool = True) -> TrialRecord:
+        """Open a new trial and return it with its parameters; enqueued ones come first.
+
+        `refresh=False` asks on what the last `trials` has read, for asking many at once.
+        """
+        if refresh:
+            self.trials()
+        with guarded(), _quiet():
             # A sampler seeded by what was drawn before: a resumed study goes on as if never interrupted,
             # where one seeded once would draw its first parameters a second time.
-            drawn = sum(t.state != OptunaState.WAITING for t in self._study.get_trials(deepcopy=False))
-            self._study.sampler = make_sampler(self.spec, self.seq_len, drawn)
-            trial = self._study.ask(self._distributions)
-            return TrialRecord(
-                seq_len=self.seq_len,
-                number=trial.number,
-                trial_id=trial._trial_id,
-                state=TrialState.RUNNING,
-                params=dict(trial.params),
-                started_at=datetime.now(UTC),
-            )
+            drawn = sum(record.state is not TrialState.WAITING for record in self._records)
+            sampler = make_sampler(self.spec, self.seq_len, drawn)
+            record = to_record(self.seq_len, self._warm.ask(sampler, self._distributions))
+        self._put(record)
+        return record
 
     def whole(self, record: TrialRecord) -> TrialRecord:
         """Return an open trial with all its parameters, drawing those that a killed `ask` left out."""
         if not record.open or self._distributions.keys() <= record.params.keys():
             return record
-        with guarded(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            before = [t for t in self._study.get_trials(deepcopy=False) if t.number < record.number]
-            drawn = sum(t.state != OptunaState.WAITING for t in before)
-            self._study.sampler = make_sampler(self.spec, self.seq_len, drawn)
-            trial = optuna.trial.Trial(self._study, record.trial_id)
-            for name, distribution in self._distributions.items():
-                trial._suggest(name, distribution)
-            return replace(record, params=dict(trial.params))
+        with guarded(), _quiet():
+            before = self._records[: record.number]
+            drawn = sum(known.state is not TrialState.WAITING for known in before)
+            self._warm.study.sampler = make_sampler(self.spec, self.seq_len, drawn)
+            record = to_record(self.seq_len, self._warm.draw(record.number, self._distributions))
+        self._put(record)
+        return record
 
     def enqueue(self, params: Mapping[str, Any]) -> None:
         """Let a later `ask` return these parameters; what the space does not hold is sampled."""
         known = {k: v for k, v in params.items() if k in self._distributions}
-        with guarded(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self._study.enqueue_trial(known, skip_if_exists=True)
+        self.trials()
+        with guarded(), _quiet():
+            self._warm.enqueue(known)
 
     def complete(self, number: int, value: float) -> None:
         """Close a trial with its score; closed already is fine."""
-        self._tell(number, OptunaState.COMPLETE, value)
+        self._close(number, OptunaState.COMPLETE, [value])
 
     def prune(self, number: int) -> None:
         """Close a trial as pruned, with its last reported score; closed already is fine."""
-        self._tell(number, OptunaState.PRUNED)
+        reported = self._record(number).intermediate
+        self._close(number, OptunaState.PRUNED, [reported[max(reported)]] if reported else None)
 
     def fail(self, number: int, reason: str) -> None:
         """Close a trial as failed with a reason in words; closed already is fine."""
+        trial_id = self._record(number).trial_id
         with guarded():
-            trial_id = self._trial_id(number)
-            if not self._study._storage.get_trial(trial_id).state.is_finished():
-                self._study._storage.set_trial_user_attr(trial_id, REASON_ATTR, reason)
-        self._tell(number, OptunaState.FAIL)
+            try:
+                self._storage.set_trial_user_attr(trial_id, REASON_ATTR, reason)
+            except UpdateFinishedTrialError:
+                return
+        self._close(number, OptunaState.FAIL, None)
 
     def should_prune(self, record: TrialRecord) -> bool:
         """Return whether the pruner gives the trial up; never before its warm-up has ended."""
-        if not record.intermediate:
+        if not record.intermediate or not record.open:
             return False
         done = max(record.intermediate) / self.spec.training.evaluations
         if done <= float(record.params.get("warmup_ratio", 0.0)) or done >= 1:
             return False
-        with guarded():
-            frozen = self._study._storage.get_trial(record.trial_id)
-            return not frozen.state.is_finished() and self._study.pruner.prune(self._study, frozen)
+        frozen = self._warm.study_trial(record.number)
+        return not frozen.state.is_finished() and self._warm.study.pruner.prune(self._warm.study, frozen)
 
     def trials(self) -> list[TrialRecord]:
-        """Return every trial by number; finished ones are converted once and remembered."""
-        with guarded():
-            found = []
-            for frozen in self._study.get_trials(deepcopy=False):
-                record = self._finished.get(frozen.number)
-                if record is None:
-                    record = to_record(self.seq_len, frozen)
-                    if frozen.state.is_finished():
-                        self._finished[frozen.number] = record
-                found.append(record)
-            return found
+        """Return every trial by number. An open one has its reports, its other metrics only once it has closed."""
+        with guarded(), _quiet():
+            found = self._warm.refresh()
+        if len(self._warm.ids) < len(self._records):
+            self._records.clear()
+        for frozen in found.trials:
+            self._put(to_record(self.seq_len, frozen))
+        for number, step, value in found.reports:
+            record = self._records[number]
+            self._records[number] = replace(record, intermediate={**record.intermediate, step: value})
+        return list(self._records)
 
-    def _tell(self, number: int, state: OptunaState, value: float | None = None) -> None:
-        with guarded():
-            self._study.tell(number, value, state=state, skip_if_finished=True)
+    def _put(self, record: TrialRecord) -> None:
+        if record.number == len(self._records):
+            self._records.append(record)
+        elif record.number < len(self._records):
+            self._records[record.number] = record
 
-    def _trial_id(self, number: int) -> int:
-        return self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+    def _record(self, number: int) -> TrialRecord:
+        if number >= len(self._records):
+            self.trials()
+        return self._records[number]
+
+    def _close(self, number: int, state: OptunaState, values: list[float] | None) -> None:
+        trial_id = self._record(number).trial_id
+        with guarded(), suppress(UpdateFinishedTrialError):
+            self._storage.set_trial_state_values(trial_id, state, values)
+        self.trials()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
 
 
 def delete_length(storage: BaseStorage, study: str, seq_len: int, namespace: str = "") -> None:

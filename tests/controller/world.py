@@ -87,7 +87,7 @@ class FakeTrials:
         self.queue: list[dict[str, Any]] = []
         self.hopeless: set[int] = set()
 
-    def ask(self) -> TrialRecord:
+    def ask(self, *, refresh: bool = True) -> TrialRecord:
         number = len(self.all)
         params = self.queue.pop(0) if self.queue else {"learning_rate": 1e-4 * (number + 1)}
         self.all.append(

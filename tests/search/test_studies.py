@@ -190,23 +190,85 @@ def test_every_range_can_be_overridden() -> None:
 @pytest.mark.parametrize("written", [0, 3])
 def test_an_ask_that_was_killed_half_way_is_finished(url: str, monkeypatch, written: int) -> None:
     run_trials(url, 3)
+    study = LengthStudy(open_storage(url), SPEC, "demo", 512)
+    study.enqueue({"weight_decay": 0.03})
+    kill_after(monkeypatch, written)
+    with pytest.raises(KeyboardInterrupt):
+        study.ask()
+    monkeypatch.undo()
+    for trials in (study, LengthStudy(open_storage(url), SPEC, "demo", 512)):
+        half = trials.trials()[-1]
+        assert half.state is TrialState.RUNNING
+    assert len(half.params) == written
+    whole = trials.whole(half)
+    assert whole.params.keys() == space_for(SPEC, 512).keys()
+    assert half.params.items() <= whole.params.items()
+    assert whole.params["weight_decay"] == 0.03
+    assert trials.trials()[-1] == whole
+    assert trials.whole(trials.trials()[0]) == trials.trials()[0]
+
+
+def kill_after(monkeypatch, count: int) -> None:
+    """Die while the parameter after the first `count` is drawn."""
     real, calls = optuna.trial.Trial._suggest, []
 
     def killed(self, *arguments):
         calls.append(arguments)
-        if len(calls) > written:
+        if len(calls) > count:
             raise KeyboardInterrupt
         return real(self, *arguments)
 
     monkeypatch.setattr(optuna.trial.Trial, "_suggest", killed)
-    with pytest.raises(KeyboardInterrupt):
-        LengthStudy(open_storage(url), SPEC, "demo", 512).ask()
-    monkeypatch.undo()
+
+
+def test_a_new_trial_is_there_whole_or_not_at_all(url: str, monkeypatch) -> None:
+    run_trials(url, 3)
     study = LengthStudy(open_storage(url), SPEC, "demo", 512)
-    half = study.trials()[-1]
-    assert (half.state, len(half.params)) == (TrialState.RUNNING, written)
-    whole = study.whole(half)
-    assert whole.params.keys() == space_for(SPEC, 512).keys()
-    assert half.params.items() <= whole.params.items()
-    assert study.trials()[-1].params == whole.params
-    assert study.whole(study.trials()[0]) == study.trials()[0]
+    kill_after(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        study.ask()
+    monkeypatch.undo()
+    assert len(read_trials(open_storage(url), "demo", 512)) == 3
+    asked = study.ask()
+    assert asked.number == 3
+    assert read_trials(open_storage(url), "demo", 512)[3].params == asked.params
+    assert asked.params.keys() == space_for(SPEC, 512).keys()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_warm_study_sees_what_happens_elsewhere(new_database, kind: str) -> None:
+    url = new_database(kind)
+    warm = LengthStudy(open_storage(url), SPEC, "demo", 512)
+    first, second, third = (warm.ask() for _ in range(3))
+    pod = TrialReporter(url, first.trial_id)
+    pod.report(1, 0.25, {"coref_f1": 0.3})
+    pod.report(2, float("inf"), {})
+    assert warm.trials()[0].intermediate == {1: 0.25, 2: float("inf")}
+    pod.report(3, 0.5, {})
+    pod.result(0.5, {"coref_f1": 0.6})
+    TrialReporter(url, second.trial_id).pruned("diverged")
+    elsewhere = LengthStudy(open_storage(url), SPEC, "demo", 512)
+    elsewhere.fail(third.number, "told elsewhere")
+    elsewhere.enqueue({"weight_decay": 0.02})
+    elsewhere.enqueue({"weight_decay": 0.02})
+    seen = warm.trials()
+    assert [t.state for t in seen] == [
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.FAILED,
+        TrialState.WAITING,
+    ]
+    assert seen == read_trials(open_storage(url), "demo", 512)
+    assert (seen[0].value, seen[0].metrics) == (0.5, {"coref_f1": 0.6})
+    assert seen[2].attrs == {"reason": "told elsewhere"}
+    assert warm.ask().params["weight_decay"] == 0.02
+    # what sampler and pruner see is what is in the database
+    inner = warm._warm.study.get_trials(deepcopy=False)
+    outer = open_storage(url).get_all_trials(warm._warm.study_id)
+    for a, b in zip(inner, outer, strict=True):
+        assert (a.number, a.state, a.values, a.params, a.distributions, a.intermediate_values) == (
+            b.number, b.state, b.values, b.params, b.distributions, b.intermediate_values,
+        )  # fmt: skip
+    delete_length(open_storage(url), "demo", 512)
+    with pytest.raises(StorageError, match="were deleted while it runs"):
+        warm.trials()

@@ -1,0 +1,217 @@
+"""One Optuna study kept warm: sampled and pruned in memory, recorded in the database.
+
+Optuna's own cache reads every open trial whole, by six queries, several times an `ask`: with hundreds open
+at once that is most of a controller's work, and a cost that grows with parallelism. Here the study that sampler and
+pruner see lives in memory. The database is asked in two light queries which trials have closed and what was
+reported, and each trial is read whole once, when it has closed. A new trial is written whole in one transaction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from sqlalchemy import text
+
+from coref_k8s.errors import StorageError
+
+# Optuna's schema (unchanged since 3.0): states are stored by name, numbers beyond floats by their type.
+_UNFINISHED = text(
+    "SELECT trial_id, number, state FROM trials WHERE study_id = :study"
+    " AND (state IN ('RUNNING', 'WAITING') OR trial_id > :known) ORDER BY number"
+)
+_REPORTS = text(
+    "SELECT v.trial_id, v.step, v.intermediate_value, v.intermediate_value_type"
+    " FROM trial_intermediate_values v JOIN trials t ON t.trial_id = v.trial_id"
+    " WHERE t.study_id = :study AND t.state = 'RUNNING'"
+)
+_NUMBER = text("SELECT number FROM trials WHERE trial_id = :trial")
+# where `Study.enqueue_trial` puts the parameters, and `Trial` looks for them
+_ENQUEUED = "fixed_params"
+_SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+
+
+@dataclass
+class Refreshed:
+    """What a refresh has found: trials that are new or have closed, and reports that are new."""
+
+    trials: list[FrozenTrial] = field(default_factory=list)
+    reports: list[tuple[int, int, float]] = field(default_factory=list)
+    """Trial number, step, value."""
+
+
+class WarmStudy:
+    """The trials of one Optuna study; one process at a time may ask. Raises what Optuna's storage raises."""
+
+    def __init__(self, storage: RDBStorage, name: str, pruner: BasePruner) -> None:
+        self._storage = storage
+        self._pruner = pruner
+        study = optuna.create_study(
+            study_name=name, storage=storage, direction="maximize", load_if_exists=True
+        )
+        self.study_id = study._study_id
+        self.forget()
+
+    def forget(self) -> None:
+        """Start from nothing: the next refresh reads everything."""
+        self.memory = InMemoryStorage()
+        self.study = optuna.create_study(storage=self.memory, direction="maximize", pruner=self._pruner)
+        self.ids: list[int] = []
+        """The database's trial id by trial number; the memory's own ids differ."""
+        self._open: dict[int, int] = {}
+        self._highest = -1
+        self._shared: dict[str, BaseDistribution] = {}
+
+    def refresh(self) -> Refreshed:
+        """Bring the memory up to date and return what is new. Raises StorageError when trials were deleted."""
+        try:
+            return self._refresh()
+        except KeyError:
+            self.forget()
+            raise StorageError(f"trials of Optuna study {self.study_id} were deleted while it runs") from None
+
+    def _refresh(self) -> Refreshed:
+        found = Refreshed()
+        if not self.ids:
+            for frozen in self._storage.get_all_trials(self.study_id, deepcopy=False):
+                self._add(frozen)
+                found.trials.append(frozen)
+            return found
+        with self._storage.engine.connect() as connection:
+            parameters = {"study": self.study_id, "known": self._highest}
+            rows = connection.execute(_UNFINISHED, parameters).all()
+            reports = connection.execute(_REPORTS, {"study": self.study_id}).all()
+        states = {row.trial_id: row.state for row in rows}
+        for trial_id, number in list(self._open.items()):
+            before = self.study_trial(number).state.name
+            if states.get(trial_id) != before:
+                found.trials.append(self._reread(trial_id, number))
+        for row in rows:
+            if row.trial_id > self._highest:
+                frozen = self._storage.get_trial(row.trial_id)
+                self._add(frozen)
+                found.trials.append(frozen)
+        found.reports += self._report(reports)
+        return found
+
+    def study_trial(self, number: int) -> FrozenTrial:
+        """Return a trial as sampler and pruner see it; not a copy."""
+        trials: list[FrozenTrial] = self.memory._studies[self.study._study_id].trials
+        return trials[number]
+
+    def waiting(self) -> FrozenTrial | None:
+        """Return the first trial that was enqueued and not asked for."""
+        found = self.memory.get_all_trials(self.study._study_id, deepcopy=False, states=(TrialState.WAITING,))
+        return found[0] if found else None
+
+    def enqueue(self, params: dict[str, Any]) -> None:
+        """Let a later `ask` begin with these parameters, unless a trial has them or was enqueued with them."""
+        for known in self.study.get_trials(deepcopy=False):
+            if known.system_attrs.get(_ENQUEUED, known.params) == params:
+                return
+        self._storage.create_new_trial(
+            self.study_id, create_trial(state=TrialState.WAITING, system_attrs={_ENQUEUED: params})
+        )
+
+    def ask(self, sampler: BaseSampler, space: dict[str, BaseDistribution]) -> FrozenTrial:
+        """Open a trial with parameters from `space`, an enqueued one first. Call `refresh` before."""
+        self.study.sampler = sampler
+        try:
+            while (waiting := self.waiting()) is not None:
+                trial_id = self.ids[waiting.number]
+                if self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+                    return self.draw(waiting.number, space)
+                self._reread(trial_id, waiting.number)
+            return self._new(space)
+        except BaseException:
+            self.forget()  # memory and database may differ now
+            raise
+
+    def draw(self, number: int, space: dict[str, BaseDistribution]) -> FrozenTrial:
+        """Draw the parameters that an open trial lacks, and write each."""
+        trial_id, inner = self.ids[number], self._inner_id(number)
+        if self.study_trial(number).state is TrialState.WAITING:
+            self.memory.set_trial_state_values(inner, TrialState.RUNNING)
+        trial = Trial(self.study, inner)
+        known = set(trial.params)
+        for name, distribution in space.items():
+            value = distribution.to_internal_repr(trial._suggest(name, distribution))
+            if name not in known:
+                self._storage.set_trial_param(trial_id, name, value, distribution)
+        self._open[trial_id] = number
+        return self._storage.get_trial(trial_id)
+
+    def _new(self, space: dict[str, BaseDistribution]) -> FrozenTrial:
+        trial = self.study.ask(space)
+        inner = self.study_trial(trial.number)
+        template = create_trial(
+            state=TrialState.RUNNING, params=inner.params, distributions=inner.distributions
+        )
+        trial_id = self._storage.create_new_trial(self.study_id, template)
+        with self._storage.engine.connect() as connection:
+            number = connection.execute(_NUMBER, {"trial": trial_id}).scalar_one()
+        template._trial_id, template.number = trial_id, number
+        if number != trial.number:
+            self.forget()  # somebody else has opened one, against the rule: start from what is there
+        else:
+            self._note(trial_id, number, TrialState.RUNNING)
+        return template
+
+    def _add(self, frozen: FrozenTrial) -> None:
+        if frozen.number != len(self.ids):
+            raise StorageError(
+                f"trial {frozen.number} of Optuna study {self.study_id} follows {len(self.ids) - 1}: "
+                "the database misses trials; restore it from a backup"
+            )
+        self.memory.create_new_trial(self.study._study_id, frozen)
+        inner = self.study_trial(frozen.number)
+        # thousands of equal distributions, one object
+        inner.distributions = {n: self._share(d) for n, d in inner.distributions.items()}
+        inner.user_attrs = {}
+        self._note(frozen._trial_id, frozen.number, frozen.state)
+
+    def _note(self, trial_id: int, number: int, state: TrialState) -> None:
+        self.ids.append(trial_id)
+        self._highest = max(self._highest, trial_id)
+        if not state.is_finished():
+            self._open[trial_id] = number
+
+    def _share(self, distribution: BaseDistribution) -> BaseDistribution:
+        return self._shared.setdefault(repr(distribution), distribution)
+
+    def _reread(self, trial_id: int, number: int) -> FrozenTrial:
+        """Read a trial whose state has changed and change the memory's one likewise."""
+        frozen = self._storage.get_trial(trial_id)
+        inner = self._inner_id(number)
+        for step, value in frozen.intermediate_values.items():
+            self.memory.set_trial_intermediate_value(inner, step, value)
+        now = self.study_trial(number)
+        if now.state is TrialState.WAITING:
+            now.params, now.distributions = dict(frozen.params), dict(frozen.distributions)
+            self.memory.set_trial_state_values(inner, TrialState.RUNNING)
+        if frozen.state.is_finished():
+            self.memory.set_trial_state_values(inner, frozen.state, frozen.values)
+            self._open.pop(trial_id, None)
+        return frozen
+
+    def _report(self, rows: Iterable[Any]) -> Iterator[tuple[int, int, float]]:
+        for trial_id, step, value, kind in rows:
+            number = self._open.get(trial_id)
+            if number is None:
+                continue
+            known = self.study_trial(number).intermediate_values
+            value = value if kind == "FINITE" else _SPECIAL[kind]
+            if step not in known:
+                self.memory.set_trial_intermediate_value(self._inner_id(number), step, value)
+                yield number, step, value
+
+    def _inner_id(self, number: int) -> int:
+        return self.study_trial(number)._trial_id
