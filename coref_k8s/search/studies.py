@@ -87,6 +87,7 @@ class LengthStudy:
         self.trials()
         with guarded(), _quiet():
             self._warm.enqueue(known)
+        self.trials()
 
     def complete(self, number: int, value: float) -> None:
         """Close a trial with its score; closed already is fine."""

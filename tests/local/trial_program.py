@@ -1,63 +1,88 @@
 """A trial that takes no training: its score is a function of its parameters. Obeys the order as the real one does.
 
-Behaviour by file, below the data root: `slow` (seconds of work a trial), `crash-<len>-<trial>` (exit with the code in it,
-once when it holds `once`), `hold` (work until it is gone).
+Only the standard library, so that a test can afford many of them: it writes to SQLite what `TrialReporter` writes.
+Behaviour by file, below the data root: `slow` (seconds of work a step), `hold` (work until it is gone),
+`crash-<len>-<trial>` and `crash-prepare` (exit with the code in it, once when it says `once`).
 """
 
 import json
 import os
 import signal
+import sqlite3
 import sys
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
-from coref_k8s.runner import Kind, Order
-from coref_k8s.search.reporting import TrialReporter
-from coref_k8s.settings import Settings
-from coref_k8s.store import Store
+STEPS = 4
 
 
 def main() -> None:
-    settings = Settings.from_env()
-    order = Order.model_validate_json(settings.order)
-    root = settings.data_dir
-    note(root, f"{order.name} begins")
-    if order.kind is Kind.PREPARE:
-        if (root / "crash-prepare").exists():
-            print("DataError: no text is left")
-            sys.exit(int((root / "crash-prepare").read_text()))
-        Store(settings.storage_url).set_prepared(
-            order.namespace, order.study, "prepared/abc", {"documents": 3}
-        )
+    root = Path(os.environ["COREF_DATA_DIR"])
+    order = json.loads(Path(os.environ["COREF_ORDER_FILE"]).read_text(encoding="utf-8"))
+    name = "-".join(
+        [
+            order["study"],
+            *[str(order[k]) for k in ("seqLen", "trial") if order[k] is not None],
+            str(order["attempt"]),
+        ]
+    )
+    note(root, f"{name} begins")
+    database = sqlite3.connect(os.environ["COREF_STORAGE_URL"].removeprefix("sqlite:///"), timeout=60)
+    if order["kind"] == "prepare":
+        crash(root / "crash-prepare", "DataError: no text is left")
+        with database:
+            database.execute(
+                "UPDATE coref_study SET prepared = 'prepared/abc', statistics_json = '{\"documents\": 3}'"
+                " WHERE name = ?",
+                [order["study"]],
+            )
         return
-    assert order.prepared == "prepared/abc"
-    assert order.batch is not None
-    reporter = TrialReporter(settings.storage_url, order.trial_id)
-    if reporter.is_closed():
-        note(root, f"{order.name} has its result already")
+    assert order["prepared"] == "prepared/abc"
+    assert order["batch"] is not None
+    trial_id = order["trialId"]
+    ((state,),) = database.execute("SELECT state FROM trials WHERE trial_id = ?", [trial_id])
+    if state != "RUNNING":
+        note(root, f"{name} is closed already")
         return
-    work = root / order.workdir
-    work.mkdir(parents=True, exist_ok=True)
-    crash = root / f"crash-{order.seq_len}-{order.trial}"
-    if crash.exists():
-        code, _, once = crash.read_text().partition(" ")
-        if once:
-            crash.unlink()
-        print("ValueError: this trial was told to fail")
-        sys.exit(int(code))
-    checkpoint = work / "checkpoint.json"
-    done = json.loads(checkpoint.read_text())["step"] if checkpoint.exists() else 0
+    crash(root / f"crash-{order['seqLen']}-{order['trial']}", "ValueError: this trial was told to fail")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    steps = 4
-    score = 1.0 / (1.0 + abs(order.params["weight_decay"] - 0.05))
-    for step in range(done + 1, steps + 1):
+    checkpoint = root / order["workdir"] / "checkpoint"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    done = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    score = 1.0 / (1.0 + abs(order["params"]["weight_decay"] - 0.05))
+    for step in range(done + 1, STEPS + 1):
         pause(root)
-        note(root, f"{order.name} step {step}")
-        checkpoint.with_suffix(".new").write_text(json.dumps({"step": step}))
+        note(root, f"{name} step {step}")
+        with database:
+            database.execute(
+                "INSERT OR REPLACE INTO trial_intermediate_values"
+                " (trial_id, step, intermediate_value, intermediate_value_type) VALUES (?, ?, ?, 'FINITE')",
+                [trial_id, step, score * step / STEPS],
+            )
+        checkpoint.with_suffix(".new").write_text(str(step))
         checkpoint.with_suffix(".new").replace(checkpoint)
-        reporter.report(step, score * step / steps, {"coref_f1": score})
-    reporter.result(score, {"coref_f1": score, "weight_decay": order.params["weight_decay"]})
-    note(root, f"{order.name} result")
+    with database:
+        now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(" ")  # noqa: UP017
+        closed = database.execute(
+            "UPDATE trials SET state = 'COMPLETE', datetime_complete = ? WHERE trial_id = ? AND state = 'RUNNING'",
+            [now, trial_id],
+        )
+        if closed.rowcount:
+            database.execute(
+                "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, 'FINITE')",
+                [trial_id, score],
+            )
+            note(root, f"{name} result")
+
+
+def crash(path: Path, words: str) -> None:
+    if path.exists():
+        code, _, once = path.read_text().partition(" ")
+        if once:
+            path.unlink()
+        print(words)
+        sys.exit(int(code))
 
 
 def pause(root: Path) -> None:
