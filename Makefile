@@ -50,21 +50,23 @@ test-cluster: install
 	$(BIN)/pytest -m cluster
 
 check: install
-	$(BIN)/ruff check coref_k8s tests
-	$(BIN)/ruff format --check coref_k8s tests
+	$(BIN)/ruff check coref_k8s tests charts
+	$(BIN)/ruff format --check coref_k8s tests charts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@for pair in $(GENERATED); do \
 	    echo "$(BIN)/python -m $${pair%%=*} --check $${pair#*=}"; \
 	    $(BIN)/python -m $${pair%%=*} --check $${pair#*=} || exit 1; \
 	done
+	$(BIN)/python charts/generate.py --check
 
 generate: install
 	@for pair in $(GENERATED); do $(BIN)/python -m $${pair%%=*} --write $${pair#*=} || exit 1; done
+	$(BIN)/python charts/generate.py
 
 format: install
-	$(BIN)/ruff check --fix coref_k8s tests
-	$(BIN)/ruff format coref_k8s tests
+	$(BIN)/ruff check --fix coref_k8s tests charts
+	$(BIN)/ruff format coref_k8s tests charts
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

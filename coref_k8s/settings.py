@@ -1,8 +1,7 @@
 """Settings of a process: where data, database and bus are. They come from the environment.
 
 The request (`study.py`) says what to do; this says where. Secrets may be given as files, which is how
-a cluster mounts them: `COREF_STORAGE_URL_FILE` wins over `COREF_STORAGE_URL`, `HF_TOKEN_FILE` over `HF_TOKEN`;
-`COREF_STORAGE_PASSWORD_FILE` puts a password into a URL that has none.
+a cluster mounts them: `COREF_STORAGE_URL_FILE` wins over `COREF_STORAGE_URL`, `HF_TOKEN_FILE` over `HF_TOKEN`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from coref_k8s.errors import RequestError
 
@@ -58,9 +56,6 @@ class Settings:
         env = os.environ if environ is None else environ
         root = Path(data_dir or env.get("COREF_DATA_DIR") or DEFAULT_DATA_DIR).expanduser().absolute()
         url = storage_url or _value(env, "COREF_STORAGE_URL")
-        password = _value(env, "COREF_STORAGE_PASSWORD")
-        if url and password and not storage_url:
-            url = _with_password(url, password)
         bus = env.get("COREF_BUS") or str(root / BUS_NAME)
         return cls(
             data_dir=root,
@@ -103,15 +98,6 @@ def masked_url(text: str) -> str:
     """Return `text`, a database URL or a message with one in it, with its password replaced by three stars."""
     masked = re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", text)
     return re.sub(r"(password=)[^&\s]*", r"\1***", masked, flags=re.IGNORECASE)
-
-
-def _with_password(url: str, password: str) -> str:
-    """Return `url` with a password behind its user name; a URL that has one keeps it."""
-    scheme, _, rest = url.partition("://")
-    user, at, place = rest.rpartition("@")
-    if not at or ":" in user:
-        return url
-    return f"{scheme}://{user}:{quote(password, safe='')}@{place}"
 
 
 def _value(env: Mapping[str, str], name: str) -> str | None:

@@ -54,12 +54,3 @@ def test_urls_are_completed_and_masked() -> None:
     assert masked_url("postgresql+psycopg2://u:p:@/x@h:5/d") == "postgresql+psycopg2://u:***@h:5/d"
     assert masked_url("postgresql://h/d?user=u&password=p&x=1") == "postgresql://h/d?user=u&password=***&x=1"
     assert masked_url("sqlite:////tmp/a:b@c.db") == "sqlite:////tmp/a:b@c.db"
-
-
-def test_a_mounted_password_completes_a_url_without_one(tmp_path: Path) -> None:
-    secret = tmp_path / "password"
-    secret.write_text("p/w@1\n")
-    env = {"COREF_STORAGE_URL": "postgresql://u@db/x", "COREF_STORAGE_PASSWORD_FILE": str(secret)}
-    assert Settings.from_env(env).storage_url == "postgresql+psycopg2://u:p%2Fw%401@db/x"
-    env["COREF_STORAGE_URL"] = "postgresql://u:own@db/x"
-    assert Settings.from_env(env).storage_url == "postgresql+psycopg2://u:own@db/x"

@@ -1,0 +1,1 @@
+"""Tests of the chart, the manifests and the images."""
