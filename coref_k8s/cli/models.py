@@ -107,7 +107,12 @@ def compare(
 
     settings = Settings.from_env(data_dir=data_dir)
     prepared = prepared or _study_of(model, settings) or _study_of(other, settings)
-    seq_len = seq_len or _length_of(model, settings) or _length_of(other, settings)
+    lengths = {length for one in (model, other) if (length := _length_of(one, settings)) is not None}
+    if seq_len is None and len(lengths) > 1:
+        raise RequestError(
+            f"{model} and {other} are of different lengths; say at which both are scored: --seq-len TOKENS"
+        )
+    seq_len = seq_len or next(iter(lengths), None)
     a, b = (result_of(one, prepared, seq_len, split, settings) for one in (model, other))
     found = differences(a, b)
     if output == "json":

@@ -112,6 +112,8 @@ def test_compare_says_no_more_than_the_interval_allows(coref: Any, place: Path) 
     answer = coref("compare", "tiny/128/0", "base.json")
     assert answer.code == 0, answer.err
     assert "95 % interval" in answer.out
+    other_length = coref("compare", "tiny/128/0", "tiny/192/0", "--seq-len", "128")
+    assert other_length.code == 0, other_length.err
     same = coref("compare", "tiny/128/0", "tiny/128/0", "-o", "json")
     assert {one["verdict"] for one in json.loads(same.out)} == {"no difference shown"}
 
@@ -123,7 +125,7 @@ def test_compare_says_no_more_than_the_interval_allows(coref: Any, place: Path) 
         (["evaluate", "tiny/128/9", "--prepared", "tiny", "--seq-len", "128"], "tiny/128/9"),
         (["evaluate", "none.json"], "none.json: cannot be read"),
         (["evaluate", "model", "--prepared", "tiny", "--seq-len", "512"], "512"),
-        (["compare", "tiny/128/0", "tiny/192/0"], "128 and 192 tokens cannot be paired"),
+        (["compare", "tiny/128/0", "tiny/192/0"], "say at which both are scored: --seq-len TOKENS"),
     ],
 )
 def test_what_cannot_be_scored_is_one_sentence(
