@@ -31,10 +31,14 @@ class LengthPlan:
 
 def plan_study(spec: StudySpec) -> dict[int, LengthPlan]:
     """Return the plan of each length, in the order in which they run. Raises SizingError."""
-    return {
-        length: LengthPlan(plan_batch(spec, length), size_pod(spec, length), space_for(spec, length))
-        for length in spec.seq_lengths
-    }
+    plans = {}
+    for length in spec.seq_lengths:
+        space = space_for(spec, length)
+        choices = space["accumulation"].choices or ()
+        fixed = int(choices[0]) if len(choices) == 1 else None  # else the memory table's
+        batch = plan_batch(spec, length, accumulation=fixed)
+        plans[length] = LengthPlan(batch, size_pod(spec, length), space)
+    return plans
 
 
 def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
@@ -73,7 +77,8 @@ def as_tables(spec: StudySpec, plans: dict[int, LengthPlan]) -> RenderableType:
 
 
 def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Table:
-    table = titled(f"{spec.model} on GPUs of {spec.gpu_memory_gb:g} GB")
+    place = f"GPUs of {spec.gpu_memory_gb:g} GB" if spec.pod.gpus else "CPUs"
+    table = titled(f"{spec.model} on {place}")
     for heading in ("tokens", "batch", "accum.", "effective"):
         table.add_column(heading, justify="right")
     table.add_column("GPU memory", justify="right", no_wrap=True)

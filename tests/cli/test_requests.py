@@ -179,6 +179,14 @@ def test_the_table_says_what_matters(coref: Any) -> None:
         assert words in answer.out
 
 
+def test_a_fixed_accumulation_is_what_is_planned(coref: Any) -> None:
+    answer = coref(
+        "plan", "--seq-lengths", "512", "--gpus", "0", "--batch-size", "4", "--set", "search.space.accumulation={choices: [2]}"
+    )  # fmt: skip
+    assert "= 8" in answer.out
+    assert "on CPUs" in answer.out
+
+
 def test_help_shows_every_field_with_its_default(coref: Any) -> None:
     from coref_k8s.cli.spec_options import OPTIONS
 
