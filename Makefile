@@ -12,13 +12,15 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Files that are made by a module of ours, as module=file; each module knows --write and --check.
 GENERATED :=
 
-.PHONY: help install demo test test-slow test-cluster check generate format clean
+.PHONY: help install demo test test-slow test-cluster check generate format images kind-load clean
 
 help:
 	@echo "make demo          a whole study on this machine: small model, shipped corpus, a few minutes"
 	@echo "make test          all tests (installs Postgres and jq where they are missing)"
 	@echo "make test-slow     the larger versions of some tests as well"
 	@echo "make test-cluster  the tests of the cluster's side on the cluster that KUBECONFIG names"
+	@echo "make images        the images of controller and trial, with docker, podman or buildah"
+	@echo "make kind-load     puts them into the kind cluster (k3d: k3d image import)"
 	@echo "make check         style, types, import layers, generated files"
 	@echo "make generate      write generated files anew"
 
@@ -31,16 +33,22 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[trial,dev]'
 	touch $@
 
+# checkov pins half of PyPI: an environment of its own
+$(VENV)/checkov/.installed:
+	$(PYTHON) -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check 'checkov>=3.1'
+	touch $@
+
 demo: install
 	$(BIN)/python -m coref_k8s.model.small $(DATA)/models/small --tokenizer data/korean/tokenizer
 	$(BIN)/coref-k8s submit --local --data-dir $(DATA) --file examples/demo.yaml --name $(or $(NAME),demo-$(shell date +%H%M%S))
 
 # Never on a cluster by accident: without KUBECONFIG the tests start a fake API server.
-test: install
+test: install $(VENV)/checkov/.installed
 	sh tests/install-services.sh
 	KUBECONFIG= $(BIN)/pytest -n 2 -m "not slow"
 
-test-slow: install
+test-slow: install $(VENV)/checkov/.installed
 	sh tests/install-services.sh
 	KUBECONFIG= $(BIN)/pytest -n 2
 
@@ -67,6 +75,21 @@ generate: install
 format: install
 	$(BIN)/ruff check --fix coref_k8s tests charts
 	$(BIN)/ruff format coref_k8s tests charts
+
+# BUILDER=buildah works without a daemon
+BUILDER ?= docker
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+CONTROLLER_IMAGE ?= coref-k8s/controller:$(VERSION)
+TRIAL_IMAGE ?= coref-k8s/trial:$(VERSION)
+TRIAL_TARGET ?= cuda
+KIND_CLUSTER ?= kind
+
+images:
+	$(BUILDER) build --file images/controller/Dockerfile --build-arg VERSION=$(VERSION) --tag $(CONTROLLER_IMAGE) .
+	$(BUILDER) build --file images/trial/Dockerfile --target $(TRIAL_TARGET) --build-arg VERSION=$(VERSION) --tag $(TRIAL_IMAGE) .
+
+kind-load:
+	kind load docker-image --name $(KIND_CLUSTER) $(CONTROLLER_IMAGE) $(TRIAL_IMAGE)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -22,6 +22,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "coref-k8s"
 MANIFESTS = ROOT / "manifests"
+#: Release and namespace of the plain manifests.
+RELEASE, NAMESPACE = "coref", "coref-k8s"
 
 #: Values whose type their default does not tell.
 TYPES: dict[str, dict[str, Any]] = {
@@ -157,8 +159,85 @@ def roles() -> str:
     return _GENERATED + yaml.safe_dump({role: rules(role) for role in ROLES}, sort_keys=False)
 
 
-def generated() -> dict[Path, str]:
-    """Return every generated file with its content."""
+def install() -> dict[Path, str]:
+    """Return the installation as plain YAML, a file for each template, with the list that kustomize reads.
+
+    The database's Secret is not among it: whoever installs makes it, so that no password is in a file.
+    """
+    import helm_python
+
+    values = {"postgres": {"existingSecret": f"{RELEASE}-postgres"}}
+    folder, found = MANIFESTS / "install", {}
+    with helm_python.Chart.load(CHART) as chart:
+        rendered = chart.render(values, name=RELEASE, namespace=NAMESPACE)
+    for path, text in sorted(rendered.items()):
+        name = path.partition("/templates/")[2].replace("/", "-")
+        if text.strip() and name.endswith(".yaml") and not name.startswith("tests-"):
+            plain = re.sub(r" *helm\.sh/chart: .*\n", "", text)
+            plain = plain.replace(
+                "app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kubectl"
+            )
+            plain = re.sub(r"\n\s*\n", "\n", plain).strip()
+            found[folder / name] = f"{_GENERATED}{plain.removeprefix(_GENERATED)}\n"
+    names = ["namespace.yaml", *(path.name for path in found)]
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    }
+    found[folder / "namespace.yaml"] = _GENERATED + yaml.safe_dump(namespace, sort_keys=False)
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": names,
+    }
+    secret = (
+        "# kubectl create namespace coref-k8s\n"
+        "# password=$(openssl rand -hex 16); kubectl -n coref-k8s create secret generic coref-postgres \\\n"
+        '#   --from-literal=password="$password" --from-literal=url="postgresql+psycopg2://coref:$password@'
+        'coref-postgres.coref-k8s.svc:5432/coref"\n'
+        "# kubectl apply --server-side -k manifests/install\n"
+    )
+    found[folder / "kustomization.yaml"] = (
+        _GENERATED + secret + yaml.safe_dump(kustomization, sort_keys=False)
+    )
+    return found
+
+
+def full_study() -> str:
+    """Return a study with every field at its default, each with its description."""
+    from coref_k8s.study import StudySpec
+
+    head = "# Every field of a study with its default. Keep what you change, delete the rest.\n"
+    study = "apiVersion: corefk8s.dev/v1alpha1\nkind: CorefStudy\nmetadata:\n  name: full\nspec:\n"
+    return _GENERATED + head + study + "\n".join(_fields(StudySpec(), 2)) + "\n"
+
+
+def _fields(part: Any, indent: int) -> Iterator[str]:
+    from pydantic import BaseModel
+
+    plain = part.model_dump(mode="json", by_alias=True)
+    for name, field in type(part).model_fields.items():
+        key, value = field.alias or name, getattr(part, name)
+        yield f"{' ' * indent}# {field.description}"
+        if isinstance(value, BaseModel):
+            yield f"{' ' * indent}{key}:"
+            yield from _fields(value, indent + 2)
+        elif value is None:
+            yield f"{' ' * indent}# {key}:"
+        else:
+            yield f"{' ' * indent}{key}: {json.dumps(_bare(plain[key]), ensure_ascii=False)}"
+
+
+def _bare(value: Any) -> Any:
+    """Return `value` without keys that say nothing."""
+    if isinstance(value, list):
+        return [_bare(one) for one in value]
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+
+def chart_files() -> dict[Path, str]:
+    """Return the generated files of the chart with their content."""
     values = list(documented((CHART / "values.yaml").read_text(encoding="utf-8")))
     return {
         CHART / "values.schema.json": json.dumps(schema(values), indent=2, ensure_ascii=False) + "\n",
@@ -168,22 +247,27 @@ def generated() -> dict[Path, str]:
     }
 
 
+def manifest_files() -> dict[Path, str]:
+    """Return the plain manifests with their content; the chart's own files must be there already."""
+    return {**install(), MANIFESTS / "examples" / "full.yaml": full_study()}
+
+
 def main(arguments: list[str]) -> int:
     """Write or check; return the exit code."""
-    stale = [
-        path
-        for path, content in generated().items()
-        if not path.exists() or path.read_text(encoding="utf-8") != content
-    ]
-    if arguments == ["--check"]:
-        for path in stale:
-            print(f"{path.relative_to(ROOT)} is out of date; run `make generate`", file=sys.stderr)
-        return 1 if stale else 0
-    for path in stale:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(generated()[path], encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
-    return 0
+    stale = 0
+    # the manifests are rendered from what the first step writes
+    for make in (chart_files, manifest_files):
+        for path, content in make().items():
+            if path.exists() and path.read_text(encoding="utf-8") == content:
+                continue
+            if arguments == ["--check"]:
+                print(f"{path.relative_to(ROOT)} is out of date; run `make generate`", file=sys.stderr)
+                stale += 1
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content, encoding="utf-8")
+                print(f"wrote {path.relative_to(ROOT)}")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":
