@@ -62,6 +62,7 @@ check: install
 	$(BIN)/ruff format --check coref_k8s tests charts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m coref_k8s.corpus.validate data/korean/documents/*.coref.txt
 	@for pair in $(GENERATED); do \
 	    echo "$(BIN)/python -m $${pair%%=*} --check $${pair#*=}"; \
 	    $(BIN)/python -m $${pair%%=*} --check $${pair#*=} || exit 1; \

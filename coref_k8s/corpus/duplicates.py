@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -13,14 +14,20 @@ from coref_k8s.errors import MissingDependencyError
 #: Hash functions of a signature, words of a shingle, similarity from which two texts are one.
 PERMUTATIONS, SHINGLE, THRESHOLD = 64, 5, 0.8
 _SCHEME = "affine32"
+_FACTOR = np.uint32(0x9E3779B1)
 
 
 def minhash(text: str) -> bytes:
     """Return the signature of a text: PERMUTATIONS little-endian uint32."""
-    words = text.split()
-    shingles = {" ".join(words[i : i + SHINGLE]).encode() for i in range(max(1, len(words) - SHINGLE + 1))}
-    sketch = _datasketch().MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=crc32, scheme=_SCHEME)
-    sketch.update_batch(sorted(shingles))
+    words = np.fromiter((crc32(word.encode()) for word in text.split()), np.uint32)
+    shingles = np.zeros(max(1, len(words) - SHINGLE + 1), np.uint32)
+    for place in range(min(SHINGLE, len(words))):
+        # a polynomial in the words' hashes, modulo 2^32
+        shingles = shingles * _FACTOR + words[place : place + len(shingles)]
+    sketch = _datasketch().MinHash(
+        num_perm=PERMUTATIONS, hashfunc=int, scheme=_SCHEME, permutations=_permutations()
+    )
+    sketch.update_batch(np.unique(shingles).tolist())
     values: bytes = np.asarray(sketch.hashvalues, dtype="<u4").tobytes()
     return values
 
@@ -33,7 +40,9 @@ def near_duplicates(signatures: Iterable[tuple[int, bytes]]) -> set[int]:
     dropped = set()
     for key, signature in signatures:
         values = np.frombuffer(signature, dtype="<u4")
-        candidate = sketch.MinHash(seed=1, hashvalues=values.copy(), scheme=_SCHEME)
+        candidate = sketch.MinHash(
+            num_perm=PERMUTATIONS, hashvalues=values.copy(), scheme=_SCHEME, permutations=_permutations()
+        )
         # the index proposes, the signatures decide
         if any(np.mean(kept[other] == values) >= THRESHOLD for other in index.query(candidate)):
             dropped.add(key)
@@ -41,6 +50,12 @@ def near_duplicates(signatures: Iterable[tuple[int, bytes]]) -> set[int]:
             index.insert(key, candidate, check_duplication=False)
             kept[key] = values
     return dropped
+
+
+@lru_cache(maxsize=1)
+def _permutations() -> Any:
+    # drawing them takes longer than using them
+    return _datasketch().MinHash(num_perm=PERMUTATIONS, seed=1, scheme=_SCHEME).permutations
 
 
 def _datasketch() -> Any:

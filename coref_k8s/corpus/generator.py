@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from random import Random
+from typing import NamedTuple
 
 from coref_k8s.corpus.names import INTRODUCTIONS, MENTIONS, ROLES, names_of, write
 from coref_k8s.corpus.shipped import shipped_documents
@@ -21,6 +22,9 @@ from coref_k8s.document import Document, Split
 CHARS_PER_TOKEN = 2.0
 #: Shortest and longest distance between two mentions of a person (tokens).
 MIN_GAP, MAX_GAP = 50, 1500
+#: Share of gaps drawn up to the longest; the others go up to SHORT_GAP (tokens): a model has to meet the task
+#: often, some five times in 512 tokens, before it masters it far away.
+LONG_SHARE, SHORT_GAP = 0.3, 110
 #: Share of the length that a generated document fills: it must not be cut by a denser tokeniser.
 FILL = 1.0
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?:\s+|$)(?![\"'”’)])")
@@ -68,41 +72,66 @@ def _names(split: Split) -> tuple[str, ...]:
     return tuple(name for name in names_of(split) if name not in prose)
 
 
+class _Mention(NamedTuple):
+    """A sentence to plant: where at the earliest (characters), whom it names, and where the name is in it."""
+
+    place: int
+    name: str
+    sentence: str
+    at: int
+
+
+class _Text:
+    """The document being put together."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.clusters: dict[str, list[tuple[int, int]]] = {}
+        self._offset = 0
+
+    def add(self, sentence: str) -> None:
+        self.lines.append(sentence)
+        self._offset += len(sentence) + 1
+
+    def due(self, mention: _Mention) -> bool:
+        """Tell whether a mention's place is reached, and its person was not named just before."""
+        before = self.clusters.get(mention.name)
+        near = before and self._offset + mention.at - before[-1][1] < 1.2 * MIN_GAP * CHARS_PER_TOKEN
+        return mention.place <= self._offset and not near
+
+    def mention(self, mention: _Mention) -> None:
+        start = self._offset + mention.at
+        self.clusters.setdefault(mention.name, []).append((start, start + len(mention.name)))
+        self.add(mention.sentence)
+
+
 def _document(index: int, split: Split, length: int, entities: int, rng: Random) -> Document:
     size = int(length * FILL * CHARS_PER_TOKEN)
-    planted = _plant(size, entities, split, rng)
-    carrier = _prose(size - sum(len(sentence) for _, _, sentence, _ in planted), rng)
-    lines: list[str] = []
-    clusters: dict[str, list[tuple[int, int]]] = {}
-    offset = 0
-
-    def put(sentence: str) -> None:
-        nonlocal offset
-        lines.append(sentence)
-        offset += len(sentence) + 1
-
-    for sentence in carrier:
-        while planted and planted[0][0] <= offset:
-            _, name, planted_sentence, at = planted.pop(0)
-            clusters.setdefault(name, []).append((offset + at, offset + at + len(name)))
-            put(planted_sentence)
-        put(sentence)
-    for _, name, planted_sentence, at in planted:
-        clusters.setdefault(name, []).append((offset + at, offset + at + len(name)))
-        put(planted_sentence)
+    waiting = _plant(size, entities, split, rng)
+    text = _Text()
+    for sentence in _prose(size - sum(len(mention.sentence) for mention in waiting), rng):
+        for mention in [mention for mention in waiting if text.due(mention)]:
+            if text.due(mention):
+                text.mention(mention)
+                waiting.remove(mention)
+        text.add(sentence)
+    for mention in waiting:
+        # what did not find its place is dropped, unless its person would be named only once
+        if text.due(mention) or len(text.clusters[mention.name]) < 2:
+            text.mention(mention)
     return Document(
         doc_id=f"gap-{index:06d}",
-        text="\n".join(lines),
-        clusters={str(number): spans for number, spans in enumerate(clusters.values(), 1)},
+        text="\n".join(text.lines),
+        clusters={str(number): spans for number, spans in enumerate(text.clusters.values(), 1)},
         domain="gaps",
         source="gaps",
         split=split,
     )
 
 
-def _plant(size: int, entities: int, split: Split, rng: Random) -> list[tuple[int, str, str, int]]:
-    """Choose (place, name, sentence, name's offset) of every mention, by place (characters)."""
-    planted = []
+def _plant(size: int, entities: int, split: Split, rng: Random) -> list[_Mention]:
+    """Choose the mentions of a document, by place."""
+    planted: list[_Mention] = []
     names: list[str] = []
     for role in rng.sample(ROLES, entities):
         # No syllable twice in a document: the first piece alone must tell the persons apart.
@@ -110,21 +139,29 @@ def _plant(size: int, entities: int, split: Split, rng: Random) -> list[tuple[in
         while set(name) & set("".join(names)):
             name = rng.choice(_names(split))
         names.append(name)
-        place = rng.uniform(0, 0.2 * size)
+        first = rng.uniform(0, 0.2 * size)
         sentence, at = write(rng.choice(INTRODUCTIONS), role, name)
-        planted.append((int(place), name, sentence, at))
-        longest = min(MAX_GAP * CHARS_PER_TOKEN, 0.7 * size)
-        while True:
-            # half the gaps are short: a model meets the task often before it masters it far away
-            far = longest if rng.random() < 0.4 else min(longest, 3 * MIN_GAP * CHARS_PER_TOKEN)
-            place += rng.uniform(1.2 * MIN_GAP * CHARS_PER_TOKEN, far)
-            if place > size and sum(name == n for _, n, _, _ in planted) > 1:
-                break
+        planted.append(_Mention(int(first), name, sentence, at))
+        for place in _places(first, size, rng):
             sentence, at = write(rng.choice(MENTIONS), role, name)
-            planted.append((int(min(place, size)), name, sentence, at))
-            if place > size:
-                break
+            planted.append(_Mention(place, name, sentence, at))
     return sorted(planted)
+
+
+def _places(first: float, size: int, rng: Random) -> list[int]:
+    """Choose where a person is mentioned again (characters): at least once, up to the end of the text."""
+    shortest = 1.2 * MIN_GAP * CHARS_PER_TOKEN
+    places = []
+    place = first
+    while True:
+        gap = rng.uniform(shortest, min(SHORT_GAP * CHARS_PER_TOKEN, size / 2))
+        if rng.random() < LONG_SHARE:
+            far = rng.uniform(shortest, min(MAX_GAP * CHARS_PER_TOKEN, 0.7 * size))
+            gap = far if place + far <= size else gap
+        place += gap
+        if place > size and places:
+            return places
+        places.append(min(int(place), size))
 
 
 def _prose(size: int, rng: Random) -> list[str]:

@@ -1,9 +1,10 @@
 """Invented names and the sentences that carry them: the material of the long-gap generator.
 
-A name is one first syllable and one second syllable. Every syllable is frequent enough to be learnt, the
-3,000 or so combinations are not, and the test split's combinations are never trained on: a model can only
-predict a name by copying it from the context. Two pieces a name, not one: a piece that training never
-predicted could not be predicted at all, so held-out single-piece names would measure nothing.
+A name is one first syllable and one second syllable. The syllables are rare in the prose, and each is met often
+enough to be learnt; which of the 400 combinations a document has is random, and those of the test split are never
+trained on: a model can only predict a name by copying it from the context. Two pieces a name, not one: a piece that
+training never predicted could not be predicted at all, so held-out names of one piece would measure nothing. All
+second syllables end in a consonant other than ㄹ, so that no particle gives a name away.
 """
 
 from __future__ import annotations
@@ -13,12 +14,8 @@ import hashlib
 from coref_k8s.document import SPLITS, Split
 from coref_k8s.korean import josa_class
 
-FIRST = tuple(
-    "강겸견곤광규금길난남노단담덕돈두락란람려련령로록루륜림만맥면묵문범벽별봉빈솔송슬엄염엽옥온웅월율은채천초총탁탄표필함형휘"
-)
-SECOND = tuple(
-    "걸겸곤광굉규근금길낙난달담덕돌동득락람랑래량련렬령록론룡륜률름리린림목봉빈빛샘솔숲슬엄열엽온율윤잔찬철탁탐필학한헌협형훤"
-)
+FIRST = tuple("렌론벨빌칼켈켄쿤퀸탈텔툴펜펠폴핀헨젠뮌옌")
+SECOND = tuple("룬벤엔칸킨탄탐톤툰틴혼훈륜센숀첸템캄욘잔")
 
 #: What an invented person does; it introduces the name at every mention, so the two persons of a text can
 #: be told apart by the word before the gap.
