@@ -151,7 +151,7 @@ def _plant(size: int, entities: int, split: Split, rng: Random) -> list[_Mention
 def _places(first: float, size: int, rng: Random) -> list[int]:
     """Choose where a person is mentioned again (characters): at least once, up to the end of the text."""
     shortest = 1.2 * MIN_GAP * CHARS_PER_TOKEN
-    places = []
+    places: list[int] = []
     place = first
     while True:
         gap = rng.uniform(shortest, min(SHORT_GAP * CHARS_PER_TOKEN, size / 2))
