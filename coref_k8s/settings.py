@@ -40,6 +40,8 @@ class Settings:
     """Token for gated data sets; optional."""
     metrics_port: int | None = None
     """Port of the metrics endpoint; None for no endpoint."""
+    metrics_textfile: bool = False
+    """Whether a trial writes its metrics to a file in its folder, for the controller of this machine to serve."""
 
     @classmethod
     def from_env(
@@ -64,6 +66,7 @@ class Settings:
             order=_value(env, "COREF_ORDER"),
             hf_token=_value(env, "HF_TOKEN"),
             metrics_port=_port(env.get("COREF_METRICS_PORT")),
+            metrics_textfile=env.get("COREF_METRICS_TEXTFILE") == "1",
         )
 
     def environment(self) -> dict[str, str]:

@@ -63,8 +63,11 @@ class Backend(Protocol):
         """Whether a study runs only as long as somebody follows it."""
         ...
 
-    def follow(self, name: str, *, lang: Lang) -> StudyView:
-        """Show the study until it ends (or Ctrl-C, then it is not ended); where it runs in the foreground, run it."""
+    def follow(self, name: str, *, lang: Lang, metrics_port: int | None = None) -> StudyView:
+        """Show the study until it ends (or Ctrl-C, then it is not ended); where it runs in the foreground, run it.
+
+        `metrics_port` serves Prometheus metrics meanwhile, where the study runs in the foreground.
+        """
         ...
 
     def cancel(self, name: str) -> None:

@@ -177,7 +177,7 @@ class ClusterBackend:
             return followed(jobs, lambda job: lines(job, True), name, lambda: not self.is_running(name))
         return (f"{short(name, job)} | {line}" for job in jobs() for line in lines(job))
 
-    def follow(self, name: str, *, lang: Lang) -> StudyView:
+    def follow(self, name: str, *, lang: Lang, metrics_port: int | None = None) -> StudyView:
         """Show the live view until the study has ended, or Ctrl-C, which leaves it running."""
         from coref_k8s.cli.console import out
         from coref_k8s.cli.live import LiveState

@@ -113,7 +113,7 @@ class LocalBackend:
         """Nothing runs here but what is followed."""
         return True
 
-    def follow(self, name: str, *, lang: Lang) -> StudyView:
+    def follow(self, name: str, *, lang: Lang, metrics_port: int | None = None) -> StudyView:
         """Run the study with the live view on top, until it ends or Ctrl-C."""
         from coref_k8s.cli.live import LiveState
         from coref_k8s.cli.view import BusTail, Watcher
@@ -127,7 +127,12 @@ class LocalBackend:
             events=tail.read,
         )
         with watcher.in_background():
-            session.run(name, on_progress=watcher.on_progress, on_interrupt=watcher.on_interrupt)
+            session.run(
+                name,
+                on_progress=watcher.on_progress,
+                on_interrupt=watcher.on_interrupt,
+                metrics_port=metrics_port,
+            )
         return self.view(name)
 
     def cancel(self, name: str) -> None:

@@ -33,6 +33,18 @@ Output = Annotated[
     Literal["table", "yaml", "json"], typer.Option("--output", "-o", help="Form of the answer.")
 ]
 
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        metavar="PORT",
+        min=1,
+        max=65535,
+        help="Serve Prometheus metrics of a local study at http://127.0.0.1:PORT/metrics.",
+        rich_help_panel="Where",
+    ),
+]
+
 
 @spec_options
 def plan(
@@ -82,6 +94,7 @@ def submit(
         Literal["yaml", "json"] | None,
         typer.Option("--output", "-o", help="In a cluster: print the created resource."),
     ] = None,
+    metrics_port: MetricsPort = None,
     flags: dict[SpecOption, Any],
 ) -> int:
     """Start a study: prepare data, run trials, find the best.
@@ -93,6 +106,7 @@ def submit(
     plan_study(spec)  # a GPU that holds no batch is refused before anything is created
     where = Where(local, data_dir, storage, namespace, context)
     backend = open_place(where)
+    _check_metrics(backend, metrics_port)
     study = named or made_up_name()
     spec, warnings = backend.check(spec)
     for warning in warnings:
@@ -109,7 +123,7 @@ def submit(
             return 0
         return conclude(backend, backend.follow(study, lang=lang or locale_lang()))
     note(f"study {study}; Ctrl-C stops it, coref-k8s resume {study} goes on", style="dim")
-    return conclude(backend, backend.follow(study, lang=lang or locale_lang()))
+    return conclude(backend, backend.follow(study, lang=lang or locale_lang(), metrics_port=metrics_port))
 
 
 def submit_to_cluster(
@@ -142,6 +156,7 @@ def resume(
     storage: Storage = None,
     namespace: Namespace = None,
     context: Context = None,
+    metrics_port: MetricsPort = None,
 ) -> int:
     """Go on with a study that was interrupted, cancelled or has failed; finished trials are kept."""
     backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
@@ -149,11 +164,19 @@ def resume(
         raise RequestError(
             f"study {name!r} has succeeded, nothing is left to do; coref-k8s best {name} shows it"
         )
+    _check_metrics(backend, metrics_port)
     backend.resume(name)
     if not backend.in_foreground:
         out.print(f"study {name} goes on in {backend.place}", highlight=False)
         return 0
-    return conclude(backend, backend.follow(name, lang=lang or locale_lang()))
+    return conclude(backend, backend.follow(name, lang=lang or locale_lang(), metrics_port=metrics_port))
+
+
+def _check_metrics(backend: Backend, port: int | None) -> None:
+    if port is not None and not backend.in_foreground:
+        raise RequestError(
+            "--metrics-port is for local studies; in a cluster the controller and the trial pods serve /metrics"
+        )
 
 
 def conclude(backend: Backend, view: StudyView) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from coref_k8s.controller.view import StudyView, read_view
@@ -13,7 +14,8 @@ from coref_k8s.study import StudySpec
 class Database:
     """Our tables and Optuna's, behind one URL. Methods raise StorageError while it is away."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, on_ask: Callable[[float], None] = lambda _seconds: None) -> None:
+        self._on_ask = on_ask
         self._url = url
         self._lock = threading.Lock()
         self._store: Store | None = None
@@ -41,7 +43,7 @@ class Database:
         """Open the trials of one length."""
         from coref_k8s.search.studies import LengthStudy
 
-        return LengthStudy(self.storage(), spec, study, seq_len, namespace)
+        return LengthStudy(self.storage(), spec, study, seq_len, namespace, on_ask=self._on_ask)
 
     def view(self, namespace: str, study: str) -> StudyView:
         """Return a study with its trials."""

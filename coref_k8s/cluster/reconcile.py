@@ -33,6 +33,7 @@ from coref_k8s.cluster.study_status import (
 from coref_k8s.controller.apply import FencedError
 from coref_k8s.controller.loop import Step, StudyLoop, utc_now
 from coref_k8s.controller.many import Controller, Key
+from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.errors import NotFoundError, RequestError, StorageError
 from coref_k8s.store import Phase, StudyRecord
 from coref_k8s.study import StudySpec
@@ -68,6 +69,7 @@ class StudyReconciler:
         self._api, self._database, self._studies = api, database, studies
         self._runner, self._publisher, self._may_write = runner, publisher, may_write
         self._bus, self._metrics, self._results, self._clock = bus, metrics, results, clock
+        self._meter = StudyMeter(metrics)
         self._controller = Controller(self._make_loop, resync=resync, on_step=self._note)
         self._steps: dict[Key, Step] = {}
         self._uids: dict[Key, str] = {}
@@ -92,6 +94,7 @@ class StudyReconciler:
         """Drop everything remembered, as a controller must that has lost its lease."""
         self._controller.forget_all()
         self._publisher.forget_all()
+        self._meter.forget_all()
         self._steps.clear()
 
     # -- one look ----------------------------------------------------------------------------------------
@@ -159,7 +162,7 @@ class StudyReconciler:
             finished_at = self._database.store().get_study(key.namespace, key.name).finished_at
         status = study_status(resource, spec, step.progress, finished_at=finished_at, results=self._results)
         early = self._publisher.status(resource, status)
-        self._measure(key, step)
+        self._meter.measure(step.progress)
         waits = [seconds for seconds in (after, early, SOON if step.actions else None) if seconds is not None]
         return min(waits, default=None)
 
@@ -178,7 +181,7 @@ class StudyReconciler:
     def _gone(self, key: Key) -> None:
         """The resource was deleted: its Jobs go with it; the study stays in the database, cancelled."""
         self._controller.forget(key)
-        self._metrics.forget(*key)
+        self._meter.forget(key)
         if uid := self._uids.pop(key, ""):
             self._publisher.forget(uid)
         record = self._record(key)
@@ -198,7 +201,7 @@ class StudyReconciler:
             self._database.purge(key.namespace, key.name, record.spec.seq_lengths)
             log.info("study %s: purged", key.name)
         self._controller.forget(key)
-        self._metrics.forget(*key)
+        self._meter.forget(key)
         self._finalizers(key, resource, keep=False)
 
     def _keep_finalizer(self, key: Key, resource: Json) -> None:
@@ -239,16 +242,3 @@ class StudyReconciler:
             clock=self._clock,
             may_write=self._may_write,
         )
-
-    def _measure(self, key: Key, step: Step) -> None:
-        progress, metrics = step.progress, self._metrics
-        for phase in Phase:
-            metrics.phase.labels(*key, phase.value).set(phase is progress.phase)
-        metrics.gpu_seconds.labels(*key).set(progress.gpu_seconds)
-        for length in progress.lengths:
-            labels = (*key, str(length.seq_len))
-            metrics.planned.labels(*labels).set(length.trials)
-            for state in ("complete", "pruned", "failed", "running", "waiting"):
-                metrics.trials.labels(*labels, state).set(getattr(length, state))
-            if length.best is not None and length.best.value is not None:
-                metrics.best.labels(*labels).set(length.best.value)

@@ -26,7 +26,7 @@ from coref_k8s.cluster.settings import ClusterSettings
 from coref_k8s.controller.loop import utc_now
 from coref_k8s.controller.many import Key, KeyQueue, work
 from coref_k8s.controller.web import Answer, WebServer
-from coref_k8s.errors import CorefError, NotFoundError
+from coref_k8s.errors import CorefError, NotFoundError, StorageError
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.telemetry.metrics import ControllerMetrics
 
@@ -60,7 +60,7 @@ class ControllerService:
         self.api, self.settings = api, settings
         self.metrics = ControllerMetrics()
         api.on_request = self.metrics.request
-        self.database = Database(storage_url)
+        self.database = Database(storage_url, on_ask=self.metrics.ask_seconds.observe)
         self.queue = KeyQueue()
         self.lease = Lease(
             api, settings.lease, seconds=settings.lease_seconds, holder=holder, on_change=self._leading
@@ -169,6 +169,7 @@ class ControllerService:
         try:
             records = self.database.store().list_studies(self._namespace)
         except CorefError as error:
+            self._count(error)
             log.warning("%s", error)
             return
         for record in records:
@@ -185,11 +186,16 @@ class ControllerService:
 
     def _failed(self, key: Key, error: Exception) -> None:
         self.metrics.errors.labels(type(error).__name__).inc()
+        self._count(error)
         told = {"study": key.name, "namespace": key.namespace}
         if isinstance(error, CorefError):
             log.warning("study %s: %s", key.name, error, extra=told)
         else:
             log.error("study %s: %s", key.name, error, exc_info=error, extra=told)
+
+    def _count(self, error: Exception) -> None:
+        if isinstance(error, StorageError):
+            self.metrics.database_errors.inc()
 
     def _runner(self, namespace: str) -> ClusterRunner:
         if namespace not in self._runners:
@@ -256,5 +262,9 @@ class ControllerService:
 
     def _study_page(self, rest: str) -> Answer:
         namespace, _, name = rest.partition("/")
-        view = self.database.view(namespace, name)
+        try:
+            view = self.database.view(namespace, name)
+        except StorageError as error:
+            self._count(error)
+            raise
         return Answer(view.to_json(), "application/json")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from coref_k8s.controller.observe import Observer
-from coref_k8s.controller.snapshot import Snapshot, Unit, unit_of
+from coref_k8s.controller.remaining import Ahead, remaining
+from coref_k8s.controller.snapshot import LengthView, Snapshot, Unit, unit_of
+from coref_k8s.controller.state import LengthMemory
 from coref_k8s.runner import Kind, ObservedJob
 from coref_k8s.search.records import TrialRecord
-from coref_k8s.store.records import Phase
+from coref_k8s.store.records import Outcome, Phase
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,12 @@ class Progress:
     lengths: tuple[LengthProgress, ...] = ()
     running: tuple[RunningJob, ...] = ()
     gpu_seconds: float = 0.0
+    ended_gpu_seconds: Mapping[Outcome, float] = field(default_factory=lambda: defaultdict(float))
+    """GPU time of ended attempts by outcome (seconds x GPUs)."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Failed attempts by reason."""
+    remaining: timedelta | None = None
+    """Estimated time to the end; None when unknown."""
     problem: str = field(default="")
     """What keeps the controller from going on right now, such as a database that is away."""
 
@@ -85,7 +95,18 @@ def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
         lengths=tuple(lengths),
         running=tuple(_running(job, observer) for job in snapshot.live),
         gpu_seconds=snapshot.used_gpu_seconds(),
+        ended_gpu_seconds=observer.attempts.gpu_seconds_by.copy(),
+        failures=dict(observer.attempts.failures),
+        remaining=remaining(
+            [_ahead(snapshot, view, observer.lengths[view.seq_len]) for view in snapshot.lengths],
+            snapshot.spec.parallelism,
+        ),
     )
+
+
+def _ahead(snapshot: Snapshot, view: LengthView, memory: LengthMemory) -> Ahead:
+    spent = sum((snapshot.now - t.started_at).total_seconds() for t in memory.open.values() if t.started_at)
+    return Ahead(view.seq_len, max(0, snapshot.spec.trials - view.closed), memory.mean_seconds, spent)
 
 
 def _running(job: ObservedJob, observer: Observer) -> RunningJob:

@@ -6,7 +6,7 @@ no longer changes, so a look costs the same after five thousand trials as after 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -90,6 +90,7 @@ class _Ended(NamedTuple):
     """What is kept of every ended attempt: small, there may be many thousands."""
 
     outcome: Outcome
+    reason: str
     disruptions: int
     message: str
     finished_at: datetime | None
@@ -102,15 +103,32 @@ class AttemptMemory:
 
     _known: dict[Unit, dict[int, _Ended]] = field(default_factory=dict)
     gpu_seconds: float = 0.0
+    gpu_seconds_by: defaultdict[Outcome, float] = field(default_factory=lambda: defaultdict(float))
+    """The same by outcome."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Failed attempts by reason; pruned and stopped ones have not failed."""
 
     def add(self, record: AttemptRecord) -> None:
         """Note an attempt; a repeated one replaces the earlier one."""
         known = self._known.setdefault(Unit(record.kind, record.seq_len, record.trial), {})
         before = known.get(record.attempt)
-        self.gpu_seconds += record.gpu_seconds - (before.gpu_seconds if before else 0.0)
-        known[record.attempt] = _Ended(
-            record.outcome, record.disruptions, record.message, record.finished_at, record.gpu_seconds
+        if before is not None:
+            self._count(before, -1)
+        ended = known[record.attempt] = _Ended(
+            record.outcome,
+            record.reason,
+            record.disruptions,
+            record.message,
+            record.finished_at,
+            record.gpu_seconds,
         )
+        self._count(ended, 1)
+
+    def _count(self, ended: _Ended, sign: int) -> None:
+        self.gpu_seconds += sign * ended.gpu_seconds
+        self.gpu_seconds_by[ended.outcome] += sign * ended.gpu_seconds
+        if ended.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY, Outcome.DISRUPTED):
+            self.failures[ended.reason] += sign
 
     def of(self, units: Iterable[Unit], resumed_at: datetime) -> dict[Unit, tuple[Attempt, ...]]:
         """Return the attempts of these units, in order."""
@@ -136,6 +154,8 @@ class LengthMemory:
     open: dict[int, TrialRecord] = field(default_factory=dict)
     best: TrialRecord | None = None
     counts: Counter[TrialState] = field(default_factory=Counter)
+    complete_seconds: float = 0.0
+    """What the complete trials took (seconds, summed)."""
     _closed: dict[int, TrialRecord] = field(default_factory=dict)
     _failures: list[datetime] = field(default_factory=list)
     _judged: dict[int, tuple[int, bool]] = field(default_factory=dict)
@@ -160,6 +180,12 @@ class LengthMemory:
             failed_lately=sum(moment >= resumed_at for moment in self._failures),
         )
 
+    @property
+    def mean_seconds(self) -> float | None:
+        """Mean duration of complete trials (seconds); None before there is one."""
+        complete = self.counts[TrialState.COMPLETE]
+        return self.complete_seconds / complete if complete else None
+
     def closed(self, number: int) -> TrialView | None:
         """Return a trial that has an outcome; None for one that has none or is unknown."""
         record = self._closed.get(number)
@@ -169,6 +195,8 @@ class LengthMemory:
         self._closed[record.number] = record
         self.counts[record.state] += 1
         self._judged.pop(record.number, None)
+        if record.state is TrialState.COMPLETE and record.started_at and record.finished_at:
+            self.complete_seconds += (record.finished_at - record.started_at).total_seconds()
         if record.state is TrialState.FAILED and record.finished_at is not None:
             self._failures.append(record.finished_at)
         self.best = next(iter(ranked([r for r in (self.best, record) if r is not None])), None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from coref_k8s.controller.remaining import Ahead, remaining
 from coref_k8s.runner import Kind
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase
@@ -96,21 +97,19 @@ class StudyView:
         return (self.finished_at or now) - self.started_at if self.started_at else None
 
     def remaining(self, now: datetime) -> timedelta | None:
-        """Estimated time to the end, from the mean duration of finished trials of each length; None when unknown.
-
-        A length without a finished trial is taken to cost its share of tokens more than a known one.
-        """
-        if self.ended or not (known := {one.seq_len: s for one in self.lengths if (s := one.mean_seconds)}):
+        """Estimated time to the end, from the mean duration of complete trials of each length; None when unknown."""
+        if self.ended:
             return None
-        seconds = 0.0
-        for one in self.lengths:
-            mean = known.get(one.seq_len)
-            if mean is None:
-                near = min(known, key=lambda length: abs(length - one.seq_len))
-                mean = known[near] * one.seq_len / near
-            spent = sum((now - t.started_at).total_seconds() for t in one.running if t.started_at)
-            seconds += max(0.0, (one.planned - one.done) * mean - spent)
-        return timedelta(seconds=seconds / self.spec.parallelism)
+        ahead = [
+            Ahead(
+                one.seq_len,
+                one.planned - one.done,
+                one.mean_seconds,
+                sum((now - t.started_at).total_seconds() for t in one.running if t.started_at),
+            )
+            for one in self.lengths
+        ]
+        return remaining(ahead, self.spec.parallelism)
 
     def to_json(self) -> bytes:
         """Return the view as JSON."""

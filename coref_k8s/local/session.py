@@ -52,11 +52,12 @@ class LocalSession:
         self._grace = grace
         self._runner_options = runner
 
-    def runner(self, gpus_per_job: int = 1) -> ProcessRunner:
-        """Return the runner of this data root."""
+    def runner(self, gpus_per_job: int = 1, *, metrics: bool = False) -> ProcessRunner:
+        """Return the runner of this data root; with `metrics` its trials write theirs to files."""
+        wanted = {"COREF_METRICS_TEXTFILE": "1"} if metrics else {}
         return ProcessRunner(
             self.settings.data_dir,
-            environment=self.settings.environment(),
+            environment=self.settings.environment() | wanted,
             command=self._command,
             gpus_per_job=gpus_per_job,
             grace=self._grace,
@@ -74,23 +75,28 @@ class LocalSession:
         on_progress: Callable[[Progress], None] = lambda _: None,
         on_interrupt: Callable[[], None] = lambda: None,
         resume: bool = False,
+        metrics_port: int | None = None,
     ) -> RunResult:
         """Run a study until it is done or the user interrupts; what runs already is taken over, not repeated.
 
         `resume` puts an ended study back to Pending first. The first Ctrl-C (or SIGTERM) lets the running trials
-        write their checkpoints, and `on_interrupt` is called; a second one leaves at once. Raises RequestError when another process runs it.
+        write their checkpoints, and `on_interrupt` is called; a second one leaves at once. With `metrics_port`,
+        `/metrics` is served meanwhile. Raises RequestError when another process runs it or the port is taken.
         """
         study = self.store.get_study(NAMESPACE, name)
         with controller_lock(self.settings.data_dir, name), _interruptions(on_interrupt) as interrupted:
             if resume:
                 self.store.resume(NAMESPACE, name)
-            runner = self.runner(study.spec.pod.gpus)
-            with Bus(self.settings.bus) as bus:
+            runner = self.runner(study.spec.pod.gpus, metrics=metrics_port is not None)
+            with (
+                Bus(self.settings.bus) as bus,
+                self._metrics(metrics_port, on_progress) as (progressed, on_ask),
+            ):
                 progress = run_until_done(
-                    self._loop(name, runner, bus),
+                    self._loop(name, runner, bus, on_ask),
                     wait=runner.wait,
                     interrupted=interrupted.is_set,
-                    on_progress=on_progress,
+                    on_progress=progressed,
                     poll=POLL_SECONDS,
                 )
         return RunResult(self.store.get_study(NAMESPACE, name), progress, interrupted.is_set())
@@ -126,11 +132,31 @@ class LocalSession:
         """Whether a controller works on the study at this moment."""
         return is_running(self.settings.data_dir, name)
 
-    def _loop(self, name: str, runner: ProcessRunner, bus: Bus) -> StudyLoop:
+    @contextmanager
+    def _metrics(
+        self, port: int | None, on_progress: Callable[[Progress], None]
+    ) -> Iterator[tuple[Callable[[Progress], None], Callable[[float], None]]]:
+        """Yield what wants to know of progress and of asks (seconds)."""
+        if port is None:
+            yield on_progress, lambda _seconds: None
+            return
+        # only here: most studies on one machine are not scraped
+        from coref_k8s.local.metrics import LocalMetrics
+
+        metrics = LocalMetrics(self.settings.data_dir)
+
+        def both(progress: Progress) -> None:
+            metrics.on_progress(progress)
+            on_progress(progress)
+
+        with metrics.serving(port):
+            yield both, metrics.study.ask_seconds.observe
+
+    def _loop(self, name: str, runner: ProcessRunner, bus: Bus, on_ask: Callable[[float], None]) -> StudyLoop:
         storage = open_storage(self.settings.storage_url)
 
         def open_length(spec: StudySpec, study: str, seq_len: int, namespace: str) -> LengthStudy:
-            return LengthStudy(storage, spec, study, seq_len, namespace)
+            return LengthStudy(storage, spec, study, seq_len, namespace, on_ask=on_ask)
 
         return StudyLoop(
             NAMESPACE,

@@ -5,8 +5,9 @@ The controller keeps it open, since a cold one pays 0.9 s to load 1,000 trials (
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -43,8 +44,16 @@ class LengthStudy:
     """The trials of one length. Every method may raise StorageError. One process at a time may ask."""
 
     def __init__(
-        self, storage: RDBStorage, spec: StudySpec, study: str, seq_len: int, namespace: str = ""
+        self,
+        storage: RDBStorage,
+        spec: StudySpec,
+        study: str,
+        seq_len: int,
+        namespace: str = "",
+        *,
+        on_ask: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        self._on_ask = on_ask
         self.spec = spec
         self.seq_len = seq_len
         self._records: list[TrialRecord] = []
@@ -58,6 +67,7 @@ class LengthStudy:
 
         `refresh=False` asks on what the last `trials` has read, for asking many at once.
         """
+        began = time.monotonic()
         if refresh:
             self.trials()
         with guarded(), _quiet():
@@ -67,6 +77,7 @@ class LengthStudy:
             sampler = make_sampler(self.spec, self.seq_len, drawn)
             record = to_record(self.seq_len, self._warm.ask(sampler, self._distributions))
         self._put(record)
+        self._on_ask(time.monotonic() - began)
         return record
 
     def whole(self, record: TrialRecord) -> TrialRecord:
