@@ -1,0 +1,62 @@
+"""What an upgrade must not change: Kubernetes refuses it, or data would be left behind under another name.
+
+The golden file is of chart 0.1.0. A change here needs a new major version and a written way from old to new.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.chart.rendering import objects
+
+GOLDEN = Path(__file__).parent / "golden" / "unchangeable.yaml"
+EVERYTHING = {
+    "monitoring": {"bundled": True},
+    "optunaDashboard": {"enabled": True},
+    "controller": {"replicas": 2},
+}
+KEPT = ("Deployment", "StatefulSet", "Service", "PersistentVolumeClaim", "Secret", "RoleBinding", "ConfigMap")
+
+
+def unchangeable(**options: Any) -> dict[str, Any]:
+    found = {}
+    for item in objects(EVERYTHING, **options):
+        if item["kind"] not in KEPT or "helm.sh/hook" in item["metadata"].get("annotations", {}):
+            continue
+        spec = item.get("spec", {})
+        parts: dict[str, Any] = {}
+        if item["kind"] in ("Deployment", "StatefulSet", "Service"):
+            parts["selector"] = spec["selector"]
+        for key in ("serviceName", "volumeClaimTemplates", "clusterIP", "accessModes", "podManagementPolicy"):
+            if key in spec:
+                parts[key] = spec[key]
+        if item["kind"] == "Secret":
+            parts["keys"] = sorted({**item.get("stringData", {}), **item.get("data", {})})
+        if item["kind"] == "RoleBinding":
+            parts["roleRef"] = item["roleRef"]
+        found[f"{item['kind']}/{item['metadata']['name']}"] = parts
+    return dict(sorted(found.items()))
+
+
+def test_names_selectors_and_claims_are_those_of_the_first_chart() -> None:
+    found = unchangeable()
+    if os.environ.get("COREF_UPDATE_GOLDEN"):
+        GOLDEN.write_text(yaml.safe_dump(found, sort_keys=False), encoding="utf-8")
+    assert found == yaml.safe_load(GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_an_upgrade_renders_what_an_installation_does() -> None:
+    assert unchangeable(is_install=False, is_upgrade=True, revision=2) == unchangeable(
+        is_install=True, revision=1
+    )
+
+
+def test_version_is_in_no_selector_and_no_claim() -> None:
+    for name, parts in unchangeable().items():
+        assert "version" not in str(parts.get("selector", "")) + str(parts.get("volumeClaimTemplates", "")), (
+            name
+        )
