@@ -203,6 +203,8 @@ class SearchSpec(Request):
     """What stops hopeless trials early; never before warm-up ends."""
     startup_trials: Count = 5
     """Random trials per length before the sampler's model is used."""
+    patience: int | None = Field(default=None, ge=1, json_schema_extra=flag("--patience"))
+    """Complete or pruned trials in a row without a better score after which a length begins no more (trials); by default all `trials` are run."""
     warm_start: bool = Field(default=True, json_schema_extra=flag("--warm-start/--no-warm-start"))
     """Run shorter lengths first and start longer ones from their best regions."""
     warm_start_from: str | None = Field(default=None, json_schema_extra=flag("--warm-start-from"))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,10 +67,13 @@ class Server:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "coref", name)
         return f"postgresql+psycopg2://coref:secret-word@127.0.0.1:{self.port}/{name}"
 
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """Return the command line of one of Postgres's programs."""
+        return [*self._as_user, str(binaries() / program), *arguments]
+
     def _run(self, program: str, *arguments: str) -> None:
-        command = [*self._as_user, str(binaries() / program), *arguments]
         done = subprocess.run(
-            command,
+            self.command(program, *arguments),
             cwd=self.folder,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
@@ -90,22 +93,24 @@ def running_server() -> Iterator[Server]:
     """Yield a server; it and its folder are gone afterwards."""
     # short: the path of its socket may have 107 characters
     folder = Path(tempfile.mkdtemp(prefix="coref-pg-", dir="/tmp"))
-    try:
-        server = Server(folder)
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        _remove(folder)
+    server = Server(folder)
+    with _cleaned_up(server):
+        yield server
 
 
-def _remove(folder: Path) -> None:
-    for _ in range(50):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.1)
+@contextmanager
+def _cleaned_up(server: Server) -> Iterator[None]:
+    """Let a process of its own stop the server and remove its folder when we are gone, however we went."""
+    folder = shlex.quote(str(server.folder))
+    stop = shlex.join(server.command("pg_ctl", "-D", str(server.folder / "data"), "-m", "immediate", "stop"))
+    with subprocess.Popen(
+        ["sh", "-c", f"cat >/dev/null; cd /; {stop}; rm -rf {folder}"],
+        stdin=subprocess.PIPE,  # ends with us
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ):
+        yield
 
 
 def _free_port() -> int:

@@ -34,13 +34,25 @@ def ending_of(s: Snapshot, failed: Mapping[Unit, str]) -> Ending | None:
     if _all_closed(s, failed):
         if not complete:
             return Ending(Phase.FAILED, "no trial is complete", True)
-        empty = ", ".join(str(length.seq_len) for length in s.lengths if not length.complete)
-        return Ending(Phase.SUCCEEDED, f"no trial of length {empty} is complete" if empty else "", False)
+        return Ending(Phase.SUCCEEDED, _remarks(s), False)
     if (reason := _limit(s)) is not None:
         if complete:
             return Ending(Phase.SUCCEEDED, reason, stop)
         return Ending(Phase.FAILED, f"{reason} before a trial was complete", stop)
     return None
+
+
+def _remarks(s: Snapshot) -> str:
+    """Return what a reader of the results should know of a study that has ended by itself; mostly nothing."""
+    empty = ", ".join(str(length.seq_len) for length in s.lengths if not length.complete)
+    remarks = [f"no trial of length {empty} is complete"] if empty else []
+    remarks += [
+        f"length {length.seq_len} ended after {length.asked} of {s.spec.trials} trials, "
+        f"{s.spec.search.patience} in a row without a better one (search.patience)"
+        for length in s.lengths
+        if length.exhausted and length.asked < s.spec.trials
+    ]
+    return "; ".join(remarks)
 
 
 def _too_many_failures(s: Snapshot, failed: Mapping[Unit, str]) -> str | None:

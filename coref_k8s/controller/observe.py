@@ -12,6 +12,8 @@ from coref_k8s.search.studies import LengthStudy
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study import StudySpec
 
+#: Kinds of jobs that the loop plans; a training run after the search looks after itself.
+HANDLED = frozenset({Kind.PREPARE, Kind.TRIAL})
 #: Opens the Optuna study of one length.
 OpenLength = Callable[[StudySpec, str, int, str], LengthStudy]
 
@@ -51,7 +53,8 @@ class Observer:
         as ended has a trial that is seen with its result.
         """
         now = self._clock()
-        jobs, stopping = self.jobs.seen(self._runner.list(self.name), now)
+        listed = [job for job in self._runner.list(self.name) if job.kind in HANDLED]
+        jobs, stopping = self.jobs.seen(listed, now)
         study = self.study = self._read_study()
         spec = study.spec
         if not self._loaded:

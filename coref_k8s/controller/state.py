@@ -159,6 +159,7 @@ class LengthMemory:
     _closed: dict[int, TrialRecord] = field(default_factory=dict)
     _failures: list[datetime] = field(default_factory=list)
     _judged: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    _since_best: int = 0
 
     def look(self, resumed_at: datetime) -> LengthView:
         """Read the trials and return what `plan` needs of them."""
@@ -178,6 +179,7 @@ class LengthMemory:
             pruned=self.counts[TrialState.PRUNED],
             failed=self.counts[TrialState.FAILED],
             failed_lately=sum(moment >= resumed_at for moment in self._failures),
+            exhausted=self._exhausted(),
         )
 
     @property
@@ -199,7 +201,21 @@ class LengthMemory:
             self.complete_seconds += (record.finished_at - record.started_at).total_seconds()
         if record.state is TrialState.FAILED and record.finished_at is not None:
             self._failures.append(record.finished_at)
-        self.best = next(iter(ranked([r for r in (self.best, record) if r is not None])), None)
+        if record.state is not TrialState.FAILED:
+            self._since_best += 1
+        best = next(iter(ranked([known for known in (self.best, record) if known is not None])), None)
+        if best is not self.best:
+            self.best, self._since_best = best, 0
+
+    def _exhausted(self) -> bool:
+        """Whether so many trials in a row brought nothing better that further ones are not worth their time."""
+        search = self.study.spec.search
+        learnt = self.counts[TrialState.COMPLETE] + self.counts[TrialState.PRUNED]
+        return (
+            search.patience is not None
+            and learnt > search.startup_trials
+            and self._since_best >= search.patience
+        )
 
     def _hopeless(self, record: TrialRecord) -> bool:
         """Return the pruner's verdict, asked for once a report."""

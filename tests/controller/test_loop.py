@@ -292,3 +292,32 @@ def test_a_started_job_that_never_appears_is_started_again() -> None:
     w.now += timedelta(minutes=6)
     w.settle()
     assert w.runner.started == ["demo-prepare-1"] * 2
+
+
+def test_a_length_that_gets_no_better_begins_no_more_trials() -> None:
+    w = prepared(trials=9, parallelism=1, search={"patience": 2, "startup_trials": 2})
+    for score in (0.2, None, 0.6, 0.2, 0.2):
+        (name,) = w.live()
+        w.crash(name) if score is None else w.succeed(name, score)
+        w.settle()
+    assert w.live() == []
+    # 0.2, failed, 0.6 (best), 0.2, 0.2: two in a row without a better one; the failed one does not count
+    assert [t.state for t in w.trials[512].all] == [
+        TrialState.COMPLETE,
+        TrialState.FAILED,
+        *[TrialState.COMPLETE] * 3,
+    ]
+    words = "length 512 ended after 5 of 9 trials, 2 in a row without a better one (search.patience)"
+    assert w.store.phases[-1] == (Phase.SUCCEEDED, words)
+    w.new_loop()
+    assert w.loop.step().actions == ()
+
+
+def test_a_training_run_beside_the_study_is_left_alone() -> None:
+    w = prepared()
+    order = w.runner.orders["demo-512-0-1"].model_copy(update={"kind": Kind.TRAIN, "trial": None})
+    del w.runner.jobs["demo-512-1-1"]
+    w.runner.start(order)
+    w.finish()
+    assert w.runner.jobs.keys() == {order.name}
+    assert w.store.study.phase is Phase.SUCCEEDED

@@ -322,12 +322,17 @@ def test_a_limit_that_is_not_reached_ends_nothing(limits, changes) -> None:
             Phase.SUCCEEDED,
             "no trial of length 512 is complete",
         ),
-        ([length(512, complete=2, exhausted=True)], Phase.SUCCEEDED, ""),
+        (
+            [length(512, complete=2, exhausted=True)],
+            Phase.SUCCEEDED,
+            "length 512 ended after 2 of 4 trials, 2 in a row without a better one (search.patience)",
+        ),
+        ([length(512, complete=4, exhausted=True)], Phase.SUCCEEDED, ""),
     ],
 )
 def test_how_a_study_ends_by_itself(views, phase, message) -> None:
     lengths = [view.seq_len for view in views]
-    s = moment(spec=spec(seq_lengths=lengths), lengths=tuple(views))
+    s = moment(spec=spec(seq_lengths=lengths, search={"patience": 2}), lengths=tuple(views))
     assert plan(s) == [SetPhase(phase, message)]
     assert plan(replace(s, phase=phase, message=message)) == []
 

@@ -64,7 +64,8 @@ class FakeStore:
     def set_phase(self, namespace: str, name: str, phase: Phase, message: str) -> None:
         if (phase, message) == (self.study.phase, self.study.message):
             raise Broken(f"phase {phase} was written again")
-        if phase in TERMINAL and any(job.live for job in self.world.runner.jobs.values()):
+        jobs = self.world.runner.jobs.values()
+        if phase in TERMINAL and any(job.live and job.kind is not Kind.TRAIN for job in jobs):
             raise Broken(f"{phase} while jobs are live")
         self.phases.append((phase, message))
         self.change(phase=phase, message=message, started_at=self.study.started_at or self.world.now)
@@ -178,7 +179,7 @@ class FakeRunner:
         )
         self.started.append(order.name)
         self.orders[order.name] = order
-        live = sum(job.live for job in self.jobs.values())
+        live = len(self.world.live())
         if live > self.world.store.study.spec.parallelism:
             raise Broken(f"{live} live jobs")
 
@@ -239,6 +240,8 @@ class World:
         return self.loop
 
     def is_done(self, unit: Unit) -> bool:
+        if unit.kind is Kind.TRAIN:
+            return False
         if unit.kind is Kind.PREPARE:
             return self.store.study.prepared is not None
         return not self.trials[unit.seq_len].all[unit.trial].open
@@ -247,7 +250,8 @@ class World:
         return self.runner.jobs[name]
 
     def live(self) -> list[str]:
-        return sorted(name for name, job in self.runner.jobs.items() if job.live)
+        jobs = self.runner.jobs.values()
+        return sorted(job.name for job in jobs if job.live and job.kind is not Kind.TRAIN)
 
     def run(self, name: str) -> None:
         """Let a job's program start."""
