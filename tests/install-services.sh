@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what the tests need from Debian (a real Postgres, jq) when it is not there. Does nothing otherwise.
+# Installs what the tests need from Debian (a real Postgres, jq, Prometheus) when it is not there. Does nothing otherwise.
 set -eu
 packages=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || packages="$packages postgresql"
 command -v jq >/dev/null 2>&1 || packages="$packages jq"
+command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || packages="$packages prometheus"
 [ -z "$packages" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "the tests need:$packages; install them with this system's package manager" >&2

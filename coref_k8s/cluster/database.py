@@ -19,6 +19,7 @@ class Database:
         self._url = url
         self._lock = threading.Lock()
         self._store: Store | None = None
+        self._plain: Any = None
         self._storage: Any = None
 
     def store(self) -> Store:
@@ -29,21 +30,29 @@ class Database:
             return self._store
 
     def storage(self) -> Any:
-        """Return Optuna's storage; it remembers finished trials, for the loops and for readers alike."""
+        """Return Optuna's storage for readers; it remembers finished trials."""
         from optuna.storages import get_storage
 
+        plain = self._plain_storage()
+        with self._lock:
+            if self._storage is None:
+                self._storage = get_storage(plain)
+            return self._storage
+
+    def _plain_storage(self) -> Any:
+        """Return Optuna's storage as it is: a length's study remembers by itself, and reads with SQL of its own."""
         from coref_k8s.search.storage import open_storage
 
         with self._lock:
-            if self._storage is None:
-                self._storage = get_storage(open_storage(self._url))
-            return self._storage
+            if self._plain is None:
+                self._plain = open_storage(self._url)
+            return self._plain
 
     def open_length(self, spec: StudySpec, study: str, seq_len: int, namespace: str) -> Any:
         """Open the trials of one length."""
         from coref_k8s.search.studies import LengthStudy
 
-        return LengthStudy(self.storage(), spec, study, seq_len, namespace, on_ask=self._on_ask)
+        return LengthStudy(self._plain_storage(), spec, study, seq_len, namespace, on_ask=self._on_ask)
 
     def view(self, namespace: str, study: str) -> StudyView:
         """Return a study with its trials."""

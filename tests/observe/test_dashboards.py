@@ -1,0 +1,107 @@
+"""Every panel's query returns data from a real Prometheus that scraped real exporters; alerts fire and are silent."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from charts.dashboards import dashboards, main
+from coref_k8s.settings import Settings
+from coref_k8s.trial.metrics import MetricsObserver
+from tests.cluster.world import World
+from tests.observe.prometheus import RULES, free_port, prometheus
+from tests.telemetry.test_metrics import order, play
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "charts/coref-k8s/dashboards"
+ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def queries() -> list[str]:
+    """The queries as Grafana sends them with every variable on All."""
+    found = [
+        target["expr"] for name in ("studies.json", "trial.json")
+        for panel in json.loads((FOLDER / name).read_text())["panels"] for target in panel["targets"]
+    ]  # fmt: skip
+    found = [one.replace("$__rate_interval", "1m").replace("$__range", "1m") for one in found]
+    return [re.sub(r"\$(namespace|study|seq_len|trial)", ".*", one) for one in found]
+
+
+def variables() -> list[str]:
+    """What the variables' `label_values` read."""
+    listed = [
+        one for body in dashboards().values() for one in body["templating"]["list"] if one["type"] == "query"
+    ]
+    found = [re.fullmatch(r"label_values\((.*), (\w+)\)", one["definition"]) for one in listed]
+    assert all(found)
+    return [re.sub(r"\$\w+", ".*", f"count by ({one[2]}) ({one[1]})") for one in found if one]
+
+
+def test_every_panel_has_data_after_a_study(world: World, tmp_path: Path) -> None:
+    controller = world.controller()
+    port = free_port()
+    play(MetricsObserver(order(), Settings(tmp_path, "", None, metrics_port=port)))
+    with prometheus(tmp_path, [controller.web.port, port]) as server:
+        world.submit()
+        world.until_phase("Succeeded")
+        expressions = queries() + variables()
+        assert len(expressions) > 35
+        assert server.until(expressions, 45) == []
+        best = server.query("max(coref_study_best_score)")
+        record = controller.database.view(world.api.namespace, "korean").lengths[0].best
+        assert record is not None
+        assert float(best[0]["value"][1]) == pytest.approx(record.value)
+        # honor_labels: the study's namespace, not the target's
+        found: list[dict[str, Any]] = server.query("coref_study_phase == 1")
+        assert found[0]["metric"]["namespace"] == world.api.namespace
+        assert server.query("ALERTS{alertstate='firing'}") == []
+
+
+def test_the_dashboards_are_up_to_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check", str(FOLDER)]) == 0
+    assert main(["--check", str(tmp_path)]) == 1
+    assert "make generate" in capsys.readouterr().err
+
+
+def test_panels_do_not_overlap_and_use_the_chosen_data_source() -> None:
+    for body in dashboards().values():
+        cells = [
+            (x, y)
+            for panel in body["panels"]
+            for place in [panel["gridPos"]]
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        ]
+        assert len(cells) == len(set(cells))
+        assert max(x for x, _ in cells) < 24
+        assert all(panel["datasource"]["uid"] == "${datasource}" for panel in body["panels"])
+
+
+def test_every_alert_fires_and_is_silent_where_it_should() -> None:
+    tests = ROOT / "tests/observe/rules_test.yaml"
+    done = subprocess.run(["promtool", "test", "rules", str(tests)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    tested = yaml.safe_load(tests.read_text())["tests"]
+    fires = {
+        name for one in tested for case in one["promql_expr_test"] if case["exp_samples"]
+        for name in re.findall(r'alertname="(\w+)"', case["expr"])
+    }  # fmt: skip
+    assert fires == {rule["alert"] for rule in ALERTS}
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_every_alert_has_a_runbook_and_reads_metrics_that_exist(rule: dict[str, Any]) -> None:
+    page = ROOT / "docs" / "runbooks" / f"{rule['alert']}.md"
+    assert rule["annotations"]["runbook_url"].endswith(f"docs/runbooks/{page.name}")
+    headings = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
+    assert headings == ["Meaning", "Impact", "Diagnosis", "Mitigation"]
+    documented = (ROOT / "docs/metrics.md").read_text()
+    names = set(re.findall(r"\bcoref_\w+", rule["expr"]))
+    assert names
+    assert [name for name in names if f"`{name}`" not in documented] == []
