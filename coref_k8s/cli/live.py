@@ -169,7 +169,8 @@ class LiveState:
 
     def _on_study_begin(self, when: datetime, event: Mapping[str, Any]) -> None:
         self.started_at = self.started_at or when
-        self.phase = Phase.RUNNING if self.ended else self.phase
+        if self.ended or self.phase is Phase.PENDING:
+            self.phase = Phase.RUNNING  # a bus alone does not say more; the database does
         for length in event.get("seq_lengths") or ():
             self.length(int(length)).planned = event.get("trials")
 

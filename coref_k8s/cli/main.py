@@ -29,6 +29,7 @@ COMMANDS = (
         READ,
         "Show how far a study is: trials by length, the best so far, what failed and why.",
     ),
+    Verb("watch", "coref_k8s.cli.watching", READ, "Show a study live until it ends."),
     Verb(
         "results",
         "coref_k8s.cli.reading",

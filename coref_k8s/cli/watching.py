@@ -1,0 +1,76 @@
+"""`watch`: the live view of a study that somebody else runs; and the same on a bus file alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from coref_k8s.cli.backend import (
+    Backend,
+    Context,
+    DataDir,
+    Local,
+    Namespace,
+    Storage,
+    Study,
+    Where,
+    find_study,
+)
+from coref_k8s.cli.console import note, out
+from coref_k8s.cli.live import LiveState
+from coref_k8s.cli.strings import Lang, LangOption, locale_lang
+from coref_k8s.cli.view import REFRESH_SECONDS, BusTail, Watcher
+
+
+def watch(
+    name: Study,
+    lang: LangOption = None,
+    local: Local = False,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> int:
+    """Show a study live until it ends.
+
+    Trials, progress, best so far, last events. Ctrl-C only ends the view. Piped, it writes one line for every event.
+    """
+    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    chosen = lang or locale_lang()
+    if not view.ended and not backend.is_running(name):
+        note(f"Nobody works on it at the moment; coref-k8s resume {name} goes on with it.", style="yellow")
+    tail = BusTail(_bus_of(backend))
+    watcher = Watcher(
+        LiveState(study=name, lang=chosen, since=view.started_at or datetime.now(UTC)),
+        out,
+        load=lambda: backend.view(name),
+        events=tail.read,
+    )
+    _show(watcher)
+    return 0
+
+
+def watch_bus(path: Path, lang: Lang | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Show whatever study a bus file speaks of, until it ends or Ctrl-C."""
+    watcher = Watcher(LiveState(lang=lang or locale_lang()), out, load=None, events=BusTail(path).read)
+    _show(watcher, sleep)
+
+
+def _show(watcher: Watcher, sleep: Callable[[float], None] = time.sleep) -> None:
+    try:
+        with watcher.showing():
+            watcher.refresh()
+            while not watcher.state.ended:
+                sleep(REFRESH_SECONDS)
+                watcher.refresh()
+    except KeyboardInterrupt:
+        return
+
+
+def _bus_of(backend: Backend) -> Path | None:
+    """Return the bus file of studies on this machine; trials in a cluster speak through the database."""
+    settings = getattr(backend, "settings", None)
+    found = getattr(settings, "bus", None)
+    return found if isinstance(found, Path) else None

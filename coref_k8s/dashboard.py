@@ -1,0 +1,29 @@
+"""`python -m coref_k8s.dashboard [BUS FILE]`: the live view of `coref-k8s watch` on an event bus file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from coref_k8s.cli.watching import watch_bus
+from coref_k8s.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the study that the bus speaks of until it ends, or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m coref_k8s.dashboard", description=__doc__)
+    parser.add_argument(
+        "bus", nargs="?", type=Path, help="default data/coref_automl_bus.ndjson, or COREF_BUS"
+    )
+    parser.add_argument("--lang", choices=("en", "ko"), help="language (default that of the locale)")
+    chosen = parser.parse_args(arguments)
+    bus = chosen.bus or Settings.from_env().bus
+    if bus is None or not bus.is_file():
+        parser.error(f"{bus}: there is no event file yet; start a study with coref-k8s submit --local")
+    watch_bus(bus, chosen.lang)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

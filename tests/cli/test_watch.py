@@ -1,0 +1,105 @@
+"""`watch` and the dashboard on the bus file: plain lines in a pipe, the view on a terminal, two languages."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from coref_k8s import dashboard
+from coref_k8s.cli import watching
+from coref_k8s.settings import Settings
+from coref_k8s.store import Phase, Store
+from coref_k8s.telemetry.bus import Bus
+
+
+def write_bus(path: Path) -> None:
+    with Bus(path) as bus:
+        bus.emit("study_begin", study="tiny", seq_lengths=[512], trials=2)
+        for trial, score in ((0, 0.25), (1, 0.75)):
+            who = {"study": "tiny", "kind": "trial", "seq_len": 512, "trial": trial}
+            bus.emit("trial_begin", **who, step=0, steps=4)
+            bus.emit("eval_stream", **who, evaluation=1, step=4, score=score)
+            bus.emit("trial_end", **who, outcome="complete", score=score)
+        bus.emit("study_end", study="tiny", phase="succeeded")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    screen = io.StringIO()
+    monkeypatch.setattr(watching, "out", Console(file=screen, force_terminal=True, width=100, height=40))
+    return screen
+
+
+def test_watch_in_a_pipe_is_a_line_an_event(coref: Callable[..., Any], study: str) -> None:
+    store = Store(Settings.from_env().storage_url)
+    store.set_phase("", study, Phase.SUCCEEDED)
+    store.close()
+    answer = coref("watch", study, "--lang", "en")
+    assert answer.code == 0, answer.err
+    assert "512 trial 1 complete: score 0.410" in answer.out
+    assert "512 trial 2 failed: Crashed: exit code 1" in answer.out
+    assert "\x1b" not in answer.out
+    korean = coref("watch", study, "--lang", "ko")
+    assert "512 시도 1 완료: 점수 0.410" in korean.out
+
+
+def test_watch_sees_the_end_that_somebody_else_writes(
+    coref: Callable[..., Any], study: str, monkeypatch: pytest.MonkeyPatch, terminal: io.StringIO
+) -> None:
+    store = Store(Settings.from_env().storage_url)
+
+    def end(_: float) -> None:
+        store.set_phase("", study, Phase.CANCELLED)
+        with Bus(Settings.from_env().bus) as bus:
+            bus.emit("warning", study=study, message="looked at")
+
+    monkeypatch.setattr(watching.time, "sleep", end)
+    monkeypatch.setattr(watching._show, "__defaults__", (end,))
+    answer = coref("watch", study)
+    store.close()
+    assert answer.code == 0
+    assert "Nobody works on it" in answer.err
+    assert "Cancelled" in terminal.getvalue()
+    assert "best 0.410" in terminal.getvalue()
+
+
+def test_an_unknown_study_is_one_sentence(coref: Callable[..., Any], study: str) -> None:
+    answer = coref("watch", "sampel")
+    assert answer.code == 1
+    assert "did you mean 'sample'?" in answer.err
+
+
+def test_the_dashboard_shows_the_bus(tmp_path: Path, terminal: io.StringIO) -> None:
+    write_bus(tmp_path / "bus.ndjson")
+    assert dashboard.main([str(tmp_path / "bus.ndjson"), "--lang", "ko"]) == 0
+    shown = terminal.getvalue()
+    for words in ("tiny", "완료", "512 토큰", "최고 0.750", "▁█", "최근 기록"):
+        assert words in shown
+
+
+def test_ctrl_c_only_ends_the_view(tmp_path: Path, terminal: io.StringIO) -> None:
+    path = tmp_path / "bus.ndjson"
+    stamp = datetime.now(UTC).isoformat()
+    path.write_text(
+        json.dumps({"ts": stamp, "section": "study_begin", "study": "x", "seq_lengths": [512], "trials": 1})
+        + "\n"
+    )
+
+    def press(_: float) -> None:
+        raise KeyboardInterrupt
+
+    watching.watch_bus(path, "en", press)
+    assert "Running" in terminal.getvalue()
+
+
+def test_no_bus_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        dashboard.main([str(tmp_path / "none")])
+    assert "there is no event file yet" in capsys.readouterr().err
