@@ -5,6 +5,11 @@ packages=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || packages="$packages postgresql"
 command -v jq >/dev/null 2>&1 || packages="$packages jq"
 command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || packages="$packages prometheus"
+# `make test-slow` builds the controller image with them
+if [ "$(id -u)" = 0 ]; then
+    command -v buildah >/dev/null 2>&1 || packages="$packages buildah"
+    command -v debootstrap >/dev/null 2>&1 || packages="$packages debootstrap"
+fi
 [ -z "$packages" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "the tests need:$packages; install them with this system's package manager" >&2
