@@ -57,7 +57,6 @@ def controller(
     from coref_k8s.controller.logs import log_as_json
     from coref_k8s.settings import Settings
 
-    log_as_json(log_level)
     process = Settings.from_env()
     if not process.storage_url.startswith("postgresql"):
         raise RequestError(
@@ -68,6 +67,7 @@ def controller(
     chosen = ClusterSettings.load(settings or (Path(named) if named else None))
     if port is not None:
         chosen = chosen.model_copy(update={"port": port})
+    log_as_json(log_level)
     options = {"namespace": namespace or own_namespace()} if namespace or not context else {}
     api = ClusterApi.connect(context, field_manager=FIELD_MANAGER, **options)
     end = threading.Event()

@@ -21,6 +21,7 @@ class Database:
         self._store: Store | None = None
         self._plain: Any = None
         self._storage: Any = None
+        self._reading: Any = None
 
     def store(self) -> Store:
         """Return our own tables, creating them when they are missing."""
@@ -30,33 +31,29 @@ class Database:
             return self._store
 
     def storage(self) -> Any:
-        """Return Optuna's storage for readers; it remembers finished trials."""
-        from optuna.storages import get_storage
-
-        plain = self._plain_storage()
-        with self._lock:
-            if self._storage is None:
-                self._storage = get_storage(plain)
-            return self._storage
-
-    def _plain_storage(self) -> Any:
-        """Return Optuna's storage as it is: a length's study remembers by itself, and reads with SQL of its own."""
+        """Return Optuna's storage."""
         from coref_k8s.search.storage import open_storage
 
         with self._lock:
-            if self._plain is None:
-                self._plain = open_storage(self._url)
-            return self._plain
+            if self._storage is None:
+                self._storage = open_storage(self._url)
+            return self._storage
 
     def open_length(self, spec: StudySpec, study: str, seq_len: int, namespace: str) -> Any:
         """Open the trials of one length."""
         from coref_k8s.search.studies import LengthStudy
 
-        return LengthStudy(self._plain_storage(), spec, study, seq_len, namespace, on_ask=self._on_ask)
+        return LengthStudy(self.storage(), spec, study, seq_len, namespace)
 
     def view(self, namespace: str, study: str) -> StudyView:
-        """Return a study with its trials."""
-        return read_view(self.store(), namespace, study, self.storage())
+        """Return a study with its trials; finished ones are read from the database once."""
+        from optuna.storages import get_storage
+
+        storage = self.storage()
+        with self._lock:
+            if self._reading is None:
+                self._reading = get_storage(storage)
+        return read_view(self.store(), namespace, study, self._reading)
 
     def purge(self, namespace: str, study: str, seq_lengths: tuple[int, ...]) -> None:
         """Delete a study, its attempts and its trials."""

@@ -97,7 +97,7 @@ def world(
     if kube.has_kubelets():
         pytest.skip("this cluster has kubelets of its own: its pods cannot pretend")
     storage_secret(api, JOBS_HERE, postgres_url)
-    trials = Trials(postgres_url)
+    trials = Trials(postgres_url, api.namespace)
     with Kubelet(kube.admin, tmp_path / "kubelet", simulate=trials, real=kube.real) as kubelet:
         kubelet.add_node("plain")
         made = World(kube, api, kubelet, trials, postgres_url, patience=60.0 if kube.real else 20.0)

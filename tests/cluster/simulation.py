@@ -22,16 +22,17 @@ WELL: Behaviour = (0.05, 0, True)
 class Trials:
     """Call it with a pod. `behave(order, start)` may give another behaviour; `start` counts the pods of a job."""
 
-    def __init__(
-        self, url: str, behave: Callable[[Order, int], Behaviour | None] = lambda order, start: None
-    ) -> None:
+    def __init__(self, url: str, namespace: str) -> None:
         self.database = Database(url)
-        self.behave = behave
+        self.namespace = namespace
+        self.behave: Callable[[Order, int], Behaviour | None] = lambda order, start: None
         self.orders: list[Order] = []
         self._starts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def __call__(self, pod: dict[str, Any]) -> tuple[float, int]:
+        if pod["metadata"]["namespace"] != self.namespace:
+            return 0.0, 0  # left over from another test, whose namespace is going
         order = order_of(pod)
         with self._lock:
             self.orders.append(order)

@@ -1,1 +1,0 @@
-"""A study as one HTML file that works from disk."""

@@ -1,0 +1,208 @@
+"""A whole cluster study with real trials: submit, prepare, train, results, through what goes wrong in between.
+
+The controller is the real command as a process with the rights of its role; pods run the real trial program.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coref_k8s.cluster import rbac
+from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.database import Database
+from coref_k8s.cluster.errors import ApiRefusal
+from coref_k8s.cluster.settings import JobSettings
+from coref_k8s.store import Outcome
+from tests.cluster.conftest import storage_secret
+from tests.cluster.simulation import Trials
+from tests.cluster.world import World
+from tests.kube.cluster import KubeCluster
+from tests.kube.kubelet import Kubelet
+from tests.postgres import Server
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+STEPS = 120
+STUDY = {
+    "seqLengths": [128],
+    "anyLength": True,
+    "model": "models/tiny",
+    "trials": 2,
+    "parallelism": 1,
+    "data": {"sources": [{"source": "gaps:24"}], "evalItems": 4},
+    "training": {"maxSteps": STEPS, "batchSize": 2, "evaluations": 1, "checkpointSeconds": 1},
+    "search": {"sampler": "random", "pruner": "none"},
+    "pod": {"gpus": 0},
+}
+
+
+class Controller:
+    """`coref-k8s controller` as a process."""
+
+    def __init__(self, world: World, folder: Path, number: int) -> None:
+        token = world.kube.token(world.api.namespace, "controller")
+        settings = {"leaseSeconds": 3, "statusSeconds": 0.2, "port": 0, "jobs": {"runAsUser": None}}
+        (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+        (folder / "url").write_text(world.url)
+        (folder / "kubeconfig").write_text(json.dumps(_kubeconfig(world, token)))
+        self.log = folder / f"controller-{number}.log"
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "KUBECONFIG": str(folder / "kubeconfig"),
+            "COREF_CLUSTER_SETTINGS": str(folder / "settings.yaml"),
+            "COREF_STORAGE_URL_FILE": str(folder / "url"),
+        }
+        command = [sys.executable, "-m", "coref_k8s", "controller", "-n", world.api.namespace]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+
+    def end(self, number: int) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def lines(self) -> list[Any]:
+        """Return the log, every line of which must be JSON."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+def _kubeconfig(world: World, token: str) -> dict[str, Any]:
+    known = world.kube.admin.official.configuration
+    cluster = {"server": known.host} | (
+        {"certificate-authority": known.ssl_ca_cert} if known.ssl_ca_cert else {}
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "c",
+    }
+
+
+@pytest.fixture
+def whole(
+    kube: KubeCluster, api: ClusterApi, crd_installed: None, postgres_url: str, tmp_path: Path
+) -> Iterator[World]:
+    """A world whose pods are processes, with a tiny model on the shared volume."""
+    from transformers import AutoTokenizer
+
+    from coref_k8s.corpus.shipped import shipped_tokenizer
+    from coref_k8s.model.small import create_small_model
+
+    if kube.has_kubelets():
+        pytest.skip("this cluster has kubelets of its own: it needs images, and make test-images has them")
+    settings = JobSettings()
+    storage_secret(api, settings, postgres_url)
+    environ = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    with Kubelet(
+        kube.admin,
+        tmp_path / "kubelet",
+        programs={"python": [sys.executable]},
+        environ=environ,
+        real=kube.real,
+    ) as kubelet:
+        kubelet.add_node("plain")
+        volume = kubelet.claim(api.namespace, settings.data_claim)
+        tokenizer = AutoTokenizer.from_pretrained(shipped_tokenizer())
+        create_small_model(volume / "models/tiny", tokenizer, layers=1, hidden=32, heads=2, intermediate=64)
+        yield World(kube, api, kubelet, Trials(postgres_url, api.namespace), postgres_url, patience=240.0)
+
+
+def test_submit_to_results_through_eviction_restart_and_a_database_that_went_away(
+    whole: World, tmp_path: Path, postgres_server: Server
+) -> None:
+    whole.kube.as_service_account(whole.api.namespace, "controller", rbac.rules("controller")).close()
+    controllers = [Controller(whole, tmp_path, 1)]
+    try:
+        whole.submit(spec=STUDY)
+        _evict_in_the_middle(whole, "korean-128-0-1")
+        # the controller dies without a word, the database goes away, and both come back
+        controllers[0].end(signal.SIGKILL)
+        controllers.append(Controller(whole, tmp_path, 2))
+        whole.until(
+            lambda: any("leading" in line["message"] for line in _logged(controllers[1])), "a new leader"
+        )
+        postgres_server.stop()
+        try:
+            told = whole.until(
+                lambda: (c := whole.condition("Degraded")).get("reason") == "DatabaseUnavailable" and c,
+                "the study to say that the database is away",
+            )
+        finally:
+            postgres_server.start()
+        assert "secret-word" not in json.dumps(told)
+        status = whole.until_phase("Succeeded")
+        assert controllers[1].end(signal.SIGTERM) == 0
+    finally:
+        for controller in controllers:
+            with suppress(ProcessLookupError):
+                controller.process.kill()
+            controller.process.wait(10)
+    assert status["trials"]["succeeded"] == 2
+    assert whole.condition("Degraded")["status"] == "False"
+    _nothing_was_lost(whole)
+    assert any("given back" in line["message"] for line in _logged(controllers[1]))
+    text = "".join(controller.log.read_text() for controller in controllers)
+    assert "secret-word" not in text
+    whole.trials.database.close()
+
+
+def _evict_in_the_middle(world: World, job: str) -> None:
+    pod = world.running(job)["metadata"]["name"]
+
+    def training() -> bool:
+        with suppress(ApiRefusal):
+            return any('"train_step"' in line for line in world.api.logs(pod))
+        return False
+
+    world.until(training, f"{job} to train")
+    world.api.evict(pod)
+
+
+def _nothing_was_lost(world: World) -> None:
+    namespace = world.api.namespace
+    view = Database(world.url).view(namespace, "korean")
+    assert [(t.number, t.state.value) for t in view.trials] == [(0, "complete"), (1, "complete")]
+    assert all("coref_f1" in t.metrics for t in view.trials)
+    first = next(a for a in view.attempts if a.trial == 0)
+    assert (first.outcome, first.attempt, first.retries) == (Outcome.SUCCEEDED, 1, 0)
+    assert first.disruptions >= 1
+    volume = world.kubelet.claim(namespace, JobSettings().data_claim)
+    for number in (0, 1):
+        losses = json.loads((volume / f"studies/korean/128/{number}/losses.json").read_text())
+        assert len(losses) == STEPS
+    # both pods of the evicted trial have left their logs, with the founding document's lines in them
+    found = [line for pod in world.pods("korean-128-0-1") for line in world.api.logs(pod["metadata"]["name"])]
+    assert any('"eval_stream"' in line and '"coref_top5"' in line for line in found)
+
+
+def _logged(controller: Controller) -> list[dict[str, Any]]:
+    return [line for line in controller.lines() if "message" in line and "logger" in line]
+
+
+def test_a_controller_needs_postgres_and_says_so(
+    coref: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COREF_STORAGE_URL", "COREF_STORAGE_URL_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    began = time.monotonic()
+    answer = coref("controller")
+    assert answer.code == 2
+    assert "needs Postgres" in answer.err
+    assert time.monotonic() - began < 10
