@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need from Debian (a real Postgres, jq, Prometheus) when it is not there. Does nothing otherwise.
+# Installs what the tests need from Debian (a real Postgres, jq, Prometheus, Chromium) when it is not there. Does nothing otherwise.
 set -eu
 packages=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || packages="$packages postgresql"
@@ -10,6 +10,7 @@ if [ "$(id -u)" = 0 ]; then
     command -v buildah >/dev/null 2>&1 || packages="$packages buildah"
     command -v debootstrap >/dev/null 2>&1 || packages="$packages debootstrap"
 fi
+command -v chromium >/dev/null 2>&1 || packages="$packages chromium fonts-noto-cjk"
 [ -z "$packages" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "the tests need:$packages; install them with this system's package manager" >&2

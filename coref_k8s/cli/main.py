@@ -30,6 +30,7 @@ COMMANDS = (
         "Show how far a study is: trials by length, the best so far, what failed and why.",
     ),
     Verb("watch", "coref_k8s.cli.watching", READ, "Show a study live until it ends."),
+    Verb("report", "coref_k8s.cli.reporting", READ, "Write a study as one HTML file that works offline."),
     Verb(
         "results",
         "coref_k8s.cli.reading",

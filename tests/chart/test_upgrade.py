@@ -46,7 +46,9 @@ def test_names_selectors_and_claims_are_those_of_the_first_chart() -> None:
     found = unchangeable()
     if os.environ.get("COREF_UPDATE_GOLDEN"):
         GOLDEN.write_text(yaml.safe_dump(found, sort_keys=False), encoding="utf-8")
-    assert found == yaml.safe_load(GOLDEN.read_text(encoding="utf-8"))
+    first = yaml.safe_load(GOLDEN.read_text(encoding="utf-8"))
+    # later charts may add objects
+    assert {name: found.get(name) for name in first} == first
 
 
 def test_an_upgrade_renders_what_an_installation_does() -> None:
