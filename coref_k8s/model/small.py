@@ -18,7 +18,7 @@ def create_small_model(
     *,
     layers: int = 2,
     hidden: int = 128,
-    heads: int = 4,
+    heads: int = 2,
     intermediate: int = 512,
     position_buckets: int = 32,
     max_relative_positions: int = -1,
@@ -30,6 +30,12 @@ def create_small_model(
     The vocabulary and the padding token are the tokenizer's. With the defaults, positions are exact to
     16 tokens, logarithmic to 64 (kf-deberta-base: 128 and 512), so that short texts already meet what
     long ones meet in the real model. Leaves torch's RNG as it was.
+
+    A model that knows nothing must first find out that what stands elsewhere in the text can be copied,
+    and at this size that takes longer than a demo lasts. So attention starts as a copier (value and output
+    projection undo each other, the head's projection is the identity: Trockman and Kolter, "Mimetic
+    initialization of self-attention layers", 2023), the other matrices are scaled for the width, and
+    there is no dropout. What to attend to is still to be learnt.
     """
     config = DebertaV2Config(
         vocab_size=len(tokenizer),
@@ -47,10 +53,20 @@ def create_small_model(
         pos_att_type=["c2p", "p2c"],
         share_att_key=True,
         norm_rel_ebd="layer_norm",
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        # the reference width of 0.02 is 768
+        initializer_range=0.02 * (768 / hidden) ** 0.5,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = DebertaV2ForMaskedLM(config)
+        with torch.no_grad():
+            for layer in model.deberta.encoder.layer:
+                rotation, _ = torch.linalg.qr(torch.randn(hidden, hidden))
+                layer.attention.self.value_proj.weight.copy_(rotation)
+                layer.attention.output.dense.weight.copy_(rotation.T)
+            model.cls.predictions.transform.dense.weight.copy_(torch.eye(hidden))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
