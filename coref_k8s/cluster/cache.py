@@ -9,7 +9,7 @@ from typing import Any
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
-from coref_k8s.cluster.observed import is_disrupted, job_of, slim_job, slim_pod
+from coref_k8s.cluster.observed import is_disrupted, job_news, job_of, pod_news, slim_job, slim_pod
 from coref_k8s.cluster.reflector import Reflector
 from coref_k8s.cluster.resources import JOBS, PODS
 from coref_k8s.errors import ClusterError
@@ -29,7 +29,8 @@ Copy = tuple[dict[str, Any], list[dict[str, Any]]]
 class JobCache:
     """Two reflectors and the indexes over them; lives between `open` and `close`.
 
-    `on_change(namespace, study)` is called in a reflector's thread when a Job or pod of the study changed.
+    `on_change(namespace, study)` is called in a reflector's thread when a Job or pod of the study changed in a
+    way that may need doing something; what merely takes time is seen at the next look.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class JobCache:
         self._pods_of: dict[Key, set[Key]] = defaultdict(set)  # Job: its pods
         self._job_of: dict[Key, Key] = {}
         self._lost: dict[Key, set[str]] = defaultdict(set)  # Job: pods that it lost without fault
+        self._told: dict[tuple[str, Key], tuple[Any, ...]] = {}  # what was worth a call, last time
 
     def open(self, timeout: float = 60.0) -> JobCache:
         """Start the reflectors and wait for their first lists. Raises ClusterError."""
@@ -99,7 +101,9 @@ class JobCache:
             else:
                 study = self._study_of[key] = key[0], job["metadata"]["labels"].get(names.STUDY_LABEL, "")
                 self._jobs_of[study].add(key)
-        self._on_change(*study)
+            news = self._is_news("job", key, job_news(job) if job else None)
+        if news:
+            self._on_change(*study)
 
     def _pod_changed(self, key: Key) -> None:
         pod = self.pods.get(key)
@@ -113,8 +117,17 @@ class JobCache:
                 if is_disrupted(pod) and job in self._study_of:
                     self._lost[job].add(key[1])
             study = self._study_of.get(job)
-        if study is not None:
+            news = self._is_news("pod", key, pod_news(pod) if pod else None)
+        if study is not None and news:
             self._on_change(*study)
+
+    def _is_news(self, kind: str, key: Key, now: tuple[Any, ...] | None) -> bool:
+        """Return whether there is something to do; an ending trial changes its Job and pod about eight times."""
+        before = self._told.pop((kind, key), None)
+        if now is None:
+            return kind == "job"
+        self._told[kind, key] = now
+        return before != now
 
 
 def _discard(index: dict[Key, set[Key]], key: Key, member: Key) -> None:

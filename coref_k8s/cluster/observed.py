@@ -82,6 +82,24 @@ def has_ended(job: Json) -> bool:
     return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
 
 
+def job_news(job: Json) -> tuple[Any, ...]:
+    """Return what of a Job is worth looking at the study for."""
+    deleted = bool(job["metadata"].get("deletionTimestamp"))
+    return job["metadata"]["uid"], has_ended(job), deleted, job["spec"].get("suspend")
+
+
+def pod_news(pod: Json) -> tuple[Any, ...]:
+    """Return what of a pod is worth looking at the study for; how it ends, its Job says."""
+    waiting = [
+        ((c.get("state") or {}).get("waiting") or {}).get("reason")
+        for c in pod["status"].get("containerStatuses") or ()
+    ]
+    unplaced = any(
+        c["type"] == "PodScheduled" and c["status"] == "False" for c in pod["status"].get("conditions") or ()
+    )
+    return is_disrupted(pod), pod["status"].get("phase") == "Pending", unplaced, waiting
+
+
 def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
     """Return a job as its manifest and its pods show it.
 

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 #: Threads that look at studies; a slow one holds up no other.
 WORKERS = 4
 #: What changes at nearly the same time is looked at together (seconds).
-TOGETHER = 0.05
+TOGETHER = 0.02
 #: Time without a word from the API server after which liveness fails (seconds); bookmarks come every minute.
 SILENT = 300.0
 

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from coref_k8s.cluster.observed import LOST_AFTER, SILENT_AFTER, STARTING_FOR, observed, slim_job, slim_pod
+from coref_k8s.cluster.observed import (
+    LOST_AFTER,
+    SILENT_AFTER,
+    STARTING_FOR,
+    job_news,
+    observed,
+    pod_news,
+    slim_job,
+    slim_pod,
+)
 from coref_k8s.runner import ObservedJob, Reason, State
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -178,3 +187,19 @@ def test_a_lost_node_is_said_first_and_given_up_later() -> None:
 def test_retries_are_the_pods_before_the_last_one() -> None:
     assert see(job(status={"failed": 1}), pod("p2")).retries == 1
     assert see(job(("Failed", "BackoffLimitExceeded", ""), status={"failed": 3})).retries == 2
+
+
+def test_what_is_news_and_what_only_takes_time() -> None:
+    began = job_news(job())
+    assert job_news(job(status={"active": 1, "ready": 1})) == began
+    assert job_news(job(("SuccessCriteriaMet", "", ""))) == began
+    assert job_news(job(("Complete", "", ""))) != began
+    assert job_news(job(suspend=True)) != began
+    runs = pod_news(pod())
+    assert pod_news(pod(phase="Succeeded", state=ended(0))) == runs
+    assert pod_news(pod(phase="Failed", state=ended(1))) == runs
+    assert pod_news(pod(phase="Failed", state=ended(143))) != runs
+    assert pod_news(pod(phase="Pending")) != runs
+    assert pod_news(pod(phase="Pending", state={"waiting": {"reason": "ErrImagePull"}})) != pod_news(
+        pod(phase="Pending")
+    )

@@ -145,7 +145,8 @@ def environment(pod: Json, container: Json, fetch: Fetch, paths: dict[str, Path]
 
 
 def expand(text: str, values: dict[str, str]) -> str:
-    return re.sub(r"\$\((\w+)\)", lambda m: values.get(m[1], m[0]), text)
+    # as Kubernetes does it: $$ is a dollar, $(NAME) a variable, $(UNKNOWN) stays
+    return re.sub(r"\$(?:\$|\((\w+)\))", lambda m: "$" if m[1] is None else values.get(m[1], m[0]), text)
 
 
 def _value(pod: Json, container: Json, entry: Json, fetch: Fetch) -> str | None:
