@@ -1,7 +1,7 @@
 """Invented names and the sentences that carry them: the material of the long-gap generator.
 
 A name is one first syllable and one second syllable. The syllables are rare in the prose, and each is met often
-enough to be learnt; which of the 400 combinations a document has is random, and those of the test split are never
+enough to be learnt; which of the 256 combinations a document has is random, and those of the test split are never
 trained on: a model can only predict a name by copying it from the context. Two pieces a name, not one: a piece that
 training never predicted could not be predicted at all, so held-out names of one piece would measure nothing. All
 second syllables end in a consonant other than ㄹ, so that no particle gives a name away.
@@ -14,8 +14,8 @@ import hashlib
 from coref_k8s.document import SPLITS, Split
 from coref_k8s.korean import josa_class
 
-FIRST = tuple("렌론벨빌칼켈켄쿤퀸탈텔툴펜펠폴핀헨젠뮌옌")
-SECOND = tuple("룬벤엔칸킨탄탐톤툰틴혼훈륜센숀첸템캄욘잔")
+FIRST = tuple("렌론벨빌칼켈쿤퀸탈툴펜폴핀헨뮌옌")
+SECOND = tuple("룬벤칸킨탄탐톤툰틴혼훈륜센숀첸템")
 
 #: What an invented person does; it introduces the name at every mention, so the two persons of a text can
 #: be told apart by the word before the gap.

@@ -27,9 +27,7 @@ def installed(tmp_path, monkeypatch):
     """The example's package, as pip would have installed it."""
     (tmp_path / "minutes.py").write_text(block("python", "# minutes.py"), encoding="utf-8")
     toml = block("toml", "[project.entry-points")
-    group, name, target = re.fullmatch(
-        r'\[project\.entry-points\."(.+)"\]\n(\w+) = "(.+)"\s*', toml
-    ).groups()
+    group, name, target = re.fullmatch(r'\[project\.entry-points\."(.+)"\]\n(\w+) = "(.+)"\s*', toml).groups()
     metadata = tmp_path / "minutes-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: minutes\nVersion: 1.0\n")
@@ -60,7 +58,9 @@ def test_the_documented_sources_are_a_valid_request():
     assert len(DataSpec.model_validate(request["data"]).sources) == 3
 
 
-@pytest.mark.skipif(not os.environ.get("COREF_CORPUS_DIR"), reason="COREF_CORPUS_DIR names no folder of novels")
+@pytest.mark.skipif(
+    not os.environ.get("COREF_CORPUS_DIR"), reason="COREF_CORPUS_DIR names no folder of novels"
+)
 def test_real_novels_with_gold_chains_are_read():
     folder = Path(os.environ["COREF_CORPUS_DIR"])
     spec = DataSpec.model_validate({"sources": [{"source": str(folder / "novels.jsonl"), "domain": "novel"}]})
