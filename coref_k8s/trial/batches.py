@@ -123,12 +123,11 @@ class StepSource:
     def step(self, number: int) -> StepData:
         """Return the data of step `number` (0 is the first): the same at every call."""
         rng = np.random.default_rng((self._seed, _MASKS, number))
-        return StepData([self._masked(int(row), rng) for row in self._plan.rows(number)])
-
-    def _masked(self, row: int, rng: np.random.Generator) -> Masked:
-        sequence = self._sequences[row]
-        ids, labels = self._masker.mask(sequence, rng)
-        return Masked(ids, labels, sequence.segments)
+        sequences = [self._sequences[int(row)] for row in self._plan.rows(number)]
+        masks = self._masker.mask(sequences, rng)
+        return StepData(
+            [Masked(ids, labels, one.segments) for one, (ids, labels) in zip(sequences, masks, strict=True)]
+        )
 
 
 def collate(part: Sequence[Masked], pad: int, *, pin: bool = False) -> dict[str, Tensor]:

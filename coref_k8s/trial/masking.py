@@ -6,6 +6,7 @@ mention masking reaches 0.99), so a share of the masked tokens comes from repeat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,19 +59,20 @@ class Vocabulary:
 
 
 class Masker:
-    """Draws the masks of a sequence.
+    """Draws the masks of a step.
 
     For a sequence of n tokens, of at most `seq_len`, the budget is p(n)·n tokens with
-    p(n) = low + (high - low)·n / seq_len. `mention_share` of the budget goes to mentions, the rest to
-    words; where mentions are fewer, their share is not given to words, so that the mix stays as drawn.
+    p(n) = low + (high - low)·n / seq_len. `mention_share` of the masked tokens are mentions, the rest words:
+    where a step's mentions are fewer than their share of the budget, it masks fewer words, so that the
+    mix holds; only where it has none at all are the words' full share masked.
 
     Mentions: only later ones (distance > 0), drawn without replacement with weight
     distance^preference. All tokens of a mention become [MASK], always: that is what evaluation asks for,
-    and a half-replaced name would teach nothing. The mention before a drawn one is kept whole, so the
-    distance that it was drawn for is the distance that must be bridged.
+    and a half-replaced name would teach nothing. The first mention of the entity is kept whole, so there
+    is always something to find, at the distance that was drawn or further away.
 
     Words: uniform, whole, replaced 80/10/10 by [MASK], a random token, themselves. A word that touches
-    a drawn mention or the one before it is left alone: its particle stays readable.
+    a mention of a drawn entity is left alone: names stay readable, and so do their particles.
     """
 
     def __init__(self, vocabulary: Vocabulary, hyper: Hyperparameters, seq_len: int) -> None:
@@ -86,17 +88,39 @@ class Masker:
         low, high = self._hyper.mask_low, self._hyper.mask_high
         return low + (high - low) * min(1.0, tokens / self._seq_len)
 
-    def mask(self, sequence: TokenSequence, rng: np.random.Generator) -> tuple[Ints, Ints]:
-        """Return (input_ids, labels), (n,) each; labels are `IGNORED` where nothing is predicted."""
-        ids = sequence.input_ids.astype(np.int64, copy=True)
-        labels = np.full(len(ids), IGNORED, dtype=np.int64)
-        content = ~self._special[ids]
-        budget = self.probability(len(ids)) * int(content.sum())
+    def mask(self, sequences: Sequence[TokenSequence], rng: np.random.Generator) -> list[tuple[Ints, Ints]]:
+        """Return (input_ids, labels), (n,) each, of all sequences of a step.
+
+        Labels are `IGNORED` where nothing is predicted.
+        """
+        contents = [~self._special[one.input_ids] for one in sequences]
+        budgets = [self.probability(len(content)) * int(content.sum()) for content in contents]
         share = self._hyper.mention_share
+        mentions = [
+            self._draw_mentions(one, share * budget, rng)
+            for one, budget in zip(sequences, budgets, strict=True)
+        ]
+        drawn = sum(int(masked.sum()) for masked, _ in mentions)
+        scale = 1 - share
+        if 0 < drawn < share * sum(budgets):
+            scale *= drawn / (share * sum(budgets))
+        return [
+            self._apply(
+                one,
+                masked,
+                self._draw_words(one.word_starts, scale * budget, rng, masked | kept, content),
+                rng,
+            )
+            for one, budget, content, (masked, kept) in zip(
+                sequences, budgets, contents, mentions, strict=True
+            )
+        ]
 
-        mentions, kept = self._draw_mentions(sequence, share * budget, rng)
-        words = self._draw_words(sequence.word_starts, (1 - share) * budget, rng, mentions | kept, content)
-
+    def _apply(
+        self, sequence: TokenSequence, mentions: Bools, words: Ints, rng: np.random.Generator
+    ) -> tuple[Ints, Ints]:
+        ids = sequence.input_ids.copy()
+        labels = np.full(len(ids), IGNORED, dtype=np.int64)
         labels[mentions] = ids[mentions]
         labels[words] = ids[words]
         ids[mentions] = self._vocabulary.mask
@@ -119,7 +143,8 @@ class Masker:
         # Gumbel top-k: an order drawn without replacement, in proportion to the weights
         weight = self._hyper.distance_preference * np.log(distance[later])
         order = later[np.argsort(-(weight + rng.gumbel(size=len(later))), kind="stable")]
-        before = _previous(sequence)
+        first = _first_mentions(sequence)
+        entities: set[int] = set()
         left = budget
         for mention in order:
             size = int(end[mention] - start[mention])
@@ -127,13 +152,17 @@ class Masker:
             if left <= 0 or (size > left and rng.random() >= left / size):
                 break
             span = slice(start[mention], end[mention])
-            earlier = slice(start[before[mention]], end[before[mention]])
-            if masked[span].any() or kept[span].any() or masked[earlier].any() or earlier.stop > span.start:
+            origin = first[mention]
+            named = slice(start[origin], end[origin])
+            if masked[span].any() or kept[span].any() or masked[named].any() or named.stop > span.start:
                 continue
             masked[span] = True
-            kept[earlier] = True
+            kept[named] = True
+            entities.add(int(sequence.mention_entity[mention]))
             left -= size
-        return masked, kept
+        for mention in np.flatnonzero(np.isin(sequence.mention_entity, list(entities))):
+            kept[start[mention] : end[mention]] = True
+        return masked, kept & ~masked
 
     def _draw_words(
         self, word_starts: Bools, budget: float, rng: np.random.Generator, taken: Bools, content: Bools
@@ -150,18 +179,21 @@ class Masker:
         order = rng.permutation(np.flatnonzero(~touched))
         if not len(order):
             return np.zeros(0, dtype=np.int64)
-        # at least one word, and on average the budget: a fraction of a token is drawn
-        wanted = int(budget) + (rng.random() < budget % 1)
-        count = max(1, int(np.searchsorted(np.cumsum(sizes[order]), wanted, side="right")))
+        # the budget on average: a fraction of a token is drawn, and so is a word that overshoots
+        sums = np.cumsum(sizes[order])
+        count = int(np.searchsorted(sums, budget, side="right"))
+        if count < len(order):
+            short = budget - (sums[count - 1] if count else 0)
+            count += int(rng.random() < short / sizes[order[count]])
         chosen = np.zeros(len(sizes), dtype=bool)
         chosen[order[:count]] = True
         return tokens[chosen[word_of[tokens]]]
 
 
-def _previous(sequence: TokenSequence) -> Ints:
-    """Return for each mention the index of the mention of its entity before it, or -1; (m,)."""
+def _first_mentions(sequence: TokenSequence) -> Ints:
+    """Return for each mention the index of the first mention of its entity, (m,)."""
     order = np.lexsort((sequence.mention_start, sequence.mention_entity))
-    previous = np.full(len(order), -1, dtype=np.int64)
-    same = sequence.mention_entity[order[1:]] == sequence.mention_entity[order[:-1]]
-    previous[order[1:][same]] = order[:-1][same]
-    return previous
+    _, index, group = np.unique(sequence.mention_entity[order], return_index=True, return_inverse=True)
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[index][group]
+    return first
