@@ -20,6 +20,7 @@ import pytest
 from coref_k8s.runner import Kind, Order
 from coref_k8s.search.storage import open_storage
 from coref_k8s.sizing.plan import BatchPlan, Resources
+from coref_k8s.store import Store
 from coref_k8s.study import DatasetConfig, DataSpec, PodSpec, StudySpec, TrainingSpec
 
 LENGTH = 128
@@ -63,7 +64,7 @@ class Process:
     process: ForkServerProcess
     log_file: Path
 
-    def wait(self, timeout: float = 120) -> int:
+    def wait(self, timeout: float = 400) -> int:
         """Return the exit code (negative for a signal)."""
         self.process.join(timeout)
         assert self.process.exitcode is not None, f"still running: {self.log}"
@@ -73,7 +74,7 @@ class Process:
     def log(self) -> str:
         return self.log_file.read_text(encoding="utf-8") if self.log_file.exists() else ""
 
-    def until(self, text: str, timeout: float = 60) -> None:
+    def until(self, text: str, timeout: float = 300) -> None:
         """Wait until the log holds a text."""
         end = time.monotonic() + timeout
         while text not in self.log:
@@ -191,8 +192,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
         pod=PodSpec(gpus=0),
     )
     built = House(root, "", f"sqlite:///{root}/coref.db", spec)
+    Store(built.storage).create_study("", "s", spec)
     order = Order(kind=Kind.PREPARE, study="s", spec=spec, resources=RESOURCES, workdir="studies/s/prepare")
     process = built.start(order)
-    assert process.wait(240) == 0, process.log
+    assert process.wait() == 0, process.log
     built.prepared = built.result(order)["prepared"]
     return built

@@ -38,7 +38,7 @@ def test_a_trial_from_order_to_result(house: House) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
     )
     assert ran.returncode == 0, ran.stderr
     assert "imported []" in ran.stderr, f"what a trial does not need costs it seconds: {ran.stderr}"
