@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import forked
 import optuna
 import pytest
 
@@ -33,28 +32,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 #: Children are forked from a process that has imported the trial: real processes, without seconds of imports.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["coref_k8s.trial.session", "transformers.models.deberta_v2"])
-
-
-def _child(environment: dict[str, str], log: str, before: Callable[[], None] | None) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    sys.stdout = os.fdopen(1, "w", closefd=False)
-    sys.stderr = os.fdopen(2, "w", closefd=False)
-    os.environ.update(environment)
-    try:
-        if before is not None:
-            before()
-        from coref_k8s.trial.main import main
-
-        code = main()
-    except BaseException:
-        traceback.print_exc()
-        raise
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    sys.exit(code)
 
 
 @dataclass
@@ -139,7 +116,7 @@ class House:
             "COREF_ORDER": order if isinstance(order, str) else order.model_dump_json(),
             **environment,
         }
-        process = _FORKS.Process(target=_child, args=(settings, str(log), before))
+        process = _FORKS.Process(target=forked.run, args=(settings, str(log), before))
         process.start()
         self.processes.append(Process(process, log))
         return self.processes[-1]
