@@ -106,7 +106,8 @@ def test_cancel_resume_extend_delete(running: World, call: Callable[..., Any]) -
         (60.0, 0, False) if order.kind is Kind.TRIAL and order.attempt == 1 else None
     )
     running.submit("korean")
-    running.running("korean-64-0-1")
+    for trial in (0, 1):  # both have begun: what comes later is a second attempt
+        running.running(f"korean-64-{trial}-1")
     assert call("cancel", "korean").code == 0
     assert running.status()["phase"] == "Cancelled"
     assert call("resume", "korean").code == 0
