@@ -44,13 +44,14 @@ demo: install
 	$(BIN)/coref-k8s submit --local --data-dir $(DATA) --file examples/demo.yaml --name $(or $(NAME),demo-$(shell date +%H%M%S))
 
 # Never on a cluster by accident: without KUBECONFIG the tests start a fake API server.
+# A file's tests stay on one worker: what they share (prepared data, a study) is made once.
 test: install $(VENV)/checkov/.installed
 	sh tests/install-services.sh
-	KUBECONFIG= $(BIN)/pytest -n 2 -m "not slow"
+	KUBECONFIG= $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: install $(VENV)/checkov/.installed
 	sh tests/install-services.sh
-	KUBECONFIG= $(BIN)/pytest -n 2
+	KUBECONFIG= $(BIN)/pytest -n 2 --dist loadfile
 
 # In namespaces of its own, which it removes; needs the right to create CRDs, namespaces and (without kubelets) nodes.
 test-cluster: install

@@ -18,7 +18,7 @@ BUS = "data/coref_automl_bus.ndjson"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a small model in it, which the tests below share in their order."""
+    """A folder with a small model in it."""
     from transformers import AutoTokenizer
 
     from coref_k8s.model.small import create_small_model
@@ -40,18 +40,42 @@ def shell(line: str) -> str:
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout
 
 
-def test_submit(coref: Any, place: Path) -> None:
-    answer = coref(
-        "submit", "--local", "--name", "tiny", "--model", "model", "--any-length", "--seq-lengths", "128", "192",
-        "--trials", "2", "--max-steps", "2", "--batch-size", "2", "--gpus", "0", "--parallelism", "2", "--pruner", "none",
-        "--set", "data.sources=[{source: 'gaps:24'}]", "--set", "data.evalItems=4", "--set", "training.evaluations=1",
-    )  # fmt: skip
-    assert answer.code == 0, answer.err + answer.out
-    assert "128 tokens: trial" in answer.out
-    assert "192 tokens: trial" in answer.out
+@pytest.fixture(scope="module")
+def said() -> dict[str, Any]:
+    """The answers that several tests need, by what was asked: each is asked once, by whichever test comes first."""
+    return {}
 
 
-def test_the_founding_documents_lines_work_on_the_bus(place: Path) -> None:
+@pytest.fixture
+def study(coref: Any, place: Path, said: dict[str, Any]) -> Any:
+    """The answer of the submission; the study `tiny` has ended."""
+    if "submit" not in said:
+        said["submit"] = coref(
+            "submit", "--local", "--name", "tiny", "--model", "model", "--any-length", "--seq-lengths", "128", "192",
+            "--trials", "2", "--max-steps", "2", "--batch-size", "2", "--gpus", "0", "--parallelism", "2", "--pruner", "none",
+            "--set", "data.sources=[{source: 'gaps:24'}]", "--set", "data.evalItems=4", "--set", "training.evaluations=1",
+        )  # fmt: skip
+    assert said["submit"].code == 0, said["submit"].err + said["submit"].out
+    return said["submit"]
+
+
+@pytest.fixture
+def base(coref: Any, study: Any, said: dict[str, Any]) -> Any:
+    """The answer of an evaluation of the untrained model, saved as base.json."""
+    if "base" not in said:
+        said["base"] = coref(
+            "evaluate", "model", "--prepared", "tiny", "--seq-len", "128", "--save", "base.json", "-o", "json"
+        )
+    assert said["base"].code == 0, said["base"].err
+    return said["base"]
+
+
+def test_submit(study: Any) -> None:
+    assert "128 tokens: trial" in study.out
+    assert "192 tokens: trial" in study.out
+
+
+def test_the_founding_documents_lines_work_on_the_bus(study: Any) -> None:
     last = shell(f"cat {BUS} | jq 'select(.section == \"eval_stream\")' | tail -10")
     assert '"coref_top5"' in shell(f"cat {BUS} | jq 'select(.section == \"eval_stream\")'")
     assert last.rstrip().endswith("}")
@@ -63,7 +87,7 @@ def test_the_founding_documents_lines_work_on_the_bus(place: Path) -> None:
     assert all(re.fullmatch(r"(128|192)t: \d(\.\d+)?", line) for line in lines)
 
 
-def test_best_names_a_folder_that_holds_a_model(coref: Any, place: Path) -> None:
+def test_best_names_a_folder_that_holds_a_model(coref: Any, study: Any) -> None:
     best = yaml.safe_load(coref("best", "tiny", "--output", "yaml").out)
     for length in (128, 192):
         found = best["lengths"][length]
@@ -72,7 +96,7 @@ def test_best_names_a_folder_that_holds_a_model(coref: Any, place: Path) -> None
         assert "coref_top5_gain" in found["metrics"]
 
 
-def test_data_show_by_study_and_by_hash(coref: Any, place: Path) -> None:
+def test_data_show_by_study_and_by_hash(coref: Any, study: Any) -> None:
     answer = coref("data", "show", "tiny")
     assert answer.code == 0
     assert "gaps:24" in answer.out
@@ -83,7 +107,7 @@ def test_data_show_by_study_and_by_hash(coref: Any, place: Path) -> None:
     assert folder.name in missing.err
 
 
-def test_prepare_finds_what_is_prepared(coref: Any, place: Path) -> None:
+def test_prepare_finds_what_is_prepared(coref: Any, study: Any) -> None:
     answer = coref(
         "prepare", "--model", "model", "--any-length", "--seq-lengths", "128", "192",
         "--set", "data.sources=[{source: 'gaps:24'}]", "--set", "data.evalItems=4",
@@ -95,20 +119,16 @@ def test_prepare_finds_what_is_prepared(coref: Any, place: Path) -> None:
     )
 
 
-def test_evaluate_a_trial_and_a_model(coref: Any, place: Path) -> None:
+def test_evaluate_a_trial_and_a_model(coref: Any, base: Any) -> None:
     own = coref("evaluate", "tiny/128/0")
     assert own.code == 0, own.err
     assert "LAMBADA Top1" in own.out
-    fresh = coref(
-        "evaluate", "model", "--prepared", "tiny", "--seq-len", "128", "--save", "base.json", "-o", "json"
-    )
-    assert fresh.code == 0, fresh.err
-    metrics = json.loads(fresh.out)["metrics"]
+    metrics = json.loads(base.out)["metrics"]
     assert 0 <= metrics["score"] <= 1
     assert "coref_top5_ci_low" in metrics
 
 
-def test_compare_says_no_more_than_the_interval_allows(coref: Any, place: Path) -> None:
+def test_compare_says_no_more_than_the_interval_allows(coref: Any, base: Any) -> None:
     answer = coref("compare", "tiny/128/0", "base.json")
     assert answer.code == 0, answer.err
     assert "95 % interval" in answer.out
@@ -129,7 +149,7 @@ def test_compare_says_no_more_than_the_interval_allows(coref: Any, place: Path) 
     ],
 )
 def test_what_cannot_be_scored_is_one_sentence(
-    coref: Any, place: Path, arguments: list[str], sentence: str
+    coref: Any, study: Any, arguments: list[str], sentence: str
 ) -> None:
     answer = coref(*arguments)
     assert answer.code in (1, 2)
