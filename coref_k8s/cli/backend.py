@@ -5,16 +5,18 @@ A named study is looked for on this machine first, then in the cluster, unless a
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 import typer
 
+from coref_k8s.cli.expanding import expand
 from coref_k8s.cli.strings import Lang
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError
@@ -155,6 +157,23 @@ Context = Annotated[
     str | None,
     typer.Option("--context", metavar="NAME", help="Context of the kubeconfig.", rich_help_panel="Where"),
 ]
+
+
+_OPTIONS = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    for name, default, annotation in (
+        ("local", False, Local),
+        ("data_dir", None, DataDir),
+        ("storage", None, Storage),
+        ("namespace", None, Namespace),
+        ("context", None, Context),
+    )
+]
+
+
+def placed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say where a study lives; it receives them as `where`."""
+    return expand(function, "where", _OPTIONS, lambda values: Where(**values))
 
 
 def cluster_configured() -> bool:

@@ -7,40 +7,36 @@ from typing import Annotated
 
 import typer
 
-from coref_k8s.cli.backend import Context, DataDir, Local, Namespace, Storage, Study, Where, find_study
+from coref_k8s.cli.backend import Study, Where, find_study, placed
 from coref_k8s.cli.console import out
 from coref_k8s.errors import RequestError
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
+@placed
 def cancel(
     name: Study,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    *,
+    where: Where,
 ) -> None:
     """End a study; what is finished stays."""
-    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    backend, view = find_study(where, name)
     if view.ended:
         raise RequestError(f"study {name!r} has ended already ({view.phase.value})")
     backend.cancel(name)
     out.print(f"study {name} is cancelled; coref-k8s resume {name} would go on with it", highlight=False)
 
 
+@placed
 def delete(
     name: Study,
+    *,
     yes: Yes = False,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    where: Where,
 ) -> None:
     """Delete a study with its trials, models and logs."""
-    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    backend, view = find_study(where, name)
     if not yes:
         if not sys.stdin.isatty():
             raise RequestError(f"deleting {name!r} needs --yes where nobody can be asked")

@@ -10,17 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from coref_k8s.cli import tables, words
-from coref_k8s.cli.backend import (
-    Context,
-    DataDir,
-    Local,
-    Namespace,
-    Storage,
-    Study,
-    Where,
-    find_study,
-    open_backends,
-)
+from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_backends, placed
 from coref_k8s.cli.console import dump, note, out, titled, write
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import NotFoundError, RequestError
@@ -30,22 +20,16 @@ Studies = Annotated[list[str], typer.Argument(metavar="NAME...", help="Study nam
 SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS", help="Only this sequence length.")]
 
 
+@placed
 def list_(
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    *,
+    where: Where,
     output: Annotated[
         Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
     ] = "table",
 ) -> None:
     """List studies, oldest first."""
-    found = [
-        (record, backend.place)
-        for backend in open_backends(Where(local, data_dir, storage, namespace, context))
-        for record in backend.studies()
-    ]
+    found = [(record, backend.place) for backend in open_backends(where) for record in backend.studies()]
     now = datetime.now(UTC)
     if output == "json":
         write(
@@ -87,35 +71,30 @@ def list_(
     out.print(table)
 
 
+@placed
 def status(
     name: Study,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    *,
+    where: Where,
     output: Annotated[
         Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
     ] = "table",
 ) -> None:
     """Show how far a study is: trials by length, the best so far, what failed and why."""
-    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    backend, view = find_study(where, name)
     if output == "json":
         write(view.to_json().decode())
         return
     out.print(tables.status(view, backend.place))
-    if not view.ended and not backend.is_running(name):
-        note(f"Nobody works on it at the moment; coref-k8s resume {name} goes on with it.", style="yellow")
+    note_if_idle(backend, view)
     note(next_steps(view), style="dim")
 
 
+@placed
 def results(
     names: Studies,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    *,
+    where: Where,
     every: Annotated[bool, typer.Option("--all", help="Every trial, not the ten best of a length.")] = False,
     output: Annotated[
         Literal["table", "json", "csv"],
@@ -123,7 +102,6 @@ def results(
     ] = "table",
 ) -> None:
     """List the trials of studies, best first, with metrics and parameters."""
-    where = Where(local, data_dir, storage, namespace, context)
     views = [find_study(where, name)[1] for name in dict.fromkeys(names)]
     if output == "table":
         for view in views:
@@ -133,20 +111,18 @@ def results(
     write(dump(rows, "json") if output == "json" else _csv(rows))
 
 
+@placed
 def best(
     name: Study,
+    *,
     seq_len: SeqLen = None,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    where: Where,
     output: Annotated[
         Literal["table", "yaml", "json"], typer.Option("--output", "-o", help="Form of the answer.")
     ] = "table",
 ) -> None:
     """Print the best trial of each length: metrics, parameters, files."""
-    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    backend, view = find_study(where, name)
     if seq_len is not None:
         if seq_len not in view.spec.seq_lengths:
             lengths = ", ".join(map(str, view.spec.seq_lengths))
@@ -162,19 +138,17 @@ def best(
         write(dump(tables.best(view), output))
 
 
+@placed
 def logs(
     name: Study,
+    *,
     trial: Annotated[int | None, typer.Option("--trial", metavar="NUMBER", help="Only this trial.")] = None,
     seq_len: SeqLen = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the end.")] = False,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    where: Where,
 ) -> None:
     """Print the log of a trial, or of the whole study."""
-    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    backend, view = find_study(where, name)
     if trial is not None and seq_len is None:
         lengths = sorted({t.seq_len for t in view.trials if t.number == trial})
         if len(lengths) > 1:
@@ -188,6 +162,14 @@ def logs(
         seq_len = lengths[0]
     for line in backend.logs(name, seq_len, trial, follow=follow):
         write(line)
+
+
+def note_if_idle(backend: Backend, view: StudyView) -> None:
+    """Say how to go on with a study that has not ended and that nobody works on."""
+    if not view.ended and not backend.is_running(view.name):
+        note(
+            f"Nobody works on it at the moment; coref-k8s resume {view.name} goes on with it.", style="yellow"
+        )
 
 
 def next_steps(view: StudyView) -> str:

@@ -7,28 +7,26 @@ from typing import Annotated
 
 import typer
 
-from coref_k8s.cli.backend import Context, DataDir, Local, Namespace, Storage, Study, Where, find_study
+from coref_k8s.cli.backend import Study, Where, find_study, placed
 from coref_k8s.cli.console import note, write
 from coref_k8s.cli.strings import LangOption, locale_lang
 from coref_k8s.errors import RequestError
 
 
+@placed
 def report(
     name: Study,
+    *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default NAME.html.")
     ] = None,
     lang: LangOption = None,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    where: Where,
 ) -> None:
     """Write a study as one HTML file that works offline."""
     from coref_k8s.report.page import report as page
 
-    _, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    _, view = find_study(where, name)
     path = output or Path(f"{name}.html")
     try:
         path.write_text(page(view, lang or locale_lang()), encoding="utf-8")

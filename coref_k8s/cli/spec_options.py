@@ -6,7 +6,6 @@ request itself decides what is valid and says so; a field without an option is r
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from coref_k8s.cli.expanding import expand
 from coref_k8s.cli.parsing import NUMBERS
 from coref_k8s.errors import RequestError
 from coref_k8s.request import parse_yaml
@@ -149,20 +149,14 @@ OPTIONS = tuple(_options(StudySpec))
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command every option of a request; it receives those that were set as `flags`."""
-    signature = inspect.signature(function, eval_str=True)
-    own = [p for name, p in signature.parameters.items() if name != "flags"]
+    by_parameter = {option.parameter: option for option in OPTIONS}
 
-    @functools.wraps(function)
-    def command(**values: Any) -> Any:
-        given = {option: values.pop(option.parameter) for option in OPTIONS}
-        flags = {option: value for option, value in given.items() if value is not None and value != []}
-        return function(**values, flags=flags)
+    def gather(values: Mapping[str, Any]) -> dict[SpecOption, Any]:
+        return {
+            by_parameter[name]: value for name, value in values.items() if value is not None and value != []
+        }
 
-    command.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*own, *(option.as_parameter() for option in OPTIONS)]
-    )
-    command.__annotations__ = {}
-    return command
+    return expand(function, "flags", [option.as_parameter() for option in OPTIONS], gather)
 
 
 def apply_flags(request: dict[str, Any], flags: Mapping[SpecOption, Any]) -> dict[tuple[str, ...], str]:

@@ -7,18 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from coref_k8s.cli import tables
-from coref_k8s.cli.backend import (
-    Backend,
-    Context,
-    DataDir,
-    Local,
-    Namespace,
-    Storage,
-    Study,
-    Where,
-    find_study,
-    open_place,
-)
+from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_place, placed
 from coref_k8s.cli.console import dump, note, out, write
 from coref_k8s.cli.planning import as_data, as_tables, plan_study
 from coref_k8s.cli.requesting import File, Name, Set, made_up_name, read_request
@@ -67,17 +56,14 @@ def plan(
 
 
 @spec_options
+@placed
 def submit(
     *,
     file: File = None,
     name: Name = None,
     settings: Set = None,
     lang: LangOption = None,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    where: Where,
     wait: Annotated[
         bool,
         typer.Option(
@@ -104,7 +90,6 @@ def submit(
     """
     named, spec = read_request(file, name, settings, flags)
     plan_study(spec)  # a GPU that holds no batch is refused before anything is created
-    where = Where(local, data_dir, storage, namespace, context)
     backend = open_place(where)
     _check_metrics(backend, metrics_port)
     study = named or made_up_name()
@@ -148,18 +133,16 @@ def submit_to_cluster(
     note(f"Next: coref-k8s status {study}{where}   coref-k8s logs {study} -f{where}", style="dim")
 
 
+@placed
 def resume(
     name: Study,
+    *,
     lang: LangOption = None,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    where: Where,
     metrics_port: MetricsPort = None,
 ) -> int:
     """Go on with a study that was interrupted, cancelled or has failed; finished trials are kept."""
-    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    backend, view = find_study(where, name)
     if view.phase is Phase.SUCCEEDED:
         raise RequestError(
             f"study {name!r} has succeeded, nothing is left to do; coref-k8s best {name} shows it"

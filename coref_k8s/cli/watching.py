@@ -7,40 +7,28 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from coref_k8s.cli.backend import (
-    Backend,
-    Context,
-    DataDir,
-    Local,
-    Namespace,
-    Storage,
-    Study,
-    Where,
-    find_study,
-)
-from coref_k8s.cli.console import note, out
+from coref_k8s.cli.backend import Backend, Study, Where, find_study, placed
+from coref_k8s.cli.console import out
 from coref_k8s.cli.live import LiveState
+from coref_k8s.cli.reading import note_if_idle
 from coref_k8s.cli.strings import Lang, LangOption, locale_lang
 from coref_k8s.cli.view import REFRESH_SECONDS, BusTail, Watcher
 
 
+@placed
 def watch(
     name: Study,
+    *,
     lang: LangOption = None,
-    local: Local = False,
-    data_dir: DataDir = None,
-    storage: Storage = None,
-    namespace: Namespace = None,
-    context: Context = None,
+    where: Where,
 ) -> int:
     """Show a study live until it ends.
 
     Trials, progress, best so far, last events. Ctrl-C only ends the view. Piped, it writes one line for every event.
     """
-    backend, view = find_study(Where(local, data_dir, storage, namespace, context), name)
+    backend, view = find_study(where, name)
     chosen = lang or locale_lang()
-    if not view.ended and not backend.is_running(name):
-        note(f"Nobody works on it at the moment; coref-k8s resume {name} goes on with it.", style="yellow")
+    note_if_idle(backend, view)
     tail = BusTail(_bus_of(backend))
     watcher = Watcher(
         LiveState(study=name, lang=chosen, since=view.started_at or datetime.now(UTC)),
