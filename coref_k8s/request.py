@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from coref_k8s.errors import RequestError
-from coref_k8s.study import StudySpec, check_name
+from coref_k8s.study import Range, StudySpec, check_name
 
 API_VERSION = "corefk8s.dev/v1alpha1"
 KIND = "CorefStudy"
@@ -180,10 +180,8 @@ def _keys_at(loc: tuple[int | str, ...], *, by_alias: bool) -> list[str]:
         if isinstance(part, int) or model is None:
             continue
         field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-        if field is not None:
-            model = _model_of(field.annotation) or model
-        else:
-            model = _range_model() if part else model
+        # no field: the name of a parameter in a search space, which leads to its range
+        model = _model_of(field.annotation) or model if field is not None else Range
     if model is None:
         return []
     return [(f.alias or n) if by_alias else n for n, f in model.model_fields.items()]
@@ -196,9 +194,3 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
         if (found := _model_of(argument)) is not None:
             return found
     return None
-
-
-def _range_model() -> type[BaseModel]:
-    from coref_k8s.study import Range
-
-    return Range

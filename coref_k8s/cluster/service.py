@@ -137,10 +137,6 @@ class ControllerService:
         log.info("controller ends")
         self.stop()
 
-    def synced(self) -> bool:
-        """Whether every reflector has its first list."""
-        return all(reflector.wait_synced(0) for reflector in self._reflectors)
-
     @property
     def _reflectors(self) -> tuple[Reflector, ...]:
         return self.studies, self.cache.jobs, self.cache.pods

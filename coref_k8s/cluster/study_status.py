@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -162,11 +162,6 @@ def with_times(
 def stamp(moment: datetime | None) -> str | None:
     """Return a time as the API writes it."""
     return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two statuses say different things."""
-    return dict(one) != dict(other)
 
 
 def _conditions(

@@ -213,25 +213,17 @@ class Applier:
         line = self._last_lines.get(unit)
         words = f"{reason}: {line}" if line else reason
         self._seen.lengths[unit.seq_len].study.fail(unit.trial, words)
-        self._bus.emit(
-            Section.TRIAL_END,
-            study=self._seen.name,
-            seq_len=unit.seq_len,
-            trial=unit.trial,
-            state="failed",
-            reason=words,
-        )
+        self._tell_end(unit, state="failed", reason=words)
 
     def _prune(self, unit: Unit) -> None:
         assert unit.seq_len is not None
         assert unit.trial is not None
         self._seen.lengths[unit.seq_len].study.prune(unit.trial)
+        self._tell_end(unit, state="pruned")
+
+    def _tell_end(self, unit: Unit, **facts: str) -> None:
         self._bus.emit(
-            Section.TRIAL_END,
-            study=self._seen.name,
-            seq_len=unit.seq_len,
-            trial=unit.trial,
-            state="pruned",
+            Section.TRIAL_END, study=self._seen.name, seq_len=unit.seq_len, trial=unit.trial, **facts
         )
 
     def _warm_start(self, seq_len: int, source: int | None) -> None:

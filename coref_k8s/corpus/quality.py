@@ -37,16 +37,6 @@ class Quality:
         """Repeated mentions and pronouns per 100 words."""
         return 100 * (self.repeated + self.pronouns) / max(1, self.words)
 
-    @property
-    def noun_density(self) -> float:
-        """Noun runs per 100 words."""
-        return 100 * self.nouns / max(1, self.words)
-
-    @property
-    def pronoun_density(self) -> float:
-        """Pronouns per 100 words."""
-        return 100 * self.pronouns / max(1, self.words)
-
 
 @dataclass(frozen=True, slots=True)
 class Analysed:

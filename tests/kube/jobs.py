@@ -16,6 +16,7 @@ from typing import Any
 from tests.kube.delayqueue import DelayQueue
 from tests.kube.errors import ApiError
 from tests.kube.podpolicy import match
+from tests.kube.recording import event_about
 from tests.kube.registry import Registry
 from tests.kube.resources import Resource
 from tests.kube.store import Event, now
@@ -332,28 +333,10 @@ class JobController:
         return max(0.0, last + wait - time.monotonic())
 
     def _event(self, job: Json, reason: str, message: str, kind: str = "Normal") -> None:
-        meta = job["metadata"]
-        involved = {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-        }
-        body = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": meta["name"][:50] + "."},
-            "involvedObject": involved | {"uid": meta["uid"]},
-            "reason": reason,
-            "message": message,
-            "type": kind,
-            "count": 1,
-            "firstTimestamp": now(),
-            "lastTimestamp": now(),
-            "source": {"component": "job-controller"},
-        }
+        of = {"apiVersion": "batch/v1", "kind": "Job"}
+        body = event_about(job, of, reason, message, kind=kind, source="job-controller")
         self._registry.create(
-            self._registry.resource("events", ""), meta["namespace"], body, manager=_MANAGER
+            self._registry.resource("events", ""), job["metadata"]["namespace"], body, manager=_MANAGER
         )
 
 

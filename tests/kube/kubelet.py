@@ -25,6 +25,7 @@ from tests.kube.containers import Container, Simulated
 from tests.kube.delayqueue import DelayQueue
 from tests.kube.mounts import Mounts, NotReadyError, environment
 from tests.kube.podlogs import LogServer
+from tests.kube.recording import event_about
 from tests.kube.store import now
 
 Json = dict[str, Any]
@@ -262,23 +263,10 @@ class Kubelet:
     def event(
         self, pod: Json, reason: str, message: str, kind: str = "Normal", source: str = "kubelet"
     ) -> None:
-        meta = pod["metadata"]
-        involved = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "namespace": meta["namespace"]}
-        body = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": meta["name"][:50] + "."},
-            "involvedObject": involved | {"uid": meta["uid"]},
-            "reason": reason,
-            "message": message,
-            "type": kind,
-            "count": 1,
-            "firstTimestamp": now(),
-            "lastTimestamp": now(),
-            "source": {"component": source},
-        }
+        of = {"apiVersion": "v1", "kind": "Pod"}
+        body = event_about(pod, of, reason, message, kind=kind, source=source)
         with contextlib.suppress(ClusterError):
-            self.api.create(EVENTS, body, meta["namespace"])
+            self.api.create(EVENTS, body, pod["metadata"]["namespace"])
 
     def fetch(self, namespace: str) -> Callable[[str, str], Json | None]:
         def get(plural: str, name: str) -> Json | None:

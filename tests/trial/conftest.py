@@ -12,7 +12,6 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import forked
 import optuna
 import pytest
 
@@ -21,6 +20,7 @@ from coref_k8s.search.storage import open_storage
 from coref_k8s.sizing.plan import BatchPlan, Resources
 from coref_k8s.store import Store
 from coref_k8s.study import DatasetConfig, DataSpec, PodSpec, StudySpec, TrainingSpec
+from tests.trial import forked
 
 LENGTH = 128
 PARAMS = {"learning_rate": 3e-3, "mask_low": 0.1, "mask_high": 0.2, "mention_share": 0.6, "layer_decay": 0.95}
