@@ -22,7 +22,7 @@ from coref_k8s.store.store import Store
 from coref_k8s.study import StudySpec
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+    from optuna.storages import RDBStorage
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,10 @@ class LengthView:
         return sum(spans) / len(spans) if spans else None
 
 
-def read_view(store: Store, namespace: str, name: str, storage: BaseStorage | None = None) -> StudyView:
+def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | None = None) -> StudyView:
     """Return a study as the database has it. Raises NotFoundError, StorageError.
 
-    A long-running reader passes its open `storage`, which remembers finished trials.
+    A long-running reader passes its open `storage`.
     """
     # here, so that whoever only receives views does not import Optuna
     from coref_k8s.search.storage import open_storage

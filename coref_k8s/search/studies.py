@@ -21,6 +21,7 @@ from optuna.trial import TrialState as OptunaState
 
 from coref_k8s.search.pruners import make_pruner
 from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.search.rows import TrialRows
 from coref_k8s.search.samplers import make_sampler
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import guarded, optuna_study_name
@@ -176,14 +177,14 @@ def delete_length(storage: BaseStorage, study: str, seq_len: int, namespace: str
             return
 
 
-def read_trials(storage: BaseStorage, study: str, seq_len: int, namespace: str = "") -> list[TrialRecord]:
+def read_trials(storage: RDBStorage, study: str, seq_len: int, namespace: str = "") -> list[TrialRecord]:
     """Return the trials of one length without opening a study for asking; none when it was not begun."""
     with guarded():
         try:
             study_id = storage.get_study_id_from_name(optuna_study_name(namespace, study, seq_len))
         except KeyError:
             return []
-        return [to_record(seq_len, frozen) for frozen in storage.get_all_trials(study_id, deepcopy=False)]
+        return [to_record(seq_len, frozen) for frozen in TrialRows(storage, study_id).all()]
 
 
 def to_record(seq_len: int, frozen: FrozenTrial) -> TrialRecord:

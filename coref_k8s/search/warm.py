@@ -8,8 +8,6 @@ reported, and each trial is read whole once, when it has closed. A new trial is 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,24 +17,12 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
-from sqlalchemy import text
 
 from coref_k8s.errors import StorageError
+from coref_k8s.search.rows import TrialRows
 
-# Optuna's schema (unchanged since 3.0): states are stored by name, numbers beyond floats by their type.
-_UNFINISHED = text(
-    "SELECT trial_id, number, state FROM trials WHERE study_id = :study"
-    " AND (state IN ('RUNNING', 'WAITING') OR trial_id > :known) ORDER BY number"
-)
-_REPORTS = text(
-    "SELECT v.trial_id, v.step, v.intermediate_value, v.intermediate_value_type"
-    " FROM trial_intermediate_values v JOIN trials t ON t.trial_id = v.trial_id"
-    " WHERE t.study_id = :study AND t.state = 'RUNNING'"
-)
-_NUMBER = text("SELECT number FROM trials WHERE trial_id = :trial")
 # where `Study.enqueue_trial` puts the parameters, and `Trial` looks for them
 _ENQUEUED = "fixed_params"
-_SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
 @dataclass
@@ -58,6 +44,7 @@ class WarmStudy:
             study_name=name, storage=storage, direction="maximize", load_if_exists=True
         )
         self.study_id = study._study_id
+        self._rows = TrialRows(storage, self.study_id)
         self.forget()
 
     def forget(self) -> None:
@@ -68,38 +55,31 @@ class WarmStudy:
         """The database's trial id by trial number; the memory's own ids differ."""
         self._open: dict[int, int] = {}
         self._highest = -1
-        self._shared: dict[str, BaseDistribution] = {}
 
     def refresh(self) -> Refreshed:
         """Bring the memory up to date and return what is new. Raises StorageError when trials were deleted."""
-        try:
-            return self._refresh()
-        except KeyError:
-            self.forget()
-            raise StorageError(f"trials of Optuna study {self.study_id} were deleted while it runs") from None
-
-    def _refresh(self) -> Refreshed:
         found = Refreshed()
-        if not self.ids:
-            for frozen in self._storage.get_all_trials(self.study_id, deepcopy=False):
-                self._add(frozen)
-                found.trials.append(frozen)
-            return found
-        with self._storage.engine.connect() as connection:
-            parameters = {"study": self.study_id, "known": self._highest}
-            rows = connection.execute(_UNFINISHED, parameters).all()
-            reports = connection.execute(_REPORTS, {"study": self.study_id}).all()
-        states = {row.trial_id: row.state for row in rows}
-        for trial_id, number in list(self._open.items()):
-            before = self.study_trial(number).state.name
-            if states.get(trial_id) != before:
-                found.trials.append(self._reread(trial_id, number))
-        for row in rows:
-            if row.trial_id > self._highest:
-                frozen = self._storage.get_trial(row.trial_id)
-                self._add(frozen)
-                found.trials.append(frozen)
-        found.reports += self._report(reports)
+        states = self._rows.unfinished()
+        changed = {
+            trial_id: number
+            for trial_id, number in self._open.items()
+            if states.get(trial_id) is not self.study_trial(number).state
+        }
+        found.trials += self._rows.some(changed)
+        if len(found.trials) < len(changed):
+            self.forget()
+            raise StorageError(f"trials of Optuna study {self.study_id} were deleted while it runs")
+        for frozen in found.trials:
+            self._follow(frozen)
+        new = self._rows.all(after=self._highest)
+        for frozen in new:
+            self._add(frozen)
+        found.trials += new
+        for trial_id, step, value in self._rows.reports():
+            number = self._open.get(trial_id)
+            if number is not None and step not in self.study_trial(number).intermediate_values:
+                self.memory.set_trial_intermediate_value(self._inner_id(number), step, value)
+                found.reports.append((number, step, value))
         return found
 
     def study_trial(self, number: int) -> FrozenTrial:
@@ -129,7 +109,7 @@ class WarmStudy:
                 trial_id = self.ids[waiting.number]
                 if self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
                     return self.draw(waiting.number, space)
-                self._reread(trial_id, waiting.number)
+                self._follow(*self._rows.some([trial_id]))
             return self._new(space)
         except BaseException:
             self.forget()  # memory and database may differ now
@@ -147,7 +127,8 @@ class WarmStudy:
             if name not in known:
                 self._storage.set_trial_param(trial_id, name, value, distribution)
         self._open[trial_id] = number
-        return self._storage.get_trial(trial_id)
+        (frozen,) = self._rows.some([trial_id])
+        return frozen
 
     def _new(self, space: dict[str, BaseDistribution]) -> FrozenTrial:
         trial = self.study.ask(space)
@@ -156,14 +137,12 @@ class WarmStudy:
             state=TrialState.RUNNING, params=inner.params, distributions=inner.distributions
         )
         trial_id = self._storage.create_new_trial(self.study_id, template)
-        with self._storage.engine.connect() as connection:
-            number = connection.execute(_NUMBER, {"trial": trial_id}).scalar_one()
-        template._trial_id, template.number = trial_id, number
-        if number != trial.number:
+        (frozen,) = self._rows.some([trial_id])
+        if frozen.number != trial.number:
             self.forget()  # somebody else has opened one, against the rule: start from what is there
         else:
-            self._note(trial_id, number, TrialState.RUNNING)
-        return template
+            self._note(trial_id, frozen.number, TrialState.RUNNING)
+        return frozen
 
     def _add(self, frozen: FrozenTrial) -> None:
         if frozen.number != len(self.ids):
@@ -173,9 +152,8 @@ class WarmStudy:
             )
         self.memory.create_new_trial(self.study._study_id, frozen)
         inner = self.study_trial(frozen.number)
-        # thousands of equal distributions, one object
-        inner.distributions = {n: self._share(d) for n, d in inner.distributions.items()}
-        inner.user_attrs = {}
+        # the memory has made copies: thousands of equal distributions, and attributes that no sampler reads
+        inner.distributions, inner.user_attrs = dict(frozen.distributions), {}
         self._note(frozen._trial_id, frozen.number, frozen.state)
 
     def _note(self, trial_id: int, number: int, state: TrialState) -> None:
@@ -184,34 +162,18 @@ class WarmStudy:
         if not state.is_finished():
             self._open[trial_id] = number
 
-    def _share(self, distribution: BaseDistribution) -> BaseDistribution:
-        return self._shared.setdefault(repr(distribution), distribution)
-
-    def _reread(self, trial_id: int, number: int) -> FrozenTrial:
-        """Read a trial whose state has changed and change the memory's one likewise."""
-        frozen = self._storage.get_trial(trial_id)
-        inner = self._inner_id(number)
-        for step, value in frozen.intermediate_values.items():
-            self.memory.set_trial_intermediate_value(inner, step, value)
-        now = self.study_trial(number)
+    def _follow(self, frozen: FrozenTrial) -> None:
+        """Change the memory's trial as the database's has changed."""
+        inner = self._inner_id(frozen.number)
+        now = self.study_trial(frozen.number)
         if now.state is TrialState.WAITING:
             now.params, now.distributions = dict(frozen.params), dict(frozen.distributions)
             self.memory.set_trial_state_values(inner, TrialState.RUNNING)
+        for step, value in frozen.intermediate_values.items():
+            self.memory.set_trial_intermediate_value(inner, step, value)
         if frozen.state.is_finished():
             self.memory.set_trial_state_values(inner, frozen.state, frozen.values)
-            self._open.pop(trial_id, None)
-        return frozen
-
-    def _report(self, rows: Iterable[Any]) -> Iterator[tuple[int, int, float]]:
-        for trial_id, step, value, kind in rows:
-            number = self._open.get(trial_id)
-            if number is None:
-                continue
-            known = self.study_trial(number).intermediate_values
-            value = value if kind == "FINITE" else _SPECIAL[kind]
-            if step not in known:
-                self.memory.set_trial_intermediate_value(self._inner_id(number), step, value)
-                yield number, step, value
+            self._open.pop(frozen._trial_id, None)
 
     def _inner_id(self, number: int) -> int:
         return self.study_trial(number)._trial_id
