@@ -7,6 +7,7 @@ Keys are written in camelCase in YAML and in the custom resource, in snake_case 
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from typing import Annotated, Any, Literal
@@ -244,7 +245,9 @@ class SearchSpec(Request):
 
 def _check_parameter(name: str) -> None:
     if name not in PARAMETERS:
-        raise ValueError(f"{name!r} is not a tuned parameter; known are {', '.join(PARAMETERS)}")
+        close = difflib.get_close_matches(name, PARAMETERS, n=1)
+        known = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(PARAMETERS)}"
+        raise ValueError(f"{name!r} is not a tuned parameter; {known}")
 
 
 class ObjectiveSpec(Request):

@@ -135,9 +135,10 @@ def _grouped(plans: dict[int, LengthPlan]) -> list[tuple[list[int], dict[str, Ra
 
 def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[str]:
     trials = spec.trials * len(plans)
+    per_length = f" ({spec.trials} × {len(plans)} lengths)" if len(plans) > 1 else ""
     order = " → ".join(map(str, plans))
     lines = [
-        f"{trials} trials ({spec.trials} × {len(plans)} lengths), at most {spec.parallelism} at once; "
+        f"{trials} trials{per_length}, at most {spec.parallelism} at once; "
         f"sampler {spec.search.sampler}, pruner {spec.search.pruner}."
     ]
     if spec.search.warm_start and len(plans) > 1:
