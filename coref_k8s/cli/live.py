@@ -162,7 +162,7 @@ class LiveState:
         except (KeyError, ValueError):
             return
         if study is None and self.since is not None and when < self.since:
-            return  # said before this study: preparations do not name theirs
+            return  # said before this study, by one of a version that did not name its own
         handler = getattr(self, f"_on_{section}", None)
         if handler is not None:
             handler(when, event)

@@ -44,6 +44,13 @@ class Bus:
         self._clock = clock
         self._file: int | None = None
         self._complained = False
+        self._about: dict[str, Any] = {}
+
+    def about(self, **fields: Any) -> Bus:
+        """Return a bus that writes to the same place and puts these fields into every line."""
+        named = Bus(self._path, stdout=self._stdout, clock=self._clock)
+        named._about = {**self._about, **fields}
+        return named
 
     def emit(self, section: str, **fields: Any) -> None:
         """Write one line: `ts` (UTC), `section` and the fields. Numbers that JSON lacks (NaN, inf) become null.
@@ -53,6 +60,7 @@ class Bus:
         event = {
             "ts": self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "section": str(section),
+            **self._about,
             **fields,
         }
         line = json.dumps(_plain(event), ensure_ascii=False, allow_nan=False) + "\n"

@@ -119,7 +119,11 @@ def _hand_in(
 ) -> int:
     """Report a result that is on disk; safe to repeat."""
     if reporter is not None:
-        reporter.note(**result["measured"])
+        # a result that an older version left behind lacks the others
+        rests_on = {
+            name: result[name] for name in ("versions", "model_revision", "evidence") if result.get(name)
+        }
+        reporter.note(**result["measured"], **rests_on)
         if result["outcome"] == "pruned":
             reporter.pruned(result["reason"])
         else:

@@ -29,7 +29,7 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     """
     # what is half done is in a folder aside, which the next preparation removes
     stop.leave_at_once()
-    prepared = prepare_data(order.spec, settings, bus)
+    prepared = prepare_data(order.spec, settings, bus.about(study=order.study))
     where = str(prepared.path.relative_to(settings.data_dir))
     write_json(
         settings.data_dir / order.workdir / "result.json",

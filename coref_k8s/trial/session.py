@@ -6,14 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from coref_k8s import __version__
 from coref_k8s.corpus.prepared import Prepared, open_prepared, rows_path
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
@@ -29,6 +27,7 @@ from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.masking import Masker, Vocabulary
 from coref_k8s.trial.models import compile_layers, load_tokenizer, model_path
 from coref_k8s.trial.observers import EvaluationReport, Observers
+from coref_k8s.trial.provenance import evidence, model_commit, versions
 from coref_k8s.trial.sequences import Sequences
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.training import Ending, Trainer, TrainingPlan, evaluation_steps
@@ -201,8 +200,9 @@ class Session:
             "steps": progress.step,
             "evaluations": progress.evaluations,
             "measured": self.measured(),
-            "versions": {"coref-k8s": __version__}
-            | {name: version(name) for name in ("torch", "transformers")},
+            "versions": versions(),
+            "model_revision": model_commit(self.trainer.model, order.spec.model_revision),
+            "evidence": evidence(self.folder.items("dev")),
             **more,
         }
         write_json(self.folder.result, result)

@@ -68,6 +68,15 @@ def test_without_a_file_only_standard_output_is_written(capsys) -> None:
     assert capsys.readouterr().out == ""
 
 
+def test_a_bus_about_something_names_it_in_every_line(tmp_path: Path) -> None:
+    with Bus(tmp_path / "bus", clock=lambda: WHEN) as bus, bus.about(study="s") as named:
+        named.about(seq_len=512).emit(Section.WARNING, message="m")
+        bus.emit(Section.WARNING, message="m")
+    first, second = lines(tmp_path / "bus")
+    assert (first["study"], first["seq_len"], first["message"]) == ("s", 512, "m")
+    assert "study" not in second
+
+
 def test_the_first_line_of_the_founding_document_works(tmp_path: Path) -> None:
     evaluations(tmp_path / "data" / "coref_automl_bus.ndjson")
     out = shell(

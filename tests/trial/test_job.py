@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -57,6 +58,12 @@ def test_a_trial_from_order_to_result(house: House) -> None:
     assert result["params"] == order.params
     for name in ("host_peak_bytes", "tokens_per_second", "step_seconds", "data_wait", "predicted_bytes"):
         assert stored.user_attrs[name] == result["measured"][name]
+    assert {"coref-k8s", "python", "torch", "transformers", "optuna"} <= stored.user_attrs["versions"].keys()
+    assert stored.user_attrs["versions"]["torch"] == version("torch")
+    evidence = stored.user_attrs["evidence"]
+    assert evidence["counts"]["coref"] == sum(bucket["n"] for bucket in evidence["buckets"])
+    assert (evidence["buckets"][0]["above"], evidence["buckets"][0]["up_to"]) == (0, 512)
+    assert len(evidence["items_sha256"]) == 64
     assert 10**8 < result["measured"]["host_peak_bytes"] < 4 * 10**9
     assert result["measured"]["tokens_per_second"] > 0
 
@@ -280,3 +287,9 @@ def test_preparing_again_finds_it_prepared(house: House) -> None:
     assert process.wait() == 0, process.log
     assert house.result(order)["prepared"] == house.prepared
     assert {path: path.stat().st_mtime_ns for path in (house.root / house.prepared).rglob("*")} == before
+
+
+def test_preparation_says_for_which_study(house: House) -> None:
+    told = house.processes[0].events("dataset_progress")
+    assert {event["study"] for event in told} == {"s"}
+    assert all(event["done"] <= event["total"] for event in told if event["total"])

@@ -1,0 +1,48 @@
+"""What a result rests on: the versions and revisions it was made with, and the items behind its numbers."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from coref_k8s import __version__
+from coref_k8s.trial.files import read_json
+
+#: Libraries whose version can change a result.
+_LIBRARIES = ("torch", "transformers", "datasets", "optuna")
+
+
+def versions() -> dict[str, str]:
+    """Return the version of everything that can change a result; a library that is not installed is left out."""
+    found = {"coref-k8s": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def model_commit(model: nn.Module, asked: str | None) -> str | None:
+    """Return the hub commit that a model was loaded from, or what was asked for; None for a folder."""
+    commit = getattr(getattr(model, "config", None), "_commit_hash", None)
+    return str(commit) if commit else asked
+
+
+def evidence(items: Path) -> dict[str, Any]:
+    """Return what lies behind the metrics of a full evaluation, by its file; empty before there is one.
+
+    `counts` of items by kind, `buckets` with their number of items (the scores of a bucket are metrics named
+    `..._to<up_to>`), `warnings`, and `items_sha256`. Small, since it is stored with every trial.
+    """
+    result: Mapping[str, Any] | None = read_json(items)
+    if result is None:
+        return {}
+    buckets = [{name: bucket[name] for name in ("above", "up_to", "n")} for bucket in result["buckets"]]
+    kept = {name: result[name] for name in ("counts", "warnings", "items_sha256")}
+    return {**kept, "buckets": buckets}
