@@ -19,9 +19,7 @@ class Database:
         self._url = url
         self._lock = threading.Lock()
         self._store: Store | None = None
-        self._plain: Any = None
         self._storage: Any = None
-        self._reading: Any = None
 
     def store(self) -> Store:
         """Return our own tables, creating them when they are missing."""
@@ -46,14 +44,8 @@ class Database:
         return LengthStudy(self.storage(), spec, study, seq_len, namespace)
 
     def view(self, namespace: str, study: str) -> StudyView:
-        """Return a study with its trials; finished ones are read from the database once."""
-        from optuna.storages import get_storage
-
-        storage = self.storage()
-        with self._lock:
-            if self._reading is None:
-                self._reading = get_storage(storage)
-        return read_view(self.store(), namespace, study, self._reading)
+        """Return a study with its trials."""
+        return read_view(self.store(), namespace, study, self.storage())
 
     def purge(self, namespace: str, study: str, seq_lengths: tuple[int, ...]) -> None:
         """Delete a study, its attempts and its trials."""
