@@ -114,6 +114,8 @@ class ObservedJob:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     node: str = ""
+    stopped: str = ""
+    """Why `stop` was called for it; empty when it was not. Kept with the job, for the next controller to know."""
 
     @property
     def live(self) -> bool:
@@ -136,8 +138,8 @@ class Runner(Protocol):
         """Create the job; a job of that name that exists already is success."""
         ...
 
-    def stop(self, job: ObservedJob) -> None:
-        """End the job: SIGTERM, then SIGKILL after its grace period; gone is success. Keeps the log."""
+    def stop(self, job: ObservedJob, why: str = "stopped") -> None:
+        """End the job: SIGTERM, then SIGKILL after its grace period; gone is success. Keeps the log, and why."""
         ...
 
     def remove(self, job: ObservedJob) -> None:

@@ -234,8 +234,17 @@ class RunnerContract:
         job = harness.running(order)
         other = harness.again()
         assert harness.until(lambda: harness.job(order, other)).uid == job.uid
-        other.stop(job)
-        harness.until(lambda: (seen := harness.job(order)) is None or not seen.live)
+        assert job.stopped == ""
+        other.stop(job, "pruned")
+        # whoever comes next knows that it was no disruption
+        third = harness.again()
+        harness.until(lambda: (seen := harness.job(order, third)) and seen.stopped == "pruned")
+        ended = harness.ended(order)
+        assert (ended.reason, ended.stopped) == (Reason.DISRUPTED, "pruned")
+        harness.runner.remove(ended)
+        harness.until(lambda: harness.job(order) is None)
+        harness.runner.start(order)
+        assert harness.until(lambda: harness.job(order)).stopped == ""
 
     def test_studies_do_not_see_each_other(self, harness: Harness) -> None:
         # the name of the one is how the jobs of the other begin

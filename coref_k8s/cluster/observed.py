@@ -28,7 +28,7 @@ SILENT_AFTER = timedelta(seconds=30)
 #: A pod that has a node but no running container for so long is worth a word: a volume or Secret is missing.
 STARTING_FOR = timedelta(minutes=5)
 
-_KEPT_ANNOTATIONS = (names.DISRUPTED_ANNOTATION, names.MAX_DISRUPTIONS_ANNOTATION)
+_KEPT_ANNOTATIONS = (names.DISRUPTED_ANNOTATION, names.MAX_DISRUPTIONS_ANNOTATION, names.STOPPED_ANNOTATION)
 
 _IMAGE_TROUBLE = {
     "ErrImagePull",
@@ -76,6 +76,13 @@ def job_of(pod: Json) -> str:
     return str(pod["metadata"].get("labels", {}).get(JOB_NAME_LABEL, ""))
 
 
+def pod_age(pod: Json) -> tuple[str, int]:
+    """Sort key: oldest first. Times have whole seconds; of two pods of one second the later one changed last."""
+    metadata = pod["metadata"]
+    version = str(metadata.get("resourceVersion") or "")
+    return metadata.get("creationTimestamp") or "", int(version) if version.isdigit() else 0
+
+
 def has_ended(job: Json) -> bool:
     """Return whether a Job itself says that it has ended."""
     conditions = (job.get("status") or {}).get("conditions") or ()
@@ -105,7 +112,7 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
 
     While it is pending, `created_at` is when the pod was created that waits: a job that was disrupted waits anew.
     """
-    ordered = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
+    ordered = sorted(pods, key=pod_age)
     metadata, status = job["metadata"], job.get("status") or {}
     labels = metadata.get("labels") or {}
     state, reason, message, exit_code = _verdict(job, ordered, now)
@@ -130,7 +137,13 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
         started_at=_started_at(ordered, status, state),
         finished_at=finished,
         node=next((node for pod in reversed(ordered) if (node := pod["spec"].get("nodeName"))), ""),
+        stopped=why_stopped(job),
     )
+
+
+def why_stopped(job: Json) -> str:
+    """Return why we told the job to end; empty when we did not."""
+    return str((job["metadata"].get("annotations") or {}).get(names.STOPPED_ANNOTATION, ""))
 
 
 def noted_names(job: Json) -> set[str]:
@@ -140,7 +153,12 @@ def noted_names(job: Json) -> set[str]:
 
 
 def disrupted_names(job: Json, pods: Iterable[Json]) -> set[str]:
-    """Return the names of the pods that this job lost without fault: noted, remembered (`lost`) or seen."""
+    """Return the names of the pods that this job lost without fault: noted, remembered (`lost`) or seen.
+
+    The pod that ends because we stopped the job looks lost too; from then on only what was noted before counts.
+    """
+    if why_stopped(job):
+        return noted_names(job)
     seen = {pod["metadata"]["name"] for pod in pods if is_disrupted(pod)}
     return noted_names(job) | set(job.get("lost", ())) | seen
 

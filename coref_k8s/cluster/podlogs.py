@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import ApiRefusal, NotFound
 from coref_k8s.cluster.jobs import CONTAINER
-from coref_k8s.cluster.observed import JOB_NAME_LABEL, has_ended
+from coref_k8s.cluster.observed import JOB_NAME_LABEL, has_ended, pod_age
 from coref_k8s.cluster.resources import JOBS, PODS
 from coref_k8s.errors import NotFoundError
 
@@ -84,8 +84,7 @@ def _waiting(api: ClusterApi, namespace: str, pod: str) -> bool:
 
 def _pods(api: ClusterApi, namespace: str, job: str) -> list[str]:
     found, _ = api.list(PODS, namespace, labels=f"{JOB_NAME_LABEL}={job}")
-    found.sort(key=lambda pod: pod["metadata"]["creationTimestamp"])
-    return [pod["metadata"]["name"] for pod in found]
+    return [pod["metadata"]["name"] for pod in sorted(found, key=pod_age)]
 
 
 def _ended(api: ClusterApi, namespace: str, job: str) -> bool | None:

@@ -82,7 +82,7 @@ class ClusterRunner:
             self._api.delete(JOBS, name, self.namespace, uid=found["uid"])
         return True
 
-    def stop(self, job: ObservedJob) -> None:
+    def stop(self, job: ObservedJob, why: str = "stopped") -> None:
         """End the Job's pods by SIGTERM and keep the Job, as failed, until it is removed.
 
         A deadline in the past does that for good: a suspended Job would go on again, and a queue such as
@@ -91,7 +91,9 @@ class ClusterRunner:
         if job.reason is Reason.SUSPENDED:
             self.remove(job)
             return
-        self._patch(job.name, job.uid, {"spec": {"activeDeadlineSeconds": 1}})
+        # in the same write: a controller that comes after this one must not take it for a disruption
+        note = {"metadata": {"annotations": {names.STOPPED_ANNOTATION: why}}}
+        self._patch(job.name, job.uid, {**note, "spec": {"activeDeadlineSeconds": 1}})
 
     def remove(self, job: ObservedJob) -> None:
         """Forget the Job. One that has ended stays a while for its log; any other is deleted with its pods."""

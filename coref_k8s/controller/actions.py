@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coref_k8s.controller.snapshot import PREPARATION, Unit, unit_of
 from coref_k8s.runner import Kind, ObservedJob
@@ -42,6 +42,8 @@ class Stop:
     """End a live job."""
 
     job: ObservedJob
+    why: str = field(default="stopped", compare=False)
+    """In words, for whoever looks at the job."""
 
     @property
     def unit(self) -> Unit:

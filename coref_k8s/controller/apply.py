@@ -96,8 +96,8 @@ class Applier:
             case Remove(job):
                 self._runner.remove(job)
                 self._seen.jobs.removed(job)
-            case Stop(job):
-                self._runner.stop(job)
+            case Stop(job, why):
+                self._runner.stop(job, why)
                 self._seen.jobs.stopped(job)
             case Start(unit, attempt, tier):
                 self._start(unit, attempt, tier, self._trial(unit))

@@ -47,7 +47,7 @@ class _Planner:
         attempts = {unit: list(known) for unit, known in s.attempts.items()}
         self._settle(attempts)
         if s.phase in TERMINAL or s.interrupted:
-            self._stop(s.live)
+            self._stop(s.live, "interrupted" if s.interrupted else f"the study is {s.phase.value}")
             return self.out
         given_up = self._close_units(attempts)
         ending = ending_of(s, given_up)
@@ -111,7 +111,14 @@ class _Planner:
         s = self.s
         hopeless = {_trial(ln, t.number) for ln in s.lengths for t in ln.open if t.hopeless}
         over = {unit for unit, trial in s.closed.items() if not self._lingers(trial)}
-        self._stop([job for job in s.live if unit_of(job) in hopeless | over | set(failed)])
+        for job in s.live:
+            unit = unit_of(job)
+            if unit in hopeless:
+                self._stop([job], "its trial is pruned")
+            elif unit in failed:
+                self._stop([job], failed[unit])
+            elif unit in over:
+                self._stop([job], "its trial has its outcome")
         waiting = [
             unit
             for length in s.lengths
@@ -119,7 +126,9 @@ class _Planner:
             if (unit := _trial(length, trial.number)) not in hopeless and unit not in failed
         ]
         slots = s.spec.parallelism if s.capacity is None else min(s.spec.parallelism, s.capacity)
-        slots = self._restart(waiting, attempts, slots=slots - len(s.live))
+        # a preparation that has its result and is still ending takes no trial's place
+        busy = sum(job.kind is not Kind.PREPARE for job in s.live)
+        slots = self._restart(waiting, attempts, slots=slots - busy)
         self._ask(slots, failed, hopeless)
 
     def _restart(self, units: list[Unit], attempts: dict[Unit, list[Attempt]], *, slots: int) -> int:
@@ -165,13 +174,13 @@ class _Planner:
             self._phase(ending.phase, ending.message)
             return
         if ending.stop:
-            self._stop(self.s.live)
+            self._stop(self.s.live, ending.message)
         self._phase(self.s.phase, f"{ending.message}; waiting for running jobs to end")
 
     # -- small things ----------------------------------------------------------------------------------
 
-    def _stop(self, jobs: list[ObservedJob] | tuple[ObservedJob, ...]) -> None:
-        self.out += [Stop(job) for job in jobs if job.uid not in self.s.stopping]
+    def _stop(self, jobs: list[ObservedJob] | tuple[ObservedJob, ...], why: str) -> None:
+        self.out += [Stop(job, why) for job in jobs if job.uid not in self.s.stopping]
 
     def _phase(self, phase: Phase, message: str) -> None:
         if (phase, message) != (self.s.phase, self.s.message):

@@ -78,7 +78,7 @@ class JobMemory:
                 found.append(
                     replace(job, state=State.FAILED, reason=Reason.DISRUPTED, message=words, finished_at=now)
                 )
-        stopping = frozenset(job.uid for job in found if job.uid in self._stopping)
+        stopping = frozenset(job.uid for job in found if job.stopped or job.uid in self._stopping)
         self._stopping = set(stopping)
         self._live |= {job.uid: job for job in jobs.values() if job.live and job.uid not in self._removed}
         for uid in [uid for uid, job in jobs.items() if not job.live]:

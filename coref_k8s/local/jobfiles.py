@@ -143,7 +143,16 @@ class JobFolder:
             created_at=_time(job["created_at"]),
             started_at=_time(status["started_at"]),
             finished_at=_time(status["finished_at"]),
+            stopped=self._why_stopped(job["uid"]),
         )
+
+    def _why_stopped(self, uid: str) -> str:
+        try:
+            found = json.loads((self.path / "stopped.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return ""
+        # an earlier job of this name may have left it
+        return str(found["why"]) if found["uid"] == uid else ""
 
     def _lost(self, status: dict[str, Any]) -> bool:
         if alive(status["supervisor"], status["supervisor_start"]):

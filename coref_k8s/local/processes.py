@@ -99,9 +99,10 @@ class ProcessRunner:
         finally:
             os.close(lock)
 
-    def stop(self, job: ObservedJob) -> None:
+    def stop(self, job: ObservedJob, why: str = "stopped") -> None:
         """Send SIGTERM, and SIGKILL after the grace period; returns at once. Gone is success."""
-        found = JobFolder(self.root / job.study / job.name).read()
+        folder = JobFolder(self.root / job.study / job.name)
+        found = folder.read()
         if found is None or found[0]["uid"] != job.uid:
             return
         status = found[1]
@@ -110,6 +111,10 @@ class ProcessRunner:
                 os.kill(status["supervisor"], signal.SIGTERM)
         elif supervise.alive(status["pid"], status["pid_start"]):
             _supervise("--end", str(status["pid"]), status["pid_start"], str(found[0]["grace"]))
+        else:
+            return
+        # after the signal: the next controller sends no other one to a job that is noted as stopped
+        supervise.write_json(folder.path / "stopped.json", {"uid": job.uid, "why": why})
 
     def remove(self, job: ObservedJob) -> None:
         """Forget the job, stopping it first and waiting until it has ended. Its log stays."""

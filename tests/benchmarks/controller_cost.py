@@ -59,7 +59,7 @@ class Jobs:
         )  # fmt: skip
         self.trial_ids[order.name] = order.trial_id or 0
 
-    def stop(self, job: ObservedJob) -> None:
+    def stop(self, job: ObservedJob, why: str = "stopped") -> None:
         self.calls["stop"] += 1
 
     def remove(self, job: ObservedJob) -> None:

@@ -64,7 +64,12 @@ def pod(
         "name": "trial",
         "state": more.get("state", {"running": {"startedAt": BEGAN}}),
     }
-    metadata = {"name": name, "uid": name, "resourceVersion": "1", "creationTimestamp": at(age)}
+    metadata = {
+        "name": name,
+        "uid": name,
+        "resourceVersion": more.get("version", "1"),
+        "creationTimestamp": at(age),
+    }
     if "deleted" in more:
         metadata |= {"deletionTimestamp": at(more["deleted"]), "deletionGracePeriodSeconds": 30}
     return slim_pod(
@@ -167,6 +172,24 @@ def test_disruptions_are_counted_once_and_remembered() -> None:
     # ended by somebody's `kubectl delete pod`: also not its fault
     assert see(job(), pod("p1", "Failed", state=ended(143))).disruptions == 1
     assert see(job(), pod("p1", "Failed", state=ended(1))).disruptions == 0
+
+
+def test_two_pods_of_one_second_are_told_apart() -> None:
+    """A pod that crashed at once is followed by another in the same second; names are random."""
+    crashed = pod("p2", "Failed", version="99", state=ended(1))
+    last = pod("p1", "Failed", version="100", state=ended(7))
+    for pods in ((crashed, last), (last, crashed)):
+        assert see(job(("Failed", "BackoffLimitExceeded", "")), *pods).exit_code == 7
+
+
+def test_what_we_stopped_is_written_on_the_job() -> None:
+    over = ("Failed", "DeadlineExceeded", "late")
+    assert see(job(over, annotations={"corefk8s.dev/stopped": "pruned"})).stopped == "pruned"
+    assert see(job(over)).stopped == ""
+    # its last pod is not lost, but ended by us
+    notes = {"corefk8s.dev/stopped": "pruned", "corefk8s.dev/disrupted": "p0"}
+    ending = pod("p1", "Failed", state=ended(143), conditions=DISRUPTED)
+    assert see(job(annotations=notes), ending).disruptions == 1
 
 
 def test_too_many_disruptions_end_a_job() -> None:

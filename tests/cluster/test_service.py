@@ -8,11 +8,12 @@ import pytest
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.resources import JOBS, LEASES, PODS, STUDIES
+from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.errors import NotFoundError
 from coref_k8s.runner import Kind, Order
 from coref_k8s.store import Outcome, Phase
 from tests.cluster.simulation import WELL, Behaviour
-from tests.cluster.world import World
+from tests.cluster.world import JOBS_HERE, World
 
 pytestmark = pytest.mark.cluster
 
@@ -125,6 +126,23 @@ def test_cancel_and_resume(world: World) -> None:
     world.annotate(cancel=None)
     status = world.until_phase("Succeeded")
     assert status["trials"]["succeeded"] == 1
+
+
+def test_a_job_that_an_earlier_controller_stopped_counts_as_stopped(world: World) -> None:
+    world.trials.behave = lambda order, start: (60.0, 0, False) if order.kind is Kind.TRIAL else None
+    first = world.controller()
+    world.submit(spec={"trials": 1, "limits": {"maxDisruptions": 0}})
+    world.running("korean-64-0-1")
+    first.stop()
+    runner = ClusterRunner(world.api, first.cache, JOBS_HERE)
+    (job,) = runner.list("korean")
+    # all that the first one still did
+    runner.stop(job, "cancelled on request")
+    world.annotate(cancel="true")
+    world.controller()
+    world.until_phase("Cancelled")
+    attempt = world.trials.database.store().attempts(world.api.namespace, "korean", trial=0)[0]
+    assert (attempt.outcome, attempt.disruptions) == (Outcome.STOPPED, 0)
 
 
 def test_more_trials_wake_a_finished_study(world: World) -> None:

@@ -59,6 +59,20 @@ def test_a_job_deleted_by_hand_is_written_down_and_its_trial_goes_on() -> None:
     assert w.finish() is Phase.SUCCEEDED
 
 
+def test_what_one_controller_stopped_is_no_disruption_for_the_next() -> None:
+    w = prepared(trials=1, limits={"max_disruptions": 0})
+    w.run("demo-512-0-1")
+    w.store.change(cancel_requested=True)
+    w.loop.step()
+    assert w.job("demo-512-0-1").stopped == "cancelled on request"
+    w.new_loop()
+    assert w.loop.step().actions == ()
+    w.crash("demo-512-0-1", Reason.DISRUPTED, "stopped")
+    w.settle()
+    assert w.store.written["demo-512-0-1"].outcome is Outcome.STOPPED
+    assert w.store.study.phase is Phase.CANCELLED
+
+
 def test_gpu_time_is_accounted_by_attempt_and_outcome() -> None:
     w = prepared(pod={"gpus": 4})
     for name, seconds in (("demo-512-0-1", 10), ("demo-512-1-1", 100)):

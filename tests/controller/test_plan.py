@@ -201,6 +201,26 @@ def test_a_job_that_was_told_to_stop_holds_its_place_until_it_ends() -> None:
     assert plan(replace(s, stopping=frozenset({job(0).uid}))) == []
 
 
+def test_a_stopped_job_is_told_why() -> None:
+    def why(s: Snapshot) -> list[str]:
+        return [action.why for action in plan(s) if isinstance(action, Stop)]
+
+    running = moment(lengths=(length(512, 0),), jobs=(job(0),))
+    assert why(replace(running, cancel_requested=True)) == ["cancelled on request"]
+    assert why(replace(running, interrupted=True)) == ["interrupted"]
+    hopeless = LengthView(512, open=(TrialView(0, OPEN, hopeless=True),))
+    assert why(replace(running, lengths=(hopeless,))) == ["its trial is pruned"]
+    closed = {trial(0): TrialView(0, TrialState.PRUNED)}
+    over = replace(running, lengths=(length(512, pruned=1),), closed=closed)
+    assert why(over) == ["its trial has its outcome"]
+
+
+def test_a_preparation_that_is_still_ending_takes_no_trials_place() -> None:
+    s = moment(spec=spec(parallelism=1), jobs=(job(None),))
+    assert plan(s) == [NewTrial(512)]
+    assert plan(replace(s, capacity=1)) == [NewTrial(512)]
+
+
 def test_a_hopeless_trial_is_closed_before_its_job_is_stopped() -> None:
     hopeless = LengthView(512, open=(TrialView(0, OPEN, hopeless=True), TrialView(1, OPEN)))
     assert plan(moment(lengths=(hopeless,), jobs=(job(0), job(1)))) == [Prune(trial(0)), Stop(job(0))]

@@ -179,14 +179,15 @@ class FakeRunner:
         )
         self.started.append(order.name)
         self.orders[order.name] = order
-        live = len(self.world.live())
+        live = sum(job.live and job.kind is Kind.TRIAL for job in self.jobs.values())
         if live > self.world.store.study.spec.parallelism:
             raise Broken(f"{live} live jobs")
 
-    def stop(self, job: ObservedJob) -> None:
+    def stop(self, job: ObservedJob, why: str = "stopped") -> None:
         now = self.jobs.get(job.name)
         if now is not None and now.uid == job.uid and now.live:
             self.world.stopping.add(job.name)
+            self.jobs[job.name] = replace(now, stopped=why)
 
     def remove(self, job: ObservedJob) -> None:
         now = self.jobs.get(job.name)
