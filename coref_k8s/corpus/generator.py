@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from random import Random
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ SHORT_DOCUMENT = 160
 LONG_SHARE, SHORT_GAP = 0.3, 110
 #: Share of the length that a generated document fills: it must not be cut by a denser tokeniser.
 FILL = 1.0
+#: Prose that holds any shortest gap, whatever the document's length (characters).
+_PAGE = 4000
 _SENTENCE_END = re.compile(r"(?<=[.?!])(?:\s+|$)(?![\"'”’)])")
 
 
@@ -123,7 +126,8 @@ def _document(index: int, split: Split, length: int, entities: int, rng: Random)
     for mention in waiting:
         # what did not find its place is dropped, unless its person would be named only once
         if len(text.clusters.get(mention.name, ())) < 2:
-            more = iter(_prose(size, rng))
+            # in a very short document no sentence may fit: whole pages, then
+            more = chain(_prose(size, rng), _prose(_PAGE, rng))
             while not text.due(mention):
                 text.add(next(more))
         if text.due(mention):

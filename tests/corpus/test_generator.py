@@ -92,3 +92,10 @@ def test_korean_is_never_unknown(tokenizer):
     for document in shipped_documents():
         tokens = tokenizer(document.text)["input_ids"]
         assert tokens.count(tokenizer.unk_token_id) == 0
+
+
+def test_a_length_below_the_shortest_gap_still_has_both_persons_twice():
+    # the studies of `helm test` and of the smallest example
+    for document in generate(20, lengths=[64]):
+        assert all(len(spans) >= 2 for spans in document.clusters.values())
+        assert len(document.clusters) == 2
