@@ -35,6 +35,10 @@ class DataError(CorefError):
     """Raised when no usable text is left, or prepared data is missing or damaged."""
 
 
+class HubError(DataError):
+    """Raised when a hub does not give what it was asked for; it may, another time or with another token."""
+
+
 class ModelError(CorefError):
     """Raised when a model or tokeniser cannot be loaded or does not suit the request."""
 

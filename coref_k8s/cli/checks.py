@@ -66,6 +66,7 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[str]:
         if not Path(choice).is_dir():
             raise DataError(f"there are no prepared data in {choice}; make them with coref-k8s prepare")
     if spec.data.choices:
+        check_choices(spec)
         return []
     from coref_k8s.corpus.hub import hub_id
 
@@ -82,6 +83,24 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[str]:
             "no source of text can be read: " + "; ".join(f"{name}: {why}" for name, why in problems.items())
         )
     return [f"source {name} will be left out: {why}" for name, why in problems.items()]
+
+
+def check_choices(spec: StudySpec) -> None:
+    """Raise DataError when prepared data that can be read here do not suit the request's lengths or model.
+
+    A folder that is not on this machine may be on the cluster's volume, and a model that is no folder may be
+    on the hub: the trials look again.
+    """
+    from coref_k8s.corpus.prepared import open_prepared
+
+    here = [Path(choice) for choice in spec.data.choices if Path(choice).is_dir()]
+    opened = [open_prepared(folder, length) for folder in here for length in spec.seq_lengths]
+    if opened and Path(spec.model).is_dir() and find_spec("transformers") is not None:
+        from coref_k8s.trial.models import load_tokenizer
+
+        tokenizer = load_tokenizer(spec.model, spec.model_revision)
+        for prepared in opened:
+            prepared.check_tokenizer(tokenizer)
 
 
 class Hub:

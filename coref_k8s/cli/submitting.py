@@ -8,6 +8,7 @@ import typer
 
 from coref_k8s.cli import tables
 from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_place, placed
+from coref_k8s.cli.checks import check_choices
 from coref_k8s.cli.console import dump, note, out, write
 from coref_k8s.cli.planning import as_data, as_tables, plan_study
 from coref_k8s.cli.requesting import File, Name, Set, made_up_name, read_request
@@ -49,6 +50,7 @@ def plan(
     """
     _, spec = read_request(file, None, settings, flags)
     plans = plan_study(spec)
+    check_choices(spec)
     if output == "table":
         out.print(as_tables(spec, plans))
     else:

@@ -11,7 +11,7 @@ from typing import Any
 from coref_k8s.corpus.chunking import chunk
 from coref_k8s.corpus.encoding import Encoded, encode
 from coref_k8s.corpus.filtering import PRIORITY, Filters, text_key
-from coref_k8s.corpus.fingerprint import CODE_VERSION, tokenizer_fingerprint
+from coref_k8s.corpus.fingerprint import CODE_VERSION, data_hash, tokenizer_fingerprint
 from coref_k8s.corpus.packing import SPECIALS, Packer, Piece
 from coref_k8s.corpus.parallel import analyse_all
 from coref_k8s.corpus.prepared import documents_path, rows_path, write_documents
@@ -41,7 +41,6 @@ class Preparation:
         self,
         spec: StudySpec,
         tokenizer: Any,
-        key: str,
         revisions: dict[int, str],
         work: Path,
         out: Path,
@@ -53,7 +52,6 @@ class Preparation:
         self._spec = spec
         self._data = spec.data
         self._tokenizer = tokenizer
-        self._key = key
         self._revisions = revisions
         self._out = out
         self._reporter = reporter
@@ -66,8 +64,8 @@ class Preparation:
         self._documents: Spool[Document] = Spool(work / "documents")
         self._analyses: Spool[Analysed] = Spool(work / "analyses")
 
-    def run(self) -> None:
-        """Do all stages. Raises DataError when nothing is left to train on."""
+    def run(self) -> str:
+        """Do all stages; return the hash of what was read. Raises DataError when nothing is left to train on."""
         special = (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id)
         if None in special:
             raise ModelError("the tokeniser has no [CLS] or [SEP] token, which every sequence needs")
@@ -83,8 +81,9 @@ class Preparation:
         finally:
             self._documents.close()
             self._analyses.close()
+        key = self._hash()
         statistics = assemble(
-            key=self._key,
+            key=key,
             code=CODE_VERSION,
             tokenizer={
                 "fingerprint": tokenizer_fingerprint(self._tokenizer),
@@ -97,6 +96,12 @@ class Preparation:
         )
         with (self._out / STATISTICS).open("w", encoding="utf-8") as file:
             json.dump(statistics, file, ensure_ascii=False, indent=1)
+        return key
+
+    def _hash(self) -> str:
+        """Return the hash of what was read: another than the request's when a source was lost on the way."""
+        revisions = {**self._revisions, **self._loaded.commits}
+        return data_hash(self._spec, self._tokenizer, revisions, self._loaded.lost)
 
     def _read(self) -> tuple[list[Split], list[float]]:
         """Read all sources into the spool; split by document before anything is filtered."""

@@ -12,21 +12,26 @@ from coref_k8s.corpus.shipped import shipped_documents
 from coref_k8s.corpus.sources import GAPS
 from coref_k8s.errors import DataError
 from coref_k8s.study import DatasetConfig, StudySpec
+from coref_k8s.tokenisers import rules_of
 
 #: Raised whenever the code writes other data from the same input.
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
     """Return a hash of what a tokeniser does: its vocabulary, rules and special tokens."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
     special = json.dumps({name: str(token) for name, token in sorted(tokenizer.special_tokens_map.items())})
-    return hashlib.sha256(f"{rules}\0{special}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{rules_of(tokenizer)}\0{special}".encode()).hexdigest()[:16]
 
 
-def data_hash(spec: StudySpec, tokenizer: Any, revisions: Mapping[int, str]) -> str:
-    """Return the hash of a request's data. `revisions` are the commits of its hub sources, by place."""
+def data_hash(
+    spec: StudySpec, tokenizer: Any, revisions: Mapping[int, str], lost: Mapping[int, int] | None = None
+) -> str:
+    """Return the hash of a request's data. `revisions` are the commits of its hub sources, by place.
+
+    `lost` are sources that failed after so many documents: what is left is not what was asked for, and so
+    has another hash.
+    """
     data = spec.data.model_dump(mode="json", exclude={"choices", "sources"})
     key = {
         "code": CODE_VERSION,
@@ -35,23 +40,33 @@ def data_hash(spec: StudySpec, tokenizer: Any, revisions: Mapping[int, str]) -> 
         "seed": spec.seed,
         "data": data,
         "sources": [
-            [config.model_dump(mode="json", exclude={"revision"}), _content(config, revisions.get(place))]
+            [
+                config.model_dump(mode="json", exclude={"revision"}),
+                _content(config, revisions.get(place), (lost or {}).get(place)),
+            ]
             for place, config in enumerate(spec.data.sources)
         ],
     }
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _content(config: DatasetConfig, revision: str | None) -> str:
+def _content(config: DatasetConfig, revision: str | None, lost: int | None) -> str:
+    what, known = _source(config, revision)
+    # what could not be read when the hash was asked for is in it already
+    return what if lost is None or not known else f"{what}, lost after {lost} documents"
+
+
+def _source(config: DatasetConfig, revision: str | None) -> tuple[str, bool]:
+    """Return what stands for a source's content, and whether that is known."""
     if config.source.startswith(GAPS):
         digest = hashlib.sha256()
         for document in shipped_documents():
             digest.update(f"{document.doc_id} {document.split} {document.text}".encode())
-        return digest.hexdigest()
+        return digest.hexdigest(), True
     if is_local(config.source):
         try:
-            return content_hash(config.source)
+            return content_hash(config.source), True
         except (DataError, OSError) as error:
-            return f"unreadable: {error}"
+            return f"unreadable: {error}", False
     # an unreachable hub gives other data than a reachable one, and so another hash
-    return revision or "unresolved"
+    return revision or "unresolved", revision is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.corpus.extractors import HUB_NAMES
-from coref_k8s.errors import DataError, MissingDependencyError
+from coref_k8s.errors import HubError, MissingDependencyError
 from coref_k8s.settings import Settings
 from coref_k8s.study import DatasetConfig
 
@@ -40,13 +40,13 @@ def resolve(config: DatasetConfig) -> str | None:
 def open_hub(
     config: DatasetConfig, *, cache_dir: Path | None, seed: int, revision: str | None
 ) -> tuple[str, str, Iterator[Mapping[str, Any]]]:
-    """Return (hub id, commit, rows). Raises DataError, or whatever `datasets` raises, when it cannot be had."""
+    """Return (hub id, commit, rows). Raises HubError, or whatever `datasets` raises, when it cannot be had."""
     datasets = _datasets()
     name = hub_id(config.source)
     try:
         info = _info(config, revision)
     except Exception as error:
-        raise DataError(_explain(error, name)) from error
+        raise HubError(_explain(error, name)) from error
     size = sum(
         file.size or 0
         for file in info.siblings or []
@@ -66,7 +66,7 @@ def open_hub(
         rows = datasets.load_dataset(**arguments, cache_dir=str(cache_dir) if cache_dir else None)
         return name, str(info.sha), iter(rows)
     except Exception as error:
-        raise DataError(_explain(error, name)) from error
+        raise HubError(_explain(error, name)) from error
 
 
 def _info(config: DatasetConfig, revision: str | None = None) -> Any:

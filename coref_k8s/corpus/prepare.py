@@ -52,6 +52,9 @@ def prepare(
 ) -> PreparedRef:
     """Prepare the data of `spec`, or find them prepared.
 
+    Data that lack a source which failed on the way (a hub that went away, a gate without a token) lie under a
+    hash of their own: the same request reads again, and `PreparedRef.hash` says which data these are.
+
     `eval_writer` writes the item files of the dev and test documents for every length. `workers` is the
     number of analysing processes, by default one a core. Raises DataError when no usable text is left.
     """
@@ -73,7 +76,6 @@ def prepare(
                 preparation = Preparation(
                     spec,
                     tokenizer,
-                    key,
                     revisions,
                     work,
                     out,
@@ -82,7 +84,9 @@ def prepare(
                     data_root,
                     workers,
                 )
-                preparation.run()
+                # without a source that was lost on the way these are other data: the next study tries again
+                key = preparation.run()
+                target = root / key
                 _write_items(out, spec, tokenizer, eval_writer)
                 with contextlib.suppress(OSError):  # another one was first, and wrote the same
                     out.rename(target)

@@ -14,7 +14,7 @@ from coref_k8s.corpus.generator import generate
 from coref_k8s.corpus.local import files_of, is_local, read_file
 from coref_k8s.corpus.registry import Extracted, Extractor, get_extractor
 from coref_k8s.document import Document
-from coref_k8s.errors import DataError, MissingDependencyError
+from coref_k8s.errors import DataError, HubError, MissingDependencyError
 from coref_k8s.study import DatasetConfig, DataSpec
 
 GAPS = "gaps:"
@@ -47,6 +47,10 @@ class Loaded:
     revisions: dict[str, str] = field(default_factory=dict)
     """Commit of each hub source."""
     skipped: list[SkippedSource] = field(default_factory=list)
+    lost: dict[int, int] = field(default_factory=dict)
+    """Sources, by place in the request, that may give more another time, and the documents they gave."""
+    commits: dict[int, str] = field(default_factory=dict)
+    """Commit of each hub source that was opened, by place in the request."""
 
 
 def load_documents(
@@ -76,7 +80,9 @@ def load_documents(
             continue
         characters = 0
         try:
-            rows = _open(config, lengths, seed, spec, cache_dir, (revisions or {}).get(place), name, loaded)
+            rows = _open(
+                config, lengths, seed, spec, cache_dir, (revisions or {}).get(place), place, name, loaded
+            )
             for document, group in rows:
                 yield replace(document, source=name, weight=document.weight * config.quality_weight), group
                 loaded.documents[name] += 1
@@ -88,6 +94,8 @@ def load_documents(
         except MissingDependencyError:
             raise
         except Exception as error:  # whatever a hub, a proxy or a file does, the others go on
+            if not _lasting(error):
+                loaded.lost[place] = loaded.documents[name]
             skipped = SkippedSource(name, _reason(error), loaded.documents[name])
             loaded.skipped.append(skipped)
             _log.warning("source %s is left out: %s", name, skipped.reason)
@@ -110,6 +118,7 @@ def _open(
     spec: DataSpec,
     cache_dir: Path | None,
     revision: str | None,
+    place: int,
     name: str,
     loaded: Loaded,
 ) -> Iterator[tuple[Document, str]]:
@@ -136,7 +145,7 @@ def _open(
     from coref_k8s.corpus.hub import open_hub
 
     hub_id, commit, rows = open_hub(config, cache_dir=cache_dir, seed=seed, revision=revision)
-    loaded.revisions[name] = commit
+    loaded.revisions[name] = loaded.commits[place] = commit
     extractor = get_extractor(config.extractor or extractor_for(hub_id, config.subset))
     for number, row in enumerate(rows):
         yield from _extract(extractor, row, config, f"{hub_id}-{config.subset or 'all'}-{number}")
@@ -155,6 +164,11 @@ def _extract(
     clusters = {label: list(spans) for label, spans in found.clusters.items()}
     document = Document(found.doc_id or doc_id, text, clusters, title=found.title, domain=config.domain)
     yield document, found.group
+
+
+def _lasting(error: Exception) -> bool:
+    """Tell whether the same content would fail again: a network, a token or a user's extractor may be mended."""
+    return isinstance(error, DataError) and not isinstance(error, HubError)
 
 
 def _reason(error: Exception) -> str:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from coref_k8s.errors import ModelError
+from coref_k8s.tokenisers import rules_of
 
 
 def normalise(piece: str) -> str:
@@ -64,7 +65,7 @@ class Vocabulary:
     @cached_property
     def sha256(self) -> str:
         """Hash of the whole tokeniser: items of one cannot be scored with another."""
-        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+        return hashlib.sha256(rules_of(self.tokenizer).encode()).hexdigest()
 
     def tokenise(self, text: str) -> Tokens:
         """Tokenise a text of any length (characters) without special tokens."""

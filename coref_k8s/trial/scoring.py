@@ -38,6 +38,7 @@ def score_model(
     dev = ItemSet.load(data.eval_items("dev"))
     device = pick_device(torch.cuda.device_count())
     tokenizer = load_tokenizer(model, revision)
+    data.check_tokenizer(tokenizer)
     network = load_masked_lm(model, seq_len=seq_len, revision=revision).to(device)
     evaluator = Evaluator(
         tokenizer,

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from coref_k8s.corpus.prepared import Prepared, open_prepared, rows_path
+from coref_k8s.errors import DataError, TrialError
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
@@ -76,6 +77,10 @@ class Session:
         sequences = Sequences(rows_path(prepared.path, prepared.seq_len))
         source_model = model_path(order.spec.model, data_dir)
         tokenizer = load_tokenizer(source_model, order.spec.model_revision)
+        try:
+            prepared.check_tokenizer(tokenizer)
+        except DataError as error:  # ids of another vocabulary: every attempt would train on nonsense
+            raise TrialError(str(error)) from error
         seed_everything(order.seed)
         model = load_masked_lm(
             source_model,

@@ -155,3 +155,27 @@ def test_what_cannot_be_scored_is_one_sentence(
     assert answer.code in (1, 2)
     assert sentence in answer.err
     assert answer.err.rstrip().count("\n") == 0, answer.err
+
+
+def test_prepared_data_that_do_not_suit_are_refused_before_anything_is_created(
+    coref: Any, study: Any, place: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    from coref_k8s.model.small import create_small_model
+
+    tokenizer = AutoTokenizer.from_pretrained("model")
+    tokenizer.add_tokens(["한자루"])
+    create_small_model("other", tokenizer, layers=1, hidden=32, heads=2, intermediate=32)
+    (prepared,) = Path("data/prepared").glob("[!.]*")
+    chosen = ("--any-length", "--gpus", "0", "--dataset-choice", str(prepared))
+    for verb in (("plan",), ("submit", "--local", "--name", "wrong")):
+        answer = coref(*verb, "--model", "other", "--seq-lengths", "128", *chosen)
+        assert answer.code == 1, answer.err
+        assert "were prepared with another tokeniser than the model's; prepare them again" in answer.err
+        assert "Traceback" not in answer.err
+        answer = coref(*verb, "--model", "model", "--seq-lengths", "256", *chosen)
+        assert answer.code == 1
+        assert "was prepared for 128, 192 tokens, not for 256" in answer.err
+    assert not Path("data/studies/wrong").exists()
+    assert coref("plan", "--model", "model", "--seq-lengths", "128", *chosen).code == 0

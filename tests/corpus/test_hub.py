@@ -179,3 +179,99 @@ def test_without_network_local_sources_go_on(tmp_path):
     assert nothing["error"].startswith(
         "no source gave a document (some/thing: some/thing could not be loaded"
     )
+
+
+LOSS = """
+import json, os, sys
+from pathlib import Path
+from transformers import AutoTokenizer
+from coref_k8s.corpus import hub
+from coref_k8s.corpus.prepare import prepare
+from coref_k8s.corpus.shipped import shipped_tokenizer
+from coref_k8s.study import DataSpec, StudySpec
+
+hub.STREAM_ABOVE, hub._SHUFFLE_BUFFER = 0, 1  # what is read is given on at once
+tokenizer = AutoTokenizer.from_pretrained(shipped_tokenizer())
+data = DataSpec.model_validate({"sources": json.loads(sys.argv[1])})
+for token in json.loads(sys.argv[3]):
+    os.environ["HF_TOKEN"] = token
+    events = []
+    bus = type("Bus", (), {"emit": lambda self, section, **fields: events.append((section, fields.get("message")))})()
+    done = prepare(StudySpec(seq_lengths=(512,), data=data), Path(sys.argv[2]), tokenizer, bus=bus)
+    assert done.path.name == done.hash == done.statistics["hash"]
+    warnings = [message for section, message in events if section == "warning"]
+    fields = ("read", "skipped_sources")
+    print(json.dumps([done.hash, *(done.statistics[name] for name in fields), warnings]), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def losing(tmp_path, sources, endpoint, tokens, between):
+    """Prepare once for each token; `between` is called after each. Return (hash, read, skipped, warnings) each."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+    command = [sys.executable, "-c", LOSS, json.dumps(sources), str(tmp_path), json.dumps(tokens)]
+    answers = []
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for number in range(len(tokens)):
+            line = process.stdout.readline()
+            assert line, "the preparation failed"
+            answers.append(json.loads(line))
+            between(number)
+            process.stdin.write("\n")
+            process.stdin.flush()
+    assert process.returncode == 0
+    return answers
+
+
+def test_a_source_lost_on_the_way_is_tried_again_by_the_next_study(tmp_path):
+    text = tmp_path / "text.jsonl"
+    text.write_text("".join(json.dumps({"text": one}) + "\n" for one in TEXTS[20:30]), encoding="utf-8")
+    sound = table([{"text": one} for one in TEXTS[4:8]])
+    files = {
+        "README.md": b"---\n---\n",
+        "data/train-00000-of-00002.parquet": table([{"text": one} for one in TEXTS[:4]]),
+        "data/train-00001-of-00002.parquet": bytes(len(sound)),  # damaged on its way
+    }
+    sources = [{"source": "some/large", "minLength": 0}, {"source": str(text), "minLength": 0}]
+
+    def mend(number):
+        if number == 1:
+            files["data/train-00001-of-00002.parquet"] = sound
+
+    with local_hub({"some/large": files}) as (endpoint, _):
+        first, again, whole, found = losing(tmp_path, sources, endpoint, [""] * 4, mend)
+    assert first[1]["some/large"] < 8
+    assert first[1][str(text)] == 10
+    assert [lost["source"] for lost in first[2]] == ["some/large"]
+    assert len(first[3]) == 1
+    assert "source some/large is left out" in first[3][0]
+    assert again[0] == first[0], "the same loss gives the same data"
+    assert len(again[3]) == 1, "it was tried again"
+    assert whole[0] != first[0]
+    assert whole[1] == {"some/large": 8, str(text): 10}
+    assert whole[2] == whole[3] == []
+    assert found == whole, "what is whole is found again"
+
+
+def test_a_gate_that_a_token_opens_is_tried_again_and_a_hub_that_is_away_is_not(tmp_path):
+    text = tmp_path / "text.jsonl"
+    text.write_text("".join(json.dumps({"text": one}) + "\n" for one in TEXTS[20:30]), encoding="utf-8")
+    sources = [{"source": "some/gated", "minLength": 0}, {"source": str(text), "minLength": 0}]
+    with local_hub(repositories(), token="secret") as (endpoint, _):
+        closed, opened = losing(tmp_path, sources, endpoint, ["", "secret"], lambda _: None)
+    assert closed[1]["some/gated"] == 0
+    assert "set HF_TOKEN" in closed[2][0]["reason"]
+    assert opened[0] != closed[0]
+    assert opened[1]["some/gated"] == 1
+    away, still = losing(tmp_path, sources, endpoint, ["", ""], lambda _: None)
+    assert away[0] == still[0] != closed[0]
+    assert len(away[3]) == 1
+    assert still[3] == [], "a request that never saw the source finds its data again"

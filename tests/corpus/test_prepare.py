@@ -10,6 +10,7 @@ from coref_k8s.corpus.prepare import prepare
 from coref_k8s.corpus.prepared import open_prepared
 from coref_k8s.corpus.shipped import korean_folder, shipped_documents
 from coref_k8s.errors import DataError
+from coref_k8s.evaluation.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +153,12 @@ def test_another_tokenizer_is_refused(shipped, tokenizer):
     )
     with pytest.raises(DataError, match="another tokeniser"):
         prepared.check_tokenizer(other)
+
+
+def test_how_a_tokenizer_was_used_does_not_make_it_another(shipped, tokenizer):
+    from transformers import AutoTokenizer
+
+    used = AutoTokenizer.from_pretrained(korean_folder() / "tokenizer")
+    used("가나다라", truncation=True, max_length=3, padding="max_length")
+    open_prepared(shipped.path, 512).check_tokenizer(used)
+    assert Vocabulary(used).sha256 == Vocabulary(tokenizer).sha256

@@ -13,7 +13,7 @@ import torch
 from optuna.trial import TrialState
 
 from coref_k8s.runner import Kind
-from tests.trial.conftest import LENGTH, House
+from tests.trial.conftest import LENGTH, PARAMS, House
 
 _PROGRAM = """
 import sys
@@ -220,6 +220,28 @@ def test_a_wrong_order_says_what_is_wrong_in_one_sentence(
     warning = process.events("warning")[0]
     assert warning["event"] == "trial_failed"
     assert warning["exit_code"] == code
+
+
+def test_data_of_another_tokenizer_are_refused_before_a_step_is_trained(house: House) -> None:
+    from transformers import AutoTokenizer
+
+    from coref_k8s.model.small import create_small_model
+
+    tokenizer = AutoTokenizer.from_pretrained(house.root / "models/tiny")
+    tokenizer.add_tokens(["한자루"])
+    create_small_model(house.root / "models/other", tokenizer, layers=1, hidden=32, heads=2, intermediate=64)
+    spec = house.spec.model_copy(update={"model": "models/other"})
+    params = {**PARAMS, "dataset": house.prepared}
+    order = house.order("other", spec=spec, params=params)
+    process = house.start(order)
+    assert process.wait() == 42, process.log
+    errors = [line for line in process.log.splitlines() if line.startswith("error: ")]
+    assert errors == [
+        f"error: the data in {house.root / house.prepared} were prepared with another tokeniser than the model's; "
+        "prepare them again"
+    ]
+    assert not process.events("trial_progress")
+    assert not (house.folder(order) / "checkpoints").exists()
 
 
 def _no_memory() -> None:
