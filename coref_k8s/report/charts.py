@@ -1,64 +1,125 @@
-"""Line and dot charts as inline SVG, in the colours of the page."""
+"""Charts as inline SVG in the colours of the page: points and lines over round axes.
+
+Every mark of a trial carries its key (`data-t`), so that the page's script can follow a trial from chart to chart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 560, 260, 48, 34, 10
+from coref_k8s.report.html import short, ticks
+
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 560, 290, 56, 14, 46, 12
+#: Trials beyond which a chart shows only the best: more are a grey wall that no one can read.
+MOST = 300
 
 
 @dataclass(frozen=True)
-class Series:
-    """Points of one colour; `line` joins them."""
+class Mark:
+    """A point, or a line through several. `key` names the trial."""
 
-    name: str
     points: Sequence[tuple[float, float]]
+    style: str = ""
+    """CSS classes: a colour `c0` to `c5`, `faint`, `dash`, `ring`, `best`."""
+    key: str = ""
     line: bool = False
-    dots: bool = True
+    spread: tuple[float, float] | None = None
+    """Interval of a single point."""
 
 
-def chart(series: Sequence[Series], x_name: str, y_name: str) -> str:
-    """Return an SVG with axes and a legend; empty without points."""
-    points = [point for one in series for point in one.points]
-    if not points:
-        return ""
-    x_low, x_high = _span([x for x, _ in points])
-    y_low, y_high = _span([y for _, y in points])
+@dataclass
+class Chart:
+    """What is drawn, and how its axes are called."""
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        return (
-            LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - 12),
-            HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - BOTTOM - TOP),
+    x_name: str
+    y_name: str
+    marks: list[Mark] = field(default_factory=list)
+    legend: list[tuple[str, str]] = field(default_factory=list)
+    """Pairs of style and text."""
+    x_ticks: Sequence[float] = ()
+    """Values to name on the x axis; round ones by default."""
+
+    def svg(self) -> str:
+        """Return a figure; empty without marks."""
+        points = [point for one in self.marks for point in one.points]
+        if not points:
+            return ""
+        ends = [end for one in self.marks for end in one.spread or ()]
+        xs, ys = [x for x, _ in points], [y for _, y in points] + ends
+        y_ticks = ticks(*_span(ys))
+        y_low, y_high = y_ticks[0], y_ticks[-1]
+        x_low, x_high = _span(xs)
+        margin = (x_high - x_low) * 0.03
+        x_low, x_high = x_low - margin, x_high + margin
+        named = self.x_ticks or [tick for tick in ticks(*_span(xs)) if x_low <= tick <= x_high]
+        if all(float(x).is_integer() for x in xs):
+            named = [tick for tick in named if float(tick).is_integer()]
+
+        def place(x: float, y: float) -> tuple[float, float]:
+            return (
+                LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
+                HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - BOTTOM - TOP),
+            )
+
+        label = f"{self.y_name} – {self.x_name}"
+        parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">']
+        for tick in y_ticks:
+            _, y = place(x_low, tick)
+            parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
+        for tick in named:
+            x, _ = place(tick, y_low)
+            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 26}" text-anchor="middle">{short_x(tick)}</text>')
+        parts.append(
+            f'<text class="axis" x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.x_name)}</text>'
         )
+        for mark in self.marks:
+            parts.append(_draw(mark, [place(*point) for point in mark.points], place))
+        parts.append("</svg>")
+        return f"<figure>{''.join(parts)}{legend(self.legend)}</figure>"
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_name)}">']
-    for step in range(5):
-        value = y_low + (y_high - y_low) * step / 4
-        _, y = place(x_low, value)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 12}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-    for value, anchor in ((x_low, "start"), (x_high, "end")):
-        x, _ = place(value, y_low)
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 14}" text-anchor="{anchor}">{value:g}</text>')
-    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>')
-    for number, one in enumerate(series):
-        placed = [place(*point) for point in one.points]
-        if one.line:
-            joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-            parts.append(f'<polyline class="c{number % 6}" points="{joined}"/>')
-        if one.dots:
-            parts += [
-                f'<circle class="c{number % 6}" cx="{x:.1f}" cy="{y:.1f}" r="4">'
-                f"<title>{escape(one.name)}: {value:.3f}</title></circle>"
-                for (x, y), (_, value) in zip(placed, one.points, strict=True)
-            ]
-    parts.append("</svg>")
-    legend = "".join(
-        f'<span class="k{n % 6}">{escape(s.name)}</span>' for n, s in enumerate(series) if s.name
+
+def legend(entries: Sequence[tuple[str, str]]) -> str:
+    """Return what the colours mean."""
+    if not entries:
+        return ""
+    shown = "".join(f'<span class="key {style}">{escape(text)}</span>' for style, text in entries)
+    return f"<figcaption>{shown}</figcaption>"
+
+
+def polyline(points: Sequence[tuple[float, float]], style: str, key: str = "") -> str:
+    """Return a line through points of the drawing."""
+    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline class="{style}"{named(key)} points="{joined}"/>'
+
+
+def named(key: str) -> str:
+    """Return the attribute that names a trial."""
+    return f' data-t="{escape(key)}"' if key else ""
+
+
+def short_x(value: float) -> str:
+    """Return a value of the x axis."""
+    return f"{value:g}"
+
+
+def _draw(mark: Mark, placed: Sequence[tuple[float, float]], place: object) -> str:
+    if mark.line:
+        return polyline(placed, mark.style, mark.key)
+    spread = ""
+    if mark.spread is not None and callable(place):
+        (x, _), (value, _) = placed[0], mark.points[0]
+        low, high = (place(value, end)[1] for end in mark.spread)
+        spread = (
+            f'<path class="spread {mark.style}" d="M{x:.1f} {low:.1f}V{high:.1f}'
+            f'M{x - 6:.1f} {low:.1f}h12M{x - 6:.1f} {high:.1f}h12"/>'
+        )
+    dots = (
+        f'<circle class="{mark.style}"{named(mark.key)} cx="{x:.1f}" cy="{y:.1f}" r="5"/>' for x, y in placed
     )
-    return f"<figure>{''.join(parts)}<figcaption>{legend}</figcaption></figure>"
+    return spread + "".join(dots)
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:

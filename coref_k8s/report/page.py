@@ -1,129 +1,143 @@
-"""The report: what was tried, what is best, what it cost, and how to do it again."""
+"""The report: what was tried, what is best, what it cost, and how to do it again, in one file."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 from html import escape
-from typing import Literal
+from importlib.resources import files
 
 from coref_k8s import __version__
-from coref_k8s.controller.view import LengthView, StudyView
-from coref_k8s.report.charts import Series, chart
+from coref_k8s.controller.view import StudyView
+from coref_k8s.report import numbers, pictures
+from coref_k8s.report.again import again, warnings
+from coref_k8s.report.context import Context, key_of
+from coref_k8s.report.html import duration, number, percent, short
+from coref_k8s.report.texts import LINKS, METRICS, TEXT, Lang
+from coref_k8s.search.records import TrialRecord, TrialState
 
-_STYLE = """
-:root{color-scheme:light dark;--bg:#fff;--fg:#1c2530;--dim:#5b6775;--line:#d9dee4;--box:#f5f7f9}
-@media(prefers-color-scheme:dark){:root{--bg:#12171d;--fg:#e4e9ee;--dim:#9aa6b2;--line:#2f3944;--box:#1b222a}}
-*{box-sizing:border-box}body{margin:0 auto;max-width:1180px;padding:20px;background:var(--bg);color:var(--fg);
-font:16px/1.5 system-ui,"Noto Sans KR","Noto Sans CJK KR","Apple SD Gothic Neo","Malgun Gothic",sans-serif}
-h1{margin:0 0 4px}h2{margin:32px 0 8px;font-size:1.15rem}p{margin:4px 0;color:var(--dim)}
-.cards{display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));margin:16px 0}
-.cards div{background:var(--box);border-radius:8px;padding:12px}.cards b{display:block;font-size:1.5rem}
-.two{display:grid;gap:20px;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr))}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}th,td{padding:5px 10px;text-align:right;
-border-bottom:1px solid var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left}
-pre{background:var(--box);padding:12px;border-radius:8px;white-space:pre-wrap;overflow-wrap:anywhere}
-figure{margin:0}svg{width:100%;height:auto}svg text{fill:var(--dim);font-size:12px}.grid{stroke:var(--line)}
-polyline{fill:none;stroke-width:2}figcaption span{margin-right:14px;font-size:.9rem}figcaption span:before{content:"\\25cf ";color:var(--c)}
-"""
-_COLOURS = ("#2f7ed8", "#e07b00", "#2a9d5c", "#c2417c", "#8a63d2", "#7a8794")
-_TEXT = {
-    "history": ("Optimisation history", "최적화 이력"), "curves": ("Learning curves", "학습 곡선"),
-    "lengths": ("Best score by length", "길이별 최고 점수"), "metrics": ("Metrics of the best trials", "최고 시도의 지표"),
-    "params": ("Parameters of the best trials", "최고 시도의 매개변수"), "cost": ("Cost", "비용"),
-    "again": ("Do it again", "재현하기"), "trial": ("trial", "시도"), "score": ("score", "점수"),
-    "evaluation": ("evaluation", "평가"), "tokens": ("tokens", "토큰"), "done": ("trials done", "끝난 시도"),
-    "best": ("best score", "최고 점수"), "gpu": ("GPU hours", "GPU 시간"), "wasted": ("without a result", "결과 없는 시간"),
-    "metric": ("metric", "지표"), "interval": ("95 % interval", "95 % 구간"), "gain": ("gain by context", "문맥 이득"),
-    "outcome": ("outcome", "결과"), "attempts": ("attempts", "실행"), "value": ("value", "값"), "parameter": ("parameter", "매개변수"),
-}  # fmt: skip
-_METRICS = ("coref_f1", "coref_top1", "coref_top5", "lbd_top1")
+#: Sections in their order: name (of its title in `texts`, and of its anchor), what makes it, whether two fit
+#: beside each other. One that returns nothing is left out.
+SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
+    ("metrics", numbers.metrics, False),
+    ("history", pictures.history, True),
+    ("by_length", pictures.by_length, True),
+    ("distance", numbers.distance, False),
+    ("founding", numbers.founding, False),
+    ("params", numbers.parameters, False),
+    ("importance", pictures.importance, False),
+    ("parallel", pictures.coordinates, False),
+    ("curves", pictures.curves, False),
+    ("trials", numbers.trials, False),
+    ("cost", numbers.cost, False),
+    ("again", again, False),
+)
 
 
-def report(view: StudyView, lang: Literal["en", "ko"] = "en") -> str:
-    """Return one HTML file with everything in it: no script, nothing from elsewhere."""
-
-    def say(key: str) -> str:
-        return escape(_TEXT[key][lang == "ko"])
-
-    best = max((one.best.value or 0.0 for one in view.lengths if one.best), default=None)
-    planned = sum(one.planned for one in view.lengths)
-    cards = [
-        (say("best"), "–" if best is None else f"{best:.3f}"),
-        (say("done"), f"{view.done} / {planned}"),
-        (say("gpu"), f"{view.gpu_seconds / 3600:.2f}"),
-        (f"GPU: {say('wasted')}", f"{view.wasted_gpu_seconds / 3600:.2f}"),
-    ]
-    boxes = "".join(f"<div>{name}<b>{value}</b></div>" for name, value in cards)
-    history = [
-        Series(f"{one.seq_len}", [(t.number, t.value) for t in one.trials if t.value is not None])
-        for one in view.lengths
-    ]
-    curves = [
-        Series(
-            f"{one.seq_len} {_TEXT['trial'][lang == 'ko']} {t.number}",
-            sorted(t.intermediate.items()),
-            line=True,
-        )
-        for one in view.lengths
-        for t in one.ranked[:3]
-    ]
-    scores = [
-        (float(one.seq_len), one.best.value)
-        for one in view.lengths
-        if one.best and one.best.value is not None
-    ]
-    charts = [
-        (say("history"), chart(history, _TEXT["trial"][lang == "ko"], "score")),
-        (say("curves"), chart(curves, _TEXT["evaluation"][lang == "ko"], "score")),
-        (say("lengths"), chart([Series("", scores, line=True)], _TEXT["tokens"][lang == "ko"], "score")),
-    ]
-    drawn = "".join(f"<section><h2>{title}</h2>{body}</section>" for title, body in charts if body)
-    cost: dict[str, list[float]] = defaultdict(list)
-    for attempt in view.attempts:
-        cost[attempt.outcome.value].append(attempt.gpu_seconds)
-    costs = [[name, str(len(each)), f"{sum(each) / 3600:.2f}"] for name, each in sorted(cost.items())]
-    colours = "".join(
-        f"circle.c{n}{{fill:{c}}}polyline.c{n}{{stroke:{c}}}.k{n}{{--c:{c}}}" for n, c in enumerate(_COLOURS)
-    )
-    spec = view.spec.model_dump_json(by_alias=True, exclude_defaults=True, indent=2)
-    again = f"# coref-k8s {__version__}; request.yaml:\n{spec}\n\ncoref-k8s submit --file request.yaml"
+def report(view: StudyView, lang: Lang = "en", now: datetime | None = None) -> str:
+    """Return one HTML file with everything in it: nothing is fetched from elsewhere."""
+    page = Context(view, lang, now or datetime.now(UTC))
+    made = [(name, body, half) for name, make, half in SECTIONS if (body := make(page))]
+    links = "".join(f'<a href="#{name}">{escape(_link(page, name))}</a>' for name, _, _ in made)
+    here = files("coref_k8s.report")
+    style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    about = json.dumps({key_of(t): _about(page, t) for t in view.trials}, ensure_ascii=False)
     return (
-        f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>{escape(view.name)}</title>'
-        '<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<style>{_STYLE}{colours}</style></head><body><h1>{escape(view.name)}</h1>"
-        f'<p>{escape(view.phase.value)} · {escape(view.spec.model)}</p><div class="cards">{boxes}</div>'
-        f'<div class="two">{drawn}</div>'
-        f"<h2>{say('metrics')}</h2>{_table([say('metric'), say('value'), say('interval'), say('gain')], _metrics(view.lengths))}"
-        f"<h2>{say('params')}</h2>{_table([say('parameter'), say('value')], _parameters(view.lengths))}"
-        f"<h2>{say('cost')}</h2>{_table([say('outcome'), say('attempts'), say('gpu')], costs)}"
-        f"<h2>{say('again')}</h2><pre>{escape(again)}</pre></body></html>\n"
+        f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>{escape(view.name)} · coref-k8s</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        # whatever a study's texts hold, the browser loads nothing for it
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
+        f'<link rel="icon" href="data:,"><style>{style}</style></head><body>{_head(page)}<nav>{links}</nav>'
+        f"{_warnings(page)}{_body(page, made)}"
+        f"<footer>coref-k8s {__version__} · {page.say('made', when=f'{page.now:%Y-%m-%d %H:%M}')}</footer>"
+        f'<script type="application/json" id="about-trials">{about.replace("<", chr(92) + "u003c")}</script>'
+        f"<script>{script}</script></body></html>\n"
     )
 
 
-def _metrics(lengths: tuple[LengthView, ...]) -> list[list[str]]:
-    rows = []
-    for one in lengths:
-        if one.best is None:
+def _link(page: Context, name: str) -> str:
+    return LINKS[name][page.lang == "ko"] if name in LINKS else page.plain(name)
+
+
+def _body(page: Context, made: list[tuple[str, str, bool]]) -> str:
+    """Return the sections, halves side by side where the window is wide."""
+    parts, side = [], []
+    for name, body, half in made:
+        section = f'<section id="{name}"><h2>{page.say(name)}</h2>{body}</section>'
+        if half:
+            side.append(section)
             continue
-        for name in _METRICS:
-            found = one.best.metrics
-            if name in found:
-                low, high, gain = (found.get(f"{name}_{end}") for end in ("ci_low", "ci_high", "gain"))
-                interval = f"{low:.3f} … {high:.3f}" if low is not None and high is not None else "–"
-                rows.append([f"{one.seq_len} {name}", f"{found[name]:.3f}", interval, "–" if gain is None else f"{gain:+.3f}"])  # fmt: skip
-    return rows
+        if side:
+            parts.append(f'<div class="two">{"".join(side)}</div>')
+            side = []
+        parts.append(section)
+    return "".join(parts) + (f'<div class="two">{"".join(side)}</div>' if side else "")
 
 
-def _parameters(lengths: tuple[LengthView, ...]) -> list[list[str]]:
-    return [
-        [f"{one.seq_len} {name}", f"{value:.4g}" if isinstance(value, float) else str(value)]
-        for one in lengths
-        if one.best is not None
-        for name, value in one.best.params.items()
+def _head(page: Context) -> str:
+    view = page.view
+    facts = [escape(view.spec.model)]
+    if view.namespace:
+        facts.append(escape(view.namespace))
+    if (elapsed := view.elapsed(page.now)) is not None:
+        facts.append(page.say("took", span=duration(elapsed.total_seconds(), page.lang)))
+    best = max(
+        (one.best for one in view.lengths if one.best is not None), key=lambda t: t.value or 0.0, default=None
+    )
+    counts = {state.value: sum(one.counts[state] for one in view.lengths) for state in TrialState}
+    cards = [
+        (
+            page.say("best_score"), number(best.value) if best else "–",
+            page.say("at", length=best.seq_len, trial=best.number) if best else "",
+        ),
+        (page.say("trials_done"), f"{view.done} / {sum(one.planned for one in view.lengths)}", page.say("by_state", **counts)),
+        _spent(page),
+    ]  # fmt: skip
+    if (left := view.remaining(page.now)) is not None:
+        cards.append((page.say("left"), duration(left.total_seconds(), page.lang), ""))
+    boxes = "".join(f"<div>{title}<b>{value}</b>{more}</div>" for title, value, more in cards)
+    phase = view.phase.value
+    return (
+        f'<header><h1>{escape(view.name)}</h1><p class="dim"><span class="phase {phase}">{page.say(phase)}</span> '
+        f'{" · ".join(facts)}</p></header><div class="cards">{boxes}</div>'
+    )
+
+
+def _spent(page: Context) -> tuple[str, str, str]:
+    """The card of what was spent: GPU time, or the time of attempts where there was no GPU."""
+    view = page.view
+    if view.gpu_seconds:
+        share = percent(view.wasted_gpu_seconds / view.gpu_seconds)
+        return page.say("gpu_time"), duration(view.gpu_seconds, page.lang), page.say("no_result", share=share)
+    spans = [(a.finished_at - a.started_at).total_seconds() for a in view.attempts if a.started_at and a.finished_at]  # fmt: skip
+    return page.say("wall_time"), duration(sum(spans), page.lang) if spans else "–", ""
+
+
+def _warnings(page: Context) -> str:
+    told = warnings(page)
+    if not told:
+        return ""
+    items = "".join(f"<li>{escape(one)}</li>" for one in told)
+    return (
+        f'<section class="warnings" id="warnings"><h2>{page.say("warnings")}</h2><ul>{items}</ul></section>'
+    )
+
+
+def _about(page: Context, trial: TrialRecord) -> str:
+    """What the page shows of a trial that is pointed at."""
+    head = page.plain("at", length=trial.seq_len, trial=trial.number)
+    lines = [f"{head} · {page.plain(trial.state.value)}"]
+    scores = {"score": trial.value} | {name: trial.metrics.get(name) for name in METRICS if name != "score"}
+    told = [
+        f"{page.plain(name) if name in TEXT else METRICS[name]} {value:.3f}"
+        for name, value in scores.items()
+        if value is not None
     ]
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    top = "".join(f"<th>{cell}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{top}</tr>{body}</table></div>'
+    if told:
+        lines.append(", ".join(told))
+    lines += [f"{name} = {short(value)}" for name, value in trial.params.items()]
+    if trial.state is TrialState.FAILED:
+        lines.append(str(trial.attrs.get("reason", ""))[:200])
+    return "\n".join(lines)

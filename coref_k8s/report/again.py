@@ -1,0 +1,117 @@
+"""The sections that say what to mind and how to do it again: warnings, request, versions, revisions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+from typing import Any
+
+import yaml
+
+from coref_k8s import __version__
+from coref_k8s.report.context import Context
+from coref_k8s.report.html import Cell, table
+from coref_k8s.search.records import TrialState
+from coref_k8s.study import MAX_NAME, StudySpec
+
+
+def warnings(page: Context) -> list[str]:
+    """What a reader must know before believing a number, in words."""
+    view, told = page.view, []
+    planned = sum(one.planned for one in view.lengths)
+    if not view.ended:
+        told.append(page.plain("w_unfinished", done=view.done, planned=planned))
+    elif view.why:
+        told.append(view.why)
+    for lost in view.statistics.get("skipped_sources", ()):
+        told.append(page.plain("w_source", source=lost.get("source"), reason=lost.get("reason")))
+    reasons = Counter(str(t.attrs.get("reason", "?")).splitlines()[0][:160] for t in view.failures)
+    told += [page.plain("w_failed", n=n, why=why) for why, n in reasons.most_common(5)]
+    for name, found in versions(page).items():
+        if len(found) > 1:
+            listed = ", ".join(f"{version} ({n})" for version, n in found.most_common())
+            told.append(page.plain("w_versions", name=name, found=listed))
+    for one in view.lengths:
+        if one.best is not None:
+            for message in one.best.attrs.get("evidence", {}).get("warnings", ()):
+                told.append(page.plain("w_items", length=one.seq_len, message=message))
+    if view.ended and any(len(one.ranked) > 1 for one in view.lengths) and not view.spec.search.finalists:
+        told.append(page.plain("w_single"))
+    return told
+
+
+def versions(page: Context) -> dict[str, Counter[str]]:
+    """The versions that trials reported, by software, with the number of trials."""
+    found: dict[str, Counter[str]] = {}
+    for trial in page.view.trials:
+        reported = trial.attrs.get("versions")
+        if trial.state is not TrialState.RUNNING and isinstance(reported, dict):
+            for name, version in reported.items():
+                found.setdefault(str(name), Counter())[str(version)] += 1
+    return found
+
+
+def model_revision(page: Context) -> str | None:
+    """The commit of the hub model that trials reported, or that was asked for."""
+    reported = Counter(
+        str(one.attrs["model_revision"]) for one in page.view.trials if one.attrs.get("model_revision")
+    )
+    return reported.most_common(1)[0][0] if reported else page.view.spec.model_revision
+
+
+def request(page: Context) -> str:
+    """The request with the revisions that were used, as YAML."""
+    spec = page.view.spec
+    pinned: dict[str, Any] = {"model_revision": model_revision(page)}
+    revisions = page.view.statistics.get("revisions", {})
+    seen: Counter[str] = Counter()
+    sources = []
+    for place, config in enumerate(spec.data.sources):
+        # as preparation names them: the second of a name by its place
+        name = f"{config.source}:{config.subset}" if config.subset else config.source
+        seen[name] += 1
+        commit = revisions.get(name if seen[name] == 1 else f"{name}#{place}")
+        sources.append(config.model_copy(update={"revision": commit}) if commit else config)
+    pinned["data"] = spec.data.model_copy(update={"sources": tuple(sources)})
+    whole: StudySpec = spec.model_copy(update=pinned)
+    body = whole.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    body = {"seqLengths": list(spec.seq_lengths), "model": spec.model, "trials": spec.trials,
+            "parallelism": spec.parallelism, "seed": spec.seed, **body}  # fmt: skip
+    return yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML with short lists of plain values on one line."""
+
+    def represent_sequence(
+        self, tag: str, sequence: Any, flow_style: bool | None = None
+    ) -> yaml.SequenceNode:
+        plain = all(isinstance(one, str | int | float) for one in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=plain)
+
+
+def again(page: Context) -> str:
+    """Request, command, versions and revisions."""
+    where = f" --namespace {page.view.namespace}" if page.view.namespace else " --local"
+    name = f"{page.view.name[: MAX_NAME - 6]}-again"
+    command = f"coref-k8s submit{where} --name {name} --file request.yaml"
+    rows: list[list[Cell]] = [
+        [name, ", ".join(version for version, _ in found.most_common())]
+        for name, found in versions(page).items()
+    ] or [["coref-k8s", f"{__version__} ({page.plain('unknown')})"]]
+    revisions: list[list[Cell]] = [[page.view.spec.model, model_revision(page) or page.plain("local_folder")]]
+    revisions += [[name, commit] for name, commit in page.view.statistics.get("revisions", {}).items()]
+    if page.view.statistics.get("hash"):
+        revisions.append([page.view.prepared or "prepared", page.view.statistics["hash"]])
+    for one in page.view.lengths:
+        if one.best is not None and (sha := one.best.attrs.get("evidence", {}).get("items_sha256")):
+            revisions.append([f"{page.plain('items')} {one.seq_len}", sha])
+    return (
+        page.about("again_about")
+        + f'<pre id="request">{escape(request(page))}</pre><pre id="command">{escape(command)}</pre>'
+        + '<div class="two"><div>'
+        + table([page.plain("software"), page.plain("version")], rows)
+        + "</div><div>"
+        + table(["", page.plain("revision")], revisions, name="hash")
+        + "</div></div>"
+    )

@@ -1,0 +1,131 @@
+"""Small pieces of HTML and how numbers are written in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from coref_k8s.report.texts import Lang
+
+
+@dataclass(frozen=True)
+class Raw:
+    """HTML that is not escaped again."""
+
+    html: str
+
+
+Cell = str | Raw
+
+
+def cell(content: Cell) -> str:
+    """Return a cell's content as HTML."""
+    return content.html if isinstance(content, Raw) else escape(content)
+
+
+def table(
+    head: Sequence[Cell],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    keys: Sequence[str] = (),
+    name: str = "",
+    left: int = 1,
+    total: bool = False,
+) -> str:
+    """Return a table that scrolls sideways where it has no room; the first `left` columns are text.
+
+    `keys` name the trial of each row; `name` is a class; `total` says that the last row is a sum. A row that begins
+    a group has its name in the first cell, the others of the group leave that cell empty.
+    """
+    top = "".join(f'<th scope="col">{cell(one)}</th>' for one in head)
+    body, rows = [], list(rows)
+    for number, row in enumerate(rows):
+        style = " sum" if total and number == len(rows) - 1 else ""
+        style += " group" if left > 1 and row[0] else ""
+        key = f' class="{style.strip()}"' if style else ""
+        key += f' data-t="{escape(keys[number])}"' if keys else ""
+        cells = "".join(
+            f"<td{' class=l' if place < left else ''}>{cell(one)}</td>" for place, one in enumerate(row)
+        )
+        body.append(f"<tr{key}>{cells}</tr>")
+    return (
+        f'<div class="wide" tabindex="0"><table class="{name} l{left}"><thead><tr>{top}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return `0.412`, or `–` for nothing."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float | None) -> str:
+    """Return `+0.310`, or `–` for nothing."""
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def short(value: Any) -> str:
+    """Return a parameter's value as short as it is exact enough to compare."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if value and abs(value) < 0.001:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    return f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """Return `12 %`."""
+    return f"{100 * share:.0f} %"
+
+
+def duration(seconds: float, lang: Lang) -> str:
+    """Return a time in its two largest units."""
+    units = (("d", "일", 86_400), ("h", "시간", 3600), ("min", "분", 60), ("s", "초", 1))
+    left = round(seconds)
+    parts: list[str] = []
+    for english, korean, size in units:
+        count, rest = divmod(left, size)
+        if count or (size == 1 and not parts):
+            parts.append(f"{count}{korean}" if lang == "ko" else f"{count} {english}")
+        left = rest
+        if len(parts) == 2:
+            break
+    return " ".join(parts)
+
+
+def whisker(
+    value: float,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    guess: float | None = None,
+    top: float = 1.0,
+) -> Raw:
+    """A value between 0 and `top`, drawn small, with its interval and a stroke where no model is needed."""
+
+    def at(score: float) -> float:
+        return round(2 + 116 * min(1.0, max(0.0, score / top)), 1)
+
+    line = ""
+    if low is not None and high is not None:
+        line = f'<line class="i" x1="{at(low)}" x2="{at(high)}" y1="8" y2="8"/>'
+    if guess is not None:
+        line += f'<line class="g" x1="{at(guess)}" x2="{at(guess)}" y1="2" y2="14"/>'
+    return Raw(
+        '<svg class="whisker" viewBox="0 0 120 16" aria-hidden="true"><line class="grid" x1="2" x2="118" y1="8" y2="8"/>'
+        f'{line}<circle cx="{at(value)}" cy="8" r="3.5"/></svg>'
+    )
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Return round values that cover [low, high] from outside, at most about `most` steps."""
+    span = high - low
+    raw = span / most
+    size = 10.0 ** math.floor(math.log10(raw))
+    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw - 1e-12)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(place * step, 12) for place in range(first, last + 1)]

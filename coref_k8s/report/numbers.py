@@ -1,0 +1,221 @@
+"""The sections that are tables: metrics, the founding numbers, distances, parameters, every trial, cost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from html import escape
+
+from coref_k8s.report.charts import legend
+from coref_k8s.report.context import Context, key_of
+from coref_k8s.report.html import Cell, Raw, duration, number, percent, short, signed, table, whisker
+from coref_k8s.report.parallel import axis
+from coref_k8s.report.texts import METRICS
+from coref_k8s.search.records import TrialRecord, ranked
+from coref_k8s.store.records import Outcome
+
+#: The lists that stand for no model (docs/metrics-evaluation.md).
+_GUESSES = ("frequent", "nearest", "constant")
+_FOUNDING = {"coref_f1": "Coref F1", "coref_top5": "Coref Top5", "lbd_top1": "LAMBADA Top1"}
+#: Rows of the table of all trials, for each length.
+_ROWS = 500
+
+
+def _grouped(rows: list[list[Cell]]) -> list[list[Cell]]:
+    """Name a group only in its first row."""
+    names = [row[0] for row in rows]
+    return [["" if k and names[k - 1] == row[0] else row[0], *row[1:]] for k, row in enumerate(rows)]
+
+
+def metrics(page: Context) -> str:
+    """The best trial of each length: value, interval, gain, and what is reached without a model."""
+    rows: list[list[Cell]] = []
+    best = [one.best for one in page.view.lengths if one.best is not None]
+    ends = [t.metrics.get(f"{name}_ci_high", t.metrics.get(name, 0.0)) for t in best for name in METRICS]
+    top = min(1.0, max(ends, default=1.0) * 1.1) or 1.0
+    for one in page.view.lengths:
+        if one.best is None:
+            continue
+        found = one.best.metrics | {"score": one.best.value}
+        for name, title in METRICS.items():
+            if (value := found.get(name)) is None:
+                continue
+            low, high = found.get(f"{name}_ci_low"), found.get(f"{name}_ci_high")
+            interval = f"{low:.3f} … {high:.3f}" if low is not None and high is not None else "–"
+            guess = _guess(found, name)
+            rows.append(
+                [
+                    str(one.seq_len), page.plain("score") if name == "score" else title,
+                    number(value), whisker(value, low, high, guess=guess, top=top), interval,
+                    "" if name == "score" else signed(found.get(f"{name}_gain")),
+                    "" if guess is None else number(guess),
+                ]
+            )  # fmt: skip
+    if not rows:
+        return page.about("no_trials")
+    first = [page.plain(key) for key in ("tokens", "metric", "value")]
+    heads = [*first, "", *(page.plain(key) for key in ("interval", "gain", "guess"))]
+    weights = page.view.spec.objective.weights
+    formula = " + ".join(f"{weight:g} {METRICS.get(name, name)}" for name, weight in weights.items())
+    return (
+        table(heads, _grouped(rows), left=2)
+        + page.about("score_about", formula=formula)
+        + page.about("guess_about")
+    )
+
+
+def _guess(found: dict[str, float | None], name: str) -> float | None:
+    end = {"coref_top1": "top1", "coref_top5": "top5"}.get(name)
+    values = [found.get(f"baseline_{guess}_{end}") for guess in _GUESSES] if end else []
+    known = [value for value in values if value is not None]
+    return max(known, default=None)
+
+
+def founding(page: Context) -> str:
+    """The numbers computed the founding document's way, each beside what a constant list scores."""
+    rows: list[list[Cell]] = []
+    for one in page.view.lengths:
+        found = one.best.metrics if one.best else {}
+        for name, title in _FOUNDING.items():
+            value, constant = found.get(f"seed_{name}"), found.get(f"baseline_seed_{name}")
+            if value is not None:
+                more = None if constant is None else value - constant
+                rows.append(
+                    [str(one.seq_len), title, number(value), whisker(value, guess=constant),
+                     number(constant), signed(more)]
+                )  # fmt: skip
+    if not rows:
+        return ""
+    heads = [page.plain("tokens"), page.plain("metric"), page.plain("value"), ""]
+    return page.about("founding_about") + table(
+        [*heads, page.plain("guess"), page.plain("founding_more")], _grouped(rows), left=2
+    )
+
+
+def distance(page: Context) -> str:
+    """The metrics of the best trials by how far the antecedent is."""
+    rows: list[list[Cell]] = []
+    for one in page.view.lengths:
+        if one.best is None:
+            continue
+        found, known = one.best.metrics, one.best.attrs.get("evidence", {})
+        for bucket in known.get("buckets", ()):
+            up_to, n = bucket["up_to"], bucket["n"]
+            where = f"{bucket['above'] + 1:,}–{up_to:,}"
+            top5 = found.get(f"coref_top5_to{up_to}")
+            if top5 is None:
+                cells: list[Cell] = [Raw(f'<span class="dim">{page.say("too_small")}</span>'), "", "", ""]
+            else:
+                cells = [
+                    number(found.get(f"coref_top1_to{up_to}")), number(top5), whisker(top5),
+                    signed(found.get(f"coref_top5_gain_to{up_to}")),
+                ]  # fmt: skip
+            rows.append([str(one.seq_len), where, str(n), *cells])
+    if not rows:
+        return ""
+    heads = [page.plain("tokens"), page.plain("distance_range"), page.plain("items")]
+    return page.about("distance_about") + table(
+        [*heads, "Coref Top1", "Coref Top5", "", f"Top5: {page.plain('gain')}"], _grouped(rows), left=2
+    )
+
+
+def parameters(page: Context) -> str:
+    """Parameters of the best trials, and where in the searched range they lie."""
+    best = [one.best for one in page.view.lengths if one.best is not None]
+    names = dict.fromkeys(name for trial in best for name in trial.params)
+    if not names:
+        return ""
+    heads: list[Cell] = [page.plain("parameter")]
+    heads += [
+        f"{page.plain('length_tokens', length=t.seq_len)} ({page.plain('trial')} {t.number})" for t in best
+    ]
+    rows = [[name, *(_parameter(page, trial, name) for trial in best)] for name in names]
+    return page.about("params_about") + table(heads, rows)
+
+
+def _parameter(page: Context, trial: TrialRecord, name: str) -> Cell:
+    if name not in trial.params:
+        return "–"
+    value = trial.params[name]
+    one = axis(name, page.view.spec, trial.seq_len, [value])
+    slot = ""
+    if not one.choices and one.high > one.low:
+        title = f"{short(one.low)} – {short(one.high)}{' log' if one.log else ''}"
+        slot = f'<span class="slot" title="{escape(title)}"><i style="left:{100 * one.place(value):.0f}%"></i></span>'
+    return Raw(escape(short(value)) + slot)
+
+
+def trials(page: Context) -> str:
+    """Every trial with scores, parameters and time, to be sorted."""
+    parts = []
+    for one in page.view.lengths:
+        if not one.trials:
+            continue
+        first = ranked(one.trials)
+        shown = (first + [t for t in one.trials if t not in first])[:_ROWS]
+        names = list(dict.fromkeys(name for t in shown for name in t.params))
+        columns = [name for name in METRICS if name != "score" and any(name in t.metrics for t in shown)]
+        heads = [
+            page.plain("trial"),
+            page.plain("state"),
+            page.plain("score"),
+            *(METRICS[name] for name in columns),
+        ]
+        rows: list[list[Cell]] = []
+        for t in shown:
+            spent = (t.finished_at - t.started_at).total_seconds() if t.started_at and t.finished_at else None
+            rows.append(
+                [
+                    str(t.number), page.plain(t.state.value), number(t.value),
+                    *(number(t.metrics.get(name)) for name in columns),
+                    "–" if spent is None else f"{spent:,.0f} s",
+                    *(short(t.params.get(name, "–")) for name in names),
+                ]
+            )  # fmt: skip
+        opened = " open" if len(page.view.lengths) == 1 and len(shown) <= 30 else ""
+        body = table(
+            [*heads, page.plain("time"), *names], rows, keys=[key_of(t) for t in shown], name="sortable"
+        )
+        title = f"{page.plain('length_tokens', length=one.seq_len)} ({len(one.trials)})"
+        parts.append(f"<details{opened}><summary>{escape(title)}</summary>{body}</details>")
+        if len(shown) < len(one.trials):
+            parts.append(page.about("only_best", shown=len(shown), n=len(one.trials)))
+    return "".join(parts)
+
+
+def cost(page: Context) -> str:
+    """GPU time and time of the ended attempts by outcome."""
+    if not page.view.attempts:
+        return page.about("cost_none")
+    sums: dict[Outcome, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    for one in page.view.attempts:
+        spent = (
+            (one.finished_at - one.started_at).total_seconds() if one.started_at and one.finished_at else 0.0
+        )
+        for place, value in enumerate((1.0, one.gpu_seconds, spent)):
+            sums[one.outcome][place] += value
+    total = [sum(column) for column in zip(*sums.values(), strict=True)]
+    basis = 1 if total[1] else 2  # without GPUs the time of the attempts is what was spent
+    colours = dict(zip(Outcome, ("c2", "c5", "c3", "c1", "c4", "faint"), strict=True))
+    known = [outcome for outcome in Outcome if outcome in sums]
+
+    def row(name: str, values: list[float]) -> list[Cell]:
+        share = values[basis] / total[basis] if total[basis] else 0.0
+        times = [duration(seconds, page.lang) if seconds else "–" for seconds in values[1:]]
+        return [name, f"{values[0]:.0f}", f"{values[1]:,.0f}", *times, percent(share)]
+
+    rows = [row(page.plain(outcome.value), sums[outcome]) for outcome in known]
+    rows.append(row(page.plain("total"), total))
+    stack = "".join(
+        f'<i class="{colours[outcome]}" style="flex:{sums[outcome][basis]:.3f}"></i>'
+        for outcome in known
+        if sums[outcome][basis]
+    )
+    heads = [
+        page.plain(key) for key in ("outcome", "attempts", "gpu_seconds", "gpu_time", "wall_time", "share")
+    ]
+    return (
+        page.about("cost_about")
+        + f'<div class="stack">{stack}</div>'
+        + legend([(colours[outcome], page.plain(outcome.value)) for outcome in known])
+        + table(heads, rows, total=True)
+    )

@@ -1,0 +1,89 @@
+// Follows a trial from chart to chart: the mark nearest to pointer or finger, and the same trial everywhere else.
+(() => {
+  const about = JSON.parse(document.getElementById("about-trials").textContent);
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  document.body.append(tip);
+  let followed = null;
+
+  function follow(key, x, y) {
+    if (key !== followed) {
+      document.querySelectorAll(".on").forEach((one) => one.classList.remove("on"));
+      document.body.classList.toggle("follow", key !== null);
+      if (key !== null) {
+        document.querySelectorAll(`[data-t="${key}"]`).forEach((one) => {
+          one.classList.add("on");
+          if (one.ownerSVGElement) one.parentNode.append(one);
+        });
+      }
+      followed = key;
+    }
+    tip.style.display = key !== null && about[key] ? "block" : "none";
+    if (key === null || !about[key]) return;
+    tip.textContent = about[key];
+    const { width, height } = tip.getBoundingClientRect();
+    tip.style.left = `${Math.max(6, Math.min(x + 14, innerWidth - width - 6))}px`;
+    tip.style.top = `${y - height - 14 > 6 ? y - height - 14 : y + 22}px`;
+  }
+
+  function toSegment(px, py, ax, ay, bx, by) {
+    const length = (bx - ax) ** 2 + (by - ay) ** 2;
+    const share = length ? Math.max(0, Math.min(1, ((px - ax) * (bx - ax) + (py - ay) * (by - ay)) / length)) : 0;
+    return Math.hypot(px - ax - share * (bx - ax), py - ay - share * (by - ay));
+  }
+
+  function distance(mark, x, y) {
+    if (mark.tagName === "circle") return Math.hypot(x - mark.cx.baseVal.value, y - mark.cy.baseVal.value);
+    const points = mark.points;
+    let nearest = points.length === 1 ? Math.hypot(x - points[0].x, y - points[0].y) : Infinity;
+    for (let i = 1; i < points.length; i++) {
+      nearest = Math.min(nearest, toSegment(x, y, points[i - 1].x, points[i - 1].y, points[i].x, points[i].y));
+    }
+    return nearest;
+  }
+
+  document.querySelectorAll("svg.plot").forEach((plot) => {
+    const look = (event) => {
+      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(plot.getScreenCTM().inverse());
+      let best = null;
+      let least = event.pointerType === "touch" ? 40 : 24;
+      plot.querySelectorAll("[data-t]").forEach((mark) => {
+        const far = distance(mark, at.x, at.y);
+        if (far < least) [best, least] = [mark.dataset.t, far];
+      });
+      follow(best, event.clientX, event.clientY);
+    };
+    plot.addEventListener("pointermove", look);
+    plot.addEventListener("pointerdown", look);
+    plot.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "mouse") follow(null);
+    });
+  });
+  document.querySelectorAll("tr[data-t]").forEach((row) => {
+    row.addEventListener("click", (event) => follow(row.dataset.t === followed ? null : row.dataset.t, event.clientX, event.clientY));
+  });
+  document.addEventListener("pointerdown", (event) => {
+    if (!event.target.closest("svg.plot, tr[data-t]")) follow(null);
+  });
+  addEventListener("scroll", () => { tip.style.display = "none"; }, { passive: true });
+
+  document.querySelectorAll("table.sortable").forEach((table) => {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, place) => {
+      head.addEventListener("click", () => {
+        const down = head.classList.contains("desc");
+        heads.forEach((one) => one.classList.remove("asc", "desc"));
+        head.classList.add(down ? "asc" : "desc");
+        const value = (row) => row.cells[place].dataset.v ?? row.cells[place].textContent.replace("−", "-");
+        const rows = [...table.tBodies[0].rows].sort((a, b) => {
+          const [x, y] = [value(a), value(b)];
+          const [m, n] = [parseFloat(x), parseFloat(y)];
+          if (isNaN(m) !== isNaN(n)) return isNaN(m) ? 1 : -1;
+          const order = isNaN(m) ? x.localeCompare(y) : m - n;
+          return down ? order : -order;
+        });
+        table.tBodies[0].append(...rows);
+      });
+    });
+  });
+})();
