@@ -79,7 +79,7 @@ def short(value: Any) -> str:
 
 def percent(share: float) -> str:
     """Return `12 %`."""
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}\u00a0%"
 
 
 def duration(seconds: float, lang: Lang) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,14 +70,14 @@ def importances(spec: StudySpec, seq_len: int, trials: Sequence[TrialRecord]) ->
     }
     if not space:
         return None
-    rows = [{name: one.params[name] for name in space} for one in complete]
     top = max(_FEWEST, math.ceil(_SHARE * len(complete)))
-    found = _divergences(rows, values, space, top)
+    judge = _judge([{name: one.params[name] for name in space} for one in complete], space, top)
+    found = judge(values)
     chance: dict[str, list[float]] = {name: [] for name in space}
     shuffler = random.Random(0)
     for _ in range(_SHUFFLES):
         shuffler.shuffle(values)
-        for name, value in _divergences(rows, values, space, top).items():
+        for name, value in judge(values).items():
             chance[name].append(value)
     total = sum(found.values()) or 1.0
     parameters = [
@@ -94,25 +94,32 @@ def _inner(distribution: Any, value: Any) -> float:
         return math.nan
 
 
-def _divergences(
-    rows: Sequence[Mapping[str, Any]], values: Sequence[float], space: Mapping[str, Any], top: int
-) -> dict[str, float]:
+def _judge(
+    rows: Sequence[Mapping[str, Any]], space: Mapping[str, Any], top: int
+) -> Callable[[Sequence[float]], dict[str, float]]:
+    """Return what turns scores of these trials into the divergence of each parameter."""
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator
 
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study = optuna.create_study(direction="maximize")
-            study.add_trials(
-                [
-                    optuna.trial.create_trial(params=dict(row), distributions=dict(space), value=value)
-                    for row, value in zip(rows, values, strict=True)
-                ]
-            )
-            evaluator = PedAnovaImportanceEvaluator(target_quantile=top / len(rows))
-            return {name: max(0.0, value) for name, value in evaluator.evaluate(study).items()}
+        study = optuna.create_study()
+        study.add_trials(
+            [
+                optuna.trial.create_trial(params=dict(row), distributions=dict(space), value=0.0)
+                for row in rows
+            ]
+        )
     finally:
         optuna.logging.set_verbosity(level)
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=top / len(rows))
+
+    def judge(values: Sequence[float]) -> dict[str, float]:
+        with warnings.catch_warnings():
+            # Optuna warns that a target is minimised, and that is why it is negated
+            warnings.simplefilter("ignore")
+            found = evaluator.evaluate(study, target=lambda trial: -values[trial.number])
+        return {name: max(0.0, value) for name, value in found.items()}
+
+    return judge

@@ -74,7 +74,7 @@
         const down = head.classList.contains("desc");
         heads.forEach((one) => one.classList.remove("asc", "desc"));
         head.classList.add(down ? "asc" : "desc");
-        const value = (row) => row.cells[place].dataset.v ?? row.cells[place].textContent.replace("−", "-");
+        const value = (row) => row.cells[place].textContent.replace("−", "-").replaceAll(",", "");
         const rows = [...table.tBodies[0].rows].sort((a, b) => {
           const [x, y] = [value(a), value(b)];
           const [m, n] = [parseFloat(x), parseFloat(y)];

@@ -13,7 +13,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "made": ("made {when} UTC", "{when} UTC 작성"), "took": ("ran {span}", "{span} 동안 실행"),
     "best_score": ("best score", "최고 점수"), "at": ("{length} tokens, trial {trial}", "{length} 토큰, 시도 {trial}"),
     "trials_done": ("trials done", "끝난 시도"),
-    "by_state": ("{complete} complete, {pruned} pruned, {failed} failed", "완료 {complete}, 중단 {pruned}, 실패 {failed}"),
+    "by_state": ("{complete} complete, {pruned} pruned, {failed} failed", "완료\u00a0{complete}, 중단\u00a0{pruned}, 실패\u00a0{failed}"),
     "gpu_time": ("GPU time", "GPU 시간"), "gpu_seconds": ("GPU seconds", "GPU 초"), "wall_time": ("time of attempts", "실행 시간 합"),
     "no_result": ("{share} without a result", "결과 없이 쓴 시간 {share}"),
     "left": ("time left, estimated", "남은 시간(예상)"),

@@ -51,6 +51,10 @@ class Browser:
                 found: dict[str, Any] = answer["result"]
                 return found
 
+    def close(self) -> None:
+        """Leave the browser to itself."""
+        self._socket.close()
+
     def open(self, path: Path, *, width: int, dark: bool = False, touch: bool = False) -> None:
         """Open a file in a window of this width (CSS pixels)."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": touch}
@@ -123,7 +127,11 @@ def browser(profile: Path) -> Iterator[Browser]:
             assert time.monotonic() < end, "chromium does not answer"
             time.sleep(0.1)
         port, path = ready.read_text().splitlines()
-        yield Browser(f"ws://127.0.0.1:{port}{path}")
+        opened = Browser(f"ws://127.0.0.1:{port}{path}")
+        try:
+            yield opened
+        finally:
+            opened.close()
     finally:
         process.terminate()
         process.wait(30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,14 @@ def opened(page: Browser, tmp_path: Path) -> Browser:
     return page
 
 
+@cache
+def written(lang: Lang) -> str:
+    return report(study(), lang, NOW)
+
+
 def show(page: Browser, folder: Path, lang: Lang = "en", *, width: int = 1280, dark: bool = False) -> None:
     path = folder / "report.html"
-    path.write_text(report(study(), lang, NOW), encoding="utf-8")
+    path.write_text(written(lang), encoding="utf-8")
     page.complaints.clear()
     page.open(path, width=width, dark=dark, touch=width < 500)
 
@@ -118,6 +124,16 @@ def test_tables_are_sorted_by_a_click(opened: Browser) -> None:
     assert found == sorted(found, reverse=True)
     opened.run(click)
     assert opened.run(values) == sorted(found)
+    # thousands are numbers too: 2,700 s is more than 45 s
+    opened.run(
+        "(() => { const rows = document.querySelector('#trials table').tBodies[0].rows;"
+        " rows[0].cells[7].textContent = '45 s'; rows[1].cells[7].textContent = '12,700 s' })()"
+    )
+    opened.run(click.replace("cells[2]", "cells[7]"))
+    times = opened.run(
+        "[...document.querySelector('#trials table').tBodies[0].rows].map(r => r.cells[7].textContent)"
+    )
+    assert (times[0], times[-1]) == ("12,700 s", "45 s")
     assert opened.complaints == []
 
 
