@@ -1,4 +1,7 @@
-"""`python -m coref_k8s.dashboard [BUS FILE]`: the live view of `coref-k8s watch` on an event bus file."""
+"""`python -m coref_k8s.dashboard [BUS FILE]`: the live view of `coref-k8s watch` on an event bus file.
+
+Of a study in a cluster: `coref-k8s logs NAME -f > FILE &`, since pods write the same events to their logs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ from coref_k8s.settings import Settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the study that the bus speaks of until it ends, or Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m coref_k8s.dashboard", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m coref_k8s.dashboard",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "bus", nargs="?", type=Path, help="default data/coref_automl_bus.ndjson, or COREF_BUS"
     )
@@ -20,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     bus = chosen.bus or Settings.from_env().bus
     if bus is None or not bus.is_file():
-        parser.error(f"{bus}: there is no event file yet; start a study with coref-k8s submit --local")
+        parser.error(
+            f"{bus}: there is no event file yet; start a study with coref-k8s submit --local, "
+            "or for one in a cluster take coref-k8s watch NAME"
+        )
     watch_bus(bus, chosen.lang)
     return 0
 

@@ -183,7 +183,9 @@ class ClusterBackend:
         from coref_k8s.cli.live import LiveState
         from coref_k8s.cli.view import Watcher
 
-        watcher = Watcher(LiveState(study=name, lang=lang), out, load=lambda: self.view(name), events=list)
+        watcher = Watcher(
+            LiveState(study=name, lang=lang, alone=True), out, load=lambda: self.view(name), events=list
+        )
         with suppress(KeyboardInterrupt), watcher.in_background():
             while self.is_running(name):
                 time.sleep(LOOK_SECONDS)

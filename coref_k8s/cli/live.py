@@ -15,7 +15,7 @@ from typing import Any
 from coref_k8s.cli import words
 from coref_k8s.cli.strings import Lang, say
 from coref_k8s.controller.view import StudyView
-from coref_k8s.search.records import TrialState
+from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 
 _OUTCOMES = {
@@ -38,8 +38,12 @@ class LiveTrial:
     step_seconds: float | None = None
     scores: dict[int, float] = field(default_factory=dict)
     """Score by evaluation."""
+    evaluations: int | None = None
+    """Evaluations in the whole trial; all that is known of its way where there are no events."""
     value: float | None = None
     reason: str = ""
+    begun: bool = False
+    """Whether its beginning has been told."""
     announced: bool = False
     """Whether its end has been told."""
 
@@ -96,6 +100,8 @@ class LiveState:
     lang: Lang = "en"
     since: datetime | None = None
     """Events that name no study count from here on."""
+    alone: bool = False
+    """Whether there are no events, so that snapshots must tell of beginnings and evaluations too."""
     phase: Phase = Phase.PENDING
     message: str = ""
     lengths: dict[int, LiveLength] = field(default_factory=dict)
@@ -125,11 +131,9 @@ class LiveState:
     def sync(self, view: StudyView, now: datetime) -> None:
         """Take over what the database says."""
         self.study = view.name
-        if view.phase is not self.phase and view.phase in TERMINAL:
-            why = f": {view.why}" if view.why else ""
-            self._tell(
-                now, f"{say(self.lang, 'e_study', phase=say(self.lang, view.phase.value.lower()))}{why}"
-            )
+        before = self.phase
+        if self.alone and view.phase is not before and view.phase not in TERMINAL:
+            self._tell_phase(view, now)
         self.phase, self.message = view.phase, view.why
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining = view.remaining(now)
@@ -139,10 +143,15 @@ class LiveState:
             for record in one.trials:
                 trial = length.trial(record.number)
                 trial.state, trial.value = record.state, record.value if not record.open else None
+                trial.evaluations = view.spec.training.evaluations
+                if self.alone:
+                    self._tell_progress(record, trial, now)
                 trial.scores.update(record.intermediate)
                 trial.reason = str(record.attrs.get("reason", ""))
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
+        if view.phase is not before and view.phase in TERMINAL:
+            self._tell_phase(view, now)
 
     def stop(self, now: datetime) -> None:
         """Note that the user has asked to leave."""
@@ -194,6 +203,8 @@ class LiveState:
         trial.step, trial.steps = int(event.get("step") or 0), event.get("steps")
         trial.announced = False
         trial.state = TrialState.RUNNING
+        if self.phase is Phase.PENDING:
+            self.phase = Phase.RUNNING  # the logs of pods lack the line of the study's beginning
         key = "e_resumed" if trial.step else "e_begin"
         self._tell(when, say(self.lang, key, who=self._who(event), step=trial.step, steps=trial.steps))
 
@@ -243,6 +254,20 @@ class LiveState:
 
     def _who(self, event: Mapping[str, Any]) -> str:
         return say(self.lang, "who", length=event.get("seq_len"), trial=event.get("trial"))
+
+    def _tell_phase(self, view: StudyView, now: datetime) -> None:
+        why = f": {view.why}" if view.why else ""
+        self._tell(now, f"{say(self.lang, 'e_study', phase=say(self.lang, view.phase.value.lower()))}{why}")
+
+    def _tell_progress(self, record: TrialRecord, trial: LiveTrial, now: datetime) -> None:
+        who = say(self.lang, "who", length=record.seq_len, trial=record.number)
+        if record.state is not TrialState.WAITING and not trial.begun:
+            trial.begun = True
+            self._tell(record.started_at or now, say(self.lang, "e_begin", who=who, step=0, steps=None))
+        if record.open and (fresh := record.intermediate.keys() - trial.scores.keys()):
+            number, of = max(fresh), trial.evaluations
+            value = words.score(record.intermediate[number])
+            self._tell(now, say(self.lang, "e_evaluated", who=who, number=number, of=of, score=value))
 
     def _tell_end(self, when: datetime, seq_len: int, trial: LiveTrial) -> None:
         if trial.announced:

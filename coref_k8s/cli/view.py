@@ -26,6 +26,7 @@ from coref_k8s.cli.tables import PHASE_STYLES, bar
 from coref_k8s.controller.progress import Progress
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import CorefError
+from coref_k8s.search.records import TrialState
 
 #: Time between two looks at the database and the bus (seconds).
 REFRESH_SECONDS = 1.0
@@ -35,6 +36,8 @@ SYNC_TIME = timedelta(seconds=5)
 _TAIL_BYTES = 4 * 2**20
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _NEWS = 6
+#: Columns from which words are written out, and from which the speed has room.
+_WIDE, _WIDEST = 100, 120
 
 
 class BusTail:
@@ -59,7 +62,8 @@ class BusTail:
         events = []
         for line in whole.splitlines():
             try:
-                event = json.loads(line)
+                # `coref-k8s logs` puts the job's name before each line of a study
+                event = json.loads(line[line.find(b"{") :])
             except ValueError:
                 continue
             if isinstance(event, dict):
@@ -77,8 +81,8 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_BLOCKS[round((v - low) / (high - low) * (len(_BLOCKS) - 1))] for v in values)
 
 
-def screen(state: LiveState, now: datetime) -> RenderableType:
-    """Return the whole view of a study at one moment."""
+def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) -> RenderableType:
+    """Return the whole view of a study at one moment, for a terminal of `width` columns and `height` lines."""
     lang = state.lang
     parts: list[RenderableType] = [_head(state, now)]
     if state.message and state.ended:
@@ -89,17 +93,27 @@ def screen(state: LiveState, now: datetime) -> RenderableType:
         parts.append(Text(say(lang, "stopping"), style="yellow"))
     parts.append("")
     grid = Table.grid(padding=(0, 2))
+    for _ in range(5):
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+    # what does not fit would be cut off at the bottom: first the running trials are shortened, then the news
+    room = height - 1 - len(parts) - len(state.lengths) - (4 if state.news else 0)
+    running = [] if state.ended else [(n, t) for n in sorted(state.lengths) for t in state.lengths[n].running]
+    shown = len(running) if len(running) <= room else max(0, room - 1)
     for length in sorted(state.lengths):
-        _length_rows(grid, state.lengths[length], state)
-    parts += [grid, ""]
-    if state.news:
-        parts.append(Text(say(lang, "events"), style="bold"))
-        for when, text in list(state.news)[-_NEWS:]:
-            parts.append(
-                Text.assemble(
-                    (f" {when.astimezone():%H:%M:%S}  ", "dim"), (text, ""), no_wrap=True, overflow="ellipsis"
-                )
-            )
+        grid.add_row(*_length_cells(state.lengths[length], state, width))
+        for seq_len, trial in running[:shown]:
+            if seq_len == length:
+                grid.add_row(*_trial_cells(trial, state, width))
+    parts.append(grid)
+    cut = shown < len(running)
+    if cut:
+        parts.append(Text(f"  {say(lang, 'more', n=len(running) - shown)}", style="dim"))
+    news = list(state.news)[-min(_NEWS, max(2, room - shown - cut + 2)) :]
+    if news:
+        parts += ["", Text(say(lang, "events"), style="bold")]
+    for when, text in news:
+        stamp = (f" {when.astimezone():%H:%M:%S}  ", "dim")
+        parts.append(Text.assemble(stamp, (text, ""), no_wrap=True, overflow="ellipsis"))
     return Group(*parts)
 
 
@@ -109,10 +123,10 @@ def _head(state: LiveState, now: datetime) -> Text:
         (state.study or "", "bold"), "  ", (say(lang, state.phase.value.lower()), PHASE_STYLES[state.phase])
     )
     if state.started_at:
-        span = words.duration((state.finished_at or now) - state.started_at)
+        span = words.about((state.finished_at or now) - state.started_at, lang)
         head.append(f"  {say(lang, 'elapsed', span=span)}")
     if state.remaining is not None and not state.ended:
-        head.append(f"  {say(lang, 'left', span=words.duration(state.remaining))}")
+        head.append(f"  {say(lang, 'left', span=words.about(state.remaining, lang))}")
     if state.stage and not any(one.trials for one in state.lengths.values()):
         head.append(f"  {state.stage} ")
         if state.stage_share is not None:
@@ -120,45 +134,56 @@ def _head(state: LiveState, now: datetime) -> Text:
     return head
 
 
-def _length_rows(grid: Table, one: LiveLength, state: LiveState) -> None:
+def _length_cells(one: LiveLength, state: LiveState, width: int) -> list[RenderableType]:
     lang, best = state.lang, one.best
     planned = one.planned if one.planned is not None else len(one.trials)
-    grid.add_row(
-        Text(say(lang, "tokens", n=one.seq_len), style="bold"),
-        bar(one.done, planned, 16),
-        say(lang, "of", done=one.done, all=planned),
-        Text(
-            say(lang, "best", score=words.score(best.value), trial=best.number)
-            if best
-            else say(lang, "no_best"),
-            style="green" if best else "dim",
-        ),
-        Text(sparkline([t.value or 0.0 for t in one.complete][-24:]), style="green"),
+    failed = sum(t.state is TrialState.FAILED for t in one.trials.values())
+    fact = Text(
+        say(lang, "best", score=words.score(best.value), trial=best.number) if best else say(lang, "no_best"),
+        style="green" if best else "dim",
     )
-    if not state.ended:
-        for trial in one.running:
-            grid.add_row(*_trial_cells(trial, state))
+    if failed:
+        fact.append(f", {say(lang, 'failed_of', n=failed)}", style="red")
+    return [
+        Text(say(lang, "tokens", n=one.seq_len), style="bold"),
+        bar(one.done, planned, _bar_width(width)),
+        say(lang, "of" if width >= _WIDE else "of_short", done=one.done, all=planned),
+        fact,
+        Text(sparkline([t.value or 0.0 for t in one.complete][-_bar_width(width) :]), style="green"),
+    ]
 
 
-def _trial_cells(trial: LiveTrial, state: LiveState) -> list[RenderableType]:
-    lang = state.lang
+def _trial_cells(trial: LiveTrial, state: LiveState, width: int) -> list[RenderableType]:
+    lang, wide = state.lang, width >= _WIDE
     name = Text(f"  {say(lang, 'trial', n=trial.number)}")
-    if not trial.steps:
+    done, of = trial.step, trial.steps or 0
+    count = f"{done}/{of}"
+    if not of and trial.scores and trial.evaluations:
+        done, of = max(trial.scores), trial.evaluations
+        count = say(lang, "evaluations", done=done, of=of) if wide else f"{done}/{of}"
+    if not of:
         return [name, Text(say(lang, "starting"), style="dim"), "", "", ""]
-    facts = [f"{trial.step}/{trial.steps}"]
+    facts = []
+    if (score := trial.score) is not None:
+        facts.append(say(lang, "score", score=words.score(score)) if wide else words.score(score))
     if trial.loss is not None:
         facts.append(say(lang, "loss", loss=f"{trial.loss:.2f}"))
-    if trial.step_seconds:
-        facts.append(say(lang, "left", span=words.duration((trial.steps - trial.step) * trial.step_seconds)))
-    score = trial.score
-    scores = [trial.scores[key] for key in sorted(trial.scores)]
+    if trial.step_seconds and trial.steps:
+        left = words.about((trial.steps - trial.step) * trial.step_seconds, lang)
+        facts.append(say(lang, "left" if wide else "left_short", span=left))
+    if trial.tokens_per_second and width >= _WIDEST:
+        facts.append(say(lang, "speed", n=f"{trial.tokens_per_second:,.0f}"))
     return [
         name,
-        bar(trial.step, trial.steps, 16),
+        bar(done, of, _bar_width(width)),
+        count,
         ", ".join(facts),
-        say(lang, "score", score=words.score(score)) if score is not None else "",
-        Text(sparkline(scores), style="cyan"),
+        Text(sparkline([trial.scores[key] for key in sorted(trial.scores)]), style="cyan"),
     ]
+
+
+def _bar_width(width: int) -> int:
+    return 16 if width >= _WIDE else 8
 
 
 class Watcher:
@@ -201,7 +226,7 @@ class Watcher:
                 self.state.sync(self._load(), now)
             self._synced = now
         if self._live is not None:
-            self._live.update(screen(self.state, now), refresh=True)
+            self._live.update(screen(self.state, now, *self._console.size), refresh=True)
         else:
             self._print_news()
 

@@ -29,9 +29,11 @@ def watch(
     backend, view = find_study(where, name)
     chosen = lang or locale_lang()
     note_if_idle(backend, view)
-    tail = BusTail(_bus_of(backend))
+    bus = _bus_of(backend)
+    tail = BusTail(bus)
+    since = view.started_at or datetime.now(UTC)
     watcher = Watcher(
-        LiveState(study=name, lang=chosen, since=view.started_at or datetime.now(UTC)),
+        LiveState(study=name, lang=chosen, since=since, alone=bus is None),
         out,
         load=lambda: backend.view(name),
         events=tail.read,

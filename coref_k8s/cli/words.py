@@ -29,6 +29,22 @@ def duration(span: timedelta | float | None) -> str:
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
+_UNITS = {"en": (" d", " h", " min", " s"), "ko": ("일", "시간", "분", "초")}
+
+
+def about(span: timedelta | float, lang: str = "en") -> str:
+    """Return an estimate in its two largest units, without seconds from ten minutes on."""
+    left = round(span.total_seconds() if isinstance(span, timedelta) else span)
+    if left >= 600:
+        left = round(left / 60) * 60
+    parts: list[str] = []
+    for unit, size in zip(_UNITS[lang], (86_400, 3600, 60, 1), strict=True):
+        count, left = divmod(left, size)
+        if count or (size == 1 and not parts):
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
 def span(start: datetime | None, end: datetime | None) -> str:
     """Return the time between two moments; `–` when one is unknown."""
     return duration(end - start) if start and end else "–"

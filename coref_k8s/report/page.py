@@ -14,6 +14,7 @@ from coref_k8s.report import numbers, pictures
 from coref_k8s.report.again import again, warnings
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.html import duration, number, percent, short
+from coref_k8s.report.slices import slices
 from coref_k8s.report.texts import LINKS, METRICS, TEXT, Lang
 from coref_k8s.search.records import TrialRecord, TrialState
 
@@ -27,6 +28,7 @@ SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
     ("founding", numbers.founding, False),
     ("params", numbers.parameters, False),
     ("importance", pictures.importance, False),
+    ("slices", slices, False),
     ("parallel", pictures.coordinates, False),
     ("curves", pictures.curves, False),
     ("trials", numbers.trials, False),

@@ -21,7 +21,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "warnings": ("Read this first", "먼저 읽을 것"), "results": ("Results", "결과"),
     "history": ("Optimisation history", "최적화 이력"), "curves": ("Learning curves", "학습 곡선"),
     "by_length": ("Score against length", "길이별 점수"), "importance": ("What mattered", "매개변수 중요도"),
-    "parallel": ("Parameters and score", "매개변수와 점수"), "metrics": ("Metrics of the best trials", "최고 시도의 지표"),
+    "slices": ("Score against each parameter", "매개변수마다 본 점수"), "parallel": ("Parameters and score", "매개변수와 점수"), "metrics": ("Metrics of the best trials", "최고 시도의 지표"),
     "founding": ("The founding document's numbers", "기준 문서의 수치"),
     "distance": ("By distance to the antecedent", "선행어까지의 거리별"),
     "params": ("Parameters of the best trials", "최고 시도의 매개변수"), "trials": ("Every trial", "모든 시도"),
@@ -59,6 +59,9 @@ TEXT: dict[str, tuple[str, str]] = {
         "완료된 시도가 {n}개뿐이라 무엇이 중요했는지 말할 수 없습니다. {least}개부터 계산합니다.",
     ),
     "importance_flat": ("All complete trials have the same score: nothing can have mattered.", "완료된 시도의 점수가 모두 같아 중요도를 말할 수 없습니다."),
+    "slices_about": (
+        "Each point is a trial; rings were pruned, at their last score.", "점 하나가 시도 하나이고, 빈 고리는 중단된 시도의 마지막 점수입니다.",
+    ),
     "chance": ("chance", "우연 수준"), "share_of": ("importance", "중요도"),
     "parallel_about": ("A line is a trial, the thick one the best. Touch a line to follow it.", "선 하나가 시도 하나이고, 굵은 선이 최고입니다. 선을 누르면 따라가 볼 수 있습니다."),
     "only_best": ("The best {shown} of {n} are drawn.", "{n}개 가운데 상위 {shown}개만 그렸습니다."),
@@ -121,6 +124,6 @@ def say(lang: Lang, key: str, **values: object) -> str:
 LINKS = {
     "metrics": ("Metrics", "지표"), "history": ("History", "이력"), "by_length": ("Lengths", "길이"),
     "distance": ("Distances", "거리"), "founding": ("Founding numbers", "기준 문서"), "params": ("Best", "최고"),
-    "importance": ("Importance", "중요도"), "parallel": ("Coordinates", "좌표"), "curves": ("Curves", "곡선"),
+    "importance": ("Importance", "중요도"), "slices": ("Slices", "산점도"), "parallel": ("Coordinates", "좌표"), "curves": ("Curves", "곡선"),
     "trials": ("Trials", "시도"), "cost": ("Cost", "비용"), "again": ("Again", "재현"),
 }  # fmt: skip

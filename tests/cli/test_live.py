@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from coref_k8s.cli.live import LiveState
@@ -63,7 +64,7 @@ def test_the_view_shows_progress_best_and_news() -> None:
     for words in (
         "demo",
         "Running",
-        "3 min 0 s",
+        "3 min",
         "512 tokens",
         "1 of 4 trials",
         "best 0.400 (trial 1)",
@@ -87,6 +88,66 @@ def test_the_view_in_korean() -> None:
 
 def test_the_view_fits_a_narrow_terminal() -> None:
     assert max(len(line) for line in shown(playing(), width=80).splitlines()) <= 80
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_trial_is_one_line_whatever_the_width(lang: Any, width: int) -> None:
+    state = playing(lang)
+    who = {"ts": NOW.isoformat(), **WHO}
+    state.apply({**who, "section": "train_step", "step": 1250, "steps": 46875, "loss": 3.14159, "step_seconds": 0.51, "tokens_per_second": 18234.5})  # fmt: skip
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(screen(state, NOW, width, 24))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    (row,) = [line for line in lines if "1250/46875" in line]
+    left = {"en": "6 h 28 min", "ko": "6시간 28분"}[lang]
+    for words in ("0.250", "3.14", left, "▄"):
+        assert words in row, row
+    assert ("18,234" in row) == (width == 120)
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_a_low_terminal_shows_how_many_more_run() -> None:
+    state = LiveState(lang="en")
+    state.sync(view(trials=tuple(record(n, TrialState.RUNNING) for n in range(12))), NOW)
+    for lines, more in ((14, 4), (12, 6), (40, 0)):
+        console = Console(file=io.StringIO(), width=80, force_terminal=False)
+        console.print(screen(state, NOW, 80, lines))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert len(text.splitlines()) < lines
+        assert f"and {more} more running" in text if more else "more" not in text
+        assert text.count("starting") == 12 - more
+        assert "1024 tokens" in text
+    for number in range(9):
+        state.apply({"ts": NOW.isoformat(), "section": "trial_begin", **WHO, "trial": number, "steps": 9})
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    console.print(screen(state, NOW, 80, 14))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert len(text.splitlines()) == 13
+    assert "512 trial 8 started" in text
+
+
+def test_without_events_snapshots_tell_of_beginnings_and_evaluations() -> None:
+    state = LiveState(lang="en", alone=True)
+    state.sync(view(Phase.PREPARING), NOW)
+    state.sync(view(trials=(record(0, TrialState.RUNNING),)), NOW)
+    going = record(0, TrialState.RUNNING, intermediate={1: 0.2})
+    for _ in range(2):
+        state.sync(view(trials=(going,)), NOW)
+    state.sync(
+        view(Phase.SUCCEEDED, (record(0, TrialState.COMPLETE, 0.4, intermediate={1: 0.2, 4: 0.4}),)), NOW
+    )
+    assert [text for _, text in state.news] == [
+        "study Preparing data",
+        "study Running",
+        "512 trial 0 started",
+        "512 trial 0 evaluation 1 of 4: score 0.200",
+        "512 trial 0 complete: score 0.400",
+        "study Succeeded",
+    ]
+    state = LiveState(lang="en", alone=True)
+    state.sync(view(trials=(going,)), NOW)
+    assert "evaluation 1/4" in shown(state)
 
 
 def test_an_end_is_told_once_whether_the_bus_or_the_database_says_it() -> None:

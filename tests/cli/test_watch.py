@@ -84,6 +84,22 @@ def test_the_dashboard_shows_the_bus(tmp_path: Path, terminal: io.StringIO) -> N
         assert words in shown
 
 
+def test_the_dashboard_shows_what_the_logs_of_a_cluster_say(tmp_path: Path, terminal: io.StringIO) -> None:
+    """As `coref-k8s logs NAME -f` prints them: each line behind its job's name, among lines that are no events."""
+    write_bus(tmp_path / "bus.ndjson")
+    lines = [
+        line for line in (tmp_path / "bus.ndjson").read_text().splitlines() if '"study_begin"' not in line
+    ]
+    path = tmp_path / "logs"
+    path.write_text("".join(f"512-0-1 | {line}\n512-0-1 | Downloading {{3 of 4}}\n" for line in lines[:-1]))
+    waits = iter([lambda: None, lambda: path.write_text(f"{path.read_text()}{lines[-1]}\n")])
+    watching.watch_bus(path, "en", lambda _: next(waits)())
+    shown = terminal.getvalue()
+    assert "Running" in shown
+    assert "best 0.750" in shown
+    assert "study Succeeded" in shown
+
+
 def test_ctrl_c_only_ends_the_view(tmp_path: Path, terminal: io.StringIO) -> None:
     path = tmp_path / "bus.ndjson"
     stamp = datetime.now(UTC).isoformat()
