@@ -14,7 +14,8 @@ from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import NotFound
 from coref_k8s.cluster.resources import EVENTS, STUDIES
-from coref_k8s.cluster.study_status import EventNote, stamp
+from coref_k8s.cluster.study_status import EventNote, stamp, trouble_notes
+from coref_k8s.controller.loop import utc_now
 from coref_k8s.errors import ClusterError
 
 Json = dict[str, Any]
@@ -34,8 +35,10 @@ class Publisher:
         least_seconds: float = 2.0,
         guard: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._api, self._least, self._guard, self._monotonic = api, least_seconds, guard, monotonic
+        self._clock = clock
         self._told: dict[str, tuple[Json, float]] = {}  # uid: what was written, when
 
     def last(self, resource: Json) -> Json:
@@ -63,6 +66,8 @@ class Publisher:
         with suppress(NotFound):  # deleted meanwhile
             self._api.apply(STUDIES, body, subresource="status", force=True)
         self._told[metadata["uid"]] = status, now
+        for note in trouble_notes(known, status):
+            self.event(resource, note, self._clock())
         return None
 
     def forget(self, uid: str) -> None:

@@ -78,7 +78,9 @@ class ControllerService:
             self.database,
             self.studies,
             runner=self._runner,
-            publisher=Publisher(api, least_seconds=settings.status_seconds, guard=self.lease.guard),
+            publisher=Publisher(
+                api, least_seconds=settings.status_seconds, guard=self.lease.guard, clock=clock
+            ),
             may_write=self.lease.may_write,
             bus=bus or Bus(None, stdout=True),
             metrics=self.metrics,

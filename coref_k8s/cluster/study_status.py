@@ -136,6 +136,20 @@ def events_of(actions: Iterable[Action], previous: Phase | None) -> list[EventNo
     return [EventNote(n.kind, n.reason, n.message[:LONGEST]) for n in notes]
 
 
+def trouble_notes(before: Json, after: Json) -> list[EventNote]:
+    """Return what a new status says of trouble that the one before did not."""
+    old, new = (_condition(status, Condition.DEGRADED) for status in (before, after))
+    if new.get("status") == "True" and (old.get("status"), old.get("reason")) != ("True", new["reason"]):
+        return [EventNote("Warning", new["reason"], new.get("message", ""))]
+    if old.get("status") == "True" and new.get("status") == "False":
+        return [EventNote("Normal", "Recovered", f"no longer {old['reason']}")]
+    return []
+
+
+def _condition(status: Json, kind: Condition) -> Json:
+    return next((c for c in status.get("conditions") or () if c["type"] == kind), {})
+
+
 def with_times(
     resource: Json, found: Iterable[tuple[Condition, bool, ConditionReason, str]], now: datetime
 ) -> list[Json]:

@@ -112,7 +112,7 @@ def cluster(pipe: Connection, url: str, kubeconfig: str, hold: bool) -> None:
                 for worker in list(kubelet._workers.values()):
                     if worker.pod["metadata"]["labels"].get("batch.kubernetes.io/job-name") == word:
                         for container in worker.containers:
-                            container._ended.set()
+                            container.finish()
     kube.fake.close()
 
 

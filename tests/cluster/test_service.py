@@ -97,6 +97,50 @@ def test_an_evicted_pod_is_replaced_and_costs_the_trial_nothing(world: World) ->
     assert (attempt.outcome, attempt.disruptions, attempt.retries) == (Outcome.SUCCEEDED, 1, 0)
 
 
+def test_a_lost_node_costs_the_trial_nothing(world: World) -> None:
+    def behave(order: Order, start: int) -> Behaviour | None:
+        return (60.0, 0, False) if order.kind is Kind.TRIAL and start == 1 else None
+
+    world.trials.behave = behave
+    world.controller()
+    world.submit(spec={"trials": 1, "parallelism": 1})
+    world.running("korean-64-0-1")
+    world.kubelet.add_node("spare")
+    world.kubelet.lose_node("plain")
+    world.patience *= 3  # a real pod collector waits 40 s, and looks every 20
+    world.until_phase("Succeeded")
+    attempt = world.trials.database.store().attempts(world.api.namespace, "korean", trial=0)[0]
+    assert (attempt.outcome, attempt.attempt, attempt.disruptions) == (Outcome.SUCCEEDED, 1, 1)
+
+
+def test_a_job_that_ends_well_without_a_result_is_a_failed_trial(world: World) -> None:
+    world.trials.behave = lambda order, start: (0.05, 0, False) if order.kind is Kind.TRIAL else None
+    world.controller()
+    world.submit(spec={"trials": 1})
+    status = world.until_phase("Failed")
+    assert status["trials"]["failed"] == 1
+    told = [message for reason, message in world.events() if reason == "TrialFailed"]
+    assert any("without a result" in message for message in told), told
+
+
+def test_exit_0_of_a_container_that_lost_a_child_to_its_memory_limit_is_out_of_memory(world: World) -> None:
+    def behave(order: Order, start: int) -> Behaviour | None:
+        if order.kind is Kind.TRIAL and order.attempt == 1:
+            return 60.0, 0, False
+        return None
+
+    world.trials.behave = behave
+    world.controller()
+    world.submit(spec={"trials": 1})
+    pod = world.running("korean-64-0-1")["metadata"]["name"]
+    world.kubelet.oom_kill(world.api.namespace, pod, only_a_child=True)
+    world.kubelet.finish(world.api.namespace, pod)
+    world.until_phase("Succeeded")
+    first, second = world.trials.database.store().attempts(world.api.namespace, "korean", trial=0)
+    assert (first.outcome, first.reason) == (Outcome.OUT_OF_MEMORY, "HostOutOfMemory")
+    assert (second.outcome, second.tier) == (Outcome.SUCCEEDED, 1)
+
+
 def test_a_job_deleted_by_hand_comes_again(world: World) -> None:
     def behave(order: Order, start: int) -> Behaviour | None:
         return (60.0, 0, False) if order.kind is Kind.TRIAL and order.attempt == 1 else None
@@ -220,6 +264,8 @@ def test_what_keeps_pods_from_running_is_said(world: World, pod: Any, reason: st
     )
     assert found["status"] == "True"
     assert words in found["message"]
+    # and `kubectl describe cstudy` shows it among its events
+    world.until(lambda: [m for r, m in world.events() if r == reason and words in m], f"an event {reason}")
 
 
 def test_only_the_leader_works_and_another_takes_over(world: World) -> None:

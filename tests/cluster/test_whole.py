@@ -53,11 +53,12 @@ class Controller:
     """`coref-k8s controller` as a process."""
 
     def __init__(self, world: World, folder: Path, number: int) -> None:
-        token = world.kube.token(world.api.namespace, "controller")
         settings = {"leaseSeconds": 3, "statusSeconds": 0.2, "port": 0, "jobs": {"runAsUser": None}}
         (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
         (folder / "url").write_text(world.url)
-        (folder / "kubeconfig").write_text(json.dumps(_kubeconfig(world, token)))
+        (folder / "kubeconfig").write_text(
+            json.dumps(world.kube.kubeconfig_of(world.api.namespace, "controller"))
+        )
         self.log = folder / f"controller-{number}.log"
         environment = {
             **os.environ,
@@ -78,21 +79,6 @@ class Controller:
     def lines(self) -> list[Any]:
         """Return the log, every line of which must be JSON."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-
-def _kubeconfig(world: World, token: str) -> dict[str, Any]:
-    known = world.kube.admin.official.configuration
-    cluster = {"server": known.host} | (
-        {"certificate-authority": known.ssl_ca_cert} if known.ssl_ca_cert else {}
-    )
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": cluster}],
-        "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "c",
-    }
 
 
 @pytest.fixture

@@ -82,6 +82,21 @@ class KubeCluster:
         settings.api_key["authorization"] = f"Bearer {token}"
         return ClusterApi(client.ApiClient(settings), **options)
 
+    def kubeconfig_of(self, namespace: str, account: str) -> Json:
+        """The kubeconfig of a service account."""
+        known = self.admin.official.configuration
+        cluster = {"server": known.host}
+        if known.ssl_ca_cert:
+            cluster["certificate-authority"] = known.ssl_ca_cert
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": {"token": self.token(namespace, account)}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "c",
+        }
+
     def _ensure(self, resource: Any, body: Json) -> None:
         try:
             self.admin.create(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **body})

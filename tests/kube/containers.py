@@ -113,6 +113,9 @@ class Simulated:
         self._ended.wait(self._seconds)
         self._ended.set()
 
+    def finish(self) -> None:
+        self._ended.set()
+
     def terminate(self) -> None:
         self._code = 143
         self._ended.set()

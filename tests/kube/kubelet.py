@@ -41,7 +41,7 @@ class Kubelet:
 
     programs: first words of a command, or images without one, that mean something else here
     (`{"python": [sys.executable]}`). environ: variables that every process gets. unpullable: images whose pull fails.
-    simulate: when given, nothing is run.
+    simulate: when given, nothing is run. credentials: pod → variables with which its programs reach the API server.
     """
 
     def __init__(
@@ -53,11 +53,13 @@ class Kubelet:
         environ: Mapping[str, str] | None = None,
         unpullable: Callable[[str], bool] = lambda image: "unpullable" in image,
         simulate: Simulation | None = None,
+        credentials: Callable[[Json], Mapping[str, str]] = lambda pod: {},
         real: bool = False,
     ):
         self.api, self.root = api, root
         self.programs, self.environ = programs or {}, environ or {}
         self.unpullable, self.simulate = unpullable, simulate
+        self.credentials = credentials
         self._real = real
         self._nodes: dict[str, Json] = {}
         self._workers: dict[str, _PodWorker] = {}  # by pod uid
@@ -161,6 +163,11 @@ class Kubelet:
             container.oom = True
             if not only_a_child:
                 container.kill()
+
+    def finish(self, namespace: str, pod: str) -> None:
+        """Let the pretended containers of a pod end now, as they would have later."""
+        for container in self._worker(namespace, pod).containers:
+            container.finish()
 
     def pids(self, namespace: str, pod: str) -> list[int]:
         """Process ids of a pod's containers."""
@@ -406,7 +413,8 @@ class _PodWorker(threading.Thread):
             kubelet.log_path(self.pod, spec["name"]),
             kubelet.fetch(self.pod["metadata"]["namespace"]),
         )
-        return Container(self.pod, spec, mounts, fetch, log, kubelet.programs, kubelet.environ)
+        extra = {**kubelet.environ, **kubelet.credentials(self.pod)}
+        return Container(self.pod, spec, mounts, fetch, log, kubelet.programs, extra)
 
     def _run_init(self, mounts: Mounts) -> bool:
         for spec in self.pod["spec"].get("initContainers") or ():
