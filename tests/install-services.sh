@@ -5,7 +5,7 @@ packages=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || packages="$packages postgresql"
 command -v jq >/dev/null 2>&1 || packages="$packages jq"
 command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || packages="$packages prometheus"
-# `make test-slow` builds the controller image with them
+# the tests build the controller image with them
 if [ "$(id -u)" = 0 ]; then
     command -v buildah >/dev/null 2>&1 || packages="$packages buildah"
     command -v debootstrap >/dev/null 2>&1 || packages="$packages debootstrap"

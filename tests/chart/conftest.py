@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.kube.fixtures import api, kube, namespace
+from tests.postgres import new_database, postgres_server, postgres_url
 
-__all__ = ["api", "kube", "namespace"]
+__all__ = ["api", "kube", "namespace", "new_database", "postgres_server", "postgres_url"]
