@@ -20,7 +20,7 @@ help:
 	@echo "make test-slow     the larger versions of some tests as well"
 	@echo "make test-cluster  the tests of the cluster's side on the cluster that KUBECONFIG names"
 	@echo "make images        the images of controller and trial, with docker, podman or buildah"
-	@echo "make kind-load     puts them into the kind cluster (k3d: k3d image import)"
+	@echo "make kind-load     puts them into the kind or k3d cluster"
 	@echo "make check         style, types, import layers, generated files"
 	@echo "make generate      write generated files anew"
 
@@ -85,13 +85,16 @@ CONTROLLER_IMAGE ?= coref-k8s/controller:$(VERSION)
 TRIAL_IMAGE ?= coref-k8s/trial:$(VERSION)
 TRIAL_TARGET ?= cuda
 KIND_CLUSTER ?= kind
+K3D_CLUSTER ?= k3s-default
 
 images:
 	$(BUILDER) build --file images/controller/Dockerfile --build-arg VERSION=$(VERSION) --tag $(CONTROLLER_IMAGE) .
 	$(BUILDER) build --file images/trial/Dockerfile --target $(TRIAL_TARGET) --build-arg VERSION=$(VERSION) --tag $(TRIAL_IMAGE) .
 
 kind-load:
-	kind load docker-image --name $(KIND_CLUSTER) $(CONTROLLER_IMAGE) $(TRIAL_IMAGE)
+	@if command -v kind >/dev/null; then \
+	    kind load docker-image --name $(KIND_CLUSTER) $(CONTROLLER_IMAGE) $(TRIAL_IMAGE); \
+	else k3d image import --cluster $(K3D_CLUSTER) $(CONTROLLER_IMAGE) $(TRIAL_IMAGE); fi
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

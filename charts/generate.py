@@ -30,6 +30,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "monitoring.podMonitor.enabled": {"enum": ["auto", "true", "false", True, False]},
     "monitoring.prometheusRule.enabled": {"enum": ["auto", "true", "false", True, False]},
     "controller.logLevel": {"enum": ["debug", "info", "warning", "error"]},
+    "postgres.tlsMode": {"enum": ["require", "verify-ca", "verify-full"]},
     "controller.replicas": {"type": "integer", "minimum": 0},
     # Job settings hold plain values; a Secret's would end in every Job's manifest
     "trial.extraEnv": {

@@ -25,6 +25,10 @@ MATRIX: dict[str, dict[str, Any]] = {
         "network": {"caConfigMap": "company-ca"},
     },
     "postgres-tls": {"postgres": {"tlsSecret": "postgres-tls", "existingSecret": "database", "uid": 999}},
+    "postgres-tls-verified": {
+        "postgres": {"tlsSecret": "postgres-tls", "tlsMode": "verify-full"},
+        "network": {"caConfigMap": "company-ca"},
+    },
     "many-nodes": {"storage": {"accessModes": ["ReadWriteMany"], "storageClassName": "nfs", "keep": False}},
     "own-claim": {"storage": {"existingClaim": "research"}, "crds": {"install": False}},
     "bundled-monitoring": {

@@ -99,6 +99,20 @@ def test_external_database_needs_its_secret() -> None:
         objects({"postgres": {"enabled": False}})
 
 
+def test_tls_to_the_bundled_database_may_check_its_certificate() -> None:
+    def url(**more: Any) -> str:
+        tls = {"postgres": {"tlsSecret": "postgres-tls", **more.pop("postgres", {})}, **more}
+        return str(one(objects(tls), "Secret", f"{RELEASE}-postgres")["stringData"]["url"])
+
+    assert url().endswith(".svc:5432/coref?sslmode=require")
+    checked = {"postgres": {"tlsMode": "verify-full"}}
+    assert url(**checked, network={"caConfigMap": "company-ca"}).endswith(
+        "?sslmode=verify-full&sslrootcert=/run/coref/ca/ca.crt"
+    )
+    with pytest.raises(helm_python.HelmError, match=r"network\.caConfigMap"):
+        url(**checked)
+
+
 def masked(text: str) -> str:
     """Rendered text without what differs from render to render, and without the definition, which has its own file."""
     password = re.search(r"password: (\w{32})\n", text)

@@ -62,3 +62,10 @@ def test_version_is_in_no_selector_and_no_claim() -> None:
         assert "version" not in str(parts.get("selector", "")) + str(parts.get("volumeClaimTemplates", "")), (
             name
         )
+
+
+def test_a_new_chart_does_not_restart_the_database() -> None:
+    for item in objects(EVERYTHING):
+        if item["kind"] in ("Deployment", "StatefulSet"):
+            labels = item["spec"]["template"]["metadata"]["labels"]
+            assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(labels), item["metadata"]["name"]

@@ -18,6 +18,16 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{/* The labels of a pod: without versions, so that a new chart does not restart the database. Call with (list $ "component"). */}}
+{{- define "coref.podLabels" -}}
+{{ include "coref.selector" . }}
+app.kubernetes.io/part-of: coref-k8s
+app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
+{{- with (index . 0).Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{/* The labels that never change, for selectors. Call with (list $ "component"). */}}
 {{- define "coref.selector" -}}
 app.kubernetes.io/name: coref-k8s
@@ -116,7 +126,13 @@ seccompProfile:
 {{- define "coref.databaseUrl" -}}
 {{- $root := index . 0 -}}
 postgresql+psycopg2://coref:{{ index . 1 }}@{{ include "coref.name" $root }}-postgres.{{ $root.Release.Namespace }}.svc:5432/coref
-{{- if $root.Values.postgres.tlsSecret }}?sslmode=require{{ end -}}
+{{- if $root.Values.postgres.tlsSecret -}}
+?sslmode={{ $root.Values.postgres.tlsMode }}
+{{- if ne $root.Values.postgres.tlsMode "require" -}}
+{{- $_ := required "postgres.tlsMode checks the certificate: name the ConfigMap with its authority in network.caConfigMap" $root.Values.network.caConfigMap -}}
+&sslrootcert=/run/coref/ca/ca.crt
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Whether a resource of the Prometheus operator is made. Call with (list $ "auto|true|false" "Kind"). */}}
