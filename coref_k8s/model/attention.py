@@ -19,7 +19,6 @@ from torch.autograd.function import once_differentiable
 from .buckets import BucketTable
 from .dropout import SeededDropout
 from .layout import Layout, Span
-from .products import bmm
 from .tiles import TileBias, Workspace, tile_shape
 
 
@@ -60,6 +59,12 @@ class _Pass:
             for head in range(0, count, group):
                 yield _Heads(self, span, slice(head, min(count, head + group)), queries, rows)
 
+    def ends(self, products: Tensor) -> tuple[Tensor, Tensor]:
+        """The columns (heads, keys) that far keys read, contiguous: with gaps they would be read one by one."""
+        assert self.terms.table is not None
+        far, near = self.terms.table.far_row, self.terms.table.near_row
+        return products[:, :, far].contiguous(), products[:, :, near].contiguous()
+
     def next_tile(self) -> int:
         self._tile += 1
         return self._tile
@@ -80,7 +85,8 @@ class _Heads:
         #: k_j·pos_query / scale: (heads, keys, 2·span).
         self.key_products: Tensor | None = None
         if self.pos_query is not None:
-            self.key_products = bmm(self.key, self.pos_query.transpose(1, 2))
+            self.key_products = walk.workspace.bmm("key products", self.key, self.pos_query.transpose(1, 2))
+            self.key_ends = walk.ends(self.key_products)
 
     def tiles(self) -> Iterator["_Tile"]:
         for start in range(self.queries.start, self.queries.stop, self.rows):
@@ -116,11 +122,14 @@ class _Tile:
     def probabilities(self) -> Tensor:
         """Softmax over the keys (heads, rows, keys), at least float32, before dropout."""
         walk, group = self.walk, self.group
-        scores = bmm(self.query, group.key.transpose(1, 2))
+        product = walk.workspace.bmm
+        scores = product("scores", self.query, group.key.transpose(1, 2))
         if self.bias is not None and group.pos_key is not None:
-            self.bias.add_by_query(scores, bmm(self.query, group.pos_key.transpose(1, 2)))
+            self.bias.add_by_query(
+                scores, product("query products", self.query, group.pos_key.transpose(1, 2))
+            )
         if self.bias is not None and group.key_products is not None:
-            self.bias.add_by_key(scores, group.key_products)
+            self.bias.add_by_key(scores, group.key_products, group.key_ends)
         if walk.layout.segments is not None:
             segments = walk.layout.segments[group.span.row]
             ours = segments[self.tokens].flip(0) if self.at is None else segments[self.at]
@@ -133,6 +142,12 @@ class _Tile:
         """The dropout mask of this tile, 1 or 0; None without dropout."""
         dropout = self.walk.dropout
         return dropout.keep(self.buffer("keep", self.walk.wide), self.number) if dropout else None
+
+
+def _turned_zeros(tensor: Tensor) -> Tensor:
+    """Zeros of the shape of `tensor` (heads, tokens, size) with the last two dimensions swapped."""
+    heads, tokens, size = tensor.shape
+    return tensor.new_zeros(heads, size, tokens)
 
 
 class _BlockedAttention(torch.autograd.Function):
@@ -158,7 +173,7 @@ class _BlockedAttention(torch.autograd.Function):
                 keep = tile.keep()
                 if keep is not None:
                     probabilities *= keep
-                context = bmm(probabilities.to(value.dtype), group.value)
+                context = walk.workspace.bmm("context", probabilities.to(value.dtype), group.value)
                 output[tile.place] = context.flip(1)
         if walk.dropout is not None:
             output *= walk.dropout.scale
@@ -179,46 +194,51 @@ class _BlockedAttention(torch.autograd.Function):
         grad_query, grad_key, grad_value, grad_pos_key, grad_pos_query = grads
         for group in walk.heads():
             # Transposed, (heads, size, keys): their products are a third faster this way round.
-            turned = (group.key.shape[0], group.key.shape[2], group.key.shape[1])
-            into_key, into_value = group.key.new_zeros(turned), group.value.new_zeros(turned)
-            into_products = None
+            into_key, into_value = _turned_zeros(group.key), _turned_zeros(group.value)
+            into_pos_key = into_products = None
+            if group.pos_key is not None:
+                into_pos_key = _turned_zeros(group.pos_key)
             if group.key_products is not None:
                 into_products = walk.workspace.take("key gradient", group.key_products.shape, walk.wide)
                 into_products.zero_()
             for tile in group.tiles():
                 upstream = grad_output[tile.place].flip(1) * survivors
                 probabilities = tile.probabilities()
-                grad = bmm(upstream, group.value.transpose(1, 2)).to(walk.wide)
+                grad = walk.workspace.bmm("gradient", upstream, group.value.transpose(1, 2)).to(walk.wide)
                 keep = tile.keep()
                 dropped = probabilities
                 if keep is not None:
                     grad *= keep
                     dropped = torch.mul(probabilities, keep, out=keep)
-                into_value += bmm(upstream.transpose(1, 2), dropped.to(upstream.dtype))
+                into_value.baddbmm_(upstream.transpose(1, 2), dropped.to(upstream.dtype))
                 grad -= delta[tile.place].flip(1)
                 grad *= probabilities
                 narrow = grad.to(upstream.dtype)
-                into_query = bmm(narrow, group.key)
-                into_key += bmm(tile.query.transpose(1, 2), narrow)
-                if tile.bias is not None and group.pos_key is not None:
+                into_query = walk.workspace.bmm("context", narrow, group.key)
+                into_key.baddbmm_(tile.query.transpose(1, 2), narrow)
+                if tile.bias is not None and into_pos_key is not None and group.pos_key is not None:
                     shape = (*tile.shape[:2], group.pos_key.shape[1])
                     products = walk.workspace.take("query gradient", shape, walk.wide).zero_()
                     tile.bias.gradient_by_query(grad, products)
                     products = products.to(upstream.dtype)
-                    into_query += bmm(products, group.pos_key)
-                    grad_pos_key[group.heads] += bmm(products.transpose(1, 2), tile.query)
+                    into_query.baddbmm_(products, group.pos_key)
+                    into_pos_key.baddbmm_(tile.query.transpose(1, 2), products)
                 if tile.bias is not None and into_products is not None:
                     tile.bias.gradient_by_key(grad, into_products)
                 grad_query[tile.place] = into_query.flip(1) / scale
             grad_key[group.place] = into_key.transpose(1, 2)
             grad_value[group.place] = into_value.transpose(1, 2)
+            if into_pos_key is not None:
+                grad_pos_key[group.heads] += into_pos_key.transpose(1, 2)
             if into_products is not None and group.pos_query is not None:
                 products = into_products.to(group.key.dtype)
-                grad_key[group.place] += bmm(products, group.pos_query)
-                grad_pos_query[group.heads] += bmm(products.transpose(1, 2), group.key / scale)
+                grad_key[group.place] += torch.bmm(products, group.pos_query)
+                turned = torch.bmm((group.key / scale).transpose(1, 2), products)
+                grad_pos_query[group.heads] += turned.transpose(1, 2)
         return (*grads, None, None, None)
 
 
+@torch.compiler.disable  # a walk over hundreds of tiles: traced, it would be unrolled
 def blocked_attention(
     query: Tensor,
     key: Tensor,

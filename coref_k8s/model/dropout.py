@@ -37,6 +37,7 @@ class SeededDropout:
         return torch.ge(bits.view(torch.int16)[:count].view(out.shape), self._threshold, out=out)
 
 
+@torch.compiler.disable
 def draw_seed() -> int:
     """A seed from torch's default CPU generator, so that a restored RNG state restores the masks."""
     return int(torch.randint(0, 1 << 62, ()))

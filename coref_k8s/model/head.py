@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 #: Bytes of float32 logits that exist at once.
-CHUNK_BYTES = 1 << 27
+CHUNK_BYTES = 1 << 28
 
 
 def chunk_rows(vocabulary: int, rows: int) -> int:

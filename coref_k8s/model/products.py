@@ -41,13 +41,6 @@ def linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return product
 
 
-def bmm(left: Tensor, right: Tensor) -> Tensor:
-    """`torch.bmm`."""
-    if left.shape[0] == 1 and usable(left, right):
-        return linear(left[0], right[0].T)[None]
-    return torch.bmm(left, right)
-
-
 class _LinearFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

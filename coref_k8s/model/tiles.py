@@ -15,7 +15,7 @@ from .buckets import BucketTable
 
 #: Numbers in one tile of scores. On a CPU a tile should stay near the second-level cache; on a GPU it
 #: must be large enough to fill the device.
-TILE_ELEMENTS_CPU = 1 << 18
+TILE_ELEMENTS_CPU = 1 << 19
 TILE_ELEMENTS_GPU = 1 << 25
 
 
@@ -47,6 +47,11 @@ class Workspace:
         if buffer is None or buffer.numel() < count or buffer.dtype != dtype:
             buffer = self._buffers[name] = torch.empty(count, dtype=dtype, device=self._device)
         return buffer[:count].view(shape)
+
+    def bmm(self, name: str, left: Tensor, right: Tensor) -> Tensor:
+        """`torch.bmm` into the buffer `name`."""
+        shape = (*left.shape[:2], right.shape[2])
+        return torch.bmm(left, right, out=self.take(name, shape, left.dtype))
 
 
 class TileBias:
@@ -95,18 +100,21 @@ class TileBias:
         if high < scores.shape[2]:
             scores[:, :, high:] += products[:, :, table.near_row, None]
 
-    def add_by_key(self, scores: Tensor, products: Tensor) -> None:
-        """`scores` += position-to-content; `products` (heads, keys, 2·span) are k·pos_query."""
-        low, high, table = self.low, self.high, self.table
+    def add_by_key(self, scores: Tensor, products: Tensor, ends: tuple[Tensor, Tensor]) -> None:
+        """`scores` += position-to-content; `products` (heads, keys, 2·span) are k·pos_query.
+
+        `ends` are its columns `far_row` and `near_row`, (heads, keys) each.
+        """
+        low, high = self.low, self.high
         near, turned = self._buffers(scores)
         index = self._by_key.expand(scores.shape[0], -1, -1)
         torch.gather(products[:, low:high], 2, index, out=turned)
         _transpose(turned, near)
         scores[:, :, low:high] += near
         if low:
-            scores[:, :, :low] += products[:, None, :low, table.far_row]
+            scores[:, :, :low] += ends[0][:, None, :low]
         if high < scores.shape[2]:
-            scores[:, :, high:] += products[:, None, high:, table.near_row]
+            scores[:, :, high:] += ends[1][:, None, high:]
 
     def gradient_by_query(self, grad: Tensor, out: Tensor) -> None:
         """`out` (heads, rows, 2·span) += what `grad` (heads, rows, keys) sends to q·pos_key."""

@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from coref_k8s.sizing.shape import ModelShape
 
 #: Bytes of float32 logits that exist at one time in the lean head.
-HEAD_CHUNK_BYTES = 1 << 27
+HEAD_CHUNK_BYTES = 1 << 28
 #: Numbers in one tile of the lean attention, and the buffers of a tile that live together.
-TILE_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 25}
+TILE_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 25}
 TILE_BUFFERS = 7
 #: CUDA context, cuBLAS workspaces and allocator fragmentation (bytes).
 OVERHEAD = int(1.2 * 2**30)
 #: What the counts leave out: page rounding, small tensors, the autograd graph itself. The one fitted
 #: number, on the shapes of tests/model/test_estimate.py.
 SLACK = 1.06
+#: Bytes of state that an optimiser keeps for each weight: AdamW's two moments in float32, or in 8 bits.
+OPTIMISER_BYTES = {"adamw": 8, "adamw8bit": 2, "sgd": 0, "sgd-momentum": 4}
 #: Share of tokens that the masked-only head reads, when the request does not say.
 MASKED = 0.15
 
@@ -56,10 +58,12 @@ def estimate(
     device: str = "cuda",
     accumulating: bool = True,
     masked: float = MASKED,
+    optimiser: str = "adamw",
 ) -> MemoryEstimate:
     """Return the peak memory of a training step of `batch_size` sequences of `seq_len` tokens (bytes).
 
-    Weights, gradients and AdamW's two moments are float32, with or without `bf16` autocast.
+    Weights and gradients are float32, with or without `bf16` autocast; `optimiser` is one of
+    `OPTIMISER_BYTES` (trials train with AdamW; the others are there to compare).
     `attention`: "blocked" is the lean path, "eager" is Hugging Face's. `accumulating`: the gradients of
     an earlier micro-batch are already there (any but the first). `masked`: share of tokens with a label.
     """
@@ -89,7 +93,7 @@ def estimate(
     return MemoryEstimate(
         weights=every,
         gradients=gradients,
-        optimiser=2 * every,
+        optimiser=OPTIMISER_BYTES[optimiser] * shape.parameters,
         activations=int(SLACK * activations),
         temporary=int(SLACK * temporary),
     )
