@@ -155,7 +155,7 @@ class LeanEncoder(DebertaV2Encoder):
                 "The lean encoder takes a (batch, length) mask and returns no attention matrices;"
                 " load the model with attention='eager' for more."
             )
-        segments: Tensor | None = attention_mask.to(torch.long)
+        segments: Tensor | None = attention_mask > 0
         if attention_mask.device.type == "cpu" and bool(attention_mask.all()):
             segments = None
         states = (hidden_states, *self.run(hidden_states, segments, self.layer))

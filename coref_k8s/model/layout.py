@@ -20,7 +20,8 @@ class Layout:
     """Who attends to whom.
 
     `spans` holds the documents when they are contiguous and known on the host. Otherwise it holds whole
-    rows, and `segments` (batch, length; 0 is padding) masks pairs of different documents.
+    rows, and `segments` (batch, length; 0 is padding) masks pairs of different documents; boolean when
+    every row holds one document.
     """
 
     spans: tuple[Span, ...]
@@ -31,6 +32,19 @@ class Layout:
     #: first and the last plus one of them that lie in it.
     positions: Tensor | None = None
     picked: tuple[tuple[int, int], ...] = ()
+
+    def rows_mask(self, states: Tensor) -> Tensor | None:
+        """(batch, length) boolean, True at real tokens, for `states` (batch, length, ...).
+
+        None when a row may hold several documents, or only some tokens are queries.
+        """
+        if self.positions is not None or len({span.row for span in self.spans}) < len(self.spans):
+            return None
+        if self.segments is not None:
+            return self.segments if self.segments.dtype == torch.bool else None
+        if self.padding is not None:
+            return ~self.padding
+        return torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
 
     def only(self, positions: Tensor, length: int) -> "Layout":
         """The same layout with queries at `positions` (count; flat, ascending, on the host) alone."""
@@ -43,6 +57,7 @@ class Layout:
 def layout_of(segments: Tensor | None, batch: int, length: int) -> Layout:
     """The layout for `segments` (batch, length): document numbers, 0 at padding; None: no padding.
 
+    Boolean for one document a row.
     On the host, contiguous documents become spans and nothing needs a mask; on a GPU, where looking at
     the values would make the host wait, whole rows with a mask.
     """

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import AutoModelForMaskedLM
 from transformers.utils import logging
@@ -9,6 +10,7 @@ from transformers.utils import logging
 from coref_k8s.errors import ModelError
 
 from .convert import convert
+from .flash import use_flash
 from .positions import apply_position_range
 
 logger = logging.get_logger(__name__)
@@ -24,12 +26,14 @@ def load_masked_lm(
     attention: str = "auto",
     checkpointing: bool = False,
     revision: str | None = None,
+    device: torch.device | None = None,
 ) -> nn.Module:
     """A masked LM for sequences of up to `seq_len` tokens, in evaluation mode, on the CPU.
 
     `position_range`: see `positions.py`. `attention`: "blocked" computes DeBERTa-v2's attention in tiles,
-    on the CPU and on a GPU alike, "eager" is Hugging Face untouched, and "auto" takes "blocked" wherever
-    it can. "flash", for a CUDA kernel, is refused in this version.
+    on the CPU and on a GPU alike, "eager" is Hugging Face untouched, "flash" demands the kernel of
+    disentangled-flash on `device` (the CPU by default), and "auto" takes the kernel when `device` is a
+    GPU and the library agrees there with "blocked" (see `flash.py`), else "blocked".
     Architectures other than DeBERTa-v2 load as they are. `checkpointing` recomputes each layer in the
     backward pass. `save_pretrained` of the result writes a plain Hugging Face folder.
 
@@ -37,13 +41,14 @@ def load_masked_lm(
     """
     if attention not in ATTENTIONS:
         raise ModelError(f"Attention {attention!r} is unknown; choose one of {', '.join(ATTENTIONS)}.")
-    if attention == "flash":
-        raise ModelError("The CUDA kernel (attention='flash') is not wired in yet: use attention='auto'.")
     model = _open(name_or_path, revision)
     if model.config.model_type == "deberta-v2":
         apply_position_range(model, position_range, seq_len)
         if attention != "eager":
             convert(model)
+        device = device or torch.device("cpu")
+        if attention == "flash" or (attention == "auto" and device.type == "cuda"):
+            use_flash(model, device, demanded=attention == "flash")
     elif attention not in ("auto", "eager"):
         raise ModelError(
             f"{name_or_path} is a {model.config.model_type}, and attention={attention!r} is for deberta-v2;"

@@ -66,8 +66,10 @@ def _encode(
     """Last hidden states (count, hidden) at `positions` (count; flat, ascending)."""
     input_ids, segments = batch["input_ids"], batch.get("segment_ids")
     if is_lean(model):
-        segments = batch.get("attention_mask") if segments is None else segments
-        return _encode_lean(model, input_ids, segments, positions, tied)
+        packed = segments is not None
+        if not packed:
+            segments = batch.get("attention_mask")
+        return _encode_lean(model, input_ids, segments, packed, positions, tied)
     if segments is not None:
         raise ModelError(
             "Packed documents need the lean DeBERTa-v2: use attention='auto', or one document a row."
@@ -78,11 +80,16 @@ def _encode(
 
 
 def _encode_lean(
-    model: Any, input_ids: Tensor, segments: Tensor | None, asked: Tensor, tied: TiedGradient | None
+    model: Any,
+    input_ids: Tensor,
+    segments: Tensor | None,
+    packed: bool,
+    asked: Tensor,
+    tied: TiedGradient | None,
 ) -> Tensor:
     base = model.deberta
     if segments is not None:
-        segments = segments.to(torch.long)
+        segments = segments.to(torch.long if packed else torch.bool)
         if segments.device.type == "cpu" and bool((segments == 1).all()):
             segments = None
     positions = None
