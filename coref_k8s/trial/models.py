@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +37,28 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     return tokenizer
 
 
-def compile_layers(model: nn.Module) -> None:
-    """Compile each encoder layer in place: one layer's worth of compiling, and names stay as they are."""
+def missing_compiler(device_type: str) -> str | None:
+    """Return what torch.compile lacks for a device ("cpu", "cuda") on this machine; None when all is there."""
+    if device_type == "cuda" and find_spec("triton") is None:
+        return "Triton"
+    # inductor's own choice on the CPU; on a GPU Triton builds its launchers with a C compiler
+    wanted = os.environ.get("CC", "gcc") if device_type == "cuda" else os.environ.get("CXX", "g++")
+    return None if shutil.which(wanted) else f"a compiler ({wanted})"
+
+
+def compile_layers(model: nn.Module, device_type: str, warn: Callable[[str], None]) -> None:
+    """Compile each encoder layer in place: one layer's worth of compiling, and names stay as they are.
+
+    The attention's walk over tiles stays as it is; what is compiled is all around it. Warns, and leaves
+    the model alone, where there is no compiler.
+    """
+    missing = missing_compiler(device_type)
+    if missing is not None:
+        warn(
+            f"training.compile needs {missing} and there is none here: training goes on uncompiled, "
+            "with the same numbers; install it, or set training.compile to false"
+        )
+        return
     for name, module in model.named_modules():
         if name.rpartition(".")[0].endswith("encoder.layer"):
             module.compile()
