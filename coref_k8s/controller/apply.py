@@ -25,6 +25,7 @@ from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageErr
 from coref_k8s.runner import Kind, Order, Reason, Runner, job_name
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.warmstart import warm_start
+from coref_k8s.sizing.correction import correction_of
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
 from coref_k8s.telemetry.bus import Bus, Section
 
@@ -174,6 +175,7 @@ class Applier:
                 trial_id=None if trial is None else trial.trial_id,
                 params=None if trial is None else trial.params,
                 prepared=study.prepared or "",
+                correction=self._correction(unit),
             )
             self._runner.start(order)
         except RequestError as error:
@@ -181,6 +183,11 @@ class Applier:
             self._refused(unit, attempt, tier, str(error))
             return
         self._seen.jobs.started(order, self._clock())
+
+    def _correction(self, unit: Unit) -> float:
+        """What the trials of the unit's length measured, as a factor on the memory estimate."""
+        length = self._seen.lengths.get(unit.seq_len) if unit.seq_len is not None else None
+        return correction_of(length.study.facts()) if length is not None else 1.0
 
     def _refused(self, unit: Unit, attempt: int, tier: int, message: str) -> None:
         name = job_name(self._seen.name, unit.kind, unit.seq_len, unit.trial, attempt)

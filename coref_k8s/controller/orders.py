@@ -24,12 +24,16 @@ def make_order(
     trial_id: int | None = None,
     params: Mapping[str, Any] | None = None,
     prepared: str = "",
+    correction: float = 1.0,
 ) -> Order:
-    """Return the order of one attempt at a unit. Raises SizingError when no batch fits the GPU."""
+    """Return the order of one attempt at a unit. Raises SizingError when no batch fits the GPU.
+
+    `correction` scales the memory estimate by what earlier trials of the length measured.
+    """
     batch = None
     if unit.seq_len is not None:
         accumulation = (params or {}).get("accumulation")
-        batch = plan_batch(spec, unit.seq_len, accumulation=accumulation, tier=tier)
+        batch = plan_batch(spec, unit.seq_len, accumulation=accumulation, tier=tier, correction=correction)
     return Order(
         kind=unit.kind,
         study=study,

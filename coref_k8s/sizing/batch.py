@@ -47,10 +47,10 @@ def plan_batch(
         for batch in range(1, largest + 1)
         if total % batch == 0
         for switch in switches
-        if (predicted := _predict(shape, spec, seq_len, batch, switch, correction)) <= budget
+        if (predicted := predict(shape, spec, seq_len, batch, switch, correction)) <= budget
     ]
     if not fitting:
-        need = _predict(shape, spec, seq_len, 1, switches[-1], correction) / USABLE / 2**30
+        need = predict(shape, spec, seq_len, 1, switches[-1], correction) / USABLE / 2**30
         raise SizingError(
             f"a GPU of {spec.gpu_memory_gb:g} GB does not hold one sequence of {seq_len} tokens of "
             f"{spec.model}; it needs about {need:.1f} GB: use a larger GPU or shorter sequences"
@@ -71,8 +71,16 @@ def _cost(seq_len: int, batch: int, passes: int, checkpointing: bool) -> float:
     return passes * (compute + PASS_OVERHEAD_TOKENS)
 
 
-def _predict(
-    shape: ModelShape, spec: StudySpec, seq_len: int, batch: int, checkpointing: bool, correction: float
+def predict(
+    shape: ModelShape,
+    spec: StudySpec,
+    seq_len: int,
+    batch: int,
+    checkpointing: bool,
+    correction: float = 1.0,
 ) -> int:
+    """Return the predicted peak GPU memory of a study's training step (bytes)."""
     bf16 = spec.training.precision != "fp32"
-    return int(estimate(shape, seq_len, batch, checkpointing=checkpointing, bf16=bf16).total * correction)
+    attention = "eager" if spec.training.attention == "eager" else "blocked"
+    found = estimate(shape, seq_len, batch, checkpointing=checkpointing, bf16=bf16, attention=attention)
+    return int(found.total * correction)

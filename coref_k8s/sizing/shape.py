@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from coref_k8s.errors import ModelError
@@ -34,24 +36,32 @@ class ModelShape:
         return embeddings + self.layers * layer + head
 
 
+#: How long the hub may take to send a config.json (seconds).
+FETCH_SECONDS = 3.0
+
 KF_DEBERTA_BASE = ModelShape(12, 768, 12, 3072, 130_000, 256, True)
 
 
 def shape_of(model: str) -> ModelShape:
-    """Return the shape of a local folder or of a hub model that is in the local cache.
+    """Return the shape of a local folder or of a hub model.
 
-    A model that is not on this machine (on the hub, or on a cluster's volume) gets kf-deberta-base's
-    shape, marked `assumed`, unless it
-    is that model. Raises ModelError when a folder's config.json is missing or damaged.
+    A hub model's config.json comes from the hub client's cache, else from the hub, and is then kept in
+    `~/.cache/coref-k8s/configs`. A model that cannot be seen from here (the hub is not reached, or it
+    lies on a cluster's volume) gets kf-deberta-base's shape, marked `assumed`, unless it is that model.
+    Raises ModelError when a folder's config.json is missing or damaged.
     """
     folder = Path(model)
     if folder.is_dir():
         return _read(folder / "config.json")
-    cached = None if looks_like_path(model) else _cached_config(model)
-    if cached is not None:
-        return _read(cached)
-    if model == "kakaobank/kf-deberta-base":
-        return KF_DEBERTA_BASE
+    if not looks_like_path(model):
+        cached = _cached_config(model)
+        if cached is not None:
+            return _read(cached)
+        if model == "kakaobank/kf-deberta-base":
+            return KF_DEBERTA_BASE
+        fetched = _fetched_config(model)
+        if fetched is not None:
+            return _shape(fetched, f"the config of {model}")
     return ModelShape(12, 768, 12, 3072, 130_000, 256, True, assumed=True)
 
 
@@ -72,10 +82,48 @@ def _cached_config(model: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+@lru_cache(maxsize=64)
+def _fetched_config(model: str) -> bytes | None:
+    """The hub's config.json of a model, kept on disk; None when the hub cannot be asked or has none."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = home / "coref-k8s" / "configs" / f"{model.replace('/', '--')}.json"
+    if kept.is_file():
+        return kept.read_bytes()
+    if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("", "0", "false", "no"):
+        return None
+    import urllib.request  # 30 ms, for those only who need it
+
+    hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    try:
+        with urllib.request.urlopen(
+            f"{hub}/{model}/resolve/main/config.json", timeout=FETCH_SECONDS
+        ) as answer:
+            config: bytes = answer.read()
+        json.loads(config)  # a proxy's greeting is no config
+    except (OSError, ValueError):
+        return None
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(f".{os.getpid()}")
+        partial.write_bytes(config)
+        partial.replace(kept)
+    except OSError:
+        pass  # a read-only disk, as in the controller's pod: asked again by the next process
+    return config
+
+
 def _read(path: Path) -> ModelShape:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read as a model's config ({error}); check --model") from error
+    return _shape(text, str(path))
+
+
+def _shape(text: bytes, path: str) -> ModelShape:
+    try:
+        config = json.loads(text)
+    except ValueError as error:
         raise ModelError(f"{path}: cannot be read as a model's config ({error}); check --model") from error
     try:
         return ModelShape(

@@ -19,6 +19,8 @@ from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.loss import masked_lm_loss
 from coref_k8s.runner import Kind, Order
+from coref_k8s.sizing.batch import predict
+from coref_k8s.sizing.shape import shape_of
 from coref_k8s.trial.batches import StepPlan, StepSource
 from coref_k8s.trial.checkpoint import CheckpointStore, seed_everything
 from coref_k8s.trial.device import autocast_dtype, host_peak_bytes, pick_device, use_threads
@@ -89,9 +91,10 @@ class Session:
             attention=training.attention,
             checkpointing=order.batch.checkpointing,
             revision=order.spec.model_revision,
+            device=device,
         )
         if training.compile:
-            compile_layers(model)
+            compile_layers(model, device.type, warn)
 
         plan_of_steps = StepPlan(sequences.lengths, order.batch.effective_batch, order.seed)
         steps = training.max_steps or plan_of_steps.steps(hyper.epochs)
@@ -233,6 +236,12 @@ class Session:
         if self.device.type == "cuda":
             measured["gpu_peak_bytes"] = torch.cuda.max_memory_reserved(self.device)
             measured["gpu_name"] = torch.cuda.get_device_name(self.device)
+            batch, spec = self.order.batch, self.order.spec
+            if progress.batch_size == batch.batch_size:
+                # else the peak is that of a batch that did not fit
+                measured["estimated_bytes"] = predict(
+                    shape_of(spec.model), spec, batch.seq_len, batch.batch_size, batch.checkpointing
+                )
         return measured
 
     def save(self) -> None:

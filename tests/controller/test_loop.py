@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -71,6 +72,23 @@ def test_what_one_controller_stopped_is_no_disruption_for_the_next() -> None:
     w.settle()
     assert w.store.written["demo-512-0-1"].outcome is Outcome.STOPPED
     assert w.store.study.phase is Phase.CANCELLED
+
+
+def test_later_trials_are_sized_by_what_earlier_ones_measured() -> None:
+    w = prepared(trials=4, parallelism=1)
+    first = w.runner.orders["demo-512-0-1"].batch
+    for number in range(3):
+        trial = w.trials[512].all[number]
+        peak = {"gpu_name": "A100", "gpu_peak_bytes": 15 * 10**9, "estimated_bytes": 10**10}
+        w.trials[512].all[number] = replace(trial, attrs=peak)
+        w.run(f"demo-512-{number}-1")
+        w.succeed(f"demo-512-{number}-1")
+        w.settle()
+    last = w.runner.orders["demo-512-3-1"].batch
+    assert first is not None
+    assert last is not None
+    assert last.predicted_bytes == pytest.approx(1.5 * first.predicted_bytes)
+    assert last.effective_batch == first.effective_batch
 
 
 def test_gpu_time_is_accounted_by_attempt_and_outcome() -> None:

@@ -104,6 +104,9 @@ class FakeTrials:
     def trials(self) -> list[TrialRecord]:
         return list(self.all)
 
+    def facts(self) -> list[dict[str, Any]]:
+        return [trial.attrs for trial in self.all]
+
     def enqueue(self, params: dict[str, Any]) -> None:
         if params not in self.queue:
             self.queue.append(params)
