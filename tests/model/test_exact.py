@@ -32,13 +32,14 @@ def test_every_kind_of_attention(types, share, buckets):
         share_att_key=share,
         position_buckets=buckets[0],
         max_relative_positions=buckets[1],
+        num_attention_heads=2,
     )
-    assert_equal_step(theirs, ours, make_batch([150, 97]))
+    assert_equal_step(theirs, ours, make_batch([130, 57]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
-    lengths=st.lists(st.integers(1, 200), min_size=1, max_size=3),
+    lengths=st.lists(st.integers(1, 160), min_size=1, max_size=2),
     padding=st.integers(0, 40),
     buckets=st.sampled_from([(32, -1), (8, 300), (-1, 16), (-1, 300)]),
     seed=st.integers(0, 1000),
@@ -74,7 +75,7 @@ def test_other_switches_of_deberta(overrides):
     assert_equal_step(theirs, ours, make_batch([130, 80]))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(lengths=st.lists(st.integers(2, 90), min_size=1, max_size=5), seed=st.integers(0, 1000))
 def test_packed_documents_do_not_see_each_other(lengths, seed):
     theirs, ours = make_pair(seed=seed)
