@@ -36,6 +36,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def options(self) -> str:
+        """The options that name it, to be typed after a command; empty when it is found without, else ` -n x`."""
+        ...
+
+    @property
     def root(self) -> str:
         """What paths below the data folder begin with when they are shown, ending in `/`."""
         ...

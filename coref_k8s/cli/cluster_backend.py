@@ -54,6 +54,12 @@ class ClusterBackend:
         return f"{where} of {self._context}" if self._context else where
 
     @property
+    def options(self) -> str:
+        """The options that name it."""
+        namespace = f" -n {self._namespace}" if self._namespace else ""
+        return f"{namespace} --context {self._context}" if self._context else namespace
+
+    @property
     def root(self) -> str:
         """The shared volume, where pods see it."""
         return "/data/"

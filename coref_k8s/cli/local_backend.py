@@ -40,6 +40,16 @@ class LocalBackend:
         return "this machine"
 
     @property
+    def options(self) -> str:
+        """The options that name it."""
+        usual = Settings.from_env()
+        if self.settings.data_dir != usual.data_dir:
+            return f" --data-dir {self.root.rstrip('/')}"
+        if self.settings.storage_url != usual.storage_url:
+            return f" --storage {masked_url(self.settings.storage_url)}"
+        return ""
+
+    @property
     def root(self) -> str:
         """The data folder as it is shown, relative where that is shorter."""
         folder = self.settings.data_dir

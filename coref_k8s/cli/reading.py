@@ -87,7 +87,7 @@ def status(
         return
     out.print(tables.status(view, backend.place))
     note_if_idle(backend, view)
-    note(next_steps(view), style="dim")
+    note(next_steps(view, backend.options), style="dim")
 
 
 @placed
@@ -168,18 +168,19 @@ def note_if_idle(backend: Backend, view: StudyView) -> None:
     """Say how to go on with a study that has not ended and that nobody works on."""
     if not view.ended and not backend.is_running(view.name):
         note(
-            f"Nobody works on it at the moment; coref-k8s resume {view.name} goes on with it.", style="yellow"
+            f"Nobody works on it at the moment; coref-k8s resume {view.name}{backend.options} goes on with it.",
+            style="yellow",
         )
 
 
-def next_steps(view: StudyView) -> str:
-    """Return what can be typed next."""
-    steps = [] if view.ended else [f"coref-k8s logs {view.name} -f"]
+def next_steps(view: StudyView, options: str) -> str:
+    """Return what can be typed next, with the options that name the study's place."""
+    steps = [] if view.ended else [f"logs {view.name} -f"]
     if any(one.best for one in view.lengths):
-        steps += [f"coref-k8s best {view.name}", f"coref-k8s results {view.name}"]
+        steps += [f"best {view.name}", f"results {view.name}"]
     if view.phase in (Phase.FAILED, Phase.CANCELLED):
-        steps += [f"coref-k8s logs {view.name}", f"coref-k8s resume {view.name}"]
-    return "Next: " + "   ".join(steps)
+        steps += [f"logs {view.name}", f"resume {view.name}"]
+    return "Next: " + "   ".join(f"coref-k8s {step}{options}" for step in steps)
 
 
 def _csv(rows: list[dict[str, object]]) -> str:

@@ -131,7 +131,7 @@ def submit_to_cluster(
         return
     if not output:
         out.print(f"study {study} is created in {backend.place}", highlight=False)
-    where = f" -n {backend.api.namespace}"
+    where = backend.options
     note(f"Next: coref-k8s status {study}{where}   coref-k8s logs {study} -f{where}", style="dim")
 
 
@@ -167,25 +167,24 @@ def _check_metrics(backend: Backend, port: int | None) -> None:
 def conclude(backend: Backend, view: StudyView) -> int:
     """Say how a followed study stands, what is best and what to type next; return the exit code."""
     out.print()
+    named = f"{view.name}{backend.options}"
     if not view.ended and not backend.in_foreground:
-        note(
-            f"study {view.name} goes on in {backend.place}; coref-k8s status {view.name} shows how far it is"
-        )
+        note(f"study {view.name} goes on in {backend.place}; coref-k8s status {named} shows how far it is")
         return 130
     if not view.ended:
-        note(f"study {view.name} is stopped; coref-k8s resume {view.name} goes on with it")
+        note(f"study {view.name} is stopped; coref-k8s resume {named} goes on with it")
         return 130
     if any(one.best for one in view.lengths):
         out.print(tables.best_tables(view, backend.root), end="")
     if view.phase is Phase.SUCCEEDED:
-        note(f"Next: coref-k8s results {view.name}   coref-k8s best {view.name} --output yaml", style="dim")
+        note(f"Next: coref-k8s results {named}   coref-k8s best {named} --output yaml", style="dim")
         return 0
     note(
         f"study {view.name}: {view.phase.value.lower()}{f', {view.why}' if view.why else ''}",
         style="red",
     )
     note(
-        f"Next: coref-k8s status {view.name}   coref-k8s logs {view.name}   coref-k8s resume {view.name}",
+        f"Next: coref-k8s status {named}   coref-k8s logs {named}   coref-k8s resume {named}",
         style="dim",
     )
     return 1

@@ -14,6 +14,7 @@ from coref_k8s.cluster import names
 from coref_k8s.cluster.jobs import CONTAINER, EXIT_KILLED
 from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
 from coref_k8s.runner import Kind, ObservedJob, Reason, State
+from coref_k8s.telemetry.bus import last_words
 
 Json = Mapping[str, Any]
 
@@ -224,8 +225,8 @@ def _failure(condition: Json, last: Json | None) -> tuple[State, Reason, str, in
     if code is None and "exitCode" in ended:
         code = ended["exitCode"]
     if code is not None:
-        said = str(ended.get("message") or "").strip()
-        message = f"exit code {code}: {_last_line(said)}" if said else f"exit code {code}: {message}"
+        said = last_words(str(ended.get("message") or ""))
+        message = f"exit code {code}: {said or message}"
     if ended.get("reason") == "OOMKilled" or code == EXIT_KILLED:
         return State.FAILED, Reason.HOST_OUT_OF_MEMORY, message, code
     if code == EXIT_INVALID:
@@ -311,11 +312,6 @@ def _finished_at(status: Json, pods: list[Json]) -> datetime | None:
         if condition["type"] in ("Failed", "Complete") and condition["status"] == "True":
             return parse_time(condition.get("lastTransitionTime"))
     return None
-
-
-def _last_line(text: str) -> str:
-    lines = text.splitlines()
-    return lines[-1].strip() if lines else ""
 
 
 def _number(text: str | None) -> int | None:

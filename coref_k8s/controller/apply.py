@@ -27,7 +27,7 @@ from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.warmstart import warm_start
 from coref_k8s.sizing.correction import correction_of
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
-from coref_k8s.telemetry.bus import Bus, Section
+from coref_k8s.telemetry.bus import Bus, Section, last_words
 
 #: Lines of a failed job's log that are kept (the store cuts them to 4 KiB).
 TAIL_LINES = 60
@@ -150,11 +150,12 @@ class Applier:
 
     def _with_last_line(self, action: Record, log: str) -> str:
         """Return the reason with the last line of the log, which mostly is the exception."""
-        lines = [line.strip() for line in log.splitlines() if line.strip()]
-        if not lines:
+        line = last_words(log)[:300]
+        if not line:
             return action.message
-        line = self._last_lines[action.unit] = lines[-1][:300]
-        return f"{action.message}: {line}"
+        self._last_lines[action.unit] = line
+        # a pod's status may have told it already
+        return action.message if line in action.message else f"{action.message}: {line}"
 
     def _log(self, job: str) -> str:
         try:

@@ -33,6 +33,12 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def last_words(log: str) -> str:
+    """Return the last line of a log that is no event: of a program that failed, mostly its error message."""
+    lines = (line.strip() for line in reversed(log.splitlines()))
+    return next((line for line in lines if line and not line.startswith("{")), "")
+
+
 class Bus:
     """Writes events. Safe to share a file with other processes: each line is one `write` on an O_APPEND file."""
 

@@ -65,6 +65,8 @@ def run(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
         os.environ["HF_TOKEN"] = settings.hf_token
     # forking after the tokeniser's threads started would warn, and trials have no cores to spare for them
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # bars draw over themselves, which a log file cannot show; Transformers asks the hub's library
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     # sequences and masks differ in size at every step, and oneDNN keeps compiled code for the last 1,024 sizes:
     # 0.7 GB that is hardly ever used again (docs/trial.md)
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")

@@ -9,16 +9,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coref_k8s.errors import ModelError
+from coref_k8s.errors import ModelError, TrialError
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 def model_path(name: str, data_dir: Path) -> str:
-    """Return a model's folder when the data folder holds one of that name, else the name (a hub id or path)."""
+    """Return a model's folder when the data folder holds one of that name, else the name (a hub id or path).
+
+    Raises TrialError for a path that can be no hub id and does not exist: another start would not find it either.
+    """
     folder = data_dir / name
-    return str(folder) if (folder / "config.json").is_file() else name
+    if (folder / "config.json").is_file():
+        return str(folder)
+    if name.startswith(("/", ".")) and not Path(name).is_dir():
+        raise TrialError(
+            f"the model folder {name} does not exist where the trial runs; give a hub id, or a folder on the data volume"
+        )
+    return name
 
 
 def load_tokenizer(name: str, revision: str | None) -> Any:

@@ -29,6 +29,15 @@ def test_status_tells_progress_best_and_failures(coref: Any, study: str) -> None
     assert f"coref-k8s best {study}" in answer.err
 
 
+def test_what_to_type_next_names_the_place_again(
+    coref: Any, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    answer = coref("status", study, "--data-dir", str(tmp_path / "data"))
+    assert f"coref-k8s best {study} --data-dir {tmp_path / 'data'}" in answer.err
+
+
 def test_status_as_json_is_the_whole_view(coref: Any, study: str) -> None:
     view = StudyView.from_json(coref("status", study, "--output", "json").out)
     assert [len(one.trials) for one in view.lengths] == [3, 2]

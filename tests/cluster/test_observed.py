@@ -132,11 +132,10 @@ def test_states(
 
 
 def test_the_last_line_of_a_crash_is_its_message() -> None:
-    last = pod(phase="Failed", state=ended(1, message="Traceback…\nValueError: no text is left\n"))
-    assert (
-        "exit code 1: ValueError: no text is left"
-        in see(job(("Failed", "BackoffLimitExceeded", "")), last).message
-    )
+    log = 'Traceback…\nValueError: no text is left\n{"section": "warning"}\n'
+    last = pod(phase="Failed", state=ended(1, message=log))
+    seen = see(job(("Failed", "BackoffLimitExceeded", "")), last)
+    assert seen.message == "exit code 1: ValueError: no text is left"
 
 
 def test_why_a_pod_waits() -> None:

@@ -123,6 +123,15 @@ def test_a_failure_carries_its_reason_and_the_end_of_its_log() -> None:
     assert w.trials[512].all[0].attrs["reason"] == words
 
 
+def test_what_a_pod_has_told_already_is_not_told_twice() -> None:
+    w = prepared()
+    w.crash("demo-512-0-1", message="exit code 1: RuntimeError: end of demo-512-0-1")
+    w.settle()
+    assert (
+        w.store.written["demo-512-0-1"].message == "Crashed (exit code 1: RuntimeError: end of demo-512-0-1)"
+    )
+
+
 def test_orders_carry_what_a_trial_needs() -> None:
     w = prepared()
     order: Order = w.runner.orders["demo-512-1-1"]

@@ -222,6 +222,14 @@ def test_a_wrong_order_says_what_is_wrong_in_one_sentence(
     assert warning["exit_code"] == code
 
 
+def test_a_model_folder_that_is_not_there_is_not_looked_for_twice(house: House) -> None:
+    process = house.start(
+        house.order("nowhere", spec=house.spec.model_copy(update={"model": "/no/such/model"}))
+    )
+    assert process.wait() == 42
+    assert "the model folder /no/such/model does not exist where the trial runs" in process.log
+
+
 def test_data_of_another_tokenizer_are_refused_before_a_step_is_trained(house: House) -> None:
     from transformers import AutoTokenizer
 
