@@ -85,6 +85,10 @@ class Backend(Protocol):
         """Let a study that has ended go on; one that has not is left as it is."""
         ...
 
+    def extend(self, name: str, changed: dict[str, int]) -> None:
+        """Change `trials` or `parallelism` of a study; one that has ended takes the new trials."""
+        ...
+
     def delete(self, name: str) -> None:
         """End the study and remove everything of it."""
         ...

@@ -102,6 +102,10 @@ class ClusterBackend:
         except Invalid as error:
             raise RequestError(f"the cluster refuses the change: {_words(error)}") from error
 
+    def extend(self, name: str, changed: dict[str, int]) -> None:
+        """Change the request's `trials` or `parallelism`; the controller goes on from there."""
+        self.change(name, dict(changed))
+
     def cancel(self, name: str) -> None:
         """Ask for the end of the study and wait until it has ended."""
         self.change(name, {}, cancel="true")

@@ -25,7 +25,7 @@ class Verb:
     def attribute(self) -> str:
         """Name of the function in the module; a Python keyword or built-in gets an underscore."""
         name = self.name.replace("-", "_")
-        return f"{name}_" if name in ("list", "eval") else name
+        return f"{name}_" if name in ("list", "eval", "import") else name
 
     def stub(self) -> TyperCommand:
         """Return a stand-in that `--help` can list without importing the command."""

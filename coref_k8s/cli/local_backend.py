@@ -15,6 +15,7 @@ from coref_k8s.cli.console import out
 from coref_k8s.cli.strings import Lang
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError
+from coref_k8s.request import build_spec
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study import StudySpec
@@ -156,6 +157,15 @@ class LocalBackend:
         """Let a study that has ended go on; one that has not is left as it is."""
         store = self._existing(name).store
         if store.get_study(NAMESPACE, name).ended:
+            store.resume(NAMESPACE, name)
+
+    def extend(self, name: str, changed: dict[str, int]) -> None:
+        """Change the request; a study that had succeeded can be resumed with its new trials."""
+        store = self._existing(name).store
+        record = store.get_study(NAMESPACE, name)
+        fields = {field: getattr(record.spec, field) for field in StudySpec.model_fields}
+        store.update_spec(NAMESPACE, name, build_spec(**{**fields, **changed}))
+        if record.ended and changed.get("trials", 0) > record.spec.trials:
             store.resume(NAMESPACE, name)
 
     def delete(self, name: str) -> None:

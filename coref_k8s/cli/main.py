@@ -55,8 +55,15 @@ COMMANDS = (
         "extend",
         "coref_k8s.cli.extending",
         CHANGE,
-        "Give a study in the cluster more trials, or run more of them at once.",
+        "Give a study more trials, or run more of them at once.",
     ),
+    Verb(
+        "export",
+        "coref_k8s.cli.moving",
+        CHANGE,
+        "Write a study to one file, to import it into another database.",
+    ),
+    Verb("import", "coref_k8s.cli.moving", CHANGE, "Take a study from a file into a database."),
     Verb("delete", "coref_k8s.cli.changing", CHANGE, "Delete a study with its trials, models and logs."),
     Verb(
         "prepare",

@@ -6,6 +6,7 @@ database here or came as JSON from a controller in a cluster.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -114,6 +115,10 @@ class StudyView:
     def to_json(self) -> bytes:
         """Return the view as JSON."""
         return _adapter().dump_json(self, by_alias=True)
+
+    def to_text(self) -> str:
+        """Return the view as JSON that keeps numbers which are not finite, such as the score of a diverged trial."""
+        return json.dumps(_adapter().dump_python(self, mode="json", by_alias=True), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, data: bytes | str) -> StudyView:

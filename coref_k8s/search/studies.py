@@ -28,7 +28,8 @@ from coref_k8s.search.storage import guarded, optuna_study_name
 from coref_k8s.search.warm import WarmStudy
 from coref_k8s.study import StudySpec
 
-_STATES = {
+#: Optuna's states by ours.
+STATES = {
     OptunaState.WAITING: TrialState.WAITING,
     OptunaState.RUNNING: TrialState.RUNNING,
     OptunaState.COMPLETE: TrialState.COMPLETE,
@@ -201,7 +202,7 @@ def to_record(seq_len: int, frozen: FrozenTrial) -> TrialRecord:
         seq_len=seq_len,
         number=frozen.number,
         trial_id=frozen._trial_id,
-        state=_STATES[frozen.state],
+        state=STATES[frozen.state],
         params=dict(frozen.params),
         value=value,
         intermediate=dict(frozen.intermediate_values),

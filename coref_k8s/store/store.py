@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -72,6 +72,28 @@ class Store:
                 f"study {name!r} exists already; give another --name, or go on with it: coref-k8s resume {name}"
             ) from None
         return self.get_study(namespace, name)
+
+    def restore_study(
+        self,
+        namespace: str,
+        name: str,
+        spec: StudySpec,
+        values: dict[str, Any],
+        attempts: Sequence[AttemptRecord],
+    ) -> None:
+        """Add a study as it was elsewhere, with its attempts, wholly or not at all. Raises RequestError."""
+        row = {"cancel_requested": False, **values, "namespace": namespace, "name": name}
+        try:
+            with self._transaction() as connection:
+                connection.execute(
+                    insert(study_table).values(spec_json=spec.model_dump_json(by_alias=True), **row)
+                )
+                for record in attempts:
+                    connection.execute(insert(attempt_table).values(_values(namespace, name, record)))
+        except IntegrityError:
+            raise RequestError(
+                f"study {name!r} or a job of its name exists already; import it under another --name"
+            ) from None
 
     def get_study(self, namespace: str, name: str) -> StudyRecord:
         """Return one study. Raises NotFoundError, naming the closest study."""
@@ -153,14 +175,7 @@ class Store:
 
     def record_attempt(self, namespace: str, study: str, record: AttemptRecord) -> None:
         """Write how an attempt ended. Writing it again replaces it: a repeated reconcile changes nothing."""
-        values = {
-            **asdict(record),
-            "namespace": namespace,
-            "study": study,
-            "kind": record.kind.value,
-            "outcome": record.outcome.value,
-            "log_tail": tail_of(record.log_tail),
-        }
+        values = _values(namespace, study, record)
         with self._transaction() as connection:
             connection.execute(
                 delete(attempt_table).where(
@@ -201,6 +216,17 @@ class Store:
         done = connection.execute(update(study_table).where(_this(namespace, name)).values(values))
         if done.rowcount == 0:
             raise NotFoundError(f"there is no study {name!r}; coref-k8s list shows those that exist")
+
+
+def _values(namespace: str, study: str, record: AttemptRecord) -> dict[str, Any]:
+    return {
+        **asdict(record),
+        "namespace": namespace,
+        "study": study,
+        "kind": record.kind.value,
+        "outcome": record.outcome.value,
+        "log_tail": tail_of(record.log_tail),
+    }
 
 
 def tail_of(text: str, limit: int = LOG_TAIL_BYTES) -> str:

@@ -1,0 +1,97 @@
+"""`export` and `import`: a study as one file, from one database to another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coref_k8s.cli.backend import DataDir, Storage, Study, Where, find_study, placed
+from coref_k8s.cli.console import note, write
+from coref_k8s.errors import RequestError
+
+
+@placed
+def export(
+    name: Study,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default NAME.study.")
+    ] = None,
+    where: Where,
+) -> None:
+    """Write a study to one file, to import it into another database.
+
+    Request, trials, attempts and outcome are in it; models, checkpoints, logs and prepared data are not.
+    """
+    from coref_k8s.controller.portable import to_file
+
+    backend, view = find_study(where, name)
+    path = output or Path(f"{name}.study")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            part.write_bytes(to_file(view))
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}; choose another file with --output") from error
+    note(f"{len(view.trials)} trials of study {name} from {backend.place}; elsewhere: coref-k8s import FILE")
+    if not view.ended:
+        note("the study has not ended: what it does from now on is not in the file", style="yellow")
+    write(str(path))
+
+
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What `export` has written.", show_default=False)
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NEW", help="Another name for the study.")
+    ] = None,
+    data_dir: DataDir = None,
+    storage: Storage = None,
+    for_namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--for-namespace",
+            metavar="NAME",
+            help="Make it a study of this namespace of the cluster whose database --storage names.",
+            rich_help_panel="Where",
+        ),
+    ] = None,
+) -> None:
+    """Take a study from a file into a database: of this machine, or the one that --storage names.
+
+    It goes on there: `resume` when it had not succeeded, `extend` for more trials. Its data are prepared again.
+    """
+    from coref_k8s.controller.portable import from_file, renamed, restore
+    from coref_k8s.settings import Settings
+    from coref_k8s.store import Store
+
+    if for_namespace is not None and storage is None:
+        raise RequestError("--for-namespace needs --storage, the URL of the cluster's database")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{file}: cannot be read ({error.strerror}); check the path") from error
+    view = from_file(data, str(file))
+    if name is not None:
+        view = renamed(view, name)
+    store = Store(Settings.from_env(data_dir=data_dir, storage_url=storage).storage_url)
+    try:
+        restore(store, for_namespace or "", view)
+    finally:
+        store.close()
+    note(f"study {view.name} is there, with {len(view.trials)} trials ({view.phase.value.lower()})")
+    if for_namespace is not None:
+        note(
+            f"Next: apply a CorefStudy {view.name} with the same request in {for_namespace}; "
+            "the controller takes the study up",
+            style="dim",
+        )
+    else:
+        note(f"Next: coref-k8s results {view.name}", style="dim")

@@ -1,0 +1,146 @@
+"""A study as one file that another database takes in: `export` and `import`.
+
+The file has two lines of UTF-8: a head (format, version, length and SHA-256 of what follows) and the study as
+`StudyView` has it, so a study is exported in the same way from this machine and, through the controller's page, from a
+cluster. Models, checkpoints and prepared data are not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from coref_k8s.controller.view import StudyView
+from coref_k8s.errors import DataError, NotFoundError, RequestError
+from coref_k8s.request import validated_name
+from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.store import Store
+
+FORMAT = "coref-k8s/study"
+#: Raised when a file of this program could not be read by the one before.
+VERSION = 1
+
+
+def to_file(view: StudyView) -> bytes:
+    """Return the file of a study."""
+    body = view.to_text().encode()
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": view.name,
+        "bytes": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    return json.dumps(head).encode() + b"\n" + body + b"\n"
+
+
+def from_file(data: bytes, where: str) -> StudyView:
+    """Return the study of a file; `where` names it. Raises DataError for one that is not whole, or not ours."""
+    line, _, rest = data.partition(b"\n")
+    head = _head(line)
+    if head is None:
+        raise DataError(f"{where}: is no exported study; coref-k8s export NAME writes one")
+    if head.get("version") != VERSION:
+        raise DataError(
+            f"{where}: has version {head.get('version')} of the format, this program reads {VERSION}; "
+            "import it with the version of coref-k8s that wrote it, or a newer one"
+        )
+    body = rest.removesuffix(b"\n")
+    if len(body) != head.get("bytes"):
+        raise DataError(
+            f"{where}: has {len(body)} bytes of the {head.get('bytes')} that were written; copy it again"
+        )
+    if hashlib.sha256(body).hexdigest() != head.get("sha256"):
+        raise DataError(f"{where}: is damaged, its checksum is another; copy it again")
+    try:
+        view = StudyView.from_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"{where}: {place}: {first['msg']}; it was written by another version") from error
+    _check_numbers(view, where)
+    return view
+
+
+def restore(store: Store, namespace: str, view: StudyView) -> None:
+    """Write a study into a database: its trials first, then, in one transaction, the study itself.
+
+    Until that moment nobody sees anything of it. Raises RequestError when the name is taken or no name;
+    whatever fails leaves nothing behind.
+    """
+    # here: exporting needs no Optuna
+    from coref_k8s.search.portable import write_trials
+    from coref_k8s.search.storage import open_storage
+    from coref_k8s.search.studies import delete_length
+
+    name = validated_name(view.name)
+    try:
+        store.get_study(namespace, name)
+    except NotFoundError:
+        pass
+    else:
+        raise RequestError(f"study {name!r} exists already; import it under another --name")
+    storage = open_storage(store.url)
+    lengths = sorted({*view.spec.seq_lengths, *(t.seq_len for t in view.trials)})
+    try:
+        for seq_len in lengths:
+            delete_length(storage, name, seq_len, namespace)  # what a killed import has left
+            write_trials(
+                storage, view.spec, name, seq_len, [t for t in view.trials if t.seq_len == seq_len], namespace
+            )
+        store.restore_study(
+            namespace,
+            name,
+            view.spec,
+            {
+                "phase": view.phase.value,
+                "message": view.message,
+                "created_at": view.created_at,
+                "started_at": view.started_at,
+                "resumed_at": view.started_at or view.created_at,
+                "finished_at": view.finished_at,
+                "statistics_json": json.dumps(view.statistics, ensure_ascii=False)
+                if view.statistics
+                else None,
+            },
+            view.attempts,
+        )
+    except BaseException:
+        for seq_len in lengths:
+            delete_length(storage, name, seq_len, namespace)
+        raise
+
+
+def renamed(view: StudyView, name: str) -> StudyView:
+    """Return the study under another name, its jobs too."""
+    attempts = [
+        replace(one, job_name=name + one.job_name.removeprefix(view.name))
+        if one.job_name.startswith(f"{view.name}-")
+        else one
+        for one in view.attempts
+    ]
+    return replace(view, name=name, attempts=attempts)
+
+
+def _head(line: bytes) -> dict[str, Any] | None:
+    try:
+        head = json.loads(line)
+    except ValueError:
+        return None
+    return head if isinstance(head, dict) and head.get("format") == FORMAT else None
+
+
+def _check_numbers(view: StudyView, where: str) -> None:
+    by_length: dict[int, list[TrialRecord]] = {}
+    for trial in view.trials:
+        by_length.setdefault(trial.seq_len, []).append(trial)
+    for seq_len, trials in by_length.items():
+        numbers = [trial.number for trial in trials]
+        if numbers != list(range(len(numbers))):
+            raise DataError(f"{where}: the trials of length {seq_len} are not numbered without a gap")
+        if any(t.state is TrialState.COMPLETE and t.value is None for t in trials):
+            raise DataError(f"{where}: a complete trial of length {seq_len} has no score")
