@@ -63,7 +63,12 @@ COMMANDS = (
         CHANGE,
         "Write a study to one file, to import it into another database.",
     ),
-    Verb("import", "coref_k8s.cli.moving", CHANGE, "Take a study from a file into a database."),
+    Verb(
+        "import",
+        "coref_k8s.cli.moving",
+        CHANGE,
+        "Take a study from a file into a database: of this machine, or the one that --storage names.",
+    ),
     Verb("delete", "coref_k8s.cli.changing", CHANGE, "Delete a study with its trials, models and logs."),
     Verb(
         "prepare",
