@@ -34,7 +34,7 @@ def check_before_start(spec: StudySpec) -> list[str]:
     """Return warnings; raise MissingDependencyError, ModelError or DataError for what cannot work."""
     require_trial_packages()
     hub = Hub()
-    _check_model(spec.model, hub)
+    check_model(spec.model, hub)
     return _check_data(spec, hub)
 
 
@@ -45,7 +45,8 @@ def require_trial_packages() -> None:
         raise MissingDependencyError(f"this needs {', '.join(missing)}; pip install 'coref-k8s[trial]'")
 
 
-def _check_model(model: str, hub: Hub) -> None:
+def check_model(model: str, hub: Hub | None = None) -> None:
+    """Raise ModelError unless a model is in a folder here, in the hub's cache, or to be had from the hub."""
     if Path(model).is_dir():
         shape_of(model)  # raises ModelError when it holds no model
         return
@@ -55,7 +56,7 @@ def _check_model(model: str, hub: Hub) -> None:
 
     if isinstance(try_to_load_from_cache(model, "config.json"), str):
         return
-    if (problem := hub.problem(f"{model}/resolve/main/config.json")) is not None:
+    if (problem := (hub or Hub()).problem(f"{model}/resolve/main/config.json")) is not None:
         raise ModelError(
             f"model {model!r} is no folder here, not in the hub's cache, and the hub says: {problem}; check --model"
         )

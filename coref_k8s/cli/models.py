@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,8 +11,10 @@ import typer
 
 from coref_k8s.cli import words
 from coref_k8s.cli.backend import DataDir
-from coref_k8s.cli.console import dump, err, note, out, titled, write
+from coref_k8s.cli.console import dump, err, note, out, write
 from coref_k8s.cli.data import prepared_folder
+from coref_k8s.cli.evaluation_tables import comparison, evaluation
+from coref_k8s.cli.strings import LangOption, locale_lang
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
 from coref_k8s.study import ObjectiveSpec
@@ -31,7 +34,19 @@ Prepared = Annotated[
     str | None,
     typer.Option("--prepared", metavar="DATA", help="Folder or hash of prepared data, or a study's name."),
 ]
-SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS", help="Sequence length.")]
+Text = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Text to score on as it is: a file or folder (txt, jsonl, parquet, conllu, coref.txt) or a hub id. "
+        "Gold chains in it count.",
+    ),
+]
+Items = Annotated[int, typer.Option("--items", metavar="N", min=1, help="Most items of a kind, with --data.")]
+SeqLen = Annotated[
+    int | None, typer.Option("--seq-len", metavar="TOKENS", min=32, help="Sequence length (tokens).")
+]
 Split = Annotated[
     Literal["dev", "test"],
     typer.Option("--split", help="Documents: dev is what studies tune on, test is untouched."),
@@ -40,44 +55,39 @@ Split = Annotated[
 
 def evaluate(
     model: Model,
+    text: Text = None,
     prepared: Prepared = None,
     seq_len: SeqLen = None,
     split: Split = "dev",
+    items: Items = 200,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE", help="Keep the result, for compare.")
     ] = None,
     data_dir: DataDir = None,
+    lang: LangOption = None,
     output: Annotated[
         Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
     ] = "table",
 ) -> None:
-    """Score a model on prepared data: strict metrics, gains, intervals.
+    """Score a model on text or prepared data: strict metrics, gains, intervals.
 
     Each metric stands beside what the context brought (its gain over the same item without the antecedent) and its
     95 % interval over documents. A trial brings its study's data and length with it.
     """
-    result = result_of(model, prepared, seq_len, split, Settings.from_env(data_dir=data_dir))
+    asked = _Asked(text, prepared, seq_len, split, items)
+    result = result_of(model, asked, Settings.from_env(data_dir=data_dir))
     if save is not None:
         save.write_text(result.to_json(), encoding="utf-8")
     if output == "json":
-        write(
-            dump({"metrics": result.metrics, "counts": result.counts, "items": result.items_sha256}, "json")
-        )
+        shown = ("metrics", "counts", "buckets", "warnings", "seq_len", "tau", "seconds")
+        record = result.to_dict()
+        write(dump({name: record[name] for name in shown} | {"items": result.items_sha256}, "json"))
         return
-    out.print(f"{model}, {result.seq_len} tokens, {split} documents: score {words.score(result.score)}\n")
-    table = titled()
-    for heading in ("metric", "value", "by context", "95 % interval", "founding way"):
-        table.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=True)
-    for name, heading in words.METRICS.items():
-        if name in result.metrics:
-            table.add_row(
-                heading,
-                words.score(result.metrics[name]),
-                words.gain(result.metrics, name),
-                words.interval(result.metrics, name),
-                words.score(result.metrics.get(f"seed_{name}")),
-            )
-    out.print(table)
+    where = text or f"{split} documents"
+    out.print(
+        f"{model}, {result.seq_len} tokens, {where}: score {words.score(result.score)}\n", highlight=False
+    )
+    out.print(evaluation(result, lang or locale_lang()), highlight=False)
     out.print(
         "\nitems: " + ", ".join(f"{kind} {count}" for kind, count in result.counts.items()), highlight=False
     )
@@ -90,10 +100,13 @@ def compare(
     other: Annotated[
         str, typer.Argument(metavar="OTHER", help="The same of another model.", show_default=False)
     ],
+    text: Text = None,
     prepared: Prepared = None,
     seq_len: SeqLen = None,
     split: Split = "dev",
+    items: Items = 200,
     data_dir: DataDir = None,
+    lang: LangOption = None,
     output: Annotated[
         Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
     ] = "table",
@@ -106,32 +119,21 @@ def compare(
     from coref_k8s.evaluation.compare import compare as differences
 
     settings = Settings.from_env(data_dir=data_dir)
-    prepared = prepared or _study_of(model, settings) or _study_of(other, settings)
+    if text is None:
+        prepared = prepared or _study_of(model, settings) or _study_of(other, settings)
     lengths = {length for one in (model, other) if (length := _length_of(one, settings)) is not None}
     if seq_len is None and len(lengths) > 1:
         raise RequestError(
             f"{model} and {other} are of different lengths; say at which both are scored: --seq-len TOKENS"
         )
     seq_len = seq_len or next(iter(lengths), None)
-    a, b = (result_of(one, prepared, seq_len, split, settings) for one in (model, other))
+    asked = _Asked(text, prepared, seq_len, split, items)
+    a, b = (result_of(one, asked, settings) for one in (model, other))
     found = differences(a, b)
     if output == "json":
         write(dump([{**vars(one), "verdict": one.verdict} for one in found], "json"))
         return
-    table = titled()
-    for heading in ("metric", model, other, "difference", "95 % interval", "items", ""):
-        table.add_column(heading, justify="left" if heading in ("metric", "") else "right")
-    for one in found:
-        table.add_row(
-            words.METRICS.get(one.metric, one.metric),
-            words.score(one.a),
-            words.score(one.b),
-            f"{one.difference:+.3f}",
-            f"{one.low:+.3f} … {one.high:+.3f}",
-            f"{one.items} of {one.documents} documents",
-            one.verdict,
-        )
-    out.print(table)
+    out.print(comparison(found, model, other, lang or locale_lang()))
     out.print(f"\n{found[0].sentence(model, other)}", highlight=False)
 
 
@@ -152,42 +154,64 @@ def _length_of(name: str, settings: Settings) -> int | None:
     return int(name.split("/")[1]) if _trial_folder(name, settings) else None
 
 
-def result_of(
-    model: str, prepared: str | None, seq_len: int | None, split: Literal["dev", "test"], settings: Settings
-) -> EvaluationResult:
+@dataclass(frozen=True)
+class _Asked:
+    """On what a model is scored."""
+
+    text: str | None
+    prepared: str | None
+    seq_len: int | None
+    split: Literal["dev", "test"]
+    items: int
+
+
+def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult:
     """Return a model's evaluation: the saved one, the trial's own, or a new one."""
     from coref_k8s.evaluation.result import EvaluationResult
 
+    text, prepared, seq_len, split = asked.text, asked.prepared, asked.seq_len, asked.split
+    if text is not None and prepared is not None:
+        raise RequestError("--data and --prepared are two answers to one question; give one of them")
     if model.endswith(".json"):
         return EvaluationResult.from_json(_read(Path(model)))
     folder = _trial_folder(model, settings)
     if folder is not None:
         own = folder / f"items-{split}.json"
         study = model.split("/")[0]
-        if own.is_file() and prepared in (None, study) and seq_len in (None, _length_of(model, settings)):
+        its_own = text is None and prepared in (None, study)
+        if own.is_file() and its_own and seq_len in (None, _length_of(model, settings)):
             return EvaluationResult.from_json(_read(own))
         prepared, seq_len = prepared or study, seq_len or _length_of(model, settings)
         if not (folder / "model").is_dir():
             raise NotFoundError(f"trial {model} has no model: it is not complete")
         model = str(folder / "model")
-    if prepared is None or seq_len is None:
+    if (text is None and prepared is None) or seq_len is None:
         raise RequestError(
-            f"{model} is no trial, so say on what it is scored: --prepared DATA --seq-len TOKENS"
+            f"{model} is no trial, so say on what it is scored: --data PATH or --prepared DATA, and --seq-len TOKENS"
         )
-    return _score(model, prepared_folder(prepared, settings), seq_len, split)
-
-
-def _score(model: str, prepared: Path, seq_len: int, split: Literal["dev", "test"]) -> EvaluationResult:
-    from coref_k8s.cli.checks import require_trial_packages
+    from coref_k8s.cli.checks import check_model, require_trial_packages
 
     require_trial_packages()
+    check_model(model)
     from transformers.utils import logging
 
-    from coref_k8s.trial.scoring import score_model
+    from coref_k8s.trial.scoring import score_model, score_text
 
     logging.disable_progress_bar()
     with err.status(f"scoring {model}"):
-        return score_model(model, prepared, seq_len, split=split, weights=_weights())
+        if text is not None:
+            return score_text(
+                model,
+                text,
+                seq_len,
+                weights=_weights(),
+                max_items=asked.items,
+                cache_dir=settings.data_dir / "hub",
+            )
+        assert prepared is not None
+        return score_model(
+            model, prepared_folder(prepared, settings), seq_len, split=split, weights=_weights()
+        )
 
 
 def _weights() -> dict[str, Any]:

@@ -22,8 +22,8 @@ SOURCES: Mapping[str, tuple[str, tuple[str, ...], Statistic]] = {
     "coref_top5": ("coref", ("coref_top5",), bootstrap.mean),
     "coref_top1_gain": ("coref", ("coref_top1", "coref_top1_removed"), bootstrap.mean_difference),
     "coref_top5_gain": ("coref", ("coref_top5", "coref_top5_removed"), bootstrap.mean_difference),
-    "coref_closed1": ("coref", ("coref_closed1",), bootstrap.mean),
-    "coref_closed5": ("coref", ("coref_closed5",), bootstrap.mean),
+    "coref_closed1": ("closed", ("coref_closed1",), bootstrap.mean),
+    "coref_closed5": ("closed", ("coref_closed5",), bootstrap.mean),
     "swap_top1": ("swapped", ("swap_top1",), bootstrap.mean),
 }
 

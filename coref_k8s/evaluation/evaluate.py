@@ -14,6 +14,7 @@ from typing import Any
 from coref_k8s.errors import DataError
 from coref_k8s.evaluation import bootstrap, registry
 from coref_k8s.evaluation.composite import Composite, available
+from coref_k8s.evaluation.extent import WHOLE, Extent, quick_extent
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.passes import LogitsFn, run
 from coref_k8s.evaluation.result import EvaluationResult
@@ -64,14 +65,15 @@ def evaluate(
     model: Any = None,
     conll_mentions: int = 0,
     quick_items: int = QUICK_ITEMS,
+    extent: Extent = WHOLE,
     progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
     """Score a model.
 
     `logits_fn(input_ids, attention_mask, positions)`: see passes.LogitsFn. `full=False` is the quick
     evaluation between training steps: full arm only, the first `quick_items` items of a kind (half as many
-    pairs for Coref F1, which costs several passes an item), no intervals, the same names. `tau`: the dev result's threshold when test items are scored; found on these items when
-    None. `model` is given to custom metrics. `conll_mentions` > 0 links gold mentions of whole documents, up
+    pairs for Coref F1, which costs several passes an item), no intervals, the same names. `extent` is what a
+    full one asks. `tau`: the dev result's threshold when test items are scored; found on these items when None. `model` is given to custom metrics. `conll_mentions` > 0 links gold mentions of whole documents, up
     to so many, and adds the `conll_` scores. `batch_tokens` bounds a forward pass (tokens with padding).
 
     Raises DataError when the items were made with another tokeniser, RequestError for an unknown weight.
@@ -83,15 +85,9 @@ def evaluate(
             "the evaluation items were made with another tokeniser; prepare the data for this model"
         )
     begun = time.monotonic()
-    limit = None if full else quick_items
-    # An objective on a gain needs the arms in quick evaluations too.
-    arms = full or any(name in _ARM_METRICS for name in weights)
     card = Scorecard(intervals=full)
-    coref = CorefPart(
-        items, vocabulary, arms=arms, limit=limit, pair_limit=None if full else max(1, quick_items // 2)
-    )
-    lambada = LambadaPart(items, vocabulary, arms=arms, limit=limit)
-    seed = SeedPart(items, vocabulary) if full else None
+    extent = extent if full else quick_extent(quick_items)
+    coref, lambada, seed = asked_by(items, vocabulary, full=full, extent=extent, weights=weights)
     conll = ConllPart(items, vocabulary, conll_mentions) if full and conll_mentions else None
     asked = [part.ask() if part else [] for part in (coref, lambada, seed, conll)]
     every = iter(run(logits_fn, [one for some in asked for one in some], vocabulary, batch_tokens, progress))
@@ -133,3 +129,14 @@ def evaluate(
         full=full,
         seconds=time.monotonic() - begun,
     )
+
+
+def asked_by(
+    items: ItemSet, vocabulary: Vocabulary, *, full: bool, extent: Extent, weights: Mapping[str, float]
+) -> tuple[CorefPart, LambadaPart, SeedPart | None]:
+    """Return the parts that ask the items of an evaluation."""
+    # An objective on a gain needs the arms in quick evaluations too.
+    arms = full or any(name in _ARM_METRICS for name in weights)
+    coref = CorefPart(items, vocabulary, arms=arms, extent=extent)
+    lambada = LambadaPart(items, vocabulary, arms=arms, limit=extent.items)
+    return coref, lambada, SeedPart(items, vocabulary, extent.seed) if full else None

@@ -12,23 +12,22 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from coref_k8s.document import Document
 from coref_k8s.errors import DataError
 from coref_k8s.evaluation import coref_items, lambada_items, seed_items
+from coref_k8s.evaluation.baselines import LISTED
 from coref_k8s.evaluation.conll_items import ConllItem, conll_items
 from coref_k8s.evaluation.coref_items import CorefItem
 from coref_k8s.evaluation.lambada_items import LambadaItem
 from coref_k8s.evaluation.seed_items import SeedItem
 from coref_k8s.evaluation.table import DocumentTable, Workbench, prepare
 from coref_k8s.evaluation.vocabulary import Vocabulary
-from coref_k8s.korean import analyse
 
 #: Changes whenever the same documents would give other items.
-FORMAT = 1
+FORMAT = 2
 #: Documents looked at per item wanted: more documents make narrower intervals, and cost preparation time.
 DOCUMENTS_PER_ITEM = 2
 
@@ -122,11 +121,12 @@ def build_items(
     *,
     max_items: int = 200,
     seed: int = 0,
-    training: Iterable[Document] = (),
+    frequent: Sequence[str] = (),
 ) -> ItemSet:
     """Build the items of a document set for one tokeniser and sequence length (tokens).
 
-    `max_items` bounds each kind. `training` gives the constant-list baseline its nouns. Documents with gold
+    `max_items` bounds each kind. `frequent` are the most frequent nouns of the training documents, for the
+    constant-list baseline; those of these documents when there are none. Documents with gold
     clusters are judged by them, others by string identity. The same input gives the same file.
     """
     vocabulary = Vocabulary(tokenizer)
@@ -170,7 +170,7 @@ def build_items(
         lambada=lambada,
         seed_items=seed_items.sample(seeds, max_items, seed),
         conll=conll_items([bench for _, bench in ordinary], [i for i, _ in ordinary], seq_len, vocabulary),
-        frequent=_frequent(training) or _frequent_of(benches),
+        frequent=list(frequent[:LISTED]) or _frequent_of(benches),
         noun_ids=seed_items.noun_ids(vocabulary) if seeds else [],
         counts={
             "documents": len(benches),
@@ -191,20 +191,9 @@ def _choose(documents: list[Document], seq_len: int, max_items: int, seed: int) 
     return ordered[: DOCUMENTS_PER_ITEM * max_items]
 
 
-def _frequent(training: Iterable[Document], documents: int = 500) -> list[str]:
-    """The 5 most frequent noun runs of (the first 500) training documents."""
-    counts: Counter[str] = Counter()
-    for document in islice(training, documents):
-        counts.update(run.text for run in analyse(document.text).noun_runs)
-    return _top(counts)
-
-
 def _frequent_of(benches: Sequence[Workbench]) -> list[str]:
-    return _top(Counter(run.text for bench in benches for run in bench.analysis.noun_runs))
-
-
-def _top(counts: Counter[str]) -> list[str]:
-    return [word for word, _ in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:5]]
+    counts = Counter(run.text for bench in benches for run in bench.analysis.noun_runs)
+    return [word for word, _ in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:LISTED]]
 
 
 def _read(kind: type[Any], entry: dict[str, Any]) -> Any:

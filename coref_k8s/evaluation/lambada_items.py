@@ -23,7 +23,7 @@ from coref_k8s.korean import kiwi, strip_josa
 #: Words at the end of a sentence among which its last content word is looked for.
 LAST_WORDS = 3
 #: Most items of one document, and of one string in one document.
-PER_DOCUMENT = 10
+PER_DOCUMENT = 20
 PER_STRING = 2
 #: A document whose only cluster has this name is a released item: the cluster's mention is its answer.
 ANSWER = "answer"

@@ -10,6 +10,7 @@ from coref_k8s.evaluation import baselines, bootstrap, linking
 from coref_k8s.evaluation.arms import Arm, coref_pass
 from coref_k8s.evaluation.closed import Candidates, candidates, closed_passes, closed_scores, mid_rank
 from coref_k8s.evaluation.coref_items import BUCKETS, CorefItem, bucket
+from coref_k8s.evaluation.extent import WHOLE, Extent
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.kbest import best_strings
 from coref_k8s.evaluation.passes import Answer, Floats, Pass
@@ -19,7 +20,7 @@ from coref_k8s.evaluation.vocabulary import Vocabulary
 
 #: Strings that count as answers of an open question.
 LISTED = 5
-_MEANS = ("coref_top1", "coref_top5", "coref_closed1", "coref_closed5")
+_OPEN = ("coref_top1", "coref_top5")
 
 
 def open_hits(answer: Answer, target: str, vocabulary: Vocabulary) -> tuple[bool, bool]:
@@ -37,31 +38,32 @@ class CorefPart:
         vocabulary: Vocabulary,
         *,
         arms: bool,
-        limit: int | None = None,
-        pair_limit: int | None = None,
+        extent: Extent = WHOLE,
     ) -> None:
         self.items, self.vocabulary, self.arms = items, vocabulary, arms
-        self.coref = items.coref[:limit]
-        pairs = [
-            (a, first) for a, first in zip(items.pairs, items.firsts, strict=True) if a < len(self.coref)
-        ]
-        pairs = pairs[:pair_limit]
+        self.coref = items.coref[: extent.items]
+        self.closed = len(self.coref[: extent.closed])
+        """So many of the first items are scored closed as well, when there are arms."""
+        pairs = [(a, first) for a, first in zip(items.pairs, items.firsts, strict=True) if a < self.closed]
         self.paired = [a for a, _ in pairs]
         self.firsts = [first for _, first in pairs]
+        swappable = [number for number, item in enumerate(self.coref) if item.swap is not None]
+        self.swapped = swappable[: extent.swapped]
         self._asked: list[tuple[str, int, Arm, Candidates | None, int]] = []
         self._answers: dict[tuple[str, int, Arm], tuple[Candidates | None, list[Answer]]] = {}
 
     def ask(self) -> list[Pass]:
         """Every pass of every arm that is wanted."""
-        paired = set(self.paired)
+        # Without arms closed scores are needed only for Coref F1.
+        closed = set(range(self.closed) if self.arms else self.paired)
+        swapped = set(self.swapped)
         passes: list[Pass] = []
         for number, item in enumerate(self.coref):
-            # Quick evaluations need closed scores only for Coref F1.
-            passes += self._closed("coref", number, item, "full", scored=self.arms or number in paired)
+            passes += self._closed("coref", number, item, "full", scored=number in closed)
             if self.arms:
-                passes += self._closed("coref", number, item, "removed")
+                passes += self._closed("coref", number, item, "removed", scored=number in closed)
                 passes += self._closed("coref", number, item, "truncated", scored=False)
-                if item.swap is not None:
+                if number in swapped:
                     passes += self._closed("coref", number, item, "swapped")
         for number, item in enumerate(self.firsts):
             passes += self._closed("first", number, item, "full")
@@ -127,7 +129,27 @@ class CorefPart:
             card.put_mean("coref_top1", "coref", "coref_top1")
             card.put_mean("coref_top5", "coref", "coref_top5")
             return
-        for arm in ("full", "removed"):
+        for name in _OPEN:
+            self._put_arm(card, "coref", name, "removed")
+            self._put_arm(card, "coref", name, "truncated")
+        self._score_closed(card)
+        self._score_swaps(card)
+
+    @staticmethod
+    def _put_arm(card: Scorecard, kind: str, name: str, arm: str) -> None:
+        """Add a score in the full arm, in another, and what lies between them."""
+        gain = f"{name}_gain" if arm == "removed" else f"{name}_{arm}_gain"
+        card.put_mean(name, kind, name)
+        card.put_mean(f"{name}_{arm}", kind, f"{name}_{arm}")
+        card.put_gain(gain, kind, name, f"{name}_{arm}")
+
+    def _score_closed(self, card: Scorecard) -> None:
+        n, items = range(self.closed), self.coref[: self.closed]
+        scores = ItemScores([item.id for item in items], [self._document(item) for item in items])
+        card.item_scores["closed"] = scores
+        card.counts["closed"] = self.closed
+        arms: tuple[Arm, ...] = ("full", "removed")
+        for arm in arms:
             ranks = [self._rank(number, arm) for number in n]
             end = "" if arm == "full" else f"_{arm}"
             scores.columns[f"coref_closed1{end}"] = column([rank <= 1 for rank in ranks])
@@ -136,19 +158,11 @@ class CorefPart:
         for k in (1, LISTED):
             chance = [min(1.0, k / size) for size in sizes]
             card.metrics[f"coref_closed{k}_chance"] = float(np.mean(chance)) if chance else 0.0
-        for name in _MEANS:
-            card.put_mean(name, "coref", name)
-            card.put_mean(f"{name}_removed", "coref", f"{name}_removed")
-            card.put_gain(f"{name}_gain", "coref", name, f"{name}_removed")
-        for name in _MEANS[:2]:
-            card.put_mean(f"{name}_truncated", "coref", f"{name}_truncated")
-            card.put_gain(f"{name}_truncated_gain", "coref", name, f"{name}_truncated")
-        self._score_swaps(card)
+            self._put_arm(card, "closed", f"coref_closed{k}", "removed")
 
     def _score_swaps(self, card: Scorecard) -> None:
-        swapped = [number for number, item in enumerate(self.coref) if item.swap is not None]
-        items = [self.coref[number] for number in swapped]
-        hits = [self._rank(number, "swapped") <= 1 for number in swapped]
+        items = [self.coref[number] for number in self.swapped]
+        hits = [self._rank(number, "swapped") <= 1 for number in self.swapped]
         card.item_scores["swapped"] = ItemScores(
             [item.id for item in items], [self._document(item) for item in items], {"swap_top1": column(hits)}
         )
@@ -187,7 +201,7 @@ class CorefPart:
             scores.columns[f"{name}{end}"] = column([float(entry[place]) for entry in counts])
 
     def _score_buckets(self, card: Scorecard) -> None:
-        columns = card.item_scores["coref"].columns
+        scores = card.item_scores["coref"]
         for number, up_to in enumerate(BUCKETS):
             above = BUCKETS[number - 1] if number else 0
             if above >= self.items.seq_len:
@@ -195,12 +209,26 @@ class CorefPart:
             rows = [i for i, item in enumerate(self.coref) if bucket(item.distance) == number]
             values = None
             if len(rows) >= MIN_ITEMS:
-                values = {name: float(np.mean([columns[name][i] for i in rows])) for name in columns}
-                values["coref_top1_gain"] = values["coref_top1"] - values["coref_top1_removed"]
-                values["coref_top5_gain"] = values["coref_top5"] - values["coref_top5_removed"]
-                for name in ("coref_top1", "coref_top5", "coref_top5_gain"):
-                    card.metrics[f"{name}_to{up_to}"] = values[name]
+                values = self._bucket(card, scores, rows, up_to)
             card.buckets.append(Bucket(above, up_to, len(rows), values))
+
+    @staticmethod
+    def _bucket(card: Scorecard, scores: ItemScores, rows: Sequence[int], up_to: int) -> dict[str, float]:
+        """Add the metrics of the items `rows`, with intervals, as `<metric>_to<up_to>`; return them and the arms."""
+        documents = [scores.documents[i] for i in rows]
+        columns = {name: [values[i] for i in rows] for name, values in scores.columns.items()}
+        found = {name: float(np.mean(values)) for name, values in columns.items()}
+        for name in _OPEN:
+            card.put(f"{name}_to{up_to}", documents, [columns[name]], bootstrap.mean)
+            both = [columns[name], columns[f"{name}_removed"]]
+            card.put(f"{name}_gain_to{up_to}", documents, both, bootstrap.mean_difference, lowest=-1.0)
+            for metric in (name, f"{name}_gain"):
+                stem = f"{metric}_to{up_to}"
+                found[metric] = card.metrics[stem]
+                if card.intervals:
+                    for end in ("ci_low", "ci_high"):
+                        found[f"{metric}_{end}"] = card.metrics[f"{stem}_{end}"]
+        return found
 
     def _score_baselines(self, card: Scorecard) -> None:
         guesses = [

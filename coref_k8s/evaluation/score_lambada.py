@@ -11,6 +11,7 @@ from coref_k8s.evaluation.passes import Answer, Pass
 from coref_k8s.evaluation.result import ItemScores
 from coref_k8s.evaluation.score_coref import open_hits
 from coref_k8s.evaluation.scorecard import Scorecard, column
+from coref_k8s.evaluation.seed_items import KINDS
 from coref_k8s.evaluation.vocabulary import Vocabulary
 
 
@@ -61,31 +62,44 @@ class LambadaPart:
 
 
 class SeedPart:
-    """The founding metrics and, beside each, what a constant list of five nouns scores."""
+    """The founding metrics and, beside each, what lists of five nouns score without a model.
 
-    def __init__(self, items: ItemSet, vocabulary: Vocabulary) -> None:
+    The lists: always the same five (frequent in the training documents), the window's most frequent five, the
+    five nearest to the mask.
+    """
+
+    def __init__(self, items: ItemSet, vocabulary: Vocabulary, limit: int | None = None) -> None:
         self.items, self.vocabulary = items, vocabulary
+        self.seeds = [
+            item
+            for kind in KINDS
+            for item in [item for item in items.seed_items if item.kind == kind][:limit]
+        ]
 
     def ask(self) -> list[Pass]:
         """One pass an item."""
-        return [seed_pass(item, self.vocabulary, self.items.seq_len) for item in self.items.seed_items]
+        return [seed_pass(item, self.vocabulary, self.items.seq_len) for item in self.seeds]
 
     def score(self, answers: Sequence[Answer], card: Scorecard) -> None:
         """Turn the answers to `ask` into metrics."""
         nouns = frozenset(self.items.noun_ids)
         pieces = self.vocabulary.pieces
-        for kind in ("coref_top5", "coref_f1", "lbd_top1"):
+        for kind in KINDS:
             asked = [
-                (item, answer)
-                for item, answer in zip(self.items.seed_items, answers, strict=True)
-                if item.kind == kind
+                (item, answer) for item, answer in zip(self.seeds, answers, strict=True) if item.kind == kind
             ]
-            rows = [
-                seedlike.item_score(item, seedlike.predicted(answer, pieces, nouns)) for item, answer in asked
-            ]
-            constant = [seedlike.item_score(item, self.items.frequent) for item, _ in asked]
             card.counts[f"seed_{kind}"] = len(asked)
-            for prefix, scored in (("seed", rows), ("baseline_seed", constant)):
+            guesses = {
+                "seed": [seedlike.predicted(answer, pieces, nouns) for _, answer in asked],
+                "baseline_seed": [self.items.frequent for _ in asked],
+                "baseline_seed_frequent": [item.frequent for item, _ in asked],
+                "baseline_seed_nearest": [item.nearest for item, _ in asked],
+            }
+            for prefix, guessed in guesses.items():
+                scored = [
+                    seedlike.item_score(item, listed)
+                    for (item, _), listed in zip(asked, guessed, strict=True)
+                ]
                 if kind == "coref_f1":
                     value = seedlike.micro_f1(scored)
                 else:

@@ -26,6 +26,9 @@ NOUNS_PER_TEXT = 3
 PRONOUNS_PER_TEXT = 3
 
 Kind = Literal["coref_top5", "coref_f1", "lbd_top1"]
+KINDS: tuple[Kind, ...] = ("coref_top5", "coref_f1", "lbd_top1")
+#: Nouns of a list that guesses without a model.
+LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class SeedItem:
     """Where in `ids` the mask stands."""
     gold: list[str]
     """The word that was masked; for a pronoun the nouns of the sentences around it."""
+    frequent: list[str]
+    """The window's 5 most frequent nouns, without the masked word: a guess that needs no model."""
+    nearest: list[str]
+    """The window's 5 nouns nearest to the mask."""
 
 
 def from_document(
@@ -64,7 +71,7 @@ def from_document(
                 second[noun.text] = noun
         for word in [word for word in counts if counts[word] > 1][:NOUNS_PER_TEXT]:
             noun = second[word]
-            yield _item(bench, "coref_top5", noun.start, noun.end, [word], seq_len, vocabulary)
+            yield _item(bench, "coref_top5", noun.start, noun.end, [word], seq_len, vocabulary, nouns)
     sentences = bench.analysis.sentences
     for pronoun in bench.analysis.pronouns[:PRONOUNS_PER_TEXT]:
         number = max(0, bisect_left(sentences, (pronoun.start + 1, -1)) - 1)
@@ -72,17 +79,17 @@ def from_document(
         high = sentences[min(len(sentences) - 1, number + 1)][1]
         around = sorted({noun.text for noun in nouns if low <= noun.start and noun.end <= high})
         if around:
-            yield _item(bench, "coref_f1", pronoun.start, pronoun.end, around, seq_len, vocabulary)
+            yield _item(bench, "coref_f1", pronoun.start, pronoun.end, around, seq_len, vocabulary, nouns)
     for item in lambada:
         at = bench.tokens.starts[item.target[0]]
         end = bench.tokens.ends[item.target[1] - 1]
-        yield _item(bench, "lbd_top1", at, end, [text[at:end]], seq_len, vocabulary)
+        yield _item(bench, "lbd_top1", at, end, [text[at:end]], seq_len, vocabulary, nouns)
 
 
 def sample(candidates: Sequence[SeedItem], max_items: int, seed: int) -> list[SeedItem]:
     """Draw at most `max_items` of each kind."""
     kept: list[SeedItem] = []
-    for kind in ("coref_top5", "coref_f1", "lbd_top1"):
+    for kind in KINDS:
         group = sorted((item for item in candidates if item.kind == kind), key=lambda item: item.id)
         random.Random(seed).shuffle(group)
         kept += group[:max_items]
@@ -110,7 +117,14 @@ def _nouns(text: str, sentences: Sequence[tuple[int, int]]) -> list[Span]:
 
 
 def _item(
-    bench: Workbench, kind: Kind, start: int, end: int, gold: list[str], seq_len: int, vocabulary: Vocabulary
+    bench: Workbench,
+    kind: Kind,
+    start: int,
+    end: int,
+    gold: list[str],
+    seq_len: int,
+    vocabulary: Vocabulary,
+    nouns: Sequence[Span],
 ) -> SeedItem:
     """Cut the window, put ONE mask for the word and keep it within the length."""
     text, reach = bench.document.text, WINDOW * seq_len // 512
@@ -120,6 +134,15 @@ def _item(
     keep_left = min(len(left), max(room // 2, room - len(right)))
     left = left[len(left) - keep_left :]
     right = right[: room - keep_left]
+    # nouns of the window, without those that the mask hides
+    seen = [
+        noun
+        for noun in nouns
+        if start - reach <= noun.start
+        and noun.end <= end + reach
+        and (noun.end <= start or noun.start >= end)
+    ]
+    near = sorted(seen, key=lambda noun: start - noun.end if noun.end <= start else noun.start - end)
     return SeedItem(
         id=f"{kind}/{bench.document.doc_id}:{start}-{end}",
         kind=kind,
@@ -127,4 +150,6 @@ def _item(
         ids=[*left, vocabulary.mask, *right],
         mask=len(left),
         gold=[normalise(word) for word in gold],
+        frequent=[normalise(word) for word, _ in Counter(noun.text for noun in seen).most_common(LISTED)],
+        nearest=[normalise(word) for word in dict.fromkeys(noun.text for noun in near)][:LISTED],
     )

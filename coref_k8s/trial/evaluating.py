@@ -9,14 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from coref_k8s.errors import OutOfMemoryError
+from coref_k8s.evaluation.budget import fitting
 from coref_k8s.evaluation.evaluate import evaluate
+from coref_k8s.evaluation.extent import WHOLE, Extent
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.loss import masked_logits
+from coref_k8s.search.space import space_for
+from coref_k8s.sizing.plan import BatchPlan
+from coref_k8s.study import Range, StudySpec
 from coref_k8s.trial.device import autocast
 from coref_k8s.trial.signals import StopSignal
 
-#: Quick evaluations score this share of the items asked for, but no fewer than `_FEWEST`: they steer the
+#: Quick evaluations score this share of the full one's items, but no fewer than `_FEWEST`: they steer the
 #: pruner, and must cost little beside training.
 _QUICK_SHARE = 0.25
 _FEWEST = 16
@@ -30,22 +35,30 @@ class Evaluator:
         tokenizer: Any,
         *,
         weights: Mapping[str, float],
-        eval_items: int,
         batch_tokens: int,
         device: torch.device,
         dtype: torch.dtype | None,
         stop: StopSignal,
+        trained_tokens: float | None = None,
     ) -> None:
+        """`trained_tokens` is the training that full evaluations of dev must stay small beside; None asks all items."""
         self._tokenizer = tokenizer
         self._weights = weights
-        self._quick_items = max(_FEWEST, round(_QUICK_SHARE * eval_items))
+        self._trained_tokens = trained_tokens
+        self._extents: dict[str, Extent] = {}
         self._batch_tokens = batch_tokens
         self._device = device
         self._dtype = dtype
         self._stop = stop
 
     def __call__(
-        self, model: nn.Module, items: ItemSet, *, full: bool, tau: float | None = None
+        self,
+        model: nn.Module,
+        items: ItemSet,
+        *,
+        full: bool,
+        tau: float | None = None,
+        conll_mentions: int = 0,
     ) -> EvaluationResult:
         """Return the scores of a model in evaluation mode; `tau` is dev's threshold, for test.
 
@@ -59,6 +72,8 @@ class Evaluator:
             with autocast(self._dtype, device):
                 return masked_logits(model, ids.to(device), mask.to(device), positions.to(device))
 
+        extent = self.extent(items)
+        asked = len(items.coref[: extent.items])
         while True:
             try:
                 return evaluate(
@@ -70,7 +85,9 @@ class Evaluator:
                     batch_tokens=self._batch_tokens,
                     tau=tau,
                     model=model,
-                    quick_items=self._quick_items,
+                    quick_items=max(_FEWEST, round(_QUICK_SHARE * asked)),
+                    extent=extent,
+                    conll_mentions=conll_mentions,
                 )
             except torch.OutOfMemoryError as error:
                 message = str(error).splitlines()[0]
@@ -81,3 +98,27 @@ class Evaluator:
                     f"evaluating a single sequence does not fit into the GPU's memory ({message}); use a larger GPU"
                 )
             self._batch_tokens = max(items.seq_len, self._batch_tokens // 2)
+
+    def extent(self, items: ItemSet) -> Extent:
+        """Return how many items of each kind a full evaluation asks."""
+        if self._trained_tokens is None:
+            return WHOLE
+        if items.sha256 not in self._extents:
+            self._extents[items.sha256] = fitting(items, self._tokenizer, self._trained_tokens)
+        return self._extents[items.sha256]
+
+
+def shortest_training(spec: StudySpec, batch: BatchPlan, tokens: int, rows: int) -> float:
+    """Return the tokens of the shortest training that the request allows at a length.
+
+    Not those of one trial: all trials of a length are to be asked the same items. `tokens` and `rows` are those of
+    one pass over the data.
+    """
+    space = space_for(spec, batch.seq_len)
+    if spec.training.max_steps is not None:
+        return spec.training.max_steps * batch.batch_size * _least(space["accumulation"]) * tokens / rows
+    return _least(space["epochs"]) * tokens
+
+
+def _least(values: Range) -> float:
+    return min(float(value) for value in values.choices) if values.choices else float(values.low or 0.0)

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+#: What a folder with a tokeniser has one of.
+_TOKENISER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spm.model",
+    "spiece.model",
+)
+
+
 def model_path(name: str, data_dir: Path) -> str:
     """Return a model's folder when the data folder holds one of that name, else the name (a hub id or path).
 
@@ -34,6 +45,11 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     """Return the model's tokeniser; raise ModelError when it cannot be opened or has no mask token."""
     from transformers import AutoTokenizer
 
+    if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in _TOKENISER_FILES):
+        # transformers would make up an empty one
+        raise ModelError(
+            f"the tokeniser of {name} cannot be opened (the folder has no tokenizer.json); save it beside the model"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError, KeyError) as error:

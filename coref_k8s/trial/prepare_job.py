@@ -51,11 +51,16 @@ def prepare_data(
 ) -> PreparedRef:
     """Prepare text and evaluation items of a request below the data root. Raises DataError, ModelError."""
     from coref_k8s.corpus.prepare import prepare
+    from coref_k8s.corpus.show import read_statistics
     from coref_k8s.evaluation.items import build_items
 
     tokenizer = load_tokenizer(model_path(spec.model, settings.data_dir), spec.model_revision)
 
     def write_items(documents: Iterable[Document], tokens: Any, seq_len: int, split: str, path: Path) -> None:
-        build_items(documents, tokens, seq_len, max_items=spec.data.eval_items, seed=spec.seed).save(path)
+        # beside the items of a length lies what was counted of the training documents
+        frequent = read_statistics(path.parent.parent)["frequent_nouns"]
+        build_items(
+            documents, tokens, seq_len, max_items=spec.data.eval_items, seed=spec.seed, frequent=frequent
+        ).save(path)
 
     return prepare(spec, settings.data_dir, tokenizer, bus=bus, progress=progress, eval_writer=write_items)

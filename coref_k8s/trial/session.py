@@ -24,7 +24,7 @@ from coref_k8s.sizing.shape import shape_of
 from coref_k8s.trial.batches import StepPlan, StepSource
 from coref_k8s.trial.checkpoint import CheckpointStore, seed_everything
 from coref_k8s.trial.device import autocast_dtype, host_peak_bytes, pick_device, use_threads
-from coref_k8s.trial.evaluating import Evaluator
+from coref_k8s.trial.evaluating import Evaluator, shortest_training
 from coref_k8s.trial.files import TrialFolder, write_folder, write_json
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.masking import Masker, Vocabulary
@@ -134,11 +134,16 @@ class Session:
         evaluator = Evaluator(
             tokenizer,
             weights=order.spec.objective.weights,
-            eval_items=order.spec.data.eval_items,
             batch_tokens=fits if device.type == "cuda" else max(order.seq_len, _CPU_EVALUATION_TOKENS),
             device=device,
             dtype=dtype,
             stop=stop,
+            trained_tokens=(
+                # what is reported in the end is scored on everything
+                shortest_training(order.spec, order.batch, int(sequences.lengths.sum()), len(sequences))
+                if order.kind is Kind.TRIAL
+                else None
+            ),
         )
         return cls(order, folder, trainer, tokenizer, prepared, evaluator, observers, device)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,7 +142,21 @@ def test_compare_says_no_more_than_the_interval_allows(coref: Any, base: Any) ->
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["evaluate", "model"], "--prepared DATA --seq-len TOKENS"),
+        (["evaluate", "model"], "--data PATH or --prepared DATA, and --seq-len TOKENS"),
+        (
+            ["evaluate", "model", "--data", "x.txt", "--prepared", "tiny", "--seq-len", "128"],
+            "give one of them",
+        ),
+        (
+            ["evaluate", "no/such-model", "--data", "x.txt", "--seq-len", "128"],
+            "model 'no/such-model' is no folder",
+        ),
+        (["evaluate", "model", "--data", "none.txt", "--seq-len", "128"], "none.txt does not exist"),
+        (
+            ["evaluate", "bare", "--data", "short.txt", "--seq-len", "128"],
+            "the tokeniser of bare cannot be opened",
+        ),
+        (["evaluate", "model", "--data", "short.txt", "--seq-len", "128"], "gives no question to ask"),
         (["evaluate", "tiny/128/9", "--prepared", "tiny", "--seq-len", "128"], "tiny/128/9"),
         (["evaluate", "none.json"], "none.json: cannot be read"),
         (["evaluate", "model", "--prepared", "tiny", "--seq-len", "512"], "512"),
@@ -151,10 +166,22 @@ def test_compare_says_no_more_than_the_interval_allows(coref: Any, base: Any) ->
 def test_what_cannot_be_scored_is_one_sentence(
     coref: Any, study: Any, arguments: list[str], sentence: str
 ) -> None:
+    Path("short.txt").write_text("바람이 불었다.", encoding="utf-8")
+    Path("bare").mkdir(exist_ok=True)
+    shutil.copy("model/config.json", "bare/config.json")
+    shutil.copy("model/model.safetensors", "bare/model.safetensors")
     answer = coref(*arguments)
     assert answer.code in (1, 2)
     assert sentence in answer.err
     assert answer.err.rstrip().count("\n") == 0, answer.err
+
+
+def test_the_constant_list_is_that_of_the_training_documents(study: Any) -> None:
+    (prepared,) = Path("data/prepared").glob("[!.]*")
+    frequent = json.loads((prepared / "statistics.json").read_text(encoding="utf-8"))["frequent_nouns"]
+    for split in ("dev", "test"):
+        items = json.loads((prepared / f"128/items-{split}.json").read_text(encoding="utf-8"))
+        assert items["frequent"] == frequent[:5]
 
 
 def test_prepared_data_that_do_not_suit_are_refused_before_anything_is_created(
@@ -179,3 +206,33 @@ def test_prepared_data_that_do_not_suit_are_refused_before_anything_is_created(
         assert "was prepared for 128, 192 tokens, not for 256" in answer.err
     assert not Path("data/studies/wrong").exists()
     assert coref("plan", "--model", "model", "--seq-lengths", "128", *chosen).code == 0
+
+
+def test_evaluate_and_compare_on_text_of_every_form(coref: Any, place: Path, tmp_path: Path) -> None:
+    from coref_k8s.corpus.shipped import shipped_documents
+
+    documents = shipped_documents()[:2]
+    marked = ROOT / "data/korean/documents" / "story-01.coref.txt"
+    (tmp_path / "plain").mkdir()
+    for number, document in enumerate(documents):
+        (tmp_path / "plain" / f"{number}.txt").write_text(document.text, encoding="utf-8")
+    rows = [{"text": one.text, "doc_id": one.doc_id, "clusters": dict(one.clusters)} for one in documents]
+    (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    ask = ("--seq-len", "128", "--items", "4")
+    for source, gold in ((tmp_path / "plain", False), (tmp_path / "gold.jsonl", True), (marked, True)):
+        answer = coref("evaluate", "model", "--data", source, *ask, "-o", "json")
+        assert answer.code == 0, answer.err
+        found = json.loads(answer.out)
+        assert found["counts"]["coref"] == 4
+        assert ("conll_f1" in found["metrics"]) == gold
+        assert found["seq_len"] == 128
+    english = coref("evaluate", "model", "--data", marked, *ask, "--lang", "en")
+    assert "CoNLL" in english.out
+    assert "n too small" in english.out
+    korean = coref(
+        "evaluate", "model", "--data", marked, *ask, "--lang", "ko", "--save", tmp_path / "one.json"
+    )
+    assert "문맥의 몫" in korean.out
+    pair = coref("compare", tmp_path / "one.json", "model", "--data", marked, *ask, "--lang", "ko")
+    assert pair.code == 0, pair.err
+    assert "차이가 확인되지 않음" in pair.out

@@ -7,9 +7,11 @@ import math
 import pytest
 
 from coref_k8s.errors import DataError, RequestError
+from coref_k8s.evaluation.budget import SHARE, TRAINED, cost, fitting
 from coref_k8s.evaluation.evaluate import evaluate
+from coref_k8s.evaluation.extent import Extent
 from coref_k8s.evaluation.items import ItemSet, build_items
-from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.evaluation.result import MIN_ITEMS, EvaluationResult
 from tests.evaluation.scripted import NAMES, SEQ_LEN, constant, copier, planted, train_tokenizer
 
 
@@ -185,3 +187,53 @@ def test_a_quick_evaluation_costs_a_fraction(tokenizer, items):
         return rows
 
     assert passes(full=False, quick_items=8) < passes() / 8
+
+
+def test_the_cost_that_is_counted_is_what_the_model_sees(tokenizer, items):
+    for options in ({}, {"extent": Extent.lean(12)}, {"full": False}):
+        seen = 0
+
+        def count(ids, mask, positions):
+            nonlocal seen
+            seen += int(mask.sum())
+            return constant(tokenizer, NAMES)(ids, mask, positions)
+
+        evaluate(count, tokenizer, items, **options)
+        extent = options.get("extent", Extent(64, 32) if options else Extent())
+        assert cost(items, tokenizer, extent=extent, full=options.get("full", True)) == seen
+
+
+def test_an_evaluation_is_cut_to_fit_its_training_and_no_further(tokenizer, items):
+    whole = cost(items, tokenizer)
+    assert fitting(items, tokenizer, 10 * whole) == Extent()
+    for trained in (1.5 * whole, 0.9 * whole):
+        extent = fitting(items, tokenizer, trained)
+        assert MIN_ITEMS <= extent.items <= len(items.coref)
+        if extent.items > MIN_ITEMS:
+            # what an item costs is known from a sample
+            assert cost(items, tokenizer, extent=extent) <= 1.2 * SHARE * TRAINED * trained
+    least = fitting(items, tokenizer, 1)
+    assert least.items == MIN_ITEMS
+    result = evaluate(copier(tokenizer, items), tokenizer, items, extent=least)
+    assert result.counts["coref"] == MIN_ITEMS
+    assert result.counts["closed"] == result.counts["f1"] // 2 == least.closed == 15
+    assert result.counts["swapped"] <= least.swapped
+    assert (
+        result.metrics["coref_top1"] == result.metrics["coref_closed1"] == result.metrics["coref_f1"] == 1.0
+    )
+    assert cost(items, tokenizer, extent=least) < 0.5 * whole
+
+
+def test_every_founding_number_stands_beside_three_that_need_no_model(copied):
+    for kind in ("coref_top5", "coref_f1", "lbd_top1"):
+        for prefix in ("seed", "baseline_seed", "baseline_seed_frequent", "baseline_seed_nearest"):
+            assert 0 <= copied.metrics[f"{prefix}_{kind}"] <= 1
+    # the nouns around the mask are near-certain to hold one that stands there again
+    assert copied.metrics["baseline_seed_frequent_coref_top5"] > 0
+
+
+def test_buckets_have_intervals(copied):
+    m, scores = copied.metrics, copied.buckets[0].scores
+    for name in ("coref_top1", "coref_top5", "coref_top1_gain", "coref_top5_gain"):
+        assert m[f"{name}_to512_ci_low"] <= m[f"{name}_to512"] <= m[f"{name}_to512_ci_high"]
+        assert scores[f"{name}_ci_low"] == m[f"{name}_to512_ci_low"]

@@ -184,10 +184,11 @@ def test_released_items_are_taken_as_they_are(tokenizer, vocabulary):
     assert not any(other.document == item.document for other in items.coref)
 
 
-def test_the_constant_list_comes_from_training_documents(tokenizer):
-    training = [Document(str(n), "등대가 등대를 보았다. 등대와 항구.") for n in range(3)]
-    items = build_items([planted(1)], tokenizer, 128, training=training)
-    assert items.frequent[0] == "등대"
+def test_the_constant_list_is_what_it_is_given(tokenizer):
+    items = build_items(
+        [planted(1)], tokenizer, 128, frequent=["등대", "항구", "고을", "장터", "나루", "여섯째"]
+    )
+    assert items.frequent == ["등대", "항구", "고을", "장터", "나루"]
     assert build_items([planted(1)], tokenizer, 128).frequent[0] != "등대"
 
 

@@ -1,0 +1,56 @@
+"""How many items an evaluation may ask so that it stays a small part of training.
+
+Cost is counted in tokens that go through the model without gradient. A trained token costs three of them: forward,
+and a backward pass of twice that. Attention's quadratic part is left out, which counts short passes too dear, not
+too cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coref_k8s.evaluation.evaluate import DEFAULT_WEIGHTS, asked_by
+from coref_k8s.evaluation.extent import WHOLE, Extent
+from coref_k8s.evaluation.items import ItemSet
+from coref_k8s.evaluation.result import MIN_ITEMS
+from coref_k8s.evaluation.vocabulary import Vocabulary
+
+#: Most that the full evaluation may cost (share of the training), as counted; measured on a CPU it is less, since
+#: training makes masks and updates weights as well (tests/benchmarks/evaluation_cost.py).
+SHARE = 0.15
+#: Passes without gradient that one trained token costs.
+TRAINED = 3.0
+#: Items whose passes are counted to know what an item costs.
+_SAMPLED = 32
+
+
+def cost(
+    items: ItemSet,
+    tokenizer: Any,
+    *,
+    extent: Extent = WHOLE,
+    full: bool = True,
+    weights: Mapping[str, float] = DEFAULT_WEIGHTS,
+) -> int:
+    """Return the tokens of all passes of an evaluation, without padding; equal passes count once."""
+    parts = asked_by(items, Vocabulary(tokenizer), full=full, extent=extent, weights=weights)
+    return sum(len(one.ids) for one in {one for part in parts if part for one in part.ask()})
+
+
+def fitting(items: ItemSet, tokenizer: Any, trained_tokens: float) -> Extent:
+    """Return the largest extent whose full evaluation costs at most SHARE of training on so many tokens.
+
+    First the arms that cost most are asked less often, then all; never fewer than 30 items, from which on a
+    number is printed.
+    """
+    budget = SHARE * TRAINED * trained_tokens
+    most = max(len(items.coref), len(items.lambada))
+    sampled = min(most, _SAMPLED)
+    if not sampled:
+        return WHOLE
+    whole = cost(items, tokenizer, extent=Extent(sampled, sampled, sampled, sampled)) / sampled
+    if whole * most <= budget:
+        return WHOLE
+    lean = cost(items, tokenizer, extent=Extent.lean(sampled)) / sampled
+    return Extent.lean(min(most, max(MIN_ITEMS, int(budget / lean))))

@@ -1,0 +1,45 @@
+"""How much an evaluation asks: how many items of a kind, and how many of them in the arms that cost most.
+
+An anaphoric item costs one pass in the open full arm, one in the open removed arm and a short one in the truncated
+arm. Closed scoring costs up to four passes an arm instead of one, so most of a whole evaluation is closed
+scoring. Every beginning of an item list is balanced over distance buckets and documents (`coref_items.sample`), so
+asking less means taking a beginning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Share of the items that a lean evaluation scores closed (Coref F1, closed Top-1/Top-5), swaps, and asks the
+#: founding way.
+CLOSED_SHARE, SWAPPED_SHARE, SEED_SHARE = 0.5, 0.25, 0.25
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Most items of each kind; None is all that there are."""
+
+    items: int | None = None
+    """Anaphoric items and LAMBADA items, each, in the open arms."""
+    closed: int | None = None
+    """Anaphoric items that are scored closed too, and pairs of Coref F1: a beginning of `items`."""
+    swapped: int | None = None
+    """Items in the swapped arm."""
+    seed: int | None = None
+    """Items of each of the three founding metrics."""
+
+    @staticmethod
+    def lean(items: int) -> Extent:
+        """Return the extent of so many items with fewer of them in the arms that cost most."""
+        return Extent(
+            items, *(max(1, round(share * items)) for share in (CLOSED_SHARE, SWAPPED_SHARE, SEED_SHARE))
+        )
+
+
+#: Everything in the item file.
+WHOLE = Extent()
+
+
+def quick_extent(items: int) -> Extent:
+    """Return what a quick evaluation asks: half as many pairs, which cost several passes each."""
+    return Extent(items, max(1, items // 2))
