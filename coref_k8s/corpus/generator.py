@@ -15,7 +15,7 @@ from itertools import chain
 from random import Random
 from typing import NamedTuple
 
-from coref_k8s.corpus.names import INTRODUCTIONS, MENTIONS, ROLES, names_of, write
+from coref_k8s.corpus.names import INTRODUCTIONS, MENTIONS, NAMES, ROLES, write
 from coref_k8s.corpus.shipped import shipped_documents
 from coref_k8s.document import Document, Split
 
@@ -47,7 +47,8 @@ def generate(
 ) -> Iterator[Document]:
     """Yield `count` documents, test ones first, then dev, then train; the same arguments give the same ones.
 
-    Their sizes go round `lengths` (tokens), but every other training document is short. The splits share the carrier prose (train sentences of the shipped documents) but no name.
+    Their sizes go round `lengths` (tokens), but every other training document is short. The splits share the
+    carrier prose (train sentences of the shipped documents) and the list of names, but no document.
     """
     tests = max(1, round(count * test_share)) if test_share and count >= 3 else 0
     devs = max(1, round(count * dev_share)) if dev_share and count >= 3 else 0
@@ -74,10 +75,10 @@ def _carriers() -> tuple[tuple[str, ...], ...]:
     )
 
 
-@lru_cache(maxsize=3)
-def _names(split: Split) -> tuple[str, ...]:
+@lru_cache(maxsize=1)
+def _names() -> tuple[str, ...]:
     prose = "\n".join(sentence for sentences in _carriers() for sentence in sentences)
-    return tuple(name for name in names_of(split) if name not in prose)
+    return tuple(name for name in NAMES if name not in prose)
 
 
 class _Mention(NamedTuple):
@@ -115,7 +116,7 @@ class _Text:
 
 def _document(index: int, split: Split, length: int, entities: int, rng: Random) -> Document:
     size = int(length * FILL * CHARS_PER_TOKEN)
-    waiting = _plant(size, entities, split, rng)
+    waiting = _plant(size, entities, rng)
     text = _Text()
     for sentence in _prose(size - sum(len(mention.sentence) for mention in waiting), rng):
         for mention in [mention for mention in waiting if text.due(mention)]:
@@ -142,16 +143,10 @@ def _document(index: int, split: Split, length: int, entities: int, rng: Random)
     )
 
 
-def _plant(size: int, entities: int, split: Split, rng: Random) -> list[_Mention]:
+def _plant(size: int, entities: int, rng: Random) -> list[_Mention]:
     """Choose the mentions of a document, by place."""
     planted: list[_Mention] = []
-    names: list[str] = []
-    for role in rng.sample(ROLES, entities):
-        # No syllable twice in a document: the first piece alone must tell the persons apart.
-        name = rng.choice(_names(split))
-        while set(name) & set("".join(names)):
-            name = rng.choice(_names(split))
-        names.append(name)
+    for role, name in zip(rng.sample(ROLES, entities), rng.sample(_names(), entities), strict=True):
         first = rng.uniform(0, 0.15 * size)
         sentence, at = write(rng.choice(INTRODUCTIONS), role, name)
         planted.append(_Mention(int(first), name, sentence, at))

@@ -1,21 +1,25 @@
 """Invented names and the sentences that carry them: the material of the long-gap generator.
 
-A name is one first syllable and one second syllable. The syllables are rare in the prose, and each is met often
-enough to be learnt; which of the 256 combinations a document has is random, and those of the test split are never
-trained on: a model can only predict a name by copying it from the context. Two pieces a name, not one: a piece that
-training never predicted could not be predicted at all, so held-out names of one piece would measure nothing. All
-second syllables end in a consonant other than ㄹ, so that no particle gives a name away.
+A name is one piece of the shipped tokeniser, made of two syllables that are rare in the prose. Of two pieces a small
+model learns each by itself and pairs the halves of the two persons: the name is among its best five answers and
+never the best. Which names a document's persons have is drawn anew for every document, from one list for all splits
+(a piece that training never predicts is not predicted afterwards either), so a model can only know a name from
+the context: guessing is right once in 85 times. All names end in a consonant other than ㄹ, so that no particle
+gives a name away.
 """
 
 from __future__ import annotations
 
-import hashlib
-
-from coref_k8s.document import SPLITS, Split
 from coref_k8s.korean import josa_class
 
-FIRST = tuple("렌론벨빌칼켈쿤퀸탈툴펜폴핀헨뮌옌")
-SECOND = tuple("룬벤칸킨탄탐톤툰틴혼훈륜센숀첸템")
+_FIRST = "렌론벨빌칼켈쿤퀸탈툴펜폴핀헨뮌옌"
+_SECOND = "룬벤칸킨탄탐톤툰틴혼훈륜센숀첸템"
+
+#: The invented names: every third pairing of the syllables, so that each name has a syllable in common with
+#: few others.
+NAMES = tuple(
+    first + second for i, first in enumerate(_FIRST) for j, second in enumerate(_SECOND) if (i + j) % 3 == 0
+)
 
 #: What an invented person does; it introduces the name at every mention, so the two persons of a text can
 #: be told apart by the word before the gap.
@@ -56,25 +60,9 @@ MENTIONS = (
 _PARTICLES = {"{이}": ("이", "가"), "{은}": ("은", "는"), "{을}": ("을", "를"), "{과}": ("과", "와")}
 
 
-def all_names() -> list[str]:
-    """Return every name, in a fixed order."""
-    return [first + second for first in FIRST for second in SECOND if first != second]
-
-
-def names_of(split: Split) -> list[str]:
-    """Return the names of a split: 8 in 10 train, 1 dev, 1 test; no name is in two splits."""
-    share = {"train": range(8), "dev": range(8, 9), "test": range(9, 10)}[split]
-    assert split in SPLITS
-    return [name for name in all_names() if _tenth(name) in share]
-
-
 def write(template: str, role: str, name: str) -> tuple[str, int]:
     """Fill a template in; return the sentence and the character offset of the name in it."""
     sentence = template.replace("{R}", role)
     for slot, (closed, opened) in _PARTICLES.items():
         sentence = sentence.replace(slot, opened if josa_class(name) == "vowel" else closed)
     return sentence.replace("{N}", name), sentence.index("{N}")
-
-
-def _tenth(name: str) -> int:
-    return hashlib.sha256(name.encode()).digest()[0] % 10 if name else 0

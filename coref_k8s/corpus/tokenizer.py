@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coref_k8s.corpus.names import FIRST, INTRODUCTIONS, MENTIONS, ROLES, SECOND
+from coref_k8s.corpus.names import INTRODUCTIONS, MENTIONS, NAMES, ROLES
 from coref_k8s.corpus.shipped import shipped_documents, shipped_tokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -41,13 +41,11 @@ def build() -> Any:
 
     syllables = _syllables()
     pieces = [*SPECIAL, *_SIGNS, *syllables, *(f"##{char}" for char in [*syllables, *_SIGNS])]
-    pieces += [
-        f"##{tail}" for tail, n in sorted(tails.items()) if n >= 3 and len(tail) > 1 and tail[0] not in SECOND
-    ]
-    # the generator's cue words are single pieces, so that a name's cue is the one piece before it
-    pieces += ROLES
+    pieces += [f"##{tail}" for tail, n in sorted(tails.items()) if n >= 3 and len(tail) > 1]
+    # the generator's names are single pieces, and so are its cue words: a name's cue is the one piece before it
+    pieces += [*ROLES, *NAMES]
     merged = sorted(trained.get_vocab().items(), key=lambda item: item[1])
-    longer = [piece for piece, _ in merged if len(piece.removeprefix("##")) > 1 and not _breaks_names(piece)]
+    longer = [piece for piece, _ in merged if len(piece.removeprefix("##")) > 1]
     vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces + longer[:MERGED]))}
 
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
@@ -61,13 +59,6 @@ def build() -> Any:
     )
     tokenizer.add_special_tokens(list(SPECIAL))
     return tokenizer
-
-
-def _breaks_names(piece: str) -> bool:
-    """Tell whether a piece would swallow an invented name, or its end together with a particle."""
-    if piece.startswith("##"):
-        return piece[2] in SECOND
-    return piece[0] in FIRST and piece[1] in SECOND and len(piece) == 2
 
 
 def save(tokenizer: Any, folder: Path) -> None:
@@ -87,7 +78,7 @@ def _texts() -> Iterator[tuple[str, set[int]]]:
     for document in shipped_documents():
         if document.split == "train":
             yield document.text, {end for _, end, _ in document.mentions()}
-    # the generator's own words; {N} is left out, names are made of single syllables
+    # the generator's own words; {N} is left out, names are put in whole
     sentences = [re.sub(r"\{.\}", " ", template) for template in (*INTRODUCTIONS, *MENTIONS)]
     yield " ".join([*sentences * 3, *ROLES * 3]), set()
 
