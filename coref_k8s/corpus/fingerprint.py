@@ -15,7 +15,7 @@ from coref_k8s.study import DatasetConfig, StudySpec
 from coref_k8s.tokenisers import rules_of
 
 #: Raised whenever the code writes other data from the same input.
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
