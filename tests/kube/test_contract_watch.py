@@ -110,7 +110,7 @@ def test_watch_ends_after_its_timeout(api: ClusterApi) -> None:
 def test_a_quiet_watch_gets_bookmarks(api: ClusterApi) -> None:
     api.create(CONFIG_MAPS, config_map("w"))
     _, version = api.list(CONFIG_MAPS)
-    event = next(api.watch(CONFIG_MAPS, None, version, timeout_seconds=5, fields="metadata.name=w"))
+    event = next(api.watch(CONFIG_MAPS, None, version, timeout_seconds=10, fields="metadata.name=w"))
     assert event["type"] == "BOOKMARK"
     assert int(event["object"]["metadata"]["resourceVersion"]) >= int(version)
     assert (event["object"]["kind"], event["object"]["apiVersion"]) == ("ConfigMap", "v1")
