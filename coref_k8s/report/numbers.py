@@ -200,8 +200,14 @@ def cost(page: Context) -> str:
 
     def row(name: str, values: list[float]) -> list[Cell]:
         share = values[basis] / total[basis] if total[basis] else 0.0
-        times = [duration(seconds, page.lang) if seconds else "–" for seconds in values[1:]]
-        return [name, f"{values[0]:.0f}", f"{values[1]:,.0f}", *times, percent(share)]
+        gpu, spent = (duration(seconds, page.lang) for seconds in values[1:])
+        return [
+            name,
+            f"{values[0]:.0f}",
+            *([f"{values[1]:,.0f}", gpu] if total[1] else []),
+            spent,
+            percent(share),
+        ]
 
     rows = [row(page.plain(outcome.value), sums[outcome]) for outcome in known]
     rows.append(row(page.plain("total"), total))
@@ -210,11 +216,10 @@ def cost(page: Context) -> str:
         for outcome in known
         if sums[outcome][basis]
     )
-    heads = [
-        page.plain(key) for key in ("outcome", "attempts", "gpu_seconds", "gpu_time", "wall_time", "share")
-    ]
+    on_gpu = ("gpu_seconds", "gpu_time") if total[1] else ()
+    heads = [page.plain(key) for key in ("outcome", "attempts", *on_gpu, "wall_time", "share")]
     return (
-        page.about("cost_about")
+        page.about("cost_about" if total[1] else "cost_time")
         + f'<div class="stack">{stack}</div>'
         + legend([(colours[outcome], page.plain(outcome.value)) for outcome in known])
         + table(heads, rows, total=True)

@@ -88,7 +88,7 @@ def parallel(spec: StudySpec, seq_len: int, trials: Sequence[TrialRecord], score
         if one.state is TrialState.PRUNED:
             style = "dash faint"
         elif rank == complete - 1:
-            style += " best"
+            style = f"s{_STEPS - 1} best"
         lines.append((places, style, f"{seq_len}-{one.number}"))
     return f'<figure class="parallel">{_upright(axes, lines)}{_lying(axes, lines)}</figure>'
 

@@ -81,7 +81,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "모델 없이: 창 안에서 가장 잦은 명사, 가장 가까운 명사, 학습 데이터에서 가장 흔한 명사의 세 목록 가운데 가장 나은 값입니다.",
     ),
     "score_about": ("Score = {formula}.", "점수 = {formula}."),
-    "cost_about": ("Time of every ended attempt times its GPUs. All but the first row gave no result.", "끝난 실행의 시간에 GPU 수를 곱한 값입니다. 첫 줄을 빼면 결과를 남기지 못했습니다."),
+    "cost_about": ("Time of every ended attempt times its GPUs. Only what succeeded gave a result.", "끝난 실행의 시간에 GPU 수를 곱한 값입니다. 성공한 실행만 결과를 남겼습니다."),
+    "cost_time": ("Time of every ended attempt; there was no GPU. Only what succeeded gave a result.", "끝난 실행의 시간입니다(GPU 없음). 성공한 실행만 결과를 남겼습니다."),
     "cost_none": ("No attempt has ended yet.", "아직 끝난 실행이 없습니다."),
     "params_about": ("The dot shows where in the searched range a value lies.", "점은 탐색 범위 안에서 값이 놓인 자리입니다."),
     "again_about": (

@@ -23,11 +23,16 @@ FOLDER = ROOT / "charts/coref-k8s/dashboards"
 ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
+def panels(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The panels that show something: rows are headings."""
+    return [one for one in body["panels"] if one["type"] != "row"]
+
+
 def queries() -> list[str]:
     """The queries as Grafana sends them with every variable on All."""
     found = [
         target["expr"] for name in ("studies.json", "trial.json")
-        for panel in json.loads((FOLDER / name).read_text())["panels"] for target in panel["targets"]
+        for panel in panels(json.loads((FOLDER / name).read_text())) for target in panel["targets"]
     ]  # fmt: skip
     found = [one.replace("$__rate_interval", "1m").replace("$__range", "1m") for one in found]
     return [re.sub(r"\$(namespace|study|seq_len|trial)", ".*", one) for one in found]
@@ -80,7 +85,26 @@ def test_panels_do_not_overlap_and_use_the_chosen_data_source() -> None:
         ]
         assert len(cells) == len(set(cells))
         assert max(x for x, _ in cells) < 24
-        assert all(panel["datasource"]["uid"] == "${datasource}" for panel in body["panels"])
+        assert all(panel["datasource"]["uid"] == "${datasource}" for panel in panels(body))
+        assert len({panel["id"] for panel in body["panels"]}) == len(body["panels"])
+
+
+def test_a_person_understands_each_panel() -> None:
+    """A sentence, a unit that is meant, words instead of an empty box, a name for each of many series."""
+    for body in dashboards().values():
+        for panel in panels(body):
+            defaults, title = panel["fieldConfig"]["defaults"], panel["title"]
+            assert panel["description"].endswith("."), title
+            assert defaults["noValue"], title
+            assert (
+                defaults["unit"] != "short" or panel["type"] in ("stat", "table") or "per second" in title
+            ), title
+            for target in panel["targets"]:
+                many = " by (" in target["expr"] or panel["type"] == "timeseries"
+                assert target["legendFormat"] != "__auto" or not many or panel["type"] == "stat", title
+            if panel["type"] == "bargauge" and defaults["unit"] == "percentunit":
+                assert (defaults["min"], defaults["max"]) == (0, 1)
+        assert body["description"].endswith(".")
 
 
 def test_every_alert_fires_and_is_silent_where_it_should() -> None:

@@ -132,6 +132,7 @@ def test_cost_adds_up() -> None:
     without = report(sample(gpus=0), now=NOW)
     assert "64\u00a0%" in section(without, "cost")  # by time where there is no GPU
     assert "time of attempts" in without
+    assert "GPU seconds" not in section(without, "cost")
 
 
 def test_importance_finds_what_decides_and_says_what_it_rests_on() -> None:
