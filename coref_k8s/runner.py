@@ -21,7 +21,12 @@ class Kind(StrEnum):
     PREPARE = "prepare"
     TRIAL = "trial"
     FINALIST = "finalist"
+    VERDICT = "verdict"
     TRAIN = "train"
+
+
+#: Kinds of jobs that need no GPU.
+WITHOUT_GPU = frozenset({Kind.PREPARE, Kind.VERDICT})
 
 
 class Order(Request):
@@ -47,6 +52,8 @@ class Order(Request):
     """Sampled parameters by name (see `coref_k8s.study.PARAMETERS`)."""
     seed: int = 0
     """Seed of this trial."""
+    untuned: bool = False
+    """Score the model as it is, without training it."""
     batch: BatchPlan | None = None
     """Batch, accumulation and checkpointing; none for preparation."""
     resources: Resources

@@ -102,6 +102,18 @@ class NewTrial:
 
 
 @dataclass(frozen=True)
+class NewFinalist:
+    """Begin the next run of a length's finalists."""
+
+    seq_len: int
+
+    @property
+    def unit(self) -> Unit:
+        """The length's finalists as a whole."""
+        return Unit(Kind.FINALIST, self.seq_len)
+
+
+@dataclass(frozen=True)
 class SetPhase:
     """Write phase and message of the study."""
 
@@ -114,4 +126,4 @@ class SetPhase:
         return PREPARATION
 
 
-Action = Record | Remove | Stop | Start | Fail | Prune | WarmStart | NewTrial | SetPhase
+Action = Record | Remove | Stop | Start | Fail | Prune | WarmStart | NewTrial | NewFinalist | SetPhase

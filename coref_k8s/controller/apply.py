@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from coref_k8s.controller.actions import (
     Action,
     Fail,
+    NewFinalist,
     NewTrial,
     Prune,
     Record,
@@ -22,8 +23,10 @@ from coref_k8s.controller.observe import Observer
 from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.snapshot import Unit, gpu_seconds
 from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageError
-from coref_k8s.runner import Kind, Order, Reason, Runner, job_name
+from coref_k8s.runner import WITHOUT_GPU, Kind, Order, Reason, Runner, job_name
+from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
 from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.warmstart import warm_start
 from coref_k8s.sizing.correction import correction_of
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
@@ -111,6 +114,11 @@ class Applier:
             case NewTrial(seq_len):
                 trial = self._seen.lengths[seq_len].study.ask(refresh=False)
                 self._start(Unit(Kind.TRIAL, seq_len, trial.number), 1, 0, trial)
+            case NewFinalist(seq_len):
+                finals = self._seen.finals[seq_len]
+                if (run := finals.next_run()) is not None:
+                    record = finals.study.add(run)
+                    self._start(Unit(Kind.FINALIST, seq_len, record.number), 1, 0, record)
             case SetPhase():
                 self._set_phase(action)
             case _:
@@ -135,7 +143,7 @@ class Applier:
             exit_code=job.exit_code,
             retries=job.retries,
             disruptions=job.disruptions,
-            gpus=0 if job.kind is Kind.PREPARE else self._gpus_per_job,
+            gpus=0 if job.kind in WITHOUT_GPU else self._gpus_per_job,
             gpu_seconds=gpu_seconds(job, self._gpus_per_job, now),
             started_at=job.started_at,
             finished_at=job.finished_at or now,
@@ -177,6 +185,7 @@ class Applier:
                 params=None if trial is None else trial.params,
                 prepared=study.prepared or "",
                 correction=self._correction(unit),
+                **_as_a_finalist(unit, trial),
             )
             self._runner.start(order)
         except RequestError as error:
@@ -208,31 +217,36 @@ class Applier:
         self._write(record)
 
     def _trial(self, unit: Unit) -> TrialRecord | None:
-        if unit.seq_len is None or unit.trial is None:
+        if unit.trial is None:
             return None
-        trial = self._seen.lengths[unit.seq_len].open.get(unit.trial)
-        if trial is None:
+        memory = self._seen.memory(unit)
+        trial = None if memory is None else memory.open.get(unit.trial)
+        if memory is None or trial is None:
             raise NotFoundError(f"{unit} is not open any more")
-        return self._seen.lengths[unit.seq_len].study.whole(trial)
+        return memory.study.whole(trial)
 
     def _fail(self, unit: Unit, reason: str) -> None:
-        assert unit.seq_len is not None
         assert unit.trial is not None
         line = self._last_lines.get(unit)
         words = f"{reason}: {line}" if line else reason
-        self._seen.lengths[unit.seq_len].study.fail(unit.trial, words)
+        self._study(unit).fail(unit.trial, words)
         self._tell_end(unit, state="failed", reason=words)
 
     def _prune(self, unit: Unit) -> None:
-        assert unit.seq_len is not None
         assert unit.trial is not None
-        self._seen.lengths[unit.seq_len].study.prune(unit.trial)
+        self._study(unit).prune(unit.trial)
         self._tell_end(unit, state="pruned")
+
+    def _study(self, unit: Unit) -> LengthStudy:
+        memory = self._seen.memory(unit)
+        assert memory is not None
+        return memory.study
 
     def _tell_end(self, unit: Unit, **facts: str) -> None:
         self._bus.emit(
-            Section.TRIAL_END, study=self._seen.name, seq_len=unit.seq_len, trial=unit.trial, **facts
-        )
+            Section.TRIAL_END, study=self._seen.name, kind=unit.kind.value, seq_len=unit.seq_len,
+            trial=unit.trial, **facts,
+        )  # fmt: skip
 
     def _warm_start(self, seq_len: int, source: int | None) -> None:
         if source is None:
@@ -254,3 +268,10 @@ class Applier:
             self._bus.emit(
                 Section.STUDY_END, study=seen.name, phase=action.phase.value, message=action.message
             )
+
+
+def _as_a_finalist(unit: Unit, run: TrialRecord | None) -> dict[str, Any]:
+    """Return what the order of a finalist's run says beyond that of a trial."""
+    if unit.kind is not Kind.FINALIST or run is None:
+        return {}
+    return {"seed": int(run.attrs[SEED_ATTR]), "untuned": run.attrs[ROLE_ATTR] == Role.UNTUNED}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from coref_k8s.controller.snapshot import PREPARATION, Snapshot, Unit
+from coref_k8s.controller.finals import finals_left, run_unit, searching, verdict_due, verdict_unit
+from coref_k8s.controller.snapshot import PREPARATION, LengthView, Snapshot, Unit
 from coref_k8s.runner import Kind
 from coref_k8s.store.records import Phase
 
@@ -19,6 +20,8 @@ class Ending:
     message: str
     stop: bool
     """Whether running jobs are stopped rather than waited for."""
+    judge: bool = False
+    """Whether what the finalists have shown is compared before."""
 
 
 def ending_of(s: Snapshot, failed: Mapping[Unit, str]) -> Ending | None:
@@ -34,15 +37,15 @@ def ending_of(s: Snapshot, failed: Mapping[Unit, str]) -> Ending | None:
     if _all_closed(s, failed):
         if not complete:
             return Ending(Phase.FAILED, "no trial is complete", True)
-        return Ending(Phase.SUCCEEDED, _remarks(s), False)
+        return Ending(Phase.SUCCEEDED, _remarks(s, failed), False)
     if (reason := _limit(s)) is not None:
         if complete:
-            return Ending(Phase.SUCCEEDED, reason, stop)
+            return Ending(Phase.SUCCEEDED, "; ".join([reason, *_unfinished_finals(s)]), stop, judge=True)
         return Ending(Phase.FAILED, f"{reason} before a trial was complete", stop)
     return None
 
 
-def _remarks(s: Snapshot) -> str:
+def _remarks(s: Snapshot, failed: Mapping[Unit, str]) -> str:
     """Return what a reader of the results should know of a study that has ended by itself; mostly nothing."""
     empty = ", ".join(str(length.seq_len) for length in s.lengths if not length.complete)
     remarks = [f"no trial of length {empty} is complete"] if empty else []
@@ -52,11 +55,38 @@ def _remarks(s: Snapshot) -> str:
         for length in s.lengths
         if length.exhausted and length.asked < s.spec.trials
     ]
+    remarks += [words for length in s.lengths if (words := _finals_remark(length, failed))]
     return "; ".join(remarks)
 
 
+def _finals_remark(length: LengthView, failed: Mapping[Unit, str]) -> str:
+    finals = length.finals
+    if finals is None:
+        return ""
+    lost = finals.failed + sum(run_unit(length, run) in failed for run in finals.open)
+    if not finals.complete:
+        return f"every finalist of length {length.seq_len} failed, so its best single run stands"
+    if reason := failed.get(verdict_unit(length)):
+        return f"the finalists of length {length.seq_len} could not be compared: {reason}"
+    return f"{lost} of the finalists' runs of length {length.seq_len} failed" if lost else ""
+
+
+def _unfinished_finals(s: Snapshot) -> list[str]:
+    """Return in words which finalists a limit has kept from running."""
+    if not s.spec.search.finalists:
+        return []
+    none = [n for n in s.lengths if n.complete and not (n.finals and n.finals.complete)]
+    some = [n for n in s.lengths if n not in none and (searching(s, n, {}) or finals_left(n, {}))]
+    words = [f"no finalist of length {_named(none)} was run, so its best single run stands"] if none else []
+    return words + ([f"not all finalists of length {_named(some)} were run"] if some else [])
+
+
+def _named(lengths: list[LengthView]) -> str:
+    return ", ".join(str(length.seq_len) for length in lengths)
+
+
 def _too_many_failures(s: Snapshot, failed: Mapping[Unit, str]) -> str | None:
-    trials = [unit for unit in failed if unit != PREPARATION]
+    trials = [unit for unit in failed if unit.kind is Kind.TRIAL]
     count = sum(length.failed_lately for length in s.lengths) + len(trials)
     borne = s.spec.limits.max_failed_trials
     if count <= borne:
@@ -75,13 +105,12 @@ def _limit(s: Snapshot) -> str | None:
 
 
 def _all_closed(s: Snapshot, failed: Mapping[Unit, str]) -> bool:
-    """Whether every trial has an outcome, counting those that get theirs in this plan, and nothing runs."""
+    """Whether every trial and finalist has an outcome, counting those that get theirs in this plan, and nothing runs."""
     return (
         s.prepared
         and not s.live
-        and all(
-            (length.exhausted or length.asked >= s.spec.trials)
-            and all(t.hopeless or Unit(Kind.TRIAL, length.seq_len, t.number) in failed for t in length.open)
+        and not any(
+            searching(s, length, failed) or finals_left(length, failed) or verdict_due(length, failed)
             for length in s.lengths
         )
     )

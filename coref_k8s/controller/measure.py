@@ -56,7 +56,7 @@ class StudyMeter:
         # a controller that has just begun counts from now: it cannot know better
         state = (
             progress.phase,
-            [(n.complete, n.pruned, n.failed, n.running) for n in progress.lengths],
+            [(n.complete, n.pruned, n.failed, n.running, n.finals) for n in progress.lengths],
             sorted((one.job.name, one.step or 0) for one in progress.running),
         )
         if self._moved.get(key) != state:

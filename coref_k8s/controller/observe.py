@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from coref_k8s.controller.snapshot import PREPARATION, LengthView, Snapshot, TrialView, Unit, unit_of
-from coref_k8s.controller.state import AttemptMemory, JobMemory, LengthMemory
-from coref_k8s.runner import Kind, Runner
+from coref_k8s.controller.state import AttemptMemory, FinalsMemory, JobMemory, LengthMemory
+from coref_k8s.runner import Kind, ObservedJob, Runner
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study import StudySpec
 
 #: Kinds of jobs that the loop plans; a training run after the search looks after itself.
-HANDLED = frozenset({Kind.PREPARE, Kind.TRIAL})
+HANDLED = frozenset({Kind.PREPARE, Kind.TRIAL, Kind.FINALIST, Kind.VERDICT})
 #: Opens the Optuna study of one length.
 OpenLength = Callable[[StudySpec, str, int, str], LengthStudy]
 
@@ -37,6 +38,8 @@ class Observer:
         self.jobs = JobMemory()
         self.attempts = AttemptMemory()
         self.lengths: dict[int, LengthMemory] = {}
+        self.finals: dict[int, FinalsMemory] = {}
+        """Of the lengths whose finalists were looked at."""
         self.study: StudyRecord
         self._runner = runner
         self._store = store
@@ -65,15 +68,12 @@ class Observer:
         views: tuple[LengthView, ...] = ()
         if study.prepared is not None:
             self._open(spec)
-            views = tuple(memory.look(resumed_at) for memory in self.lengths.values())
-        closed: dict[Unit, TrialView] = {}
-        for job in jobs:
-            memory = self.lengths.get(job.seq_len or 0)
-            if memory is not None and job.kind is Kind.TRIAL and job.trial is not None:
-                trial = memory.closed(job.trial)
-                if trial is not None:
-                    closed[unit_of(job)] = trial
+            views = tuple(self._look(memory, resumed_at, jobs) for memory in self.lengths.values())
+        closed = {unit_of(job): trial for job in jobs if (trial := self._closed(job)) is not None}
         open_units = [Unit(Kind.TRIAL, n, number) for n, m in self.lengths.items() for number in m.open]
+        for n, finals in self.finals.items():
+            open_units += [Unit(Kind.FINALIST, n, number) for number in finals.runs.open]
+            open_units.append(Unit(Kind.VERDICT, n))
         return Snapshot(
             now=now,
             name=self.name,
@@ -94,6 +94,34 @@ class Observer:
             interrupted=interrupted,
         )
 
+    def memory(self, unit: Unit) -> LengthMemory | None:
+        """Return the memory that holds a trial or a finalist's run; None when its length is not open."""
+        if unit.kind is Kind.FINALIST:
+            finals = self.finals.get(unit.seq_len or 0)
+            return None if finals is None else finals.runs
+        return self.lengths.get(unit.seq_len or 0) if unit.kind is Kind.TRIAL else None
+
+    def _look(self, memory: LengthMemory, resumed_at: datetime, jobs: tuple[ObservedJob, ...]) -> LengthView:
+        """Look at a length, and at its finalists from when they may be needed on."""
+        view, spec, seq_len = memory.look(resumed_at), memory.study.spec, memory.study.seq_len
+        if not spec.search.finalists or not view.complete:
+            return view
+        over = view.exhausted or view.asked >= spec.trials
+        theirs = any(job.seq_len == seq_len and job.kind in (Kind.FINALIST, Kind.VERDICT) for job in jobs)
+        if not over and not theirs:
+            return view
+        if seq_len not in self.finals:
+            self.finals[seq_len] = FinalsMemory(memory.study.finalists())
+        return replace(view, finals=self.finals[seq_len].look(memory.records, resumed_at, over=over))
+
+    def _closed(self, job: ObservedJob) -> TrialView | None:
+        """Return what the job has to show, once it has something."""
+        if job.kind is Kind.VERDICT:
+            finals = self.finals.get(job.seq_len or 0)
+            return None if finals is None else finals.closed()
+        memory = self.memory(unit_of(job))
+        return None if memory is None or job.trial is None else memory.closed(job.trial)
+
     def _read_study(self) -> StudyRecord:
         study = self._store.get_study(self.namespace, self.name)
         known = getattr(self, "study", None)
@@ -109,4 +137,5 @@ class Observer:
             seq_len: LengthMemory(self._open_length(spec, self.name, seq_len, self.namespace))
             for seq_len in spec.seq_lengths
         }
+        self.finals = {}
         self._spec = spec

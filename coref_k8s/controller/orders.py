@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coref_k8s.controller.snapshot import Unit
-from coref_k8s.runner import Order
+from coref_k8s.runner import WITHOUT_GPU, Kind, Order
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.study import StudySpec
@@ -25,13 +25,16 @@ def make_order(
     params: Mapping[str, Any] | None = None,
     prepared: str = "",
     correction: float = 1.0,
+    seed: int | None = None,
+    untuned: bool = False,
 ) -> Order:
     """Return the order of one attempt at a unit. Raises SizingError when no batch fits the GPU.
 
     `correction` scales the memory estimate by what earlier trials of the length measured.
     """
     batch = None
-    if unit.seq_len is not None:
+    on_cpu = unit.kind in WITHOUT_GPU
+    if unit.seq_len is not None and not on_cpu:
         accumulation = (params or {}).get("accumulation")
         batch = plan_batch(spec, unit.seq_len, accumulation=accumulation, tier=tier, correction=correction)
     return Order(
@@ -44,9 +47,10 @@ def make_order(
         trial=unit.trial,
         trial_id=trial_id,
         params=dict(params or {}),
-        seed=seed_of(spec, unit),
+        seed=seed_of(spec, unit) if seed is None else seed,
+        untuned=untuned,
         batch=batch,
-        resources=size_pod(spec, unit.seq_len, tier=tier),
+        resources=size_pod(spec, None if on_cpu else unit.seq_len, tier=tier),
         workdir=workdir_of(study, unit),
         prepared=prepared,
     )
@@ -59,7 +63,12 @@ def seed_of(spec: StudySpec, unit: Unit) -> int:
 
 
 def workdir_of(study: str, unit: Unit) -> str:
-    """Return the folder of a unit below the data root: `studies/<study>/<len>/<trial>` for a trial."""
+    """Return the folder of a unit below the data root: `studies/<study>/<len>/<trial>` for a trial.
+
+    `finalist-<run>` stands in the place of the trial for a finalist's run, `verdict` for the verdict.
+    """
     if unit.seq_len is None:
         return f"studies/{study}/{unit.kind}"
-    return f"studies/{study}/{unit.seq_len}/{unit.trial}"
+    number = [] if unit.trial is None else [str(unit.trial)]
+    kind = [] if unit.kind is Kind.TRIAL else [unit.kind.value]
+    return f"studies/{study}/{unit.seq_len}/{'-'.join([*kind, *number])}"

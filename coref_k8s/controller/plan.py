@@ -12,6 +12,7 @@ from datetime import timedelta
 from coref_k8s.controller.actions import (
     Action,
     Fail,
+    NewFinalist,
     NewTrial,
     Prune,
     Record,
@@ -23,6 +24,15 @@ from coref_k8s.controller.actions import (
 )
 from coref_k8s.controller.attempts import Again, GiveUp, outcome_of, tier_of, verdict
 from coref_k8s.controller.ending import Ending, ending_of
+from coref_k8s.controller.finals import (
+    finals_left,
+    run_unit,
+    searching,
+    trial_unit,
+    trials_left,
+    verdict_due,
+    verdict_unit,
+)
 from coref_k8s.controller.snapshot import PREPARATION, Attempt, LengthView, Snapshot, TrialView, Unit, unit_of
 from coref_k8s.runner import Kind, ObservedJob, Reason, State
 from coref_k8s.search.records import TrialState
@@ -52,7 +62,7 @@ class _Planner:
         given_up = self._close_units(attempts)
         ending = ending_of(s, given_up)
         if ending is not None:
-            self._end(ending)
+            self._end(ending, attempts, given_up)
         elif not s.prepared:
             self._phase(Phase.PREPARING, self._waiting())
             self._restart([PREPARATION], attempts, slots=1)
@@ -87,7 +97,8 @@ class _Planner:
         busy = {unit_of(job) for job in self.s.live}
         failed: dict[Unit, str] = {}
         units = [] if self.s.prepared else [PREPARATION]
-        units += [_trial(length, trial.number) for length in self.s.lengths for trial in length.open]
+        units += [unit for unit, _ in self._open()]
+        units += [verdict_unit(n) for n in self.s.lengths if n.finals and not n.finals.judged]
         for unit in units:
             if unit in busy:
                 continue
@@ -96,20 +107,20 @@ class _Planner:
                 failed[unit] = answer.reason
         for job in self._stuck():
             failed[unit_of(job)] = f"{Reason.IMAGE.value} ({job.message})"
-        self.out += [Fail(unit, reason) for unit, reason in failed.items() if unit != PREPARATION]
-        self.out += [
-            Prune(_trial(length, trial.number))
-            for length in self.s.lengths
-            for trial in length.open
-            if trial.hopeless and _trial(length, trial.number) not in failed
-        ]
+        self.out += [Fail(unit, reason) for unit, reason in failed.items() if unit.trial is not None]
+        self.out += [Prune(unit) for unit, trial in self._open() if trial.hopeless and unit not in failed]
         return failed
+
+    def _open(self) -> list[tuple[Unit, TrialView]]:
+        """Return what has no outcome yet: trials, then runs of finalists."""
+        trials = [(trial_unit(n, trial), trial) for n in self.s.lengths for trial in n.open]
+        return trials + [(run_unit(n, run), run) for n in self.s.lengths if n.finals for run in n.finals.open]
 
     # -- what is to run --------------------------------------------------------------------------------
 
     def _run(self, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, str]) -> None:
         s = self.s
-        hopeless = {_trial(ln, t.number) for ln in s.lengths for t in ln.open if t.hopeless}
+        hopeless = {unit for unit, trial in self._open() if trial.hopeless}
         over = {unit for unit, trial in s.closed.items() if not self._lingers(trial)}
         for job in s.live:
             unit = unit_of(job)
@@ -119,17 +130,21 @@ class _Planner:
                 self._stop([job], failed[unit])
             elif unit in over:
                 self._stop([job], "its trial has its outcome")
+        # a finalist waits while its length is searched again: it may be none in the end
+        early = {n.seq_len for n in s.lengths if searching(s, n, failed)}
         waiting = [
             unit
-            for length in s.lengths
-            for trial in length.open
-            if (unit := _trial(length, trial.number)) not in hopeless and unit not in failed
+            for unit, _ in self._open()
+            if unit not in hopeless
+            and unit not in failed
+            and not (unit.kind is Kind.FINALIST and unit.seq_len in early)
         ]
         slots = s.spec.parallelism if s.capacity is None else min(s.spec.parallelism, s.capacity)
         # a preparation that has its result and is still ending takes no trial's place
         busy = sum(job.kind is not Kind.PREPARE for job in s.live)
         slots = self._restart(waiting, attempts, slots=slots - busy)
-        self._ask(slots, failed, hopeless)
+        slots = self._ask(slots, failed)
+        self._finals(slots, attempts, failed)
 
     def _restart(self, units: list[Unit], attempts: dict[Unit, list[Attempt]], *, slots: int) -> int:
         """Start a job for each unit that has none, while there is room; return the room that is left."""
@@ -143,8 +158,8 @@ class _Planner:
                 slots -= 1
         return slots
 
-    def _ask(self, slots: int, failed: dict[Unit, str], hopeless: set[Unit]) -> None:
-        """Begin new trials, shorter lengths first.
+    def _ask(self, slots: int, failed: dict[Unit, str]) -> int:
+        """Begin new trials, shorter lengths first; return the room that is left.
 
         With warm start a length waits until the one before it has no trial left to ask for or to finish:
         its best trials are then offered to this one. That leaves capacity idle at the end of each length,
@@ -153,8 +168,7 @@ class _Planner:
         search = self.s.spec.search
         previous: LengthView | None = None
         for length in self.s.lengths:
-            left = 0 if length.exhausted else max(0, self.s.spec.trials - length.asked)
-            begin = min(max(slots, 0), left)
+            begin = min(max(slots, 0), trials_left(self.s, length))
             if begin and length.asked == 0 and search.warm_start:
                 if previous is not None:
                     self.out.append(WarmStart(length.seq_len, previous.seq_len))
@@ -162,19 +176,40 @@ class _Planner:
                     self.out.append(WarmStart(length.seq_len, None))
             self.out += [NewTrial(length.seq_len)] * begin
             slots -= begin
-            closing = sum(_trial(length, t.number) in failed or t.hopeless for t in length.open)
-            if search.warm_start and (left or len(length.open) > closing):
-                return
+            if search.warm_start and searching(self.s, length, failed):
+                break
             previous = length
+        return slots
+
+    def _finals(self, slots: int, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, str]) -> None:
+        """Begin the finalists' runs of lengths whose search is over, in the room that no trial needs; then judge.
+
+        Trials come first, since longer lengths wait for them; the room that the ladder leaves idle is the finalists'.
+        """
+        for length in self.s.lengths:
+            if length.finals is None or searching(self.s, length, failed):
+                continue
+            begin = min(max(slots, 0), length.finals.missing)
+            self.out += [NewFinalist(length.seq_len)] * begin
+            slots -= begin
+            if not finals_left(length, failed) and verdict_due(length, failed):
+                slots = self._restart([verdict_unit(length)], attempts, slots=slots)
 
     # -- the end ---------------------------------------------------------------------------------------
 
-    def _end(self, ending: Ending) -> None:
+    def _end(self, ending: Ending, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, str]) -> None:
+        due = [n for n in self.s.lengths if ending.judge and verdict_due(n, failed)]
+        training = [job for job in self.s.live if job.kind is not Kind.VERDICT]
+        if due and not training:
+            # what finalists have shown until now was paid for, and judging it costs no GPU
+            self._restart([verdict_unit(n) for n in due], attempts, slots=len(due))
+            self._phase(self.s.phase, f"{ending.message}; comparing the finalists")
+            return
         if not self.s.live:
             self._phase(ending.phase, ending.message)
             return
         if ending.stop:
-            self._stop(self.s.live, ending.message)
+            self._stop(training if due else self.s.live, ending.message)
         self._phase(self.s.phase, f"{ending.message}; waiting for running jobs to end")
 
     # -- small things ----------------------------------------------------------------------------------
@@ -217,7 +252,3 @@ class _Planner:
         return (
             f"{unit_of(late[0])}{more} waits for a place since {since:%Y-%m-%d %H:%M} UTC: {late[0].message}"
         )
-
-
-def _trial(length: LengthView, number: int) -> Unit:
-    return Unit(Kind.TRIAL, length.seq_len, number)

@@ -7,13 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from coref_k8s.controller.finals import run_unit
 from coref_k8s.controller.observe import Observer
 from coref_k8s.controller.remaining import Ahead, remaining
 from coref_k8s.controller.snapshot import LengthView, Snapshot, Unit, unit_of
 from coref_k8s.controller.state import LengthMemory
 from coref_k8s.runner import Kind, ObservedJob
+from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.verdict import Verdict
 from coref_k8s.store.records import Outcome, Phase
+
+
+@dataclass(frozen=True)
+class FinalsProgress:
+    """The runs of one length's finalists."""
+
+    planned: int
+    complete: int
+    failed: int
+    running: int
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,16 @@ class LengthProgress:
     waiting: int
     """Open trials without one: they go on when there is room or when the study is resumed."""
     best: TrialRecord | None
+    finals: FinalsProgress | None = None
+    """The finalists' runs; None before the search is over, and without finalists."""
+    verdict: Verdict | None = None
+    confirmed: TrialRecord | None = None
+    """The trial that the verdict names."""
+
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The trial that the finalists have confirmed, or else the best single run."""
+        return self.confirmed or self.best
 
 
 @dataclass(frozen=True)
@@ -83,6 +106,9 @@ def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
                 running=running,
                 waiting=len(view.open) - running,
                 best=observer.lengths[view.seq_len].best,
+                finals=_finals(view, live),
+                verdict=(verdict := _verdict(view, observer)),
+                confirmed=verdict and _record(observer.lengths[view.seq_len], verdict.winner),
             )
         )
     return Progress(
@@ -104,15 +130,38 @@ def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
     )
 
 
+def _finals(view: LengthView, live: Mapping[Unit, ObservedJob]) -> FinalsProgress | None:
+    finals = view.finals
+    if finals is None:
+        return None
+    running = sum(run_unit(view, run) in live for run in finals.open)
+    planned = finals.missing + len(finals.open) + finals.complete + finals.failed
+    return FinalsProgress(planned, finals.complete, finals.failed, running)
+
+
+def _verdict(view: LengthView, observer: Observer) -> Verdict | None:
+    finals = observer.finals.get(view.seq_len)
+    return None if finals is None else finals.verdict
+
+
+def _record(memory: LengthMemory, number: int) -> TrialRecord | None:
+    return memory.records[number] if number < len(memory.records) else None
+
+
 def _ahead(snapshot: Snapshot, view: LengthView, memory: LengthMemory) -> Ahead:
     spent = sum((snapshot.now - t.started_at).total_seconds() for t in memory.open.values() if t.started_at)
-    return Ahead(view.seq_len, max(0, snapshot.spec.trials - view.closed), memory.mean_seconds, spent)
+    left = max(0, snapshot.spec.trials - view.closed)
+    if view.finals is not None:
+        left += view.finals.missing + len(view.finals.open)
+    else:
+        left += planned_runs(snapshot.spec)
+    return Ahead(view.seq_len, left, memory.mean_seconds, spent)
 
 
 def _running(job: ObservedJob, observer: Observer) -> RunningJob:
-    memory = observer.lengths.get(job.seq_len or 0)
+    memory = observer.memory(unit_of(job))
     record = memory.open.get(job.trial) if memory is not None and job.trial is not None else None
-    if job.kind is not Kind.TRIAL or record is None or not record.intermediate:
+    if record is None or not record.intermediate:
         return RunningJob(job)
     step = max(record.intermediate)
     return RunningJob(job, step, record.intermediate[step])

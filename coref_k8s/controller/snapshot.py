@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from coref_k8s.runner import Kind, ObservedJob
+from coref_k8s.runner import WITHOUT_GPU, Kind, ObservedJob
 from coref_k8s.search.records import TrialState
 from coref_k8s.store.records import Outcome, Phase
 from coref_k8s.study import StudySpec
@@ -14,7 +14,7 @@ from coref_k8s.study import StudySpec
 
 @dataclass(frozen=True)
 class Unit:
-    """A piece of work that one job at a time works on: the preparation, a trial, a finalist."""
+    """A piece of work that one job at a time works on: the preparation, a trial, a finalist's run, a verdict."""
 
     kind: Kind
     seq_len: int | None = None
@@ -23,7 +23,8 @@ class Unit:
     def __str__(self) -> str:
         if self.seq_len is None:
             return self.kind.value
-        return f"{self.kind.value} {self.trial} of length {self.seq_len}"
+        number = "" if self.trial is None else f" {self.trial}"
+        return f"{self.kind.value}{number} of length {self.seq_len}"
 
 
 #: The unit that every study begins with.
@@ -59,6 +60,20 @@ class TrialView:
 
 
 @dataclass(frozen=True)
+class FinalsView:
+    """The runs of one length's finalists. Finished ones are only counted."""
+
+    missing: int = 0
+    """Runs to be begun once the search of the length is over."""
+    open: tuple[TrialView, ...] = ()
+    """Hopeless are those whose trial is no finalist any more."""
+    complete: int = 0
+    failed: int = 0
+    judged: bool = False
+    """Whether there is a verdict on all complete runs."""
+
+
+@dataclass(frozen=True)
 class LengthView:
     """The trials of one sequence length. Finished ones are only counted."""
 
@@ -71,6 +86,8 @@ class LengthView:
     """Failed since the study was last resumed."""
     exhausted: bool = False
     """The search expects nothing from further trials."""
+    finals: FinalsView | None = None
+    """None where there is nothing to run again: no finalists asked for, or no trial is complete."""
 
     @property
     def closed(self) -> int:
@@ -126,6 +143,6 @@ class Snapshot:
 
 def gpu_seconds(job: ObservedJob, gpus_per_job: int, now: datetime) -> float:
     """Return the GPU time of a job: from its start to its end (until now while it runs), times its GPUs."""
-    if job.started_at is None or job.kind is Kind.PREPARE:
+    if job.started_at is None or job.kind in WITHOUT_GPU:
         return 0.0
     return max(timedelta(), (job.finished_at or now) - job.started_at).total_seconds() * gpus_per_job

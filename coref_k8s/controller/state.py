@@ -7,15 +7,18 @@ no longer changes, so a look costs the same after five thousand trials as after 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from coref_k8s.controller.snapshot import Attempt, LengthView, TrialView, Unit
+from coref_k8s.controller.snapshot import Attempt, FinalsView, LengthView, TrialView, Unit
 from coref_k8s.runner import ObservedJob, Order, Reason, State
+from coref_k8s.search.finalist_study import FinalistStudy
+from coref_k8s.search.finalists import Run, missing_runs, surplus_runs, wanted_runs
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.studies import LengthStudy
+from coref_k8s.search.verdict import Verdict
 from coref_k8s.store.records import AttemptRecord, Outcome
 
 #: How long a started job counts as existing without being seen. Longer than a cache ever lags while it is
@@ -226,3 +229,48 @@ class LengthMemory:
         if known is None or known[0] != step:
             known = self._judged[record.number] = (step, self.study.should_prune(record))
         return known[1]
+
+
+class FinalsMemory:
+    """The finalists of one length: what was begun, what is still to be, and the verdict."""
+
+    def __init__(self, study: FinalistStudy) -> None:
+        self.study = study
+        self.runs = LengthMemory(study)
+        self.verdict: Verdict | None = None
+        self._trials: Sequence[TrialRecord] = ()
+
+    def look(self, trials: Sequence[TrialRecord], resumed_at: datetime, *, over: bool) -> FinalsView:
+        """Read the runs and return what `plan` needs of them; while the search is not over, none is surplus."""
+        self._trials = trials
+        view = self.runs.look(resumed_at)
+        wanted = self._wanted()
+        surplus = surplus_runs(wanted, self.runs.records) if over else set()
+        missing = len(missing_runs(wanted, self.runs.records))
+        done = self._done()
+        if self.verdict is None or self.verdict.runs != done:
+            self.verdict = self.study.verdict()
+        return FinalsView(
+            missing=missing,
+            open=tuple(replace(run, hopeless=run.number in surplus) for run in view.open),
+            complete=view.complete,
+            failed=view.failed,
+            judged=self.verdict is not None and self.verdict.runs == done,
+        )
+
+    def next_run(self) -> Run | None:
+        """Return the run to begin next; None when all were begun."""
+        return next(iter(missing_runs(self._wanted(), self.study.trials())), None)
+
+    def closed(self) -> TrialView | None:
+        """Return the verdict as the outcome of the job that made it; None while it does not cover all runs."""
+        if self.verdict is None or self.verdict.runs != self._done():
+            return None
+        return TrialView(0, TrialState.COMPLETE, finished_at=self.verdict.made_at)
+
+    def _done(self) -> tuple[int, ...]:
+        return tuple(run.number for run in self.runs.records if run.state is TrialState.COMPLETE)
+
+    def _wanted(self) -> list[Run]:
+        spec = self.study.spec
+        return wanted_runs(spec, self.study.seq_len, self._trials)

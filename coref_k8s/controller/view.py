@@ -17,7 +17,9 @@ from pydantic import TypeAdapter
 
 from coref_k8s.controller.remaining import Ahead, remaining
 from coref_k8s.runner import Kind
+from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
+from coref_k8s.search.verdict import Verdict
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase
 from coref_k8s.store.store import Store
 from coref_k8s.study import StudySpec
@@ -46,6 +48,10 @@ class StudyView:
     """Every trial of every length, by length and number."""
     attempts: list[AttemptRecord] = field(default_factory=list)
     """Every ended attempt."""
+    runs: list[TrialRecord] = field(default_factory=list)
+    """Every run of finalists of every length, by length and number."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    """What the finalists have shown, by length."""
 
     @property
     def ended(self) -> bool:
@@ -56,14 +62,27 @@ class StudyView:
     def lengths(self) -> tuple[LengthView, ...]:
         """The study, one sequence length after the other."""
         return tuple(
-            LengthView(length, self.spec.trials, [t for t in self.trials if t.seq_len == length])
+            LengthView(
+                length,
+                self.spec.trials,
+                [t for t in self.trials if t.seq_len == length],
+                [r for r in self.runs if r.seq_len == length],
+                next((v for v in self.verdicts if v.seq_len == length), None),
+                planned_runs(self.spec),
+            )
             for length in self.spec.seq_lengths
         )
 
     def only(self, seq_len: int) -> StudyView:
         """Return the view of one of its lengths."""
         spec = self.spec.model_copy(update={"seq_lengths": (seq_len,)})
-        return replace(self, spec=spec, trials=[t for t in self.trials if t.seq_len == seq_len])
+        return replace(
+            self,
+            spec=spec,
+            trials=[t for t in self.trials if t.seq_len == seq_len],
+            runs=[r for r in self.runs if r.seq_len == seq_len],
+            verdicts=[v for v in self.verdicts if v.seq_len == seq_len],
+        )
 
     @property
     def done(self) -> int:
@@ -104,7 +123,7 @@ class StudyView:
         ahead = [
             Ahead(
                 one.seq_len,
-                one.planned - one.done,
+                one.planned - one.done + one.planned_runs - one.runs_done,
                 one.mean_seconds,
                 sum((now - t.started_at).total_seconds() for t in one.running if t.started_at),
             )
@@ -134,6 +153,17 @@ class LengthView:
     planned: int
     """Trials asked for."""
     trials: list[TrialRecord]
+    runs: list[TrialRecord] = field(default_factory=list)
+    """Runs of its finalists."""
+    verdict: Verdict | None = None
+    """What they have shown."""
+    planned_runs: int = 0
+    """Runs of finalists that its search will be followed by; 0 without finalists."""
+
+    @property
+    def runs_done(self) -> int:
+        """Runs of finalists with an outcome, as far as they still count."""
+        return sum(run.state in (TrialState.COMPLETE, TrialState.FAILED) for run in self.runs)
 
     @cached_property
     def counts(self) -> Counter[TrialState]:
@@ -157,8 +187,9 @@ class LengthView:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best complete trial."""
-        return next(iter(self.ranked), None)
+        """The winner of the finalists; before a verdict, and without finalists, the best single run."""
+        winner = None if self.verdict is None else self.verdict.winner
+        return next((t for t in self.ranked if t.number == winner), next(iter(self.ranked), None))
 
     @property
     def mean_seconds(self) -> float | None:
@@ -177,12 +208,14 @@ def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | Non
     A long-running reader passes its open `storage`.
     """
     # here, so that whoever only receives views does not import Optuna
+    from coref_k8s.search.finalist_study import read_runs, read_verdicts
     from coref_k8s.search.storage import open_storage
     from coref_k8s.search.studies import read_trials
 
     record = store.get_study(namespace, name)
     storage = storage or open_storage(store.url)
     trials = [t for length in record.spec.seq_lengths for t in read_trials(storage, name, length, namespace)]
+    lengths = record.spec.seq_lengths if record.spec.search.finalists else ()
     return StudyView(
         name=name,
         namespace=namespace,
@@ -196,6 +229,8 @@ def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | Non
         statistics=record.statistics,
         trials=trials,
         attempts=store.attempts(namespace, name),
+        runs=[run for length in lengths for run in read_runs(storage, name, length, namespace)],
+        verdicts=read_verdicts(storage, name, lengths, namespace),
     )
 
 

@@ -14,6 +14,7 @@ from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.controller.progress import Progress
 from coref_k8s.controller.web import Answer, WebServer
 from coref_k8s.errors import RequestError
+from coref_k8s.runner import Kind
 from coref_k8s.telemetry.metrics import StudyMetrics
 
 #: Written by `coref_k8s.trial.metrics` into a trial's folder.
@@ -54,7 +55,7 @@ class LocalMetrics:
     def on_progress(self, progress: Progress) -> None:
         """Bring the series up to date."""
         self._meter.measure(progress)
-        jobs = [one.job for one in progress.running]
+        jobs = [one.job for one in progress.running if one.job.kind is Kind.TRIAL]
         self._trials.files = tuple(
             self._data_dir / "studies" / job.study / str(job.seq_len) / str(job.trial) / _TEXTFILE
             for job in jobs

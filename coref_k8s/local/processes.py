@@ -17,7 +17,7 @@ from coref_k8s.errors import CorefError, NotFoundError
 from coref_k8s.local import supervise
 from coref_k8s.local.hardware import cpu_cores, visible_gpus
 from coref_k8s.local.jobfiles import JobFolder, job_folders
-from coref_k8s.runner import Kind, ObservedJob, Order
+from coref_k8s.runner import WITHOUT_GPU, Kind, ObservedJob, Order
 
 #: What a job runs unless told otherwise.
 TRIAL_COMMAND = (sys.executable, "-m", "coref_k8s.trial")
@@ -90,7 +90,7 @@ class ProcessRunner:
                 )
             self._sleep(0.02)
         try:
-            gpus = self._free_gpus() if order.kind is not Kind.PREPARE else ()
+            gpus = self._free_gpus() if order.kind not in WITHOUT_GPU else ()
             folder.write(order, self._command, gpus, pause=self._pause, grace=self._grace)
             # The supervisor inherits the lock, so there is no moment in which the job is live and unlocked.
             _supervise(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from coref_k8s.study import Range, StudySpec
 
@@ -76,6 +77,23 @@ def space_for(spec: StudySpec, seq_len: int) -> dict[str, Range]:
     space.update(spec.search.space)
     space.update(spec.search.space_by_length.get(seq_len, {}))
     return space
+
+
+def default_params(spec: StudySpec, seq_len: int) -> dict[str, Any]:
+    """Return what one would take without searching: the middle of each range of a length.
+
+    The middle of a log range is its geometric mean, of numbers to choose among the middle one; among names the first.
+    """
+    return {name: _middle(one) for name, one in space_for(spec, seq_len).items()}
+
+
+def _middle(one: Range) -> Any:
+    if one.choices is not None:
+        numbers = sorted(c for c in one.choices if not isinstance(c, str))
+        return numbers[(len(numbers) - 1) // 2] if len(numbers) == len(one.choices) else one.choices[0]
+    assert one.low is not None
+    assert one.high is not None
+    return math.sqrt(one.low * one.high) if one.log else (one.low + one.high) / 2
 
 
 def distributions(space: dict[str, Range]) -> dict[str, BaseDistribution]:

@@ -13,10 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from coref_k8s.errors import StorageError
 from coref_k8s.store.engine import engine_options, mask, schema_lock
 
+#: Part of a length's trials that are its finalists' runs.
+FINALISTS = "finalists"
 
-def optuna_study_name(namespace: str, study: str, seq_len: int) -> str:
-    """Return the name of one length's Optuna study: `[namespace/]study/length`."""
-    return "/".join([*([namespace] if namespace else []), study, str(seq_len)])
+
+def optuna_study_name(namespace: str, study: str, seq_len: int, part: str = "") -> str:
+    """Return the name of one length's Optuna study: `[namespace/]study/length[/part]`."""
+    parts = [namespace, study, str(seq_len), part]
+    return "/".join(name for name in parts if name)
 
 
 @contextmanager

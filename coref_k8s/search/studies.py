@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
@@ -24,9 +24,12 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.rows import TrialRows
 from coref_k8s.search.samplers import make_sampler
 from coref_k8s.search.space import distributions, space_for
-from coref_k8s.search.storage import guarded, optuna_study_name
+from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
 from coref_k8s.search.warm import WarmStudy
 from coref_k8s.study import StudySpec
+
+if TYPE_CHECKING:
+    from coref_k8s.search.finalist_study import FinalistStudy
 
 #: Optuna's states by ours.
 STATES = {
@@ -54,15 +57,25 @@ class LengthStudy:
         namespace: str = "",
         *,
         on_ask: Callable[[float], None] = lambda _seconds: None,
+        part: str = "",
     ) -> None:
         self._on_ask = on_ask
+        self._place = (study, seq_len, namespace)
         self.spec = spec
         self.seq_len = seq_len
         self._records: list[TrialRecord] = []
         self._storage = storage
         self._distributions = distributions(space_for(spec, seq_len))
         with guarded(), _quiet():
-            self._warm = WarmStudy(storage, optuna_study_name(namespace, study, seq_len), make_pruner(spec))
+            self._warm = WarmStudy(
+                storage, optuna_study_name(namespace, study, seq_len, part), make_pruner(spec)
+            )
+
+    def finalists(self) -> FinalistStudy:
+        """Open the runs of this length's finalists."""
+        from coref_k8s.search.finalist_study import FinalistStudy
+
+        return FinalistStudy(self._storage, self.spec, *self._place)
 
     def ask(self, *, refresh: bool = True) -> TrialRecord:
         """Open a new trial and return it with its parameters; enqueued ones come first.
@@ -174,19 +187,20 @@ def _quiet() -> Iterator[None]:
 
 
 def delete_length(storage: BaseStorage, study: str, seq_len: int, namespace: str = "") -> None:
-    """Delete the trials of one length; none there is fine."""
-    with guarded():
-        try:
-            optuna.delete_study(study_name=optuna_study_name(namespace, study, seq_len), storage=storage)
-        except KeyError:
-            return
+    """Delete the trials of one length and the runs of its finalists; none there is fine."""
+    for part in ("", FINALISTS):
+        name = optuna_study_name(namespace, study, seq_len, part)
+        with guarded(), suppress(KeyError):
+            optuna.delete_study(study_name=name, storage=storage)
 
 
-def read_trials(storage: RDBStorage, study: str, seq_len: int, namespace: str = "") -> list[TrialRecord]:
-    """Return the trials of one length without opening a study for asking; none when it was not begun."""
+def read_trials(
+    storage: RDBStorage, study: str, seq_len: int, namespace: str = "", *, part: str = ""
+) -> list[TrialRecord]:
+    """Return the trials of one length (of a `part` of it) without opening a study for asking; none when it was not begun."""
     with guarded():
         try:
-            study_id = storage.get_study_id_from_name(optuna_study_name(namespace, study, seq_len))
+            study_id = storage.get_study_id_from_name(optuna_study_name(namespace, study, seq_len, part))
         except KeyError:
             return []
         return [to_record(seq_len, frozen) for frozen in TrialRows(storage, study_id).all()]

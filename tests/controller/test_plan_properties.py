@@ -7,11 +7,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from coref_k8s.controller.apply import Applier
+from coref_k8s.controller.snapshot import unit_of
 from coref_k8s.errors import ClusterError
 from coref_k8s.request import build_spec
 from coref_k8s.runner import Kind, Reason, State
+from coref_k8s.search.finalists import key_of, wanted_runs
 from coref_k8s.search.records import TrialState
-from coref_k8s.store import TERMINAL, Phase
+from coref_k8s.store import TERMINAL, Outcome, Phase
 from tests.controller.world import Broken, World
 
 
@@ -32,13 +34,14 @@ class Life(RuleBasedStateMachine):
         places=st.none() | st.integers(1, 3),
         on_end=st.sampled_from(["stop", "drain"]),
         borne=st.sampled_from([0, 1, 99]),
+        finalists=st.integers(0, 2),
     )
-    def begin(self, trials, parallelism, lengths, warm, places, on_end, borne) -> None:
+    def begin(self, trials, parallelism, lengths, warm, places, on_end, borne, finalists) -> None:
         spec = build_spec(
             seq_lengths=lengths,
             trials=trials,
             parallelism=parallelism,
-            search={"warm_start": warm},
+            search={"warm_start": warm, "finalists": min(finalists, trials), "finalist_seeds": 2},
             limits={"on_end": on_end, "max_failed_trials": borne, "max_disruptions": 3, "memory_tiers": 1},
         )
         self.world = World(spec)
@@ -90,17 +93,17 @@ class Life(RuleBasedStateMachine):
             name = of.choice(self.world.live())
             job = self.world.job(name)
             # a trial that was closed meanwhile ends quietly
-            if job.kind is Kind.TRIAL and not self.world.trials[job.seq_len].all[job.trial].open:
+            if self.world.is_done(unit_of(job)):
                 self.world.end(name)
             else:
                 self.world.succeed(name, of.random())
 
     @rule(of=st.randoms())
     def a_result_comes_before_the_end_of_its_job(self, of) -> None:
-        trials = [n for n in self.world.live() if self.world.job(n).kind is Kind.TRIAL]
-        if trials:
-            job = self.world.job(of.choice(trials))
-            self.world.trials[job.seq_len].complete(job.trial, of.random())
+        running = [n for n in self.world.live() if self.world.job(n).kind in (Kind.TRIAL, Kind.FINALIST)]
+        if running:
+            unit = unit_of(self.world.job(of.choice(running)))
+            self.world.records(unit).complete(unit.trial, of.random())
 
     @rule(
         of=st.randoms(),
@@ -170,11 +173,32 @@ class Life(RuleBasedStateMachine):
             phase=Phase.PENDING, message="", cancel_requested=False, resumed_at=self.world.now
         )
 
+    @precondition(lambda self: self.world.store.study.phase is Phase.SUCCEEDED)
+    @rule()
+    def the_user_extends(self) -> None:
+        """More trials: better ones may come, so the finalists are chosen again."""
+        w = self.world
+        if w.spec.trials >= 4:
+            return
+        w.spec = w.spec.model_copy(update={"trials": w.spec.trials + 1})
+        w.store.set_spec(w.spec)
+        for trials in w.trials.values():
+            trials.spec = w.spec
+        self.the_user_resumes()
+
     @invariant()
     def no_trial_too_many(self) -> None:
         if hasattr(self, "world"):
             for trials in self.world.trials.values():
                 assert len(trials.all) <= self.world.spec.trials
+
+    @invariant()
+    def no_run_too_many(self) -> None:
+        if hasattr(self, "world"):
+            for trials in self.world.trials.values():
+                keys = [key_of(run) for run in trials.finalists().all if run.state is not TrialState.PRUNED]
+                assert len(keys) == len(set(keys))
+                assert bool(keys) <= bool(self.world.spec.search.finalists)
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
@@ -187,11 +211,24 @@ class Life(RuleBasedStateMachine):
         if phase is Phase.SUCCEEDED:
             assert len(states) == w.spec.trials * len(w.spec.seq_lengths)
             assert TrialState.RUNNING not in states
+            self.check_finals()
         if phase is Phase.CANCELLED:
             assert self.cancelled
         # once ended, it stays ended
         assert w.loop.step().finished
         assert w.store.study.phase is phase
+
+    def check_finals(self) -> None:
+        """Every length with a complete trial has run its finalists, and has a verdict when one is complete."""
+        w = self.world
+        failed = {job.kind: job for job in w.store.written.values() if job.outcome is Outcome.FAILED}
+        for seq_len, trials in w.trials.items():
+            runs = trials.finalists().all
+            assert all(not run.open for run in runs)
+            wanted = wanted_runs(w.spec, seq_len, trials.all)
+            assert {run.key for run in wanted} <= {key_of(run) for run in runs}
+            if any(run.state is TrialState.COMPLETE for run in runs) and Kind.VERDICT not in failed:
+                assert w.judged(seq_len)
 
 
 TestLife = Life.TestCase

@@ -14,7 +14,9 @@ from coref_k8s.controller.loop import StudyLoop
 from coref_k8s.controller.snapshot import Unit, unit_of
 from coref_k8s.errors import ClusterError, NotFoundError
 from coref_k8s.runner import Kind, ObservedJob, Order, Reason, State
+from coref_k8s.search.finalists import Run, key_of
 from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.search.verdict import Verdict
 from coref_k8s.store import AttemptRecord, Phase, StudyRecord
 from coref_k8s.store.records import TERMINAL
 from coref_k8s.study import StudySpec
@@ -87,6 +89,12 @@ class FakeTrials:
         self.all: list[TrialRecord] = []
         self.queue: list[dict[str, Any]] = []
         self.hopeless: set[int] = set()
+        self.finals: FakeFinals | None = None
+
+    def finalists(self) -> FakeFinals:
+        self.finals = self.finals or FakeFinals(self.spec, self.seq_len, self.clock)
+        self.finals.spec = self.spec
+        return self.finals
 
     def ask(self, *, refresh: bool = True) -> TrialRecord:
         number = len(self.all)
@@ -130,6 +138,41 @@ class FakeTrials:
     def _close(self, number: int, state: TrialState, **changes: Any) -> None:
         if self.all[number].open:
             self.all[number] = replace(self.all[number], state=state, finished_at=self.clock(), **changes)
+
+
+class FakeFinals(FakeTrials):
+    """The runs of one length's finalists, with the methods of `FinalistStudy` that the loop uses."""
+
+    def __init__(self, spec: StudySpec, seq_len: int, clock) -> None:
+        super().__init__(spec, seq_len, clock)
+        self.made: Verdict | None = None
+
+    def add(self, run: Run) -> TrialRecord:
+        for known in reversed(self.all):
+            if key_of(known) == run.key and known.state is not TrialState.PRUNED:
+                raise Broken(f"{run} is begun again")
+        record = super().ask()
+        attrs = {"role": run.role.value, "of_trial": run.of_trial, "seed": run.seed}
+        self.all[record.number] = replace(record, params=run.params, attrs=attrs)
+        return self.all[record.number]
+
+    def verdict(self) -> Verdict | None:
+        return self.made
+
+    def judge(self) -> None:
+        """Do what the verdict's job does."""
+        done = [run for run in self.all if run.state is TrialState.COMPLETE]
+        again = [run for run in done if run.attrs["role"] == "trial"]
+        best = max(again or done, key=lambda run: run.value)
+        self.made = Verdict(
+            seq_len=self.seq_len, runs=tuple(run.number for run in done), winner=best.attrs["of_trial"] or 0,
+            run=best.number, dev=best.value, test=best.value, low=None, high=None, metrics={}, candidates=(),
+            comparisons=(), made_at=self.clock(),
+        )  # fmt: skip
+
+    def _close(self, number: int, state: TrialState, **changes: Any) -> None:
+        attrs = {**self.all[number].attrs, **changes.pop("attrs", {})}
+        super()._close(number, state, attrs=attrs, **changes)
 
 
 class FakeRunner:
@@ -248,7 +291,20 @@ class World:
             return False
         if unit.kind is Kind.PREPARE:
             return self.store.study.prepared is not None
-        return not self.trials[unit.seq_len].all[unit.trial].open
+        if unit.kind is Kind.VERDICT:
+            return self.judged(unit.seq_len)
+        return not self.records(unit).all[unit.trial].open
+
+    def records(self, unit: Unit) -> FakeTrials:
+        """Return where a trial or a finalist's run is written down."""
+        trials = self.trials[unit.seq_len]
+        return trials.finalists() if unit.kind is Kind.FINALIST else trials
+
+    def judged(self, seq_len: int) -> bool:
+        """Whether a verdict covers all complete runs."""
+        finals = self.trials[seq_len].finalists()
+        done = tuple(run.number for run in finals.all if run.state is TrialState.COMPLETE)
+        return finals.made is not None and finals.made.runs == done
 
     def job(self, name: str) -> ObservedJob:
         return self.runner.jobs[name]
@@ -266,8 +322,10 @@ class World:
         job = self.job(name)
         if job.kind is Kind.PREPARE:
             self.store.change(prepared="prepared/abc")
+        elif job.kind is Kind.VERDICT:
+            self.trials[job.seq_len].finalists().judge()
         else:
-            self.trials[job.seq_len].complete(job.trial, value)
+            self.records(unit_of(job)).complete(job.trial, value)
         self.end(name, State.SUCCEEDED)
 
     def end(

@@ -1,0 +1,118 @@
+"""The runs of one length's finalists in the storage: an Optuna study beside that of its trials.
+
+A run is a trial there like any other, so reports, retries, memory tiers and accounts need to know nothing new;
+role, seed and parameters are attributes. The verdict is an attribute of the study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState as OptunaState
+from optuna.trial import create_trial
+
+from coref_k8s.search.finalists import PARAMS_ATTR, ROLE_ATTR, SEED_ATTR, TRIAL_ATTR, Run, missing_runs
+from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
+from coref_k8s.search.studies import REASON_ATTR, LengthStudy, read_trials
+from coref_k8s.search.verdict import Verdict
+from coref_k8s.study import StudySpec
+
+#: Attribute of the Optuna study.
+_VERDICT_ATTR = "verdict"
+
+
+class FinalistStudy(LengthStudy):
+    """The runs of one length. Every method may raise StorageError. One process at a time may add."""
+
+    def __init__(
+        self, storage: RDBStorage, spec: StudySpec, study: str, seq_len: int, namespace: str = ""
+    ) -> None:
+        super().__init__(storage, spec, study, seq_len, namespace, part=FINALISTS)
+
+    def add(self, run: Run) -> TrialRecord:
+        """Open a run and return it; one that was begun already is returned as it is."""
+        if not missing_runs([run], self.trials()):
+            return next(known for known in reversed(self.trials()) if not missing_runs([run], [known]))
+        facts = {
+            ROLE_ATTR: run.role.value,
+            TRIAL_ATTR: run.of_trial,
+            SEED_ATTR: run.seed,
+            PARAMS_ATTR: run.params,
+        }
+        with guarded():
+            self._storage.create_new_trial(
+                self._warm.study_id, create_trial(state=OptunaState.RUNNING, user_attrs=facts)
+            )
+        return self.trials()[-1]
+
+    def trials(self) -> list[TrialRecord]:
+        """Return every run by number."""
+        return [_with_params(record) for record in super().trials()]
+
+    def whole(self, record: TrialRecord) -> TrialRecord:
+        """Return the run: nothing of it is drawn."""
+        return record
+
+    def should_prune(self, record: TrialRecord) -> bool:
+        """Return False: a run has one evaluation, its last."""
+        return False
+
+    def prune(self, number: int) -> None:
+        """Close a run whose trial is no finalist any more."""
+        record = self._record(number)
+        if record.open:
+            with guarded():
+                self._storage.set_trial_user_attr(
+                    record.trial_id, REASON_ATTR, "better trials have come: its trial is no finalist any more"
+                )
+        super().prune(number)
+
+    def verdict(self) -> Verdict | None:
+        """Return the verdict that was written last."""
+        return _verdict(self._storage, self._warm.study_id)
+
+
+def _with_params(record: TrialRecord) -> TrialRecord:
+    attrs = dict(record.attrs)
+    return replace(record, params=attrs.pop(PARAMS_ATTR, record.params), attrs=attrs)
+
+
+def read_runs(storage: RDBStorage, study: str, seq_len: int, namespace: str = "") -> list[TrialRecord]:
+    """Return the runs of a length's finalists without opening them for more; none when none was begun."""
+    return [_with_params(r) for r in read_trials(storage, study, seq_len, namespace, part=FINALISTS)]
+
+
+def read_verdicts(
+    storage: RDBStorage, study: str, seq_lengths: Sequence[int], namespace: str = ""
+) -> list[Verdict]:
+    """Return the verdicts of these lengths, those that there are."""
+    found = []
+    for seq_len in seq_lengths:
+        with guarded():
+            try:
+                study_id = storage.get_study_id_from_name(
+                    optuna_study_name(namespace, study, seq_len, FINALISTS)
+                )
+            except KeyError:
+                continue
+        verdict = _verdict(storage, study_id)
+        found += [verdict] if verdict is not None else []
+    return found
+
+
+def write_verdict(storage: RDBStorage, study: str, verdict: Verdict, namespace: str = "") -> None:
+    """Write a length's verdict; an earlier one is replaced. Raises StorageError."""
+    with guarded():
+        study_id = storage.get_study_id_from_name(
+            optuna_study_name(namespace, study, verdict.seq_len, FINALISTS)
+        )
+        storage.set_study_user_attr(study_id, _VERDICT_ATTR, verdict.to_dict())
+
+
+def _verdict(storage: RDBStorage, study_id: int) -> Verdict | None:
+    with guarded():
+        data = storage.get_study_user_attrs(study_id).get(_VERDICT_ATTR)
+    return None if data is None else Verdict.from_dict(data)

@@ -1,0 +1,117 @@
+"""`Verdict`: what the finalists of a length have shown. Plain data, as the database holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+#: What may be claimed when the interval of a difference holds 0.
+NO_DIFFERENCE = "no difference shown"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One finalist and how it did on dev, over the seeds."""
+
+    trial: int
+    scores: tuple[float, ...]
+    """Dev score of each complete run."""
+    asked: int
+    """Seeds it was to be run with."""
+
+    @property
+    def mean(self) -> float:
+        """What the winner is chosen by."""
+        return sum(self.scores) / len(self.scores)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Winner minus another on the test documents, paired by item, with its 95 % interval over documents."""
+
+    metric: str
+    other: float
+    """What the other reaches."""
+    difference: float
+    low: float
+    high: float
+    claim: str
+    """`better`, `worse`, or `no difference shown`."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The winner against the untuned model or against the defaults."""
+
+    against: str
+    """`untuned` or `defaults`."""
+    differences: tuple[Difference, ...] = ()
+    """By metric, the score first; empty when nothing could be compared."""
+    runs: int = 0
+    """Complete runs of the other."""
+    items: int = 0
+    documents: int = 0
+    problem: str = ""
+    """Why there is no comparison."""
+
+    @property
+    def score(self) -> Difference | None:
+        """The difference of what is maximised; None when it could not be computed."""
+        return next((one for one in self.differences if one.metric == "score"), None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The winner of one length: chosen on dev, reported on test."""
+
+    seq_len: int
+    runs: tuple[int, ...]
+    """The complete runs it rests on (numbers)."""
+    winner: int
+    """Trial number of the winner."""
+    run: int
+    """The winner's run with the best dev score: its model is the one to take."""
+    dev: float
+    """Mean dev score of the winner's runs."""
+    test: float
+    """Test score of the winner, items averaged over its runs."""
+    low: float | None
+    """95 % interval of the test score over documents; None when the objective cannot be resampled."""
+    high: float | None
+    metrics: dict[str, float]
+    """Test metrics of the winner, with `_ci_low` and `_ci_high`."""
+    candidates: tuple[Candidate, ...]
+    """Best first, by mean dev score."""
+    comparisons: tuple[Comparison, ...]
+    made_at: datetime
+    remarks: tuple[str, ...] = field(default=())
+    """What a reader should know, such as runs that failed."""
+
+    def against(self, other: str) -> Comparison | None:
+        """Return the comparison with `untuned` or `defaults`."""
+        return next((one for one in self.comparisons if one.against == other), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {**asdict(self), "made_at": self.made_at.isoformat()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
+        """Read what `to_dict` wrote."""
+        return cls(
+            **{
+                **data,
+                "runs": tuple(data["runs"]),
+                "candidates": tuple(
+                    Candidate(**{**one, "scores": tuple(one["scores"])}) for one in data["candidates"]
+                ),
+                "comparisons": tuple(
+                    Comparison(**{**one, "differences": tuple(Difference(**d) for d in one["differences"])})
+                    for one in data["comparisons"]
+                ),
+                "made_at": datetime.fromisoformat(data["made_at"]),
+                "remarks": tuple(data["remarks"]),
+            }
+        )
