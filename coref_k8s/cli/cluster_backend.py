@@ -223,7 +223,8 @@ class ClusterBackend:
         selector = ",".join(f"{key}={value}" for key, value in wanted_labels.items() if value is not None)
         found, _ = self.api.list(JOBS, labels=selector)
         found.sort(key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"]))
-        kinds = {kind.value for kind in Kind}
+        # finalists have numbers of their own: asked for a trial, theirs are not meant
+        kinds = {kind.value for kind in (Kind if trial is None else (Kind.TRIAL,))}
         return [
             job["metadata"]["name"]
             for job in found

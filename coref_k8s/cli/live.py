@@ -15,6 +15,7 @@ from typing import Any
 from coref_k8s.cli import words
 from coref_k8s.cli.strings import Lang, say
 from coref_k8s.controller.view import StudyView
+from coref_k8s.report.verdict import sentences, standing
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 
@@ -62,6 +63,10 @@ class LiveLength:
     seq_len: int
     planned: int | None = None
     trials: dict[int, LiveTrial] = field(default_factory=dict)
+    winner: int | None = None
+    """Trial that the finalists have confirmed."""
+    finals: list[str] = field(default_factory=list)
+    """What is to be said of its finalists."""
 
     def trial(self, number: int) -> LiveTrial:
         """Return a trial, new if need be."""
@@ -88,7 +93,9 @@ class LiveLength:
 
     @property
     def best(self) -> LiveTrial | None:
-        """The best complete trial."""
+        """The winner of the finalists, or else the best complete trial."""
+        if self.winner in self.trials:
+            return self.trials[self.winner]
         return max(self.complete, key=lambda t: (t.value or 0.0, -t.number), default=None)
 
 
@@ -150,6 +157,11 @@ class LiveState:
                 trial.reason = str(record.attrs.get("reason", ""))
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
+            length.finals = standing(one, view.ended, self.lang) if one.runs else []
+            if one.verdict is not None and length.winner is None:
+                for said in sentences(one.verdict, self.lang):
+                    self._tell(now, f"{say(self.lang, 'tokens', n=one.seq_len)}: {said}")
+            length.winner = one.verdict.winner if one.verdict else None
         if view.phase is not before and view.phase in TERMINAL:
             self._tell_phase(view, now)
 

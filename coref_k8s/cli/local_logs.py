@@ -80,7 +80,9 @@ def _jobs(
     """Return the jobs that have a log, in the order in which they began."""
     folder = runner.root / study
     length, number = (r"\d+" if part is None else str(part) for part in (seq_len, trial))
-    wanted = re.compile(rf"{re.escape(study)}-(?:[a-z]+-)?{length}-{number}-\d+")
+    # finalists have numbers of their own: asked for a trial, theirs are not meant
+    kind, number = (r"(?:[a-z]+-)?", rf"(?:-{number})?") if trial is None else ("", f"-{number}")
+    wanted = re.compile(rf"{re.escape(study)}-{kind}{length}{number}-\d+")
     every = seq_len is None and trial is None  # preparation has neither
     logs = [path / "log" for path in folder.iterdir()] if folder.is_dir() else []
     found = [log for log in logs if log.exists() and (every or wanted.fullmatch(log.parent.name))]

@@ -26,7 +26,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="Trial as STUDY/TOKENS/NUMBER, folder of a model, hub id, or a result that was saved (.json).",
+        help="Trial as STUDY/TOKENS/NUMBER (a run of finalists as STUDY/TOKENS/finalist-NUMBER), folder of a model, hub id, or a result that was saved (.json).",
         show_default=False,
     ),
 ]
@@ -137,7 +137,7 @@ def compare(
     out.print(f"\n{found[0].sentence(model, other)}", highlight=False)
 
 
-_TRIAL = re.compile(r"(?P<study>[a-z0-9][-a-z0-9]*)/(?P<length>\d+)/(?P<trial>\d+)")
+_TRIAL = re.compile(r"(?P<study>[a-z0-9][-a-z0-9]*)/(?P<length>\d+)/(?P<trial>(?:finalist-)?\d+)")
 
 
 def _trial_folder(name: str, settings: Settings) -> Path | None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coref_k8s.cli.console import titled
+from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.space import describe, space_for
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.plan import BatchPlan, Resources
@@ -147,7 +148,8 @@ def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[str]:
         lines.append(f"Starts from the results of study {spec.search.warm_start_from}.")
     if spec.search.finalists:
         lines.append(
-            f"The best {spec.search.finalists} of each length are run again with {spec.search.finalist_seeds} seeds."
+            f"Then the best {spec.search.finalists} of each length and the defaults are run with "
+            f"{spec.search.finalist_seeds} fresh seeds, and the untuned model is scored: {planned_runs(spec)} more runs a length."
         )
     sources = ", ".join(f"{one.source} {one.subset or ''}".strip() for one in spec.data.sources)
     lines.append(f"Data: {', '.join(spec.data.choices) if spec.data.choices else sources}.")

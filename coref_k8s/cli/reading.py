@@ -11,6 +11,7 @@ import typer
 
 from coref_k8s.cli import tables, words
 from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_backends, placed
+from coref_k8s.cli.comparing import as_table, side_by_side
 from coref_k8s.cli.console import dump, note, out, titled, write
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import NotFoundError, RequestError
@@ -95,14 +96,35 @@ def results(
     names: Studies,
     *,
     where: Where,
-    every: Annotated[bool, typer.Option("--all", help="Every trial, not the ten best of a length.")] = False,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Every trial, not the ten best of a length; also of several studies."),
+    ] = False,
+    price: Annotated[
+        float | None,
+        typer.Option(
+            "--gpu-hour-price", metavar="PRICE", min=0, help="Of several studies: add what they cost."
+        ),
+    ] = None,
     output: Annotated[
         Literal["table", "json", "csv"],
         typer.Option("--output", "-o", help="Form of the answer; csv and json have all."),
     ] = "table",
 ) -> None:
-    """List the trials of studies, best first, with metrics and parameters."""
+    """List the trials of a study, best first, with metrics and parameters; or put several studies side by side.
+
+    Several are shown by length: best score, test score with its interval where finalists were run, trials, time and GPU-hours.
+    """
     views = [find_study(where, name)[1] for name in dict.fromkeys(names)]
+    if len(views) > 1 and not every:
+        compared = side_by_side(views, price)
+        if output == "table":
+            out.print(as_table(compared))
+        else:
+            write(dump(compared, "json") if output == "json" else _csv(compared))
+        return
+    if price is not None:
+        raise RequestError("--gpu-hour-price is for several studies side by side; name more than one")
     if output == "table":
         for view in views:
             out.print(tables.results(view, most=None if every else 10))

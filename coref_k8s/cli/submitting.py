@@ -13,7 +13,7 @@ from coref_k8s.cli.console import dump, note, out, write
 from coref_k8s.cli.planning import as_data, as_tables, plan_study
 from coref_k8s.cli.requesting import File, Name, Set, made_up_name, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
-from coref_k8s.cli.strings import LangOption, locale_lang
+from coref_k8s.cli.strings import Lang, LangOption, locale_lang
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
 from coref_k8s.store.records import Phase
@@ -92,7 +92,7 @@ def submit(
     """
     named, spec = read_request(file, name, settings, flags)
     plan_study(spec)  # a GPU that holds no batch is refused before anything is created
-    backend = open_place(where)
+    backend, chosen = open_place(where), lang or locale_lang()
     _check_metrics(backend, metrics_port)
     study = named or made_up_name()
     spec, warnings = backend.check(spec)
@@ -108,9 +108,9 @@ def submit(
         submit_to_cluster(backend, study, spec, dry_run=dry_run, output=output)
         if dry_run or not wait:
             return 0
-        return conclude(backend, backend.follow(study, lang=lang or locale_lang()))
+        return conclude(backend, backend.follow(study, lang=chosen), chosen)
     note(f"study {study}; Ctrl-C stops it, coref-k8s resume {study} goes on", style="dim")
-    return conclude(backend, backend.follow(study, lang=lang or locale_lang(), metrics_port=metrics_port))
+    return conclude(backend, backend.follow(study, lang=chosen, metrics_port=metrics_port), chosen)
 
 
 def submit_to_cluster(
@@ -154,7 +154,8 @@ def resume(
     if not backend.in_foreground:
         out.print(f"study {name} goes on in {backend.place}", highlight=False)
         return 0
-    return conclude(backend, backend.follow(name, lang=lang or locale_lang(), metrics_port=metrics_port))
+    chosen = lang or locale_lang()
+    return conclude(backend, backend.follow(name, lang=chosen, metrics_port=metrics_port), chosen)
 
 
 def _check_metrics(backend: Backend, port: int | None) -> None:
@@ -164,7 +165,7 @@ def _check_metrics(backend: Backend, port: int | None) -> None:
         )
 
 
-def conclude(backend: Backend, view: StudyView) -> int:
+def conclude(backend: Backend, view: StudyView, lang: Lang = "en") -> int:
     """Say how a followed study stands, what is best and what to type next; return the exit code."""
     out.print()
     named = f"{view.name}{backend.options}"
@@ -175,7 +176,7 @@ def conclude(backend: Backend, view: StudyView) -> int:
         note(f"study {view.name} is stopped; coref-k8s resume {named} goes on with it")
         return 130
     if any(one.best for one in view.lengths):
-        out.print(tables.best_tables(view, backend.root), end="")
+        out.print(tables.best_tables(view, backend.root, lang), end="")
     if view.phase is Phase.SUCCEEDED:
         note(f"Next: coref-k8s results {named}   coref-k8s best {named} --output yaml", style="dim")
         return 0

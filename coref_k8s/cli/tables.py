@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,8 @@ from rich.text import Text
 from coref_k8s.cli import words
 from coref_k8s.cli.console import titled
 from coref_k8s.controller.view import LengthView, StudyView
+from coref_k8s.report.verdict import Lang, standing
+from coref_k8s.report.verdict import rows as comparison_rows
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
 
@@ -53,6 +56,9 @@ def status(view: StudyView, place: str, now: datetime | None = None) -> Renderab
     if view.why:
         parts.append(Text(view.why))
     parts += ["", lengths(view), ""]
+    said = [Text(f"{n.seq_len} tokens: {words}") for n in view.lengths for words in standing(n, view.ended)]
+    if said and (view.runs or view.verdicts):
+        parts += [*said, ""]
     if view.failures:
         parts += [failures(view), ""]
     return Group(*parts)
@@ -71,7 +77,7 @@ def lengths(view: StudyView) -> Table:
             str(len(one.running)),
             str(one.counts[TrialState.PRUNED]),
             Text(str(one.counts[TrialState.FAILED]), style="red" if one.counts[TrialState.FAILED] else ""),
-            words.score(best.value) if best else "–",
+            words.score(one.verdict.dev if one.verdict else best.value) if best else "–",
             str(best.number) if best else "–",
         )
     return table
@@ -97,6 +103,9 @@ def results(view: StudyView, *, most: int | None = None) -> RenderableType:
         if len(shown) < len(trials):
             parts.append(Text(f" … and {len(trials) - len(shown)} more; --all shows them", style="dim"))
         parts.append("")
+        if one.runs:
+            parts += [_runs(f"{view.name}: {one.seq_len} tokens, finalists", one.runs), ""]
+            parts += [*(Text(words) for words in standing(one, view.ended)), ""]
     return Group(*parts)
 
 
@@ -129,12 +138,34 @@ def _trials(title: str, trials: Sequence[TrialRecord]) -> Table:
     return table
 
 
+def _runs(title: str, runs: Sequence[TrialRecord]) -> Table:
+    table = titled(title)
+    for heading in ("run", "of", "seed", "score on dev", "time", "state"):
+        left = heading in ("of", "state")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for run in sorted(runs, key=lambda run: (-(run.value or 0.0), run.number)):
+        trial = run.attrs.get("of_trial")
+        table.add_row(
+            str(run.number),
+            f"trial {trial}" if trial is not None else str(run.attrs.get("role")),
+            str(run.attrs.get("seed")),
+            words.score(run.value),
+            words.span(run.started_at, run.finished_at),
+            run.state.value,
+            style="" if run.state is TrialState.COMPLETE else "dim",
+        )
+    return table
+
+
 def rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
-    """Return every trial as a flat row: study, length, trial, state, score, metrics, then `param_` and times."""
+    """Return every trial as a flat row: study, length, trial, state, score, metrics, then `param_` and times.
+
+    Runs of finalists follow, with their number as `run`, and `role`, `of_trial` and `seed`; their scores are of dev.
+    """
     found = []
     for view in views:
         for one in view.lengths:
-            for trial in ordered(one):
+            for trial in [*ordered(one), *one.runs]:
                 seconds = None
                 if trial.started_at and trial.finished_at:
                     seconds = round((trial.finished_at - trial.started_at).total_seconds(), 1)
@@ -142,7 +173,7 @@ def rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
                     {
                         "study": view.name,
                         "seq_len": one.seq_len,
-                        "trial": trial.number,
+                        **_which(trial),
                         "state": trial.state.value,
                         "score": trial.value,
                         **{k: v for k, v in trial.metrics.items() if k != "score"},
@@ -156,18 +187,28 @@ def rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
     return found
 
 
+def _which(trial: TrialRecord) -> dict[str, Any]:
+    if "role" not in trial.attrs:
+        return {"trial": trial.number}
+    return {"run": trial.number, **{name: trial.attrs.get(name) for name in ("role", "of_trial", "seed")}}
+
+
 def best(view: StudyView) -> dict[str, Any]:
-    """Return the best trial of each length with its parameters, as plain data that a final run can use."""
+    """Return the best trial of each length with its parameters, as plain data that a final run can use.
+
+    With a verdict that is the finalists' winner: `score` is its mean on dev, `test` what it reaches on test.
+    """
     return {
         "study": view.name,
         "model": view.spec.model,
         "lengths": {
             one.seq_len: {
                 "trial": trial.number,
-                "score": trial.value,
+                "score": one.verdict.dev if one.verdict else trial.value,
                 "params": trial.params,
                 "metrics": trial.metrics,
-                "folder": f"studies/{view.name}/{one.seq_len}/{trial.number}",
+                "folder": folder(view, one),
+                **_evidence(one),
             }
             for one in view.lengths
             if (trial := one.best) is not None
@@ -175,7 +216,26 @@ def best(view: StudyView) -> dict[str, Any]:
     }
 
 
-def best_tables(view: StudyView, root: str = "") -> RenderableType:
+def folder(view: StudyView, one: LengthView) -> str:
+    """Return the folder of a length's best model below the data root: that of the winner's best run on dev."""
+    best = one.best
+    assert best is not None
+    last = str(best.number) if one.verdict is None else f"finalist-{one.verdict.run}"
+    return f"studies/{view.name}/{one.seq_len}/{last}"
+
+
+def _evidence(one: LengthView) -> dict[str, Any]:
+    verdict = one.verdict
+    if verdict is None:
+        return {}
+    return {
+        "test": {"score": verdict.test, "ci_low": verdict.low, "ci_high": verdict.high, "metrics": verdict.metrics},
+        "runs": next(len(c.scores) for c in verdict.candidates if c.trial == verdict.winner),
+        "comparisons": comparison_rows(verdict),
+    }  # fmt: skip
+
+
+def best_tables(view: StudyView, root: str = "", lang: Lang = "en") -> RenderableType:
     """Return the best trial of each length for a person; `root` is the data folder that paths begin with."""
     parts: list[RenderableType] = []
     for one in view.lengths:
@@ -186,11 +246,13 @@ def best_tables(view: StudyView, root: str = "") -> RenderableType:
             Text.assemble(
                 (f"{one.seq_len} tokens", "bold"),
                 f": trial {trial.number}, score ",
-                (words.score(trial.value), "bold green"),
+                (words.score(one.verdict.dev if one.verdict else trial.value), "bold green"),
             )
         )
-        parts += ["", _metrics(trial), "", _parameters(trial), ""]
-        parts.append(Text(f"files: {root}studies/{view.name}/{one.seq_len}/{trial.number}\n"))
+        parts += [Text(f"  {said}") for said in standing(one, view.ended, lang)]
+        shown = replace(trial, metrics=one.verdict.metrics) if one.verdict else trial
+        parts += ["", _metrics(shown), "", _parameters(trial), ""]
+        parts.append(Text(f"files: {root}{folder(view, one)}\n"))
     return Group(*parts)
 
 

@@ -96,7 +96,8 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
     for _ in range(5):
         grid.add_column(no_wrap=True, overflow="ellipsis")
     # what does not fit would be cut off at the bottom: first the running trials are shortened, then the news
-    room = height - 1 - len(parts) - len(state.lengths) - (4 if state.news else 0)
+    finals = [(n, said) for n, one in sorted(state.lengths.items()) for said in one.finals]
+    room = height - 1 - len(parts) - len(state.lengths) - len(finals) - (4 if state.news else 0)
     running = [] if state.ended else [(n, t) for n in sorted(state.lengths) for t in state.lengths[n].running]
     shown = len(running) if len(running) <= room else max(0, room - 1)
     for length in sorted(state.lengths):
@@ -108,6 +109,9 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
     cut = shown < len(running)
     if cut:
         parts.append(Text(f"  {say(lang, 'more', n=len(running) - shown)}", style="dim"))
+    parts += [
+        Text(f"{say(lang, 'tokens', n=n)}: {said}", no_wrap=True, overflow="ellipsis") for n, said in finals
+    ]
     news = list(state.news)[-min(_NEWS, max(2, room - shown - cut + 2)) :]
     if news:
         parts += ["", Text(say(lang, "events"), style="bold")]

@@ -64,7 +64,7 @@ def _finals_remark(length: LengthView, failed: Mapping[Unit, str]) -> str:
     if finals is None:
         return ""
     lost = finals.failed + sum(run_unit(length, run) in failed for run in finals.open)
-    if not finals.complete:
+    if not finals.candidates:
         return f"every finalist of length {length.seq_len} failed, so its best single run stands"
     if reason := failed.get(verdict_unit(length)):
         return f"the finalists of length {length.seq_len} could not be compared: {reason}"
@@ -75,7 +75,7 @@ def _unfinished_finals(s: Snapshot) -> list[str]:
     """Return in words which finalists a limit has kept from running."""
     if not s.spec.search.finalists:
         return []
-    none = [n for n in s.lengths if n.complete and not (n.finals and n.finals.complete)]
+    none = [n for n in s.lengths if n.complete and not (n.finals and n.finals.candidates)]
     some = [n for n in s.lengths if n not in none and (searching(s, n, {}) or finals_left(n, {}))]
     words = [f"no finalist of length {_named(none)} was run, so its best single run stands"] if none else []
     return words + ([f"not all finalists of length {_named(some)} were run"] if some else [])

@@ -49,7 +49,7 @@ def verdict_due(length: LengthView, failed: Mapping[Unit, str]) -> bool:
     finals = length.finals
     return (
         finals is not None
-        and finals.complete > 0
+        and finals.candidates > 0
         and not finals.judged
         and verdict_unit(length) not in failed
     )

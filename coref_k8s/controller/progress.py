@@ -96,6 +96,7 @@ def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
     lengths = []
     for view in snapshot.lengths:
         running = sum(Unit(Kind.TRIAL, view.seq_len, trial.number) in live for trial in view.open)
+        verdict = _verdict(view, observer)
         lengths.append(
             LengthProgress(
                 seq_len=view.seq_len,
@@ -107,8 +108,8 @@ def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
                 waiting=len(view.open) - running,
                 best=observer.lengths[view.seq_len].best,
                 finals=_finals(view, live),
-                verdict=(verdict := _verdict(view, observer)),
-                confirmed=verdict and _record(observer.lengths[view.seq_len], verdict.winner),
+                verdict=verdict,
+                confirmed=_winner(observer.lengths[view.seq_len], verdict),
             )
         )
     return Progress(
@@ -144,8 +145,9 @@ def _verdict(view: LengthView, observer: Observer) -> Verdict | None:
     return None if finals is None else finals.verdict
 
 
-def _record(memory: LengthMemory, number: int) -> TrialRecord | None:
-    return memory.records[number] if number < len(memory.records) else None
+def _winner(memory: LengthMemory, verdict: Verdict | None) -> TrialRecord | None:
+    known = verdict is not None and verdict.winner < len(memory.records)
+    return memory.records[verdict.winner] if verdict is not None and known else None
 
 
 def _ahead(snapshot: Snapshot, view: LengthView, memory: LengthMemory) -> Ahead:

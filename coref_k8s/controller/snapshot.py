@@ -68,6 +68,8 @@ class FinalsView:
     open: tuple[TrialView, ...] = ()
     """Hopeless are those whose trial is no finalist any more."""
     complete: int = 0
+    candidates: int = 0
+    """Complete runs of finalists, without those of the defaults and of the untuned model."""
     failed: int = 0
     judged: bool = False
     """Whether there is a verdict on all complete runs."""

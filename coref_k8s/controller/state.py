@@ -15,7 +15,7 @@ from typing import NamedTuple
 from coref_k8s.controller.snapshot import Attempt, FinalsView, LengthView, TrialView, Unit
 from coref_k8s.runner import ObservedJob, Order, Reason, State
 from coref_k8s.search.finalist_study import FinalistStudy
-from coref_k8s.search.finalists import Run, missing_runs, surplus_runs, wanted_runs
+from coref_k8s.search.finalists import ROLE_ATTR, Role, Run, missing_runs, surplus_runs, wanted_runs
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.verdict import Verdict
@@ -254,6 +254,10 @@ class FinalsMemory:
             missing=missing,
             open=tuple(replace(run, hopeless=run.number in surplus) for run in view.open),
             complete=view.complete,
+            candidates=sum(
+                run.state is TrialState.COMPLETE and run.attrs[ROLE_ATTR] == Role.TRIAL
+                for run in self.runs.records
+            ),
             failed=view.failed,
             judged=self.verdict is not None and self.verdict.runs == done,
         )

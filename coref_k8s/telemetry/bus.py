@@ -25,6 +25,7 @@ class Section(StrEnum):
     TRAIN_STEP = "train_step"
     EVAL_STREAM = "eval_stream"
     TRIAL_END = "trial_end"
+    VERDICT = "verdict"
     STUDY_END = "study_end"
     WARNING = "warning"
 

@@ -31,8 +31,7 @@ def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -
     on_bus = BusObserver(bus, order)
     observers = Observers(observers_of(order, settings, on_bus))
     reporter = None
-    if order.kind is Kind.TRIAL:
-        assert order.trial_id is not None
+    if order.trial_id is not None:
         reporter = TrialReporter(settings.storage_url, order.trial_id, sleep=stop.sleep, on_wait=on_bus.warn)
     result = read_json(folder.result)
     if result is None and reporter is not None and reporter.is_closed():
@@ -88,6 +87,9 @@ def _train(
         return not reporter.is_closed()
 
     try:
+        if order.untuned:
+            session.score_untrained(go_on)
+            return session.finish(keep_model=False)
         ending = session.train(go_on)
         if ending is Ending.COMPLETE:
             return session.finish()
@@ -98,7 +100,7 @@ def _train(
         raise
     reason = session.trainer.reason
     if ending is Ending.DIVERGED:
-        if reporter is None:
+        if order.kind is not Kind.TRIAL:
             raise TrialError(f"training {reason}; the same order would diverge again")
         return session.result("pruned", reason=reason)
     if ending is Ending.INTERRUPTED and not (reporter and reporter.is_closed()):

@@ -75,6 +75,10 @@ def run(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
         from coref_k8s.trial.prepare_job import run_prepare
 
         return run_prepare(order, settings, bus, stop)
+    if order.kind is Kind.VERDICT:
+        from coref_k8s.trial.verdict_job import run_verdict
+
+        return run_verdict(order, settings, bus)
     from coref_k8s.trial.job import run_training
 
     return run_training(order, settings, bus, stop)

@@ -33,7 +33,7 @@ from coref_k8s.trial.observers import EvaluationReport, Observers
 from coref_k8s.trial.provenance import evidence, model_commit, versions
 from coref_k8s.trial.sequences import Sequences
 from coref_k8s.trial.signals import StopSignal
-from coref_k8s.trial.training import Ending, Trainer, TrainingPlan, evaluation_steps
+from coref_k8s.trial.training import Ending, Evaluate, Trainer, TrainingPlan, evaluation_steps
 
 #: Tokens in a forward pass of an evaluation on a CPU: more would only leave the caches.
 _CPU_EVALUATION_TOKENS = 4096
@@ -149,6 +149,14 @@ class Session:
 
     def train(self, go_on: Callable[[EvaluationReport], bool]) -> Ending:
         """Train to the end, or to where `go_on`, a signal or a lost loss ends it."""
+        return self.trainer.run(self._on_dev(), go_on)
+
+    def score_untrained(self, go_on: Callable[[EvaluationReport], bool]) -> None:
+        """Score the model on dev as it came. Raises Interrupted."""
+        self.observers.on_begin(0, 0)
+        go_on(self.trainer.evaluate(self._on_dev()))
+
+    def _on_dev(self) -> Evaluate:
         items = ItemSet.load(self.prepared.eval_items("dev"))
 
         def evaluate(model: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any]]:
@@ -157,9 +165,9 @@ class Session:
                 write_json(self.folder.items("dev"), result.to_dict())
             return result.score, dict(result.metrics)
 
-        return self.trainer.run(evaluate, go_on)
+        return evaluate
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, *, keep_model: bool = True) -> dict[str, Any]:
         """Save the model, score the test documents if this is no mere trial, and write the result.
 
         Raises Interrupted; nothing is lost then.
@@ -189,7 +197,8 @@ class Session:
             model.save_pretrained(folder)  # type: ignore[operator]
             self.tokenizer.save_pretrained(folder)
 
-        write_folder(self.folder.model, fill)
+        if keep_model:
+            write_folder(self.folder.model, fill)
         return self.result("complete", **tests)
 
     def result(self, outcome: str, **more: Any) -> dict[str, Any]:

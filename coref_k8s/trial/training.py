@@ -211,7 +211,7 @@ class Trainer:
                 if self._evaluation_due():
                     if self._look():
                         return Ending.DIVERGED
-                    if not go_on(self._evaluate(evaluate)):
+                    if not go_on(self.evaluate(evaluate)):
                         self.reason = "closed from outside"
                         return Ending.STOPPED
                 if self.progress.step == self.plan.steps:
@@ -287,8 +287,8 @@ class Trainer:
         done, points = len(self.progress.evaluations), self.plan.evaluate_after
         return done < len(points) and self.progress.step >= points[done]
 
-    def _evaluate(self, evaluate: Evaluate) -> EvaluationReport:
-        """Evaluate; training's random numbers are the same with and without it."""
+    def evaluate(self, evaluate: Evaluate) -> EvaluationReport:
+        """Make the next evaluation of the plan now; training's random numbers are the same with and without it."""
         number = len(self.progress.evaluations) + 1
         last = number == len(self.plan.evaluate_after)
         rng = rng_state()

@@ -169,16 +169,32 @@ def test_a_diverged_trial_is_pruned_with_its_reason(house: House) -> None:
 
 
 def test_a_finalist_scores_dev_and_test(house: House) -> None:
-    order = house.order("finalist", kind=Kind.FINALIST, trial_id=None, seed=11)
+    order = house.order("finalist", kind=Kind.FINALIST, seed=11)
     process = house.start(order)
     assert process.wait() == 0, process.log
     result = house.result(order)
     assert [event["split"] for event in process.events("eval_stream")] == ["dev", "test"]
     assert result["test"]["score"] == process.events("eval_stream")[1]["score"]
+    stored = house.trial(order)
+    assert (stored.state, stored.value) == (TrialState.COMPLETE, result["score"])
+    assert not any("test" in name for name in stored.user_attrs), "what chooses the winner never sees test"
     dev = json.loads((house.folder(order) / "items-dev.json").read_text())
     test = json.loads((house.folder(order) / "items-test.json").read_text())
     assert test["tau"] == dev["tau"], "the threshold is dev's"
     assert test["items_sha256"] != dev["items_sha256"]
+
+
+def test_the_untuned_model_is_scored_as_it_came(house: House) -> None:
+    order = house.order("untuned", kind=Kind.FINALIST, params={}, untuned=True)
+    process = house.start(order)
+    assert process.wait() == 0, process.log
+    assert not process.events("train_step")
+    assert [event["split"] for event in process.events("eval_stream")] == ["dev", "test"]
+    result = house.result(order)
+    assert (result["steps"], result["kind"]) == (0, "finalist")
+    assert house.trial(order).value == result["score"]
+    assert (house.folder(order) / "items-test.json").is_file()
+    assert not (house.folder(order) / "model").exists(), "it is the model that is there already"
 
 
 @pytest.mark.parametrize(

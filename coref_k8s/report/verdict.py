@@ -1,0 +1,109 @@
+"""What a verdict says, for terminals and pages: sentences in both languages, and rows of numbers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from coref_k8s.controller.view import LengthView
+from coref_k8s.search.records import TrialState
+from coref_k8s.search.verdict import NO_DIFFERENCE, Comparison, Difference, Verdict
+
+Lang = Literal["en", "ko"]
+
+_TEXT = {
+    "winner": (
+        "trial {trial} wins: {dev} on dev (mean of {runs} runs); on test {test}",
+        "시도 {trial} 우승: dev {dev} (실행 {runs}회 평균), test {test}",
+    ),
+    "interval": (" (95 % interval {low} … {high})", " (95 % 구간 {low} … {high})"),
+    "better": ("better than {other} on test: {figures}", "test에서 {other}보다 나음: {figures}"),
+    "worse": ("worse than {other} on test: {figures}", "test에서 {other}보다 못함: {figures}"),
+    NO_DIFFERENCE: (
+        "no difference shown to {other} on test: {figures}",
+        "test에서 {other}과 차이가 확인되지 않음: {figures}",
+    ),
+    "uncompared": ("not compared with {other}: {why}", "{other}과 비교하지 못함: {why}"),
+    "untuned": ("the untuned model", "튜닝 전 모델"),
+    "defaults": ("the defaults", "기본값"),
+    "few": ("; too few documents for a claim", "; 문서가 너무 적어 주장할 수 없음"),
+    "running": (
+        "finalists: {done} of {all} runs, {running} under way",
+        "결선: 실행 {all}회 중 {done}회 완료, {running}회 진행 중",
+    ),
+    "single": (
+        "one run each, not confirmed by finalists (--finalists)",
+        "한 번씩만 실행한 점수이며 결선으로 확인하지 않음 (--finalists)",
+    ),
+    "lost": (
+        "no finalist has a result, so this is the best single run",
+        "결과를 낸 결선 시도가 없어 단일 실행의 최고 점수를 표시함",
+    ),
+}
+
+
+def sentences(verdict: Verdict, lang: Lang = "en") -> list[str]:
+    """Return the winner with its figures, then each comparison; `better` only where the interval excludes 0."""
+    winner = next(one for one in verdict.candidates if one.trial == verdict.winner)
+    test = f"{verdict.test:.3f}"
+    if verdict.low is not None and verdict.high is not None:
+        test += _say(lang, "interval", low=f"{verdict.low:.3f}", high=f"{verdict.high:.3f}")
+    first = _say(
+        lang, "winner", trial=verdict.winner, dev=f"{verdict.dev:.3f}", runs=len(winner.scores), test=test
+    )
+    return [first, *(_claim(one, lang) for one in verdict.comparisons), *verdict.remarks]
+
+
+def standing(length: LengthView, ended: bool, lang: Lang = "en") -> list[str]:
+    """Return what is to be said of a length's best score: the verdict, or how far its finalists are, or that it is unconfirmed."""
+    if length.verdict is not None:
+        return sentences(length.verdict, lang)
+    if not length.planned_runs:
+        return [_say(lang, "single")] if ended and length.best else []
+    if not length.runs:
+        return []
+    if ended:
+        return [_say(lang, "lost")]
+    running = sum(run.open for run in length.runs)
+    counted = [run for run in length.runs if run.state is not TrialState.PRUNED]
+    planned = max(length.planned_runs, len(counted))
+    return [_say(lang, "running", done=length.runs_done, all=planned, running=running)]
+
+
+def rows(verdict: Verdict) -> list[dict[str, object]]:
+    """Return one row a metric and comparison: winner, the other, difference, interval, what may be claimed."""
+    return [
+        {
+            "seq_len": verdict.seq_len,
+            "trial": verdict.winner,
+            "against": against.against,
+            "metric": one.metric,
+            "winner": one.other + one.difference,
+            "other": one.other,
+            "difference": one.difference,
+            "ci_low": one.low,
+            "ci_high": one.high,
+            "claim": one.claim,
+        }
+        for against in verdict.comparisons
+        for one in against.differences
+    ]
+
+
+def _claim(comparison: Comparison, lang: Lang) -> str:
+    other = _say(lang, comparison.against)
+    score = comparison.score
+    if score is None:
+        why = comparison.problem or "the objective has no item scores"
+        return _say(lang, "uncompared", other=other, why=why)
+    figures = f"{score.difference:+.3f}{_between(score, lang)}"
+    excluded = score.low > 0 or score.high < 0
+    few = _say(lang, "few") if excluded and score.claim == NO_DIFFERENCE else ""
+    return _say(lang, score.claim, other=other, figures=figures) + few
+
+
+def _between(score: Difference, lang: Lang) -> str:
+    return _say(lang, "interval", low=f"{score.low:+.3f}", high=f"{score.high:+.3f}")
+
+
+def _say(lang: Lang, key: str, **values: object) -> str:
+    return _TEXT[key][lang == "ko"].format(**values)

@@ -1,0 +1,125 @@
+"""The verdict job: which finalist wins on dev, what it reaches on test, and whether that is more than without tuning.
+
+Needs no GPU: it reads what the runs have left on the shared volume.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from coref_k8s.controller.orders import workdir_of
+from coref_k8s.controller.snapshot import Unit
+from coref_k8s.errors import DataError, TrialError
+from coref_k8s.evaluation.average import averaged
+from coref_k8s.evaluation.compare import compare
+from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.runner import Kind, Order
+from coref_k8s.search.finalist_study import read_runs, write_verdict
+from coref_k8s.search.finalists import ROLE_ATTR, TRIAL_ATTR, Role
+from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.search.storage import open_storage
+from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
+from coref_k8s.settings import Settings
+from coref_k8s.telemetry.bus import Bus, Section
+from coref_k8s.trial.files import TrialFolder, write_json
+
+#: Results on test by run number.
+Results = Mapping[int, EvaluationResult]
+
+
+def run_verdict(order: Order, settings: Settings, bus: Bus) -> int:
+    """Compare the finalists of a length and write the verdict to the database; return the exit code.
+
+    Raises TrialError when no finalist's run is complete, DataError when a result cannot be read, StorageError.
+    """
+    assert order.seq_len is not None
+    storage = open_storage(settings.storage_url)
+    runs = [
+        run
+        for run in read_runs(storage, order.study, order.seq_len, order.namespace)
+        if run.state is TrialState.COMPLETE
+    ]
+    results = {run.number: _test_result(settings.data_dir, order, run) for run in runs}
+    verdict = judge(
+        order.seq_len, runs, results, asked=order.spec.search.finalist_seeds, now=datetime.now(UTC)
+    )
+    write_json(TrialFolder(settings.data_dir / order.workdir).result, verdict.to_dict())
+    write_verdict(storage, order.study, verdict, order.namespace)
+    found = {one.against: one.score.claim for one in verdict.comparisons if one.score is not None}
+    bus.emit(
+        Section.VERDICT, study=order.study, seq_len=order.seq_len, winner=verdict.winner, dev_score=verdict.dev,
+        test_score=verdict.test, ci_low=verdict.low, ci_high=verdict.high, against=found,
+    )  # fmt: skip
+    return 0
+
+
+def judge(
+    seq_len: int, runs: Sequence[TrialRecord], results: Results, *, asked: int, now: datetime
+) -> Verdict:
+    """Return the verdict on complete runs: dev scores choose, test results report.
+
+    A candidate that has lost more than half of its `asked` seeds cannot win while another has not: the mean of
+    few runs is lucky more easily. Raises TrialError without a complete run of a finalist.
+    """
+    by_trial: defaultdict[int, list[TrialRecord]] = defaultdict(list)
+    for run in runs:
+        if run.attrs[ROLE_ATTR] == Role.TRIAL:
+            by_trial[int(run.attrs[TRIAL_ATTR])].append(run)
+    candidates = [
+        Candidate(trial, tuple(run.value or 0.0 for run in each), asked) for trial, each in by_trial.items()
+    ]
+    if not candidates:
+        raise TrialError("no run of a finalist is complete, so there is nothing to compare")
+    whole = [one for one in candidates if 2 * len(one.scores) >= asked]
+    winner = max(whole or candidates, key=lambda one: (one.mean, -one.trial))
+    theirs = by_trial[winner.trial]
+    ours = averaged([results[run.number] for run in theirs])
+    rivals = {
+        role: [results[run.number] for run in runs if run.attrs[ROLE_ATTR] == role]
+        for role in (Role.UNTUNED, Role.DEFAULTS)
+    }
+    return Verdict(
+        seq_len=seq_len,
+        runs=tuple(sorted(run.number for run in runs)),
+        winner=winner.trial,
+        run=max(theirs, key=lambda run: (run.value or 0.0, -run.number)).number,
+        dev=winner.mean,
+        test=ours.score,
+        low=ours.metrics.get("score_ci_low"),
+        high=ours.metrics.get("score_ci_high"),
+        metrics=dict(ours.metrics),
+        candidates=tuple(sorted(candidates, key=lambda one: (-one.mean, one.trial))),
+        comparisons=tuple(_compared(ours, role, each) for role, each in rivals.items()),
+        made_at=now,
+        remarks=tuple(
+            f"trial {one.trial} has {len(one.scores)} of {asked} runs: the others failed or were not made"
+            for one in candidates
+            if len(one.scores) < asked
+        ),
+    )
+
+
+def _compared(ours: EvaluationResult, role: Role, theirs: Sequence[EvaluationResult]) -> Comparison:
+    if not theirs:
+        return Comparison(role.value, problem="it has no complete run")
+    try:
+        found = compare(ours, averaged(theirs))
+    except DataError as error:
+        return Comparison(role.value, runs=len(theirs), problem=str(error))
+    differences = tuple(
+        Difference(one.metric, one.b, one.difference, one.low, one.high, one.verdict) for one in found
+    )
+    first = found[0]
+    return Comparison(role.value, differences, len(theirs), first.items, first.documents)
+
+
+def _test_result(data_dir: Path, order: Order, run: TrialRecord) -> EvaluationResult:
+    unit = Unit(Kind.FINALIST, order.seq_len, run.number)
+    path = TrialFolder(data_dir / workdir_of(order.study, unit)).items("test")
+    try:
+        return EvaluationResult.from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: the test result of a finalist cannot be read ({error.strerror})") from error
