@@ -215,9 +215,9 @@ class SearchSpec(Request):
     space_by_length: dict[int, dict[str, Range]] = Field(default={}, strict=False)
     """Ranges that replace the default ones for one length."""
     finalists: int = Field(default=0, ge=0, json_schema_extra=flag("--finalists"))
-    """Best trials per length re-run with fresh seeds before a winner is named; 0 trusts the single run."""
-    finalist_seeds: Count = 3
-    """Fresh seeds for each finalist."""
+    """Best trials per length re-run with fresh seeds, beside the defaults and the untuned model, before a winner is named; 0 trusts the single run."""
+    finalist_seeds: int = Field(default=3, ge=1, json_schema_extra=flag("--finalist-seeds"))
+    """Fresh seeds for each finalist (runs)."""
 
     @field_validator("space")
     @classmethod

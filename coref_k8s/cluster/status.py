@@ -85,16 +85,28 @@ class TrialCounts(Request):
 
 
 class BestTrial(Request):
-    """The best trial of one length."""
+    """The best trial of one length: the winner of its finalists, or else the best single run."""
 
     seq_len: int
     """Sequence length (tokens)."""
     trial: int
     """Trial number."""
     score: float = Field(strict=False)
-    """Its score."""
+    """Its score on dev; of a winner of finalists the mean over its runs."""
     params: dict[str, Any] = {}
     """Its parameters."""
+    runs: int | None = None
+    """Complete runs with fresh seeds that it was confirmed by; none before there is a verdict."""
+    test: float | None = Field(default=None, strict=False)
+    """Its score on test, over these runs."""
+    test_low: float | None = Field(default=None, strict=False)
+    """Lower end of the 95 % interval of `test` over documents."""
+    test_high: float | None = Field(default=None, strict=False)
+    """Upper end of it."""
+    against_untuned: str | None = None
+    """`better`, `worse` or `no difference shown`, on test, than the untuned model."""
+    against_defaults: str | None = None
+    """The same against the default parameters."""
 
 
 class StudyStatus(Request):
@@ -112,6 +124,8 @@ class StudyStatus(Request):
     """Trials by state."""
     best: tuple[BestTrial, ...] = Field(default=(), strict=False)
     """Best trial of each length."""
+    finalists: str | None = None
+    """Runs of finalists with an outcome, of those planned, such as `4/10`."""
     best_score: str | None = None
     """Highest score and its length, such as `0.6123 (2048)`."""
     start_time: datetime | None = None

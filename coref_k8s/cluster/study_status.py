@@ -63,6 +63,7 @@ def study_status(
         },
         "best": [_best(length) for length in progress.lengths if length.best is not None],
         "bestScore": _best_score(progress.lengths),
+        "finalists": _finalists(progress.lengths),
         "startTime": stamp(progress.started_at),
         "completionTime": stamp(finished_at if progress.phase in TERMINAL else None),
         "results": results,
@@ -209,22 +210,44 @@ def _done(length: LengthProgress) -> int:
 
 
 def _best(length: LengthProgress) -> Json:
-    best = length.best
+    best, verdict = length.winner, length.verdict
     assert best is not None
-    return {
+    found: Json = {
         "seqLen": length.seq_len,
         "trial": best.number,
-        "score": round(best.value or 0.0, 6),
+        "score": round(_score(length) or 0.0, 6),
         "params": dict(best.params),
     }
+    if verdict is None:
+        return found
+    claims = {one.against: one.score.claim for one in verdict.comparisons if one.score is not None}
+    found |= {
+        "runs": next(len(one.scores) for one in verdict.candidates if one.trial == verdict.winner),
+        "test": round(verdict.test, 6),
+        "testLow": None if verdict.low is None else round(verdict.low, 6),
+        "testHigh": None if verdict.high is None else round(verdict.high, 6),
+        "againstUntuned": claims.get("untuned"),
+        "againstDefaults": claims.get("defaults"),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _score(length: LengthProgress) -> float | None:
+    """Return the best score of a length on dev: the winner's mean once there is a verdict."""
+    if length.verdict is not None:
+        return length.verdict.dev
+    return length.best.value if length.best is not None else None
+
+
+def _finalists(lengths: Iterable[LengthProgress]) -> str | None:
+    """Return how many runs of finalists have ended, of those planned; None before there are any."""
+    known = [length.finals for length in lengths if length.finals is not None]
+    planned = sum(one.planned for one in known)
+    return f"{sum(one.complete + one.failed for one in known)}/{planned}" if planned else None
 
 
 def _best_score(lengths: Iterable[LengthProgress]) -> str | None:
-    known = [
-        (length.best.value, length.seq_len)
-        for length in lengths
-        if length.best and length.best.value is not None
-    ]
+    known = [(value, length.seq_len) for length in lengths if (value := _score(length)) is not None]
     if not known:
         return None
     value, seq_len = max(known)

@@ -236,3 +236,50 @@ def test_evaluate_and_compare_on_text_of_every_form(coref: Any, place: Path, tmp
     pair = coref("compare", tmp_path / "one.json", "model", "--data", marked, *ask, "--lang", "ko")
     assert pair.code == 0, pair.err
     assert "차이가 확인되지 않음" in pair.out
+
+
+def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
+    answer = coref(
+        "submit", "--local", "--name", "sure", "--model", "model", "--any-length", "--seq-lengths", "128",
+        "--trials", "1", "--max-steps", "2", "--batch-size", "2", "--gpus", "0", "--parallelism", "2", "--pruner", "none",
+        "--set", "data.sources=[{source: 'gaps:24'}]", "--set", "data.evalItems=4", "--set", "training.evaluations=1",
+        "--finalists", "1", "--finalist-seeds", "1",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err + answer.out
+    assert "trial 0 wins: " in answer.out
+    assert "the defaults on test" in answer.out
+    best = json.loads(coref("best", "sure", "-o", "json").out)["lengths"]["128"]
+    assert best["folder"].startswith("studies/sure/128/finalist-")
+    assert (Path("data") / best["folder"] / "model" / "config.json").is_file()
+    assert best["runs"] == 1
+    assert {row["against"] for row in best["comparisons"]} == {"untuned", "defaults"}
+    # what the verdict says of a run is what its folder holds
+    own = json.loads((Path("data") / best["folder"] / "items-test.json").read_text())
+    assert best["test"]["score"] == pytest.approx(own["metrics"]["score"])
+    assert best["test"]["ci_low"] <= best["test"]["score"] <= best["test"]["ci_high"]
+    by_hand = coref(
+        "compare",
+        best["folder"].removeprefix("studies/"),
+        "sure/128/finalist-0",
+        "--split",
+        "test",
+        "-o",
+        "json",
+    )
+    assert by_hand.code == 0, by_hand.err
+    (score,) = [one for one in json.loads(by_hand.out) if one["metric"] == "score"]
+    row = next(r for r in best["comparisons"] if (r["against"], r["metric"]) == ("untuned", "score"))
+    assert (row["difference"], row["claim"]) == (pytest.approx(score["difference"]), score["verdict"])
+    # side by side
+    rows = json.loads(coref("results", "tiny", "sure", "-o", "json").out)
+    assert [(row["study"], row["seq_len"]) for row in rows] == [("tiny", 128), ("tiny", 192), ("sure", 128)]
+    assert rows[0]["test"] is None
+    assert rows[2]["test"] == best["test"]["score"]
+    assert (rows[2]["trials"], rows[2]["runs"], rows[2]["gpu_hours"]) == (1, 3, 0.0)
+    assert "untuned" in coref("results", "tiny", "sure").out
+    assert (
+        coref("results", "tiny", "sure", "-o", "csv")
+        .out.splitlines()[0]
+        .startswith("study,phase,seq_len,model")
+    )
+    assert "trial 0 wins" in coref("status", "sure").out

@@ -198,6 +198,33 @@ def test_more_trials_wake_a_finished_study(world: World) -> None:
     assert world.until_phase("Succeeded")["observedGeneration"] == world.study()["metadata"]["generation"]
 
 
+def test_finalists_run_as_jobs_and_the_status_has_their_verdict(world: World) -> None:
+    def behave(order: Order, start: int) -> Behaviour | None:
+        # one seed of a finalist is lost; only that
+        return (0.05, 42, False) if order.kind is Kind.FINALIST and order.trial == 1 else None
+
+    world.trials.behave = behave
+    world.controller()
+    search = {"sampler": "random", "pruner": "none", "finalists": 1, "finalistSeeds": 2}
+    world.submit(spec={"search": search, "limits": {"maxFailedTrials": 0}})
+    status = world.until_phase("Succeeded")
+    assert status["message"] == "1 of the finalists' runs of length 64 failed"
+    assert status["finalists"] == "5/5"
+    assert status["trials"]["failed"] == 0
+    (best,) = status["best"]
+    assert (best["runs"], best["test"], best["againstUntuned"]) == (1, 0.5, "better")
+    assert best["againstDefaults"] == "no difference shown"
+    assert best["testLow"] <= best["test"] <= best["testHigh"]
+    names_of = [order.name for order in world.trials.orders]
+    assert names_of[-1] == "korean-verdict-64-1"
+    assert sorted(n for n in names_of if "finalist" in n) == [f"korean-finalist-64-{n}-1" for n in range(5)]
+    assert all(order.resources.gpus == 0 for order in world.trials.orders)
+    # what a command line reads through the controller
+    view = world.trials.database.view(world.api.namespace, "korean")
+    assert view.lengths[0].verdict.winner == best["trial"] == view.lengths[0].best.number
+    assert [run.state.value for run in view.runs].count("failed") == 1
+
+
 def test_deleting_the_resource_ends_the_jobs_and_keeps_the_study(world: World) -> None:
     world.trials.behave = lambda order, start: (60.0, 0, False) if order.kind is Kind.TRIAL else None
     world.controller()
