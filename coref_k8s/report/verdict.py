@@ -23,6 +23,12 @@ _TEXT = {
         "test에서 {other}과 차이가 확인되지 않음: {figures}",
     ),
     "uncompared": ("not compared with {other}: {why}", "{other}과 비교하지 못함: {why}"),
+    "no_run": ("it has no complete run", "완료된 실행이 없음"),
+    "no_score": ("the objective has no scores by item", "목표 점수에 항목별 점수가 없음"),
+    "few_runs": (
+        "trial {trial} has {done} of {asked} runs: the others failed or were not made",
+        "시도 {trial}의 실행은 {asked}회 중 {done}회뿐: 나머지는 실패했거나 실행되지 않음",
+    ),
     "untuned": ("the untuned model", "튜닝 전 모델"),
     "defaults": ("the defaults", "기본값"),
     "few": ("; too few documents for a claim", "; 문서가 너무 적어 주장할 수 없음"),
@@ -50,7 +56,12 @@ def sentences(verdict: Verdict, lang: Lang = "en") -> list[str]:
     first = _say(
         lang, "winner", trial=verdict.winner, dev=f"{verdict.dev:.3f}", runs=len(winner.scores), test=test
     )
-    return [first, *(_claim(one, lang) for one in verdict.comparisons), *verdict.remarks]
+    few = [
+        _say(lang, "few_runs", trial=one.trial, done=len(one.scores), asked=one.asked)
+        for one in verdict.candidates
+        if len(one.scores) < one.asked
+    ]
+    return [first, *(_claim(one, lang) for one in verdict.comparisons), *few]
 
 
 def standing(length: LengthView, ended: bool, lang: Lang = "en") -> list[str]:
@@ -93,7 +104,7 @@ def _claim(comparison: Comparison, lang: Lang) -> str:
     other = _say(lang, comparison.against)
     score = comparison.score
     if score is None:
-        why = comparison.problem or "the objective has no item scores"
+        why = comparison.problem or _say(lang, "no_score" if comparison.runs else "no_run")
         return _say(lang, "uncompared", other=other, why=why)
     figures = f"{score.difference:+.3f}{_between(score, lang)}"
     excluded = score.low > 0 or score.high < 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -50,11 +50,11 @@ class Comparison:
     differences: tuple[Difference, ...] = ()
     """By metric, the score first; empty when nothing could be compared."""
     runs: int = 0
-    """Complete runs of the other."""
+    """Complete runs of the other; without one there is nothing to compare with."""
     items: int = 0
     documents: int = 0
     problem: str = ""
-    """Why there is no comparison."""
+    """Why there is no comparison although there are runs."""
 
     @property
     def score(self) -> Difference | None:
@@ -86,8 +86,6 @@ class Verdict:
     """Best first, by mean dev score."""
     comparisons: tuple[Comparison, ...]
     made_at: datetime
-    remarks: tuple[str, ...] = field(default=())
-    """What a reader should know, such as runs that failed."""
 
     def against(self, other: str) -> Comparison | None:
         """Return the comparison with `untuned` or `defaults`."""
@@ -112,6 +110,5 @@ class Verdict:
                     for one in data["comparisons"]
                 ),
                 "made_at": datetime.fromisoformat(data["made_at"]),
-                "remarks": tuple(data["remarks"]),
             }
         )

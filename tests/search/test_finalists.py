@@ -95,7 +95,7 @@ def verdict(seq_len: int = 512) -> Verdict:
         seq_len=seq_len, runs=(0, 1), winner=2, run=1, dev=0.55, test=0.5, low=0.4, high=0.6,
         metrics={"score": 0.5, "score_ci_low": 0.4}, candidates=(Candidate(2, (0.5, 0.6), 3),),
         comparisons=(Comparison("untuned", (difference,), 1, 40, 12), Comparison("defaults", problem="none")),
-        made_at=datetime(2026, 1, 1, tzinfo=UTC), remarks=("one seed is missing",),
+        made_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 from coref_k8s.errors import TrialError
 from coref_k8s.evaluation.average import averaged
 from coref_k8s.evaluation.result import EvaluationResult, ItemScores
+from coref_k8s.report.verdict import sentences
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.trial.verdict_job import judge
@@ -62,7 +63,6 @@ def test_dev_chooses_and_test_reports() -> None:
     assert found.test == pytest.approx(0.5)
     assert found.low < 0.5 < found.high or found.low == found.high == pytest.approx(0.5)
     assert found.runs == tuple(range(7))
-    assert found.remarks == ()
 
 
 def test_better_is_said_only_when_the_interval_excludes_zero() -> None:
@@ -88,10 +88,10 @@ def test_a_candidate_that_lost_most_of_its_seeds_does_not_win_by_luck() -> None:
     found = judge(512, lost, {n: result(h) for n, h in TEST.items()}, asked=3, now=NOW)
     assert found.winner == 4
     assert found.candidates[0].trial == 9
-    assert found.remarks == (
-        "trial 4 has 2 of 3 runs: the others failed or were not made",
+    assert sentences(found)[-2:] == [
         "trial 9 has 1 of 3 runs: the others failed or were not made",
-    )
+        "trial 4 has 2 of 3 runs: the others failed or were not made",
+    ]
     # where all have lost most, the best of what is there wins
     few = [r for r in RUNS if r.number not in (4, 5)]
     assert judge(512, few, {n: result(h) for n, h in TEST.items()}, asked=3, now=NOW).winner == 9
@@ -99,7 +99,8 @@ def test_a_candidate_that_lost_most_of_its_seeds_does_not_win_by_luck() -> None:
 
 def test_what_is_missing_is_said_and_not_made_up() -> None:
     no_defaults = verdict([r for r in RUNS if r.attrs["role"] != "defaults"])
-    assert no_defaults.against("defaults").problem == "it has no complete run"
+    assert sentences(no_defaults)[-1] == "not compared with the defaults: it has no complete run"
+    assert sentences(no_defaults, "ko")[-1] == "기본값과 비교하지 못함: 완료된 실행이 없음"
     assert no_defaults.against("defaults").score is None
     with pytest.raises(TrialError, match="no run of a finalist is complete"):
         verdict([RUNS[0], RUNS[3]])
