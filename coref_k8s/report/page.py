@@ -13,6 +13,7 @@ from coref_k8s.controller.view import StudyView
 from coref_k8s.report import numbers, pictures
 from coref_k8s.report.again import again, warnings
 from coref_k8s.report.context import Context, key_of
+from coref_k8s.report.finalists import finalists
 from coref_k8s.report.html import duration, number, percent, short
 from coref_k8s.report.slices import slices
 from coref_k8s.report.texts import LINKS, METRICS, TEXT, Lang
@@ -21,6 +22,7 @@ from coref_k8s.search.records import TrialRecord, TrialState
 #: Sections in their order: name (of its title in `texts`, and of its anchor), what makes it, whether two fit
 #: beside each other. One that returns nothing is left out.
 SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
+    ("finalists", finalists, False),
     ("metrics", numbers.metrics, False),
     ("history", pictures.history, True),
     ("by_length", pictures.by_length, True),

@@ -26,6 +26,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "distance": ("By distance to the antecedent", "선행어까지의 거리별"),
     "params": ("Parameters of the best trials", "최고 시도의 매개변수"), "trials": ("Every trial", "모든 시도"),
     "cost": ("Cost", "비용"), "again": ("Do it again", "재현하기"),
+    "finalists": ("How sure the best is", "최고 결과를 얼마나 믿을 수 있는가"),
     # words
     "tokens": ("tokens", "토큰"), "length_tokens": ("{length} tokens", "{length} 토큰"), "trial": ("trial", "시도"),
     "score": ("score", "점수"), "evaluation": ("evaluation", "평가"), "best": ("best", "최고"),
@@ -103,6 +104,14 @@ TEXT: dict[str, tuple[str, str]] = {
         "the best score is the best of many trials on the same items, so it is likely a little too high; re-run finalists with fresh seeds before claiming a winner",
         "최고 점수는 같은 문항으로 잰 여러 시도 중 가장 높은 값이라 조금 부풀려져 있기 쉽습니다. 승자를 정하기 전에 새 시드로 다시 돌려 보세요",
     ),
+    "against": ("against", "비교 대상"), "winner": ("winner", "승자"), "rival": ("other", "상대"),
+    "difference": ("difference", "차이"), "mean_dev": ("mean on dev", "dev 평균"), "runs": ("its runs", "각 실행"),
+    "finalists_about": (
+        "The best trials ran again with fresh seeds. Dev chose the winner; the differences are of the test documents, items "
+        "averaged over the runs, with the paired bootstrap's 95 % interval over documents. Better is said only where it excludes 0.",
+        "상위 시도를 새 시드로 다시 실행했습니다. 승자는 dev로 골랐고, 차이는 test 문서에서 실행별 문항 점수를 평균해 잰 값이며 구간은 "
+        "문서를 다시 뽑은 대응 부트스트랩의 95 % 구간입니다. 구간이 0을 포함하지 않을 때만 낫다고 말합니다.",
+    ),
     "w_message": ("{message}", "{message}"),
 }  # fmt: skip
 
@@ -123,7 +132,7 @@ def say(lang: Lang, key: str, **values: object) -> str:
 
 #: Short names of the sections, for the line of links.
 LINKS = {
-    "metrics": ("Metrics", "지표"), "history": ("History", "이력"), "by_length": ("Lengths", "길이"),
+    "finalists": ("Finalists", "결선"), "metrics": ("Metrics", "지표"), "history": ("History", "이력"), "by_length": ("Lengths", "길이"),
     "distance": ("Distances", "거리"), "founding": ("Founding numbers", "기준 문서"), "params": ("Best", "최고"),
     "importance": ("Importance", "중요도"), "slices": ("Slices", "산점도"), "parallel": ("Coordinates", "좌표"), "curves": ("Curves", "곡선"),
     "trials": ("Trials", "시도"), "cost": ("Cost", "비용"), "again": ("Again", "재현"),

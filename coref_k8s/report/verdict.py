@@ -29,6 +29,9 @@ _TEXT = {
         "trial {trial} has {done} of {asked} runs: the others failed or were not made",
         "시도 {trial}의 실행은 {asked}회 중 {done}회뿐: 나머지는 실패했거나 실행되지 않음",
     ),
+    "claim_better": ("better", "나음"),
+    "claim_worse": ("worse", "못함"),
+    f"claim_{NO_DIFFERENCE}": (NO_DIFFERENCE, "차이가 확인되지 않음"),
     "untuned": ("the untuned model", "튜닝 전 모델"),
     "defaults": ("the defaults", "기본값"),
     "few": ("; too few documents for a claim", "; 문서가 너무 적어 주장할 수 없음"),
@@ -98,6 +101,16 @@ def rows(verdict: Verdict) -> list[dict[str, object]]:
         for against in verdict.comparisons
         for one in against.differences
     ]
+
+
+def named(against: str, lang: Lang) -> str:
+    """Return `untuned` or `defaults` in words."""
+    return _say(lang, against)
+
+
+def claim(found: str, lang: Lang) -> str:
+    """Return what may be claimed, in words."""
+    return _say(lang, f"claim_{found}")
 
 
 def _claim(comparison: Comparison, lang: Lang) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from coref_k8s.controller.view import StudyView
 from coref_k8s.request import build_spec
 from coref_k8s.runner import Kind
+from coref_k8s.search.finalists import wanted_runs
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.space import space_for
+from coref_k8s.search.verdict import NO_DIFFERENCE, Candidate, Comparison, Difference, Verdict
 from coref_k8s.store import AttemptRecord, Outcome, Phase
 from coref_k8s.study import StudySpec
 
@@ -120,3 +123,29 @@ def _attempt(trial: TrialRecord, gpus: int) -> AttemptRecord:
         trial=trial.number, attempt=1, tier=0, outcome=outcome, gpus=gpus, gpu_seconds=gpus * 2700.0,
         started_at=trial.started_at, finished_at=trial.finished_at,
     )  # fmt: skip
+
+
+def with_finalists(view: StudyView) -> StudyView:
+    """The study with two finalists a length: better than the untuned model, and not shown to be better than the defaults."""
+    search = view.spec.search.model_copy(update={"finalists": 2, "finalist_seeds": 2})
+    spec = view.spec.model_copy(update={"search": search})
+    runs, verdicts = [], []
+    for one in replace(view, spec=spec).lengths:
+        for number, run in enumerate(wanted_runs(spec, one.seq_len, one.trials)):
+            attrs = {"role": run.role.value, "of_trial": run.of_trial, "seed": run.seed}
+            runs.append(
+                TrialRecord(one.seq_len, number, number, TrialState.COMPLETE, run.params, 0.4, attrs=attrs)
+            )
+        first, second = one.ranked[:2]
+        compared = [
+            Comparison("untuned", (Difference("score", 0.05, 0.37, 0.3, 0.44, "better"),), 1, 200, 40),
+            Comparison(
+                "defaults", (Difference("score", 0.41, 0.01, -0.02, 0.04, NO_DIFFERENCE),), 2, 200, 40
+            ),
+        ]
+        verdicts.append(Verdict(
+            seq_len=one.seq_len, runs=tuple(range(7)), winner=second.number, run=2, dev=0.44, test=0.42, low=0.38, high=0.46,
+            metrics={"score": 0.42}, comparisons=tuple(compared), made_at=NOW,
+            candidates=(Candidate(second.number, (0.43, 0.45), 2), Candidate(first.number, (0.40, 0.42), 2)),
+        ))  # fmt: skip
+    return replace(view, spec=spec, runs=runs, verdicts=verdicts)

@@ -20,7 +20,7 @@ from coref_k8s.report.page import report
 from coref_k8s.request import spec_from_mapping
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import Phase
-from tests.report.sample import COMMIT, NOW
+from tests.report.sample import COMMIT, NOW, with_finalists
 from tests.report.sample import study as sample
 
 ROOT = Path(__file__).parents[2]
@@ -201,3 +201,19 @@ def test_thousands_of_trials_stay_readable_and_small() -> None:
     assert len(page) < 2_000_000
     assert "The best 300 of" in section(page, "parallel")
     assert "The best 500 of 700" in section(page, "trials")
+
+
+def test_finalists_say_how_sure_the_best_is() -> None:
+    plain = sample(trials=6, lengths=(1024,))
+    view = with_finalists(plain)
+    shown = section(report(view), "finalists")
+    winner = view.lengths[0].verdict.winner
+    assert (
+        f"1024 tokens: trial {winner} wins: 0.440 on dev (mean of 2 runs); on test 0.420 (95 % interval 0.380 … 0.460)"
+        in shown
+    )
+    assert "better than the untuned model on test: +0.370" in shown
+    assert "no difference shown to the defaults on test: +0.010" in shown
+    assert view.lengths[0].best.number == winner != view.lengths[0].ranked[0].number
+    assert "튜닝 전 모델보다 나음" in section(report(view, "ko"), "finalists")
+    assert "finalists" not in sections(report(plain))
