@@ -76,7 +76,8 @@ def _unfinished_finals(s: Snapshot) -> list[str]:
     if not s.spec.search.finalists:
         return []
     none = [n for n in s.lengths if n.complete and not (n.finals and n.finals.candidates)]
-    some = [n for n in s.lengths if n not in none and (searching(s, n, {}) or finals_left(n, {}))]
+    begun = [n for n in s.lengths if n.finals and n.finals.candidates]
+    some = [n for n in begun if searching(s, n, {}) or finals_left(n, {})]
     words = [f"no finalist of length {_named(none)} was run, so its best single run stands"] if none else []
     return words + ([f"not all finalists of length {_named(some)} were run"] if some else [])
 
