@@ -73,7 +73,7 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
     whatever fails leaves nothing behind.
     """
     # here: exporting needs no Optuna
-    from coref_k8s.search.portable import write_trials
+    from coref_k8s.search.portable import write_finalists, write_trials
     from coref_k8s.search.storage import open_storage
     from coref_k8s.search.studies import delete_length
 
@@ -92,6 +92,9 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
             write_trials(
                 storage, view.spec, name, seq_len, [t for t in view.trials if t.seq_len == seq_len], namespace
             )
+            runs = [run for run in view.runs if run.seq_len == seq_len]
+            verdict = next((one for one in view.verdicts if one.seq_len == seq_len), None)
+            write_finalists(storage, view.spec, name, seq_len, runs, verdict, namespace)
         store.restore_study(
             namespace,
             name,

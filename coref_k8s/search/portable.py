@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +18,13 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from coref_k8s.search.finalist_study import write_verdict
+from coref_k8s.search.finalists import PARAMS_ATTR
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.space import distributions, space_for
-from coref_k8s.search.storage import guarded, optuna_study_name
+from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
 from coref_k8s.search.studies import METRICS_ATTR, STATES
+from coref_k8s.search.verdict import Verdict
 from coref_k8s.study import StudySpec
 
 _OPTUNA = {ours: theirs for theirs, ours in STATES.items()}
@@ -34,16 +38,38 @@ def write_trials(
     seq_len: int,
     records: Sequence[TrialRecord],
     namespace: str = "",
+    part: str = "",
 ) -> None:
-    """Write trials, in order of their number, into a length that has none. Raises StorageError."""
+    """Write trials, in order of their number, into a length (or a `part` of it) that has none. Raises StorageError."""
     space = distributions(space_for(spec, seq_len))
     with guarded(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         made = optuna.create_study(
-            study_name=optuna_study_name(namespace, study, seq_len), storage=storage, direction="maximize"
+            study_name=optuna_study_name(namespace, study, seq_len, part),
+            storage=storage,
+            direction="maximize",
         )
         for record in records:
             storage.create_new_trial(made._study_id, _frozen(record, space))
+
+
+def write_finalists(
+    storage: RDBStorage,
+    spec: StudySpec,
+    study: str,
+    seq_len: int,
+    runs: Sequence[TrialRecord],
+    verdict: Verdict | None,
+    namespace: str = "",
+) -> None:
+    """Write the runs of a length's finalists and what they have shown; nothing when there are none."""
+    if not runs:
+        return
+    # the storage has their parameters as an attribute
+    kept = [replace(run, params={}, attrs={**run.attrs, PARAMS_ATTR: run.params}) for run in runs]
+    write_trials(storage, spec, study, seq_len, kept, namespace, FINALISTS)
+    if verdict is not None:
+        write_verdict(storage, study, verdict, namespace)
 
 
 def _frozen(record: TrialRecord, space: dict[str, BaseDistribution]) -> FrozenTrial:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from coref_k8s.controller.portable import from_file, renamed, restore, to_file
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.request import build_spec
 from coref_k8s.search.finalist_study import read_runs, read_verdicts, write_verdict
@@ -134,6 +136,12 @@ def test_runs_and_verdict_live_beside_the_trials(new_database: Callable[[str], s
     assert StudyView.from_json(view.to_json()) == view
     (length,) = view.lengths
     assert (length.verdict, len(length.runs), length.planned_runs) == (verdict(), 4, 10)
+    # exported and imported, it is the same
+    moved = from_file(to_file(renamed(view, "moved")), "a file")
+    restore(store, "lab", moved)
+    found = read_view(store, "lab", "moved", storage)
+    assert found.verdicts == view.verdicts
+    assert [replace(run, trial_id=0) for run in found.runs] == [replace(run, trial_id=0) for run in view.runs]
     delete_length(storage, "korean", 512, "lab")
     assert read_runs(storage, "korean", 512, "lab") == []
     store.close()
