@@ -72,7 +72,8 @@ def standing(length: LengthView, ended: bool, lang: Lang = "en") -> list[str]:
     if length.verdict is not None:
         return sentences(length.verdict, lang)
     if not length.planned_runs:
-        return [_say(lang, "single")] if ended and length.best else []
+        # the best of one is chosen by nobody's luck
+        return [_say(lang, "single")] if ended and len(length.ranked) > 1 else []
     if not length.runs:
         return []
     if ended:
