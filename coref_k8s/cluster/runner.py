@@ -58,8 +58,7 @@ class ClusterRunner:
     def start(self, order: Order) -> None:
         """Create the Job; one of that name that exists already is success.
 
-        Raises RequestError when the API server says that there can be no such Job, ClusterError when it
-        cannot be created now.
+        Raises RequestError when there can be no such Job, ClusterError when it cannot be created now.
         """
         self._guard()
         owner = self._owner_of(order.study)
@@ -68,18 +67,27 @@ class ClusterRunner:
             try:
                 self._api.create(JOBS, manifest)
             except AlreadyExists:
-                if self._make_room(order.name):
+                if self._make_room(order):
                     self._api.create(JOBS, manifest)
         except Invalid as error:
             raise RequestError(str(error)) from error
 
-    def _make_room(self, name: str) -> bool:
-        """Delete a Job of this name that is only kept for its log; return whether there was one."""
+    def _make_room(self, order: Order) -> bool:
+        """Delete a Job of this name that is only kept for its log; return whether there was one.
+
+        Raises RequestError when the name belongs to somebody else: `a-finalist` has trials named like `a`'s finalists.
+        """
         with suppress(NotFound):
-            found = self._api.get(JOBS, name, self.namespace)["metadata"]
-            if names.RECORDED_LABEL not in found.get("labels", {}):
+            found = self._api.get(JOBS, order.name, self.namespace)["metadata"]
+            labels = found.get("labels", {})
+            if (other := labels.get(names.STUDY_LABEL, "")) != order.study:
+                whose = f"study {other}" if other else "somebody else"
+                raise RequestError(
+                    f"there is a Job {order.name} of {whose} already; delete it, or rename one"
+                )
+            if names.RECORDED_LABEL not in labels:
                 return False
-            self._api.delete(JOBS, name, self.namespace, uid=found["uid"])
+            self._api.delete(JOBS, order.name, self.namespace, uid=found["uid"])
         return True
 
     def stop(self, job: ObservedJob, why: str = "stopped") -> None:

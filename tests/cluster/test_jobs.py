@@ -59,6 +59,8 @@ CASES: dict[str, tuple[Order, JobSettings]] = {
         EVERYTHING,
     ),
     "prepare": (make_order(kind=Kind.PREPARE), JobSettings()),
+    "finalist": (make_order(kind=Kind.FINALIST, trial=2, resources=gpu_resources()), JobSettings()),
+    "verdict": (make_order(kind=Kind.VERDICT, trial=None), JobSettings()),
 }
 
 
