@@ -105,8 +105,10 @@ def distance(page: Context) -> str:
             if top5 is None:
                 cells: list[Cell] = [Raw(f'<span class="dim">{page.say("too_small")}</span>'), "", "", ""]
             else:
+                # a result of an older version has no interval
+                low, high = (found.get(f"coref_top5_to{up_to}_ci_{end}") for end in ("low", "high"))
                 cells = [
-                    number(found.get(f"coref_top1_to{up_to}")), number(top5), whisker(top5),
+                    number(found.get(f"coref_top1_to{up_to}")), number(top5), whisker(top5, low, high),
                     signed(found.get(f"coref_top5_gain_to{up_to}")),
                 ]  # fmt: skip
             rows.append([str(one.seq_len), where, str(n), *cells])
