@@ -63,7 +63,8 @@ class FastLinear(nn.Linear):
 
     def forward(self, states: Tensor) -> Tensor:
         """`states` (..., in) to (..., out)."""
-        if torch.is_autocast_enabled(states.device.type) or not usable(states, self.weight):
+        compiling = torch.compiler.is_compiling()  # inductor has its own way to linear layers
+        if compiling or torch.is_autocast_enabled(states.device.type) or not usable(states, self.weight):
             return super().forward(states)
         result: Tensor = _LinearFunction.apply(states, self.weight, self.bias)
         return result
