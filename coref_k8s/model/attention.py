@@ -208,11 +208,11 @@ class _BlockedAttention(torch.autograd.Function):
                 keep = tile.keep()
                 dropped = probabilities
                 if keep is not None:
-                    grad *= keep
                     dropped = torch.mul(probabilities, keep, out=keep)
                 into_value.baddbmm_(upstream.transpose(1, 2), dropped.to(upstream.dtype))
-                grad -= delta[tile.place].flip(1)
-                grad *= probabilities
+                # P·(dP - delta), with dP the gradient of what was not dropped
+                grad *= dropped
+                grad.addcmul_(probabilities, delta[tile.place].flip(1), value=-1)
                 narrow = grad.to(upstream.dtype)
                 into_query = walk.workspace.bmm("context", narrow, group.key)
                 into_key.baddbmm_(tile.query.transpose(1, 2), narrow)
