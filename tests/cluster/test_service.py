@@ -97,6 +97,33 @@ def test_an_evicted_pod_is_replaced_and_costs_the_trial_nothing(world: World) ->
     assert (attempt.outcome, attempt.disruptions, attempt.retries) == (Outcome.SUCCEEDED, 1, 0)
 
 
+def test_a_queue_admits_preempts_and_admits_again(world: World) -> None:
+    """As Kueue does it: Jobs come suspended, and are suspended again for something more urgent."""
+
+    def behave(order: Order, start: int) -> Behaviour | None:
+        return (60.0, 0, False) if order.kind is Kind.TRIAL and start == 1 else None
+
+    def suspend(job: str, value: bool) -> None:
+        world.until(lambda: job in world.jobs(), job)
+        world.api.patch(JOBS, job, {"spec": {"suspend": value}})
+
+    world.trials.behave = behave
+    world.controller()
+    world.submit(spec={"trials": 1, "pod": {"gpus": 0, "queueName": "team"}})
+    world.until(lambda: world.condition("Degraded").get("reason") == "Suspended", "the study to say it waits")
+    suspend("korean-prepare-1", False)
+    suspend("korean-64-0-1", False)
+    world.running("korean-64-0-1")
+    suspend("korean-64-0-1", True)
+    world.until(lambda: not world.pods("korean-64-0-1"), "the pod to go")
+    world.until(lambda: world.condition("Degraded").get("reason") == "Suspended", "the study to say so again")
+    suspend("korean-64-0-1", False)
+    world.until_phase("Succeeded")
+    attempt = world.trials.database.store().attempts(world.api.namespace, "korean", trial=0)[0]
+    assert (attempt.outcome, attempt.attempt, attempt.retries) == (Outcome.SUCCEEDED, 1, 0)
+    assert attempt.disruptions == 1
+
+
 def test_a_lost_node_costs_the_trial_nothing(world: World) -> None:
     def behave(order: Order, start: int) -> Behaviour | None:
         return (60.0, 0, False) if order.kind is Kind.TRIAL and start == 1 else None
