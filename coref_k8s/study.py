@@ -207,9 +207,9 @@ class SearchSpec(Request):
     patience: int | None = Field(default=None, ge=1, json_schema_extra=flag("--patience"))
     """Complete or pruned trials in a row without a better score after which a length begins no more (trials); by default all `trials` are run."""
     warm_start: bool = Field(default=True, json_schema_extra=flag("--warm-start/--no-warm-start"))
-    """Run shorter lengths first and start longer ones from their best regions."""
+    """Run shorter lengths ahead and start longer ones from their best regions."""
     warm_start_from: str | None = Field(default=None, json_schema_extra=flag("--warm-start-from"))
-    """Name of another study whose results start this one."""
+    """Name of another study, in the same place, whose best trials and results start this one, within this one's ranges."""
     space: dict[str, Range] = {}
     """Ranges that replace the default ones for every length, by parameter name."""
     space_by_length: dict[int, dict[str, Range]] = Field(default={}, strict=False)

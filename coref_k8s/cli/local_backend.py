@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from coref_k8s.cli.console import out
 from coref_k8s.cli.strings import Lang
 from coref_k8s.controller.view import StudyView, read_view
-from coref_k8s.errors import NotFoundError
+from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.request import build_spec
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
@@ -117,7 +117,18 @@ class LocalBackend:
         from coref_k8s.cli.checks import check_before_start, localised
 
         spec = localised(spec)
+        if spec.search.warm_start_from is not None:
+            self._check_source(spec.search.warm_start_from)
         return spec, check_before_start(spec)
+
+    def _check_source(self, name: str) -> None:
+        """Raise RequestError when a study that another one is to start from has nothing to offer."""
+        from coref_k8s.search.other import other_study
+        from coref_k8s.search.storage import open_storage
+
+        if not self.exists:
+            raise RequestError(f"search.warmStartFrom: there is no study {name!r} here; check its name")
+        other_study(self.session.store, open_storage(self.settings.storage_url), NAMESPACE, name)
 
     @property
     def in_foreground(self) -> bool:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coref_k8s.cli.console import titled
+from coref_k8s.search.expected import spared_share
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.space import describe, space_for
 from coref_k8s.sizing.batch import plan_batch
@@ -51,6 +52,7 @@ def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
         "parallelism": spec.parallelism,
         "gpuMemoryGb": spec.gpu_memory_gb,
         "warmStart": spec.search.warm_start,
+        "warmStartSparesShare": spared_share(spec),
         "lengths": [
             {
                 "seqLen": length,
@@ -143,7 +145,16 @@ def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[str]:
         f"sampler {spec.search.sampler}, pruner {spec.search.pruner}."
     ]
     if spec.search.warm_start and len(plans) > 1:
-        lines.append(f"Order {order}: a longer length starts from the best of the shorter one.")
+        lines.append(f"Order {order}: a longer length follows the shorter one and starts from its best.")
+    if (spared := spared_share(spec)) is not None:
+        lines.append(
+            f"Expected, not measured: warm start spares the {spec.search.startup_trials} random trials that every longer "
+            f"length would begin with, about {spared:.0%} of the trials' time if lengths resemble each other."
+        )
+    if spec.search.pruner != "none":
+        lines.append(
+            "What pruning spares is known when trials run; no trial is stopped before its own warm-up has ended."
+        )
     if spec.search.warm_start_from:
         lines.append(f"Starts from the results of study {spec.search.warm_start_from}.")
     if spec.search.finalists:

@@ -143,7 +143,11 @@ def resume(
     where: Where,
     metrics_port: MetricsPort = None,
 ) -> int:
-    """Go on with a study that was interrupted, cancelled or has failed; finished trials are kept."""
+    """Go on with a study that was interrupted, cancelled or has failed; finished trials are kept.
+
+    Of a study that had ended, limits on duration, failures and disruptions count afresh from here; GPU-hours count
+    over its whole life.
+    """
     backend, view = find_study(where, name)
     if view.phase is Phase.SUCCEEDED:
         raise RequestError(

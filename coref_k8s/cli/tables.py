@@ -53,6 +53,8 @@ def status(view: StudyView, place: str, now: datetime | None = None) -> Renderab
     if (left := view.remaining(now)) is not None:
         head.append(f"; about {words.duration(left)} left")
     parts: list[RenderableType] = [head]
+    if told := budgets(view, now):
+        parts.append(Text(f"Budget: {', '.join(told)}"))
     if view.why:
         parts.append(Text(view.why))
     parts += ["", lengths(view), ""]
@@ -62,6 +64,18 @@ def status(view: StudyView, place: str, now: datetime | None = None) -> Renderab
     if view.failures:
         parts += [failures(view), ""]
     return Group(*parts)
+
+
+def budgets(view: StudyView, now: datetime) -> list[str]:
+    """Return how much of each limit in time and GPU time is used; nothing when there is none."""
+    limits, told = view.spec.limits, []
+    if limits.max_gpu_hours is not None:
+        told.append(f"{view.gpu_seconds / 3600:.2f} of {limits.max_gpu_hours:g} GPU-hours in ended attempts")
+    if limits.max_duration is not None and (elapsed := view.elapsed(now)) is not None:
+        told.append(f"{words.duration(elapsed)} of {words.duration(limits.max_duration)}")
+    if view.spec.search.patience is not None:
+        told.append(f"a length ends after {view.spec.search.patience} trials without a better one")
+    return told
 
 
 def lengths(view: StudyView) -> Table:

@@ -47,6 +47,13 @@ class Database:
         """Return a study with its trials."""
         return read_view(self.store(), namespace, study, self.storage())
 
+    def check_source(self, namespace: str, spec: StudySpec) -> None:
+        """Raise RequestError when the study that this one is to start from has nothing to offer."""
+        if spec.search.warm_start_from is not None:
+            from coref_k8s.search.other import other_study
+
+            other_study(self.store(), self.storage(), namespace, spec.search.warm_start_from)
+
     def purge(self, namespace: str, study: str, seq_lengths: tuple[int, ...]) -> None:
         """Delete a study, its attempts and its trials."""
         from coref_k8s.search.studies import delete_length

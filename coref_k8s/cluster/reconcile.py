@@ -133,6 +133,10 @@ class StudyReconciler:
                 case AdmitStep.REFUSE:
                     return None, decision.message
                 case AdmitStep.CREATE:
+                    try:
+                        self._database.check_source(key.namespace, spec)
+                    except RequestError as error:
+                        return None, str(error)
                     store.create_study(key.namespace, key.name, spec)
                 case AdmitStep.UPDATE:
                     store.update_spec(key.namespace, key.name, spec)

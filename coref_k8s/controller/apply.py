@@ -25,9 +25,11 @@ from coref_k8s.controller.snapshot import Unit, gpu_seconds
 from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageError
 from coref_k8s.runner import WITHOUT_GPU, Kind, Order, Reason, Runner, job_name
 from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
+from coref_k8s.search.other import OtherStudy, other_study
+from coref_k8s.search.prior import PRIOR_UNTIL, PriorTrial
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.studies import LengthStudy
-from coref_k8s.search.warmstart import warm_start
+from coref_k8s.search.warmstart import prior_of, warm_start
 from coref_k8s.sizing.correction import correction_of
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
 from coref_k8s.telemetry.bus import Bus, Section, last_words
@@ -67,6 +69,7 @@ class Applier:
         self._order = order
         self._gpus_per_job = 0
         self._last_lines: dict[Unit, str] = {}
+        self._other_study: OtherStudy | None = None
 
     def apply(self, actions: list[Action], *, gpus_per_job: int) -> None:
         """Carry out the actions. What fails holds up the rest of its own unit only, and the end of the study.
@@ -112,7 +115,7 @@ class Applier:
             case WarmStart(seq_len, source):
                 self._warm_start(seq_len, source)
             case NewTrial(seq_len):
-                trial = self._seen.lengths[seq_len].study.ask(refresh=False)
+                trial = self._seen.lengths[seq_len].study.ask(refresh=False, prior=self._prior(seq_len))
                 self._start(Unit(Kind.TRIAL, seq_len, trial.number), 1, 0, trial)
             case NewFinalist(seq_len):
                 finals = self._seen.finals[seq_len]
@@ -249,11 +252,41 @@ class Applier:
         )  # fmt: skip
 
     def _warm_start(self, seq_len: int, source: int | None) -> None:
-        if source is None:
-            return
-        lengths = self._seen.lengths
-        for params in warm_start(lengths[source].records, self._seen.study.spec, seq_len):
-            lengths[seq_len].study.enqueue(params)
+        spec, study = self._seen.study.spec, self._seen.lengths[seq_len].study
+        if source is not None:
+            carried = warm_start(self._seen.lengths[source].records, spec, seq_len)
+        else:
+            carried = warm_start(self._offered(seq_len), spec, seq_len, source=self._other().spec)
+        for params in carried:
+            study.enqueue(params)
+
+    def _prior(self, seq_len: int) -> list[PriorTrial]:
+        """Return what shorter lengths have learnt so far, and what the study has that this one starts from."""
+        spec = self._seen.study.spec
+        prior: list[PriorTrial] = []
+        if len(self._seen.lengths[seq_len].records) >= PRIOR_UNTIL:
+            return prior
+        if spec.search.warm_start:
+            for shorter, memory in self._seen.lengths.items():
+                if shorter < seq_len:
+                    prior += prior_of(memory.records, spec, seq_len)
+        if spec.search.warm_start_from is not None:
+            prior += prior_of(self._offered(seq_len), spec, seq_len, source=self._other().spec)
+        return prior
+
+    def _offered(self, seq_len: int) -> list[TrialRecord]:
+        spec = self._seen.study.spec
+        first = not spec.search.warm_start or seq_len == spec.seq_lengths[0]
+        return self._other().offers(seq_len, first=first)
+
+    def _other(self) -> OtherStudy:
+        """Return the study that this one starts from, as it was when it was first needed."""
+        if self._other_study is None:
+            name = self._seen.study.spec.search.warm_start_from
+            assert name is not None
+            storage = next(iter(self._seen.lengths.values())).study.storage
+            self._other_study = other_study(self._store, storage, self._seen.namespace, name)
+        return self._other_study
 
     def _set_phase(self, action: SetPhase) -> None:
         seen = self._seen

@@ -6,6 +6,7 @@ a world for which the plan is empty until something happens in it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -40,6 +41,8 @@ from coref_k8s.store.records import TERMINAL, Phase
 
 #: Time a trial that has its result may take to end by itself, writing its last files.
 LINGER = timedelta(minutes=5)
+#: Share of a length's trials that have closed before the next longer one begins, with warm start.
+LEAD = 0.25
 
 
 def plan(snapshot: Snapshot) -> list[Action]:
@@ -161,23 +164,25 @@ class _Planner:
     def _ask(self, slots: int, failed: dict[Unit, str]) -> int:
         """Begin new trials, shorter lengths first; return the room that is left.
 
-        With warm start a length waits until the one before it has no trial left to ask for or to finish:
-        its best trials are then offered to this one. That leaves capacity idle at the end of each length,
-        which is the price of a simple rule; see docs/decisions/005-length-ladder.md.
+        With warm start a longer length follows the next shorter one: it may begin as many trials as that one has
+        closed beyond a lead, so that there always is something to start from, and takes whatever is free once the
+        shorter one is done. See docs/decisions/060-search-by-measurement.md.
         """
         search = self.s.spec.search
+        lead = math.ceil(LEAD * self.s.spec.trials)
         previous: LengthView | None = None
         for length in self.s.lengths:
             begin = min(max(slots, 0), trials_left(self.s, length))
-            if begin and length.asked == 0 and search.warm_start:
-                if previous is not None:
-                    self.out.append(WarmStart(length.seq_len, previous.seq_len))
-                elif search.warm_start_from is not None:
+            if search.warm_start and previous is not None and searching(self.s, previous, failed):
+                closing = sum(t.hopeless or trial_unit(previous, t) in failed for t in previous.open)
+                begin = min(begin, max(0, previous.closed + closing - lead - length.asked))
+            if begin and length.asked == 0:
+                if search.warm_start_from is not None:
                     self.out.append(WarmStart(length.seq_len, None))
+                if search.warm_start and previous is not None:
+                    self.out.append(WarmStart(length.seq_len, previous.seq_len))
             self.out += [NewTrial(length.seq_len)] * begin
             slots -= begin
-            if search.warm_start and searching(self.s, length, failed):
-                break
             previous = length
         return slots
 

@@ -114,7 +114,10 @@ def _spent(page: Context) -> tuple[str, str, str]:
     view = page.view
     if view.gpu_seconds:
         share = percent(view.wasted_gpu_seconds / view.gpu_seconds)
-        return page.say("gpu_time"), duration(view.gpu_seconds, page.lang), page.say("no_result", share=share)
+        told = page.say("no_result", share=share)
+        if (most := view.spec.limits.max_gpu_hours) is not None:
+            told = f"{page.say('budget', hours=f'{most:g}')} · {told}"
+        return page.say("gpu_time"), duration(view.gpu_seconds, page.lang), told
     spans = [(a.finished_at - a.started_at).total_seconds() for a in view.attempts if a.started_at and a.finished_at]  # fmt: skip
     return page.say("wall_time"), duration(sum(spans), page.lang) if spans else "–", ""
 

@@ -10,7 +10,7 @@ TEXT: dict[str, tuple[str, str]] = {
     # head
     "Pending": ("Pending", "대기"), "Preparing": ("Preparing data", "데이터 준비 중"), "Running": ("Running", "실행 중"),
     "Succeeded": ("Succeeded", "완료"), "Failed": ("Failed", "실패"), "Cancelled": ("Cancelled", "취소됨"),
-    "made": ("made {when} UTC", "{when} UTC 작성"), "took": ("ran {span}", "{span} 동안 실행"),
+    "made": ("made {when} UTC", "{when} UTC 작성"), "budget": ("of {hours} GPU-hours", "GPU {hours}시간 중"), "took": ("ran {span}", "{span} 동안 실행"),
     "best_score": ("best score", "최고 점수"), "at": ("{length} tokens, trial {trial}", "{length} 토큰, 시도 {trial}"),
     "trials_done": ("trials done", "끝난 시도"),
     "by_state": ("{complete} complete, {pruned} pruned, {failed} failed", "완료\u00a0{complete}, 중단\u00a0{pruned}, 실패\u00a0{failed}"),

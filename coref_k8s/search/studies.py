@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.pruners import make_pruner
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.rows import TrialRows
@@ -48,6 +49,8 @@ REASON_ATTR = "reason"
 class LengthStudy:
     """The trials of one length. Every method may raise StorageError. One process at a time may ask."""
 
+    warm_type: type[WarmStudy] = WarmStudy
+
     def __init__(
         self,
         storage: RDBStorage,
@@ -64,10 +67,10 @@ class LengthStudy:
         self.spec = spec
         self.seq_len = seq_len
         self._records: list[TrialRecord] = []
-        self._storage = storage
+        self.storage = self._storage = storage
         self._distributions = distributions(space_for(spec, seq_len))
         with guarded(), _quiet():
-            self._warm = WarmStudy(
+            self._warm = self.warm_type(
                 storage, optuna_study_name(namespace, study, seq_len, part), make_pruner(spec)
             )
 
@@ -77,9 +80,10 @@ class LengthStudy:
 
         return FinalistStudy(self._storage, self.spec, *self._place)
 
-    def ask(self, *, refresh: bool = True) -> TrialRecord:
+    def ask(self, *, refresh: bool = True, prior: Sequence[PriorTrial] = ()) -> TrialRecord:
         """Open a new trial and return it with its parameters; enqueued ones come first.
 
+        `prior` is what other lengths or studies have learnt, moved into this space (`warmstart.prior_of`).
         `refresh=False` asks on what the last `trials` has read, for asking many at once.
         """
         began = time.monotonic()
@@ -89,7 +93,7 @@ class LengthStudy:
             # A sampler seeded by what was drawn before: a resumed study goes on as if never interrupted,
             # where one seeded once would draw its first parameters a second time.
             drawn = sum(record.state is not TrialState.WAITING for record in self._records)
-            sampler = make_sampler(self.spec, self.seq_len, drawn)
+            sampler = make_sampler(self.spec, self.seq_len, drawn, prior)
             record = to_record(self.seq_len, self._warm.ask(sampler, self._distributions))
         self._put(record)
         self._on_ask(time.monotonic() - began)
@@ -142,7 +146,7 @@ class LengthStudy:
         if done <= float(record.params.get("warmup_ratio", 0.0)) or done >= 1:
             return False
         frozen = self._warm.study_trial(record.number)
-        return not frozen.state.is_finished() and self._warm.study.pruner.prune(self._warm.study, frozen)
+        return not frozen.state.is_finished() and self._warm.pruner.prune(self._warm.study, frozen)
 
     def trials(self) -> list[TrialRecord]:
         """Return every trial by number. An open one has its reports, its other metrics only once it has closed."""

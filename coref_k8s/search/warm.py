@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -37,20 +37,27 @@ class Refreshed:
 class WarmStudy:
     """The trials of one Optuna study; one process at a time may ask. Raises what Optuna's storage raises."""
 
+    rows_type: type[TrialRows] = TrialRows
+
     def __init__(self, storage: RDBStorage, name: str, pruner: BasePruner) -> None:
         self._storage = storage
-        self._pruner = pruner
+        self.pruner = pruner
+        self._name = name
         study = optuna.create_study(
             study_name=name, storage=storage, direction="maximize", load_if_exists=True
         )
         self.study_id = study._study_id
-        self._rows = TrialRows(storage, self.study_id)
+        self._rows = self.rows_type(storage, self.study_id)
         self.forget()
 
     def forget(self) -> None:
         """Start from nothing: the next refresh reads everything."""
         self.memory = InMemoryStorage()
-        self.study = optuna.create_study(storage=self.memory, direction="maximize", pruner=self._pruner)
+        # Hyperband draws a trial's bracket from the study's name. It would also show the sampler one bracket
+        # alone: so the study that is sampled has no pruner.
+        self.study = optuna.create_study(
+            study_name=self._name, storage=self.memory, direction="maximize", pruner=NopPruner()
+        )
         self.ids: list[int] = []
         """The database's trial id by trial number; the memory's own ids differ."""
         self._open: dict[int, int] = {}

@@ -240,3 +240,19 @@ def test_without_a_cluster_submit_says_how_to_run_here(coref: Any, place: Path) 
     assert answer.code == 1
     assert "no Kubernetes cluster is configured" in answer.err
     assert "--local" in answer.err
+
+
+def test_a_study_starts_from_another_ones_best(coref: Any, place: Path) -> None:
+    def begun(name: str, *more: str) -> Any:
+        return coref(*SUBMIT[:-1], name, *more)
+
+    missing = begun("two", "--warm-start-from", "one")
+    assert missing.code == 2
+    assert "search.warmStartFrom: there is no study 'one'" in missing.err
+    assert missing.err.count("\n") == 1
+    assert begun("one").code == 0
+    # with another seed the random sampler itself would draw something else
+    assert begun("two", "--warm-start-from", "one", "--seed", "7").code == 0
+    one, two = (StudyView.from_json(coref("status", name, "-o", "json").out) for name in ("one", "two"))
+    best = [trial.params for trial in one.lengths[0].ranked]
+    assert [trial.params for trial in two.trials] == best

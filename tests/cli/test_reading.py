@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from coref_k8s.controller.view import StudyView
+from coref_k8s.settings import Settings
+from coref_k8s.store import Store
 
 
 def test_list(coref: Any, study: str) -> None:
@@ -36,6 +38,18 @@ def test_what_to_type_next_names_the_place_again(
     monkeypatch.chdir(tmp_path / "other")
     answer = coref("status", study, "--data-dir", str(tmp_path / "data"))
     assert f"coref-k8s best {study} --data-dir {tmp_path / 'data'}" in answer.err
+
+
+def test_status_tells_what_is_used_of_the_limits(coref: Any, study: str) -> None:
+    assert "Budget" not in coref("status", study).out
+    store = Store(Settings.from_env().storage_url)
+    spec = store.get_study("", study).spec
+    limits = spec.limits.model_copy(update={"max_gpu_hours": 2.0, "max_duration": 7200.0})
+    store.update_spec("", study, spec.model_copy(update={"limits": limits}))
+    store.close()
+    out = " ".join(coref("status", study).out.split())
+    assert "0.00 of 2 GPU-hours in ended attempts" in out
+    assert "of 2 h 0 min" in out
 
 
 def test_status_as_json_is_the_whole_view(coref: Any, study: str) -> None:

@@ -74,6 +74,12 @@ def test_set_reaches_every_field(coref: Any) -> None:
     assert json.loads(answer.out)["lengths"][0]["space"]["learning_rate"] == {"choices": [1e-4, 5e-3]}
     answer = coref("plan", "--set", "search.warm_start=false", "--set", "gpuMemoryGb=80", "-o", "json")
     assert json.loads(answer.out)["warmStart"] is False
+    # of 20 trials the 5 random ones of the two longer lengths, by tokens: 5 x 3584 of 20 x 4608
+    assert json.loads(answer.out)["warmStartSparesShare"] is None
+    assert json.loads(coref("plan", "-o", "json").out)["warmStartSparesShare"] == pytest.approx(
+        0.19444, abs=1e-4
+    )
+    assert "about 19% of the trials' time" in " ".join(coref("plan").out.split())
     assert json.loads(answer.out)["gpuMemoryGb"] == 80
 
 

@@ -239,9 +239,11 @@ LADDER = spec(seq_lengths=[512, 1024, 2048], trials=3, parallelism=4)
 @pytest.mark.parametrize(
     ("views", "expected"),
     [
-        # shorter first; a longer one waits until the shorter one is done
+        # shorter first; a longer one follows it, a quarter of the trials (one) behind
         ([length(512), length(1024)], [NewTrial(512)] * 3),
-        ([length(512, 2, complete=2), length(1024)], []),
+        ([length(512, 1, 2, complete=1), length(1024)], []),
+        ([length(512, 2, complete=2), length(1024)], [WarmStart(1024, 512), NewTrial(1024)]),
+        ([length(512, 2, complete=2), length(1024, complete=1)], []),
         ([length(512, complete=3), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 3]),
         # begun already: not offered again
         ([length(512, complete=3), length(1024, complete=1)], [NewTrial(1024)] * 2),
@@ -263,9 +265,15 @@ def test_without_warm_start_lengths_fill_up_what_is_free() -> None:
     assert plan(s) == [*[NewTrial(512)] * 3, NewTrial(1024)]
 
 
-def test_another_studys_results_start_the_first_length() -> None:
+def test_another_studys_results_start_every_length_beside_the_ladder() -> None:
     given = spec(search={"warm_start_from": "other"})
     assert plan(moment(spec=given)) == [WarmStart(512, None), NewTrial(512), NewTrial(512)]
+    both = spec(seq_lengths=[512, 1024], trials=3, parallelism=1, search={"warm_start_from": "other"})
+    done = moment(spec=both, lengths=(length(512, complete=3), length(1024)))
+    assert plan(done) == [WarmStart(1024, None), WarmStart(1024, 512), NewTrial(1024)]
+    alone = both.search.model_copy(update={"warm_start": False})
+    free = moment(spec=both.model_copy(update={"search": alone}), lengths=done.lengths)
+    assert plan(free) == [WarmStart(1024, None), NewTrial(1024)]
 
 
 LIVE = {"lengths": (length(512, 0, complete=2),), "jobs": (job(0),)}

@@ -96,7 +96,7 @@ class FakeTrials:
         self.finals.spec = self.spec
         return self.finals
 
-    def ask(self, *, refresh: bool = True) -> TrialRecord:
+    def ask(self, *, refresh: bool = True, prior: object = ()) -> TrialRecord:
         number = len(self.all)
         params = self.queue.pop(0) if self.queue else {"learning_rate": 1e-4 * (number + 1)}
         self.all.append(

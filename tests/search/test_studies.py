@@ -73,7 +73,7 @@ def test_a_hopeless_trial_is_pruned_but_not_during_warm_up(url: str) -> None:
     spec = build_spec(
         seq_lengths=[512],
         training={"evaluations": 4},
-        search={"space": {"warmup_ratio": {"choices": [0.5]}}},
+        search={"pruner": "median", "space": {"warmup_ratio": {"choices": [0.5]}}},
     )
     study = LengthStudy(open_storage(url), spec, "demo", 512)
     for _ in range(5):

@@ -1,0 +1,47 @@
+"""Another study as the source of this one: `search.warmStartFrom`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from optuna.storages import RDBStorage
+
+from coref_k8s.errors import NotFoundError, RequestError
+from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.search.studies import read_trials
+from coref_k8s.store import Store
+from coref_k8s.study import StudySpec
+
+
+@dataclass(frozen=True)
+class OtherStudy:
+    """A study of the same database, with the trials of the lengths that have a complete one."""
+
+    spec: StudySpec
+    lengths: dict[int, list[TrialRecord]]
+
+    def offers(self, seq_len: int, *, first: bool) -> list[TrialRecord]:
+        """Return what a length starts from: the trials of that length.
+
+        The `first` length of a study, which has no shorter one to start from, takes the nearest instead.
+        """
+        if seq_len in self.lengths or not first:
+            return self.lengths.get(seq_len, [])
+        return self.lengths[min(self.lengths, key=lambda one: (abs(math.log(one / seq_len)), one))]
+
+
+def other_study(store: Store, storage: RDBStorage, namespace: str, name: str) -> OtherStudy:
+    """Return a study to start from. Raises RequestError when there is none or it has nothing to offer."""
+    try:
+        spec = store.get_study(namespace, name).spec
+    except NotFoundError as error:
+        raise RequestError(f"search.warmStartFrom: {error}") from error
+    found = {n: read_trials(storage, name, n, namespace) for n in spec.seq_lengths}
+    useful = {n: t for n, t in found.items() if any(one.state is TrialState.COMPLETE for one in t)}
+    if not useful:
+        raise RequestError(
+            f"search.warmStartFrom: study {name!r} has no complete trial to start from; "
+            "wait for one, or start without it"
+        )
+    return OtherStudy(spec, useful)

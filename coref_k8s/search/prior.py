@@ -1,0 +1,130 @@
+"""What another length or study has learnt, as the prior of a sampler.
+
+The trials of the source stand among the study's own ones when TPE divides good from bad. Their scores are of
+another length, model or data and lie higher or lower as a whole; by how much is known from the trials that ran in
+both, the carried-over ones.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import statistics
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.records import TrialState as State
+
+#: Trials of a length from which on it knows more than any prior tells it.
+PRIOR_UNTIL = 100
+
+
+@dataclass(frozen=True)
+class PriorTrial:
+    """A finished trial of the source, its parameters moved into this space."""
+
+    params: dict[str, Any]
+    record: TrialRecord
+
+
+class PriorSampler(BaseSampler):
+    """Asks another sampler about a study that begins with the trials of a prior; `space` is what is sampled."""
+
+    def __init__(
+        self, prior: Sequence[PriorTrial], sampler: BaseSampler, space: dict[str, BaseDistribution]
+    ) -> None:
+        self._prior, self._sampler, self._space = prior, sampler, space
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the space that prior and study have in common."""
+        return self._sampler.infer_relative_search_space(self._seen(study), trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw the parameters that go together."""
+        return self._sampler.sample_relative(self._seen(study), trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one parameter by itself."""
+        return self._sampler.sample_independent(self._seen(study), trial, param_name, param_distribution)
+
+    def _seen(self, study: Study) -> Study:
+        """Return the study with the prior's trials before its own.
+
+        A copy of the study whose list of trials is longer, not a new study: nothing is copied or validated, and
+        what the sampler notes with the trial that is drawn reaches the real one.
+        """
+        own = study.get_trials(deepcopy=False)
+        offset = level(self._prior, own)
+        trials = [
+            as_trial(one, number - len(self._prior), self._space, offset)
+            for number, one in enumerate(self._prior)
+        ] + own
+
+        def get_trials(
+            deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+        ) -> list[FrozenTrial]:
+            return [t for t in trials if states is None or t.state in states]
+
+        seen = copy.copy(study)
+        seen._get_trials = get_trials  # type: ignore[method-assign]
+        return seen
+
+
+def best_of(prior: Sequence[PriorTrial], count: int = PRIOR_UNTIL) -> list[PriorTrial]:
+    """Return the best trials of a prior, complete ones first, in their order."""
+    if len(prior) <= count:
+        return list(prior)
+
+    def merit(one: PriorTrial) -> tuple[bool, float]:
+        record = one.record
+        return record.state is State.COMPLETE, record.value if record.value is not None else -math.inf
+
+    kept = sorted(range(len(prior)), key=lambda at: merit(prior[at]), reverse=True)[:count]
+    return [prior[at] for at in sorted(kept)]
+
+
+def level(prior: Sequence[PriorTrial], own: Sequence[FrozenTrial]) -> float:
+    """Return by how much scores here lie above those of the prior; 0 before anything is complete."""
+    complete = [t for t in own if t.state is TrialState.COMPLETE and t.values]
+    known = [p for p in prior if p.record.state is State.COMPLETE and p.record.value is not None]
+    if not complete or not known:
+        return 0.0
+    pairs = [
+        t.values[0] - p.record.value
+        for t in complete
+        for p in known
+        if p.params.items() <= t.params.items() and p.record.value is not None
+    ]
+    if pairs:
+        return statistics.fmean(pairs)
+    return max(t.values[0] for t in complete) - max(p.record.value or 0.0 for p in known)
+
+
+def as_trial(one: PriorTrial, number: int, space: dict[str, BaseDistribution], offset: float) -> FrozenTrial:
+    """Return a trial of the prior as Optuna has it, its scores at this study's level."""
+    held = {name: value for name, value in one.params.items() if name in space}
+    done = one.record.state is State.COMPLETE and one.record.value is not None
+    return FrozenTrial(
+        number=number,
+        state=TrialState.COMPLETE if done else TrialState.PRUNED,
+        value=(one.record.value or 0.0) + offset if done else None,
+        datetime_start=None,
+        datetime_complete=None,
+        params=held,
+        distributions={name: space[name] for name in held},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={step: value + offset for step, value in one.record.intermediate.items()},
+        trial_id=number,
+    )

@@ -1,0 +1,55 @@
+"""The simulated benchmark runs, and its figures are sane; whether the target is met is its own matter."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from coref_k8s.request import build_spec
+from tests.benchmarks.search import MEASURED, main
+from tests.benchmarks.search_cluster import founding, ours
+from tests.benchmarks.search_landscape import BASE, GAIN, Landscape
+
+
+def test_the_benchmark_prints_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--repetitions", "3", "--only", "measured", "--output", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["repetitions"], found["target"]) == (3, 0.5)
+    low, high = found["gpu_hours_ratio_low"], found["gpu_hours_ratio_high"]
+    assert low is None or 0 < low <= (found["gpu_hours_ratio"] or low) <= (high or 99)
+    one = found["scenarios"]["measured"]
+    assert BASE < one["score_founding"] < BASE + GAIN
+    assert BASE < one["score_ours"] < BASE + GAIN
+    assert 0 <= one["idle_share"] < 1
+
+
+def test_both_ways_live_in_the_same_world_and_repeat() -> None:
+    spec = build_spec(seq_lengths=[512, 1024], trials=6)
+    world = Landscape(0, spec, MEASURED)
+    assert world.run(512, PARAMS, 0) == Landscape(0, spec, MEASURED).run(512, PARAMS, 0)
+    for way in (founding, ours):
+        first, again = way(spec, world, 1, 4), way(spec, world, 1, 4)
+        assert first == again
+        assert first.points == sorted(first.points, key=lambda point: point[0])
+        assert 0 < first.gpu_hours <= 4 * first.wall_hours + 1e-9
+    # nothing is better than knowing the optimum, and noise does not change what parameters are worth
+    quiet = Landscape(0, spec, replace(MEASURED, seed_noise=0.0, report_noise=0.0))
+    assert quiet.quality(512, PARAMS) == world.quality(512, PARAMS) < BASE + GAIN
+    assert quiet.run(512, PARAMS, 0).reports[-1] == pytest.approx(quiet.quality(512, PARAMS))
+
+
+def test_a_study_is_extended_until_its_budget_is_used() -> None:
+    spec = build_spec(seq_lengths=[512], trials=3)
+    world = Landscape(3, spec, MEASURED)
+    short = ours(spec, world, 0, 2)
+    longer = ours(spec, world, 0, 2, budget=short.gpu_hours + 1)
+    assert (short.trials, longer.trials) == (3, 13)
+    assert longer.gpu_hours > short.gpu_hours + 1
+
+
+PARAMS = {
+    "learning_rate": 7e-5, "warmup_ratio": 0.1, "weight_decay": 0.05, "accumulation": 1, "mask_low": 0.1,
+    "mask_high": 0.2, "layer_decay": 0.9, "mention_share": 0.5, "distance_preference": 0.7, "epochs": 1.0,
+}  # fmt: skip
