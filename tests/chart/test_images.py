@@ -165,7 +165,7 @@ def test_controller_image_is_built_and_runs(base: str, tmp_path: Path) -> None:
         buildah(*run[:-1], "/opt/coref/bin/python", "-c", everything)
         mounted = Path(buildah("mount", container).strip())
         ours = sum(path.lstat().st_size for path in (mounted / "opt" / "coref").rglob("*"))
-        # the rest of the image is its base: 51 MB, by its publisher's word
+        # the target is 250 MB with the base, which is another one here
         assert ours < 190e6, f"/opt/coref: {ours / 1e6:.0f} MB"
         assert not list(mounted.glob("opt/coref/lib/python3.11/site-packages/torch"))
 
