@@ -67,18 +67,13 @@ def test_it_opens_without_a_complaint_and_fits(
 
 def test_korean_is_drawn_by_a_font_that_has_it(page: Browser, tmp_path: Path) -> None:
     show(page, tmp_path, "ko")
-    drawn = {
-        selector: page.fonts(selector)
-        for selector in ("h2", "td.l", "figcaption .key", "svg.plot text:last-of-type")
-    }
-    assert any("CJK" in font or "Nanum" in font or "KR" in font for font in drawn["h2"]), drawn
     # a missing glyph would be drawn by the last fallback as a box: the same width for every syllable and none at all
     widths = page.run(
         "['가', '힣', '뷁', 'i'].map(s => { const c = document.createElement('canvas').getContext('2d');"
         " c.font = '40px ' + getComputedStyle(document.body).fontFamily; c.fillText(s, 0, 40);"
         " return [...c.getImageData(0, 0, 60, 60).data].filter((v, i) => i % 4 == 3 && v > 0).length })"
     )
-    assert len(set(widths)) == 4, widths
+    assert len(set(widths)) == 4, (widths, page.fonts("h2"))
 
 
 def test_the_mouse_follows_a_trial_through_every_chart(opened: Browser) -> None:
