@@ -24,7 +24,7 @@ TILE_BUFFERS = 7
 OVERHEAD = int(1.2 * 2**30)
 #: What the counts leave out: page rounding, small tensors, the autograd graph itself. The one fitted
 #: number, on the shapes of tests/model/test_estimate.py.
-SLACK = 1.06
+SLACK = 1.02
 #: Bytes of state that an optimiser keeps for each weight: AdamW's two moments in float32, or in 8 bits.
 OPTIMISER_BYTES = {"adamw": 8, "adamw8bit": 2, "sgd": 0, "sgd-momentum": 4}
 #: Share of tokens that the masked-only head reads, when the request does not say.

@@ -206,8 +206,11 @@ def measure_memory(lengths: list[int], layers: int) -> dict[int, dict[str, int]]
     return found
 
 
-def judge(length: int, times: dict[str, float], growth: dict[str, int]) -> dict:
-    """Ratios of one length, and whether each target is met."""
+def judge(length: int, times: dict[str, float], growth: dict[str, int], *, quick: bool) -> dict:
+    """Ratios of one length, and whether each target is met.
+
+    With two layers memory is not judged: the gradient of the word table outweighs them.
+    """
     over_plain, over_checkpointed, share = TARGETS[length]
     ratios = {"times_faster_than_plain": times["plain"] / times["lean"]}
     if "checkpointed" in times:
@@ -221,13 +224,13 @@ def judge(length: int, times: dict[str, float], growth: dict[str, int]) -> dict:
         **{name: round(value, 3) for name, value in ratios.items()},
         "pass": ratios["times_faster_than_plain"] >= over_plain
         and ratios.get("times_faster_than_checkpointed", 9.9) >= (over_checkpointed or 0)
-        and ratios["share_of_plain_growth"] <= share,
+        and (quick or ratios["share_of_plain_growth"] <= share),
     }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="2 layers, lengths 512 and 1024")
+    parser.add_argument("--quick", action="store_true", help="2 layers, length 1024, one round")
     parser.add_argument("--layers", type=int, default=None, help="encoder layers (12; 2 with --quick)")
     parser.add_argument("--compiled", action="store_true", help="also time torch.compile (a C++ compiler)")
     parser.add_argument("--lengths", type=int, nargs="+", default=None, choices=sorted(TARGETS))
@@ -239,13 +242,15 @@ def main() -> int:
     if arguments.one:
         print(peak_growth(arguments.one[0], int(arguments.one[1]), layers))
         return 0
-    lengths = arguments.lengths or ([512, 1024] if arguments.quick else sorted(TARGETS))
+    lengths = arguments.lengths or ([1024] if arguments.quick else sorted(TARGETS))
     started = time.monotonic()
     errors = equality()
     exact = max(errors.values()) <= EQUALITY
     growth = measure_memory(lengths, layers)
     times = seconds(lengths, layers, quick=arguments.quick, compiled=arguments.compiled)
-    results = {str(length): judge(length, times[length], growth[length]) for length in lengths}
+    results = {
+        str(length): judge(length, times[length], growth[length], quick=arguments.quick) for length in lengths
+    }
     report = {
         "layers": layers,
         "relative_errors": errors,
