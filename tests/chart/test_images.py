@@ -137,6 +137,9 @@ def base() -> Iterator[str]:
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # what a run that was killed has left
+        buildah("rm", "--all")
+        buildah("rmi", "--prune")
         make_base()
         yield BASE
 
