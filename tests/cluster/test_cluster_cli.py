@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +67,39 @@ def test_a_study_from_submit_to_best(running: World, call: Callable[..., Any]) -
     assert call("results", "korean", "--output", "csv").out.count("\n") == 3
     best = yaml.safe_load(call("best", "korean", "--output", "yaml").out)
     assert "64" in json.dumps(best)
+
+
+def test_watch_and_report_of_a_study_in_the_cluster(
+    running: World, call: Callable[..., Any], tmp_path: Path
+) -> None:
+    running.trials.behave = lambda order, start: (0.5, 0, True) if order.kind is Kind.TRIAL else None
+    running.submit("korean")
+    answer = call("watch", "korean", "--lang", "en")  # until it ends
+    assert answer.code == 0, answer.err
+    assert "\x1b" not in answer.out
+    assert all(re.match(r"\d\d:\d\d:\d\d \S", line) for line in answer.out.splitlines())
+    for number in (0, 1):
+        assert f"64 trial {number} started" in answer.out
+        assert re.search(rf"64 trial {number} complete: score 0\.\d+", answer.out)
+    assert "study Succeeded" in answer.out
+    assert "Nobody works on it" not in answer.err
+    written = call("report", "korean", "--lang", "ko", "--output", tmp_path / "r.html")
+    assert written.code == 0, written.err
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    best = json.loads(call("best", "korean", "-o", "json").out)["lengths"]["64"]
+    assert f"{best['score']:.3f}" in page
+    assert f"coref-k8s submit --namespace {running.api.namespace} --name korean-again" in page
+    unknown = call("watch", "koraen")
+    assert (unknown.code, "did you mean 'korean'" in unknown.err) == (1, True)
+
+
+def test_a_report_before_the_controller_has_looked(
+    world: World, call: Callable[..., Any], tmp_path: Path
+) -> None:
+    world.submit("korean")
+    answer = call("report", "korean", "--lang", "en", "--output", tmp_path / "r.html")
+    assert answer.code == 0, answer.err
+    assert "No trial has a result yet" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_wait_follows_to_the_end(running: World, call: Callable[..., Any]) -> None:
