@@ -21,9 +21,12 @@ class Answer:
 @pytest.fixture
 def coref(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """Run `coref-k8s` in this process, on a wide terminal, and return what a user would have seen."""
+    from coref_k8s.cli import console
     from coref_k8s.cli.main import run
 
     monkeypatch.setenv("COLUMNS", "160")
+    for screen in (console.out, console.err):  # a console keeps the width it found when it was made
+        monkeypatch.setattr(screen, "width", 160)
     monkeypatch.delenv("COREF_DEBUG", raising=False)
 
     def call(*arguments: str | Path) -> Answer:

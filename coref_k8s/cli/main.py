@@ -35,7 +35,7 @@ COMMANDS = (
         "results",
         "coref_k8s.cli.reading",
         READ,
-        "List the trials of studies, best first, with metrics and parameters.",
+        "List the trials of a study, best first, with metrics and parameters; or put several studies side by side.",
     ),
     Verb(
         "best",
@@ -81,7 +81,7 @@ COMMANDS = (
         "evaluate",
         "coref_k8s.cli.models",
         DATA,
-        "Score a model on prepared data: strict metrics, gains, intervals.",
+        "Score a model on text or prepared data: strict metrics, gains, intervals.",
     ),
     Verb(
         "compare",

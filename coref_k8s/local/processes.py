@@ -119,7 +119,7 @@ class ProcessRunner:
     def remove(self, job: ObservedJob) -> None:
         """Forget the job, stopping it first and waiting until it has ended. Its log stays."""
         folder = JobFolder(self.root / job.study / job.name)
-        deadline = time.monotonic() + self._grace + 10
+        deadline = time.monotonic() + self._grace + 30
         self.stop(job)
         while (now := folder.observe()) is not None and now.uid == job.uid and now.live:
             if time.monotonic() > deadline:
