@@ -86,3 +86,12 @@ class Prometheus:
             if left:
                 time.sleep(0.5)
         return left
+
+    def until_none(self, expressions: list[str], seconds: float) -> list[str]:
+        """Wait until no expression has data any more; return those that still have."""
+        end, left = time.monotonic() + seconds, expressions
+        while left and time.monotonic() < end:
+            left = [one for one in left if self.query(one)]
+            if left:
+                time.sleep(0.5)
+        return left

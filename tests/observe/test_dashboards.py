@@ -12,11 +12,10 @@ import pytest
 import yaml
 
 from charts.dashboards import dashboards, main
-from coref_k8s.settings import Settings
-from coref_k8s.trial.metrics import MetricsObserver
-from tests.cluster.world import World
-from tests.observe.prometheus import RULES, free_port, prometheus
-from tests.telemetry.test_metrics import order, play
+from coref_k8s.cluster.resources import STUDIES
+from coref_k8s.controller.view import StudyView
+from tests.cluster.world import JOBS_HERE, World
+from tests.observe.prometheus import RULES, Prometheus, free_port, prometheus
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "charts/coref-k8s/dashboards"
@@ -48,24 +47,66 @@ def variables() -> list[str]:
     return [re.sub(r"\$\w+", ".*", f"count by ({one[2]}) ({one[1]})") for one in found if one]
 
 
-def test_every_panel_has_data_after_a_study(world: World, tmp_path: Path) -> None:
-    controller = world.controller()
+#: A real trial in a few seconds, and one that trains and evaluates until somebody ends it.
+QUICK = {
+    "seqLengths": [128],
+    "anyLength": True,
+    "model": "models/tiny",
+    "trials": 1,
+    "parallelism": 1,
+    "data": {"sources": [{"source": "gaps:24"}], "evalItems": 4},
+    "training": {"maxSteps": 2, "batchSize": 2, "evaluations": 1},
+    "search": {"sampler": "random", "pruner": "none"},
+    "pod": {"gpus": 0},
+}
+ENDLESS = QUICK | {
+    "training": {"maxSteps": 1_000_000, "batchSize": 2, "evaluations": 100_000, "checkpointSeconds": 1}
+}
+
+
+def test_every_panel_has_data_of_a_real_study(whole: World, tmp_path: Path) -> None:
     port = free_port()
-    play(MetricsObserver(order(), Settings(tmp_path, "", None, metrics_port=port)))
-    with prometheus(tmp_path, [controller.web.port, port]) as server:
-        world.submit()
-        world.until_phase("Succeeded")
-        expressions = queries() + variables()
-        assert len(expressions) > 35
-        assert server.until(expressions, 45) == []
-        best = server.query("max(coref_study_best_score)")
-        record = controller.database.view(world.api.namespace, "korean").lengths[0].best
-        assert record is not None
-        assert float(best[0]["value"][1]) == pytest.approx(record.value)
-        # honor_labels: the study's namespace, not the target's
-        found: list[dict[str, Any]] = server.query("coref_study_phase == 1")
-        assert found[0]["metric"]["namespace"] == world.api.namespace
-        assert server.query("ALERTS{alertstate='firing'}") == []
+    jobs = JOBS_HERE.model_copy(update={"metrics_port": port})
+    controller = whole.controller(jobs=jobs)
+    try:
+        with prometheus(tmp_path, [controller.web.port, port]) as server:
+            whole.submit("quick", QUICK)
+            whole.until_phase("Succeeded", "quick")
+            whole.submit("endless", ENDLESS)
+            expressions = queries() + variables()
+            assert len(expressions) > 35
+            assert server.until(expressions, 240) == []
+            _what_it_says_is_true(server, controller.database.view(whole.api.namespace, "quick"))
+            whole.annotate("endless", cancel="true")
+            whole.until_phase("Cancelled", "endless")
+            # a finished trial's series go away, and a deleted study's
+            assert server.until_none(["coref_trial_step"], 60) == []
+            assert server.until(['coref_study_phase{study="endless", phase="Cancelled"} == 1'], 60) == []
+            whole.api.delete(STUDIES, "endless")
+            assert server.until_none(['coref_study_phase{study="endless"}'], 60) == []
+            assert server.query('coref_study_phase{study="quick"}')
+    finally:
+        controller.stop()
+        controller.api.close()
+
+
+def _what_it_says_is_true(server: Prometheus, quick: StudyView) -> None:
+    record = quick.lengths[0].best
+    assert record is not None
+    best = server.query('coref_study_best_score{study="quick"}')
+    assert float(best[0]["value"][1]) == pytest.approx(record.value)
+    # honor_labels: the study's namespace, not the target's
+    found: list[dict[str, Any]] = server.query('coref_study_phase{study="quick"} == 1')
+    assert (found[0]["metric"]["namespace"], found[0]["metric"]["phase"]) == (quick.namespace, "Succeeded")
+    steps = server.query("coref_trial_steps")
+    assert [(one["metric"]["study"], one["value"][1]) for one in steps] == [("endless", "1000000")]
+    for name, least, most in (
+        ("loss", 0, 20), ("tokens_per_second", 1, 1e7), ("data_wait_ratio", 0, 1), ("host_memory_peak_bytes", 1e8, 1e11),
+        ("device_memory_predicted_bytes", 1e6, 1e12), ("checkpoint_bytes", 1e5, 1e10), ("step_seconds", 1e-4, 100),
+    ):  # fmt: skip
+        value = float(server.query(f"coref_trial_{name}")[0]["value"][1])
+        assert least <= value <= most, (name, value)
+    assert server.query("ALERTS{alertstate='firing'}") == []
 
 
 def test_the_dashboards_are_up_to_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
