@@ -22,7 +22,6 @@ class Kind(StrEnum):
     TRIAL = "trial"
     FINALIST = "finalist"
     VERDICT = "verdict"
-    TRAIN = "train"
 
 
 #: Kinds of jobs that need no GPU.
@@ -76,6 +75,16 @@ def job_name(study: str, kind: Kind, seq_len: int | None, trial: int | None, att
         parts.append(kind.value)
     parts += [str(part) for part in (seq_len, trial) if part is not None]
     return "-".join([*parts, str(attempt)])
+
+
+def trial_folder(spec: StudySpec, study: str, seq_len: int, trial: int) -> str:
+    """`studies/<study>/<len>/<trial>`: the folder of a trial below the data root.
+
+    Where a study has one thing to do, a second trial (after the first has failed and the study was resumed) is
+    that same thing, and goes on in its folder.
+    """
+    number = trial if spec.purpose.kind == "search" else 0
+    return f"studies/{study}/{seq_len}/{number}"
 
 
 class State(StrEnum):

@@ -95,6 +95,11 @@ class Range(Request):
             raise ValueError(f"a log range needs low above 0, not {self.low:g}")
         return self
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it holds one value only."""
+        return self.low == self.high if self.choices is None else len(set(self.choices)) == 1
+
 
 class DatasetConfig(Request):
     """One source of text, on a hub, on disk, or registered by the user's own package."""
@@ -187,6 +192,8 @@ class TrainingSpec(Request):
     """Recompute layers in the backward pass to save memory; `auto` only where the batch would not fit."""
     checkpoint_seconds: Seconds = 300.0
     """Time between checkpoints (seconds); what a preemption can cost at most."""
+    keep_models: Count = Field(default=5, json_schema_extra=flag("--keep-models"))
+    """Best trials per length whose models are kept, for ensembles and comparisons; a model that falls behind is deleted, its scores and parameters stay."""
     max_grad_norm: float | None = Field(default=None, gt=0, strict=False)
     """Gradient clipping; by default 1.0, and 0.5 above 1,024 tokens, where training is less stable."""
     compile: bool = False
@@ -291,6 +298,17 @@ class LimitsSpec(Request):
     """What happens to running trials when the study is cancelled, fails or reaches a limit."""
 
 
+class PurposeSpec(Request):
+    """What a study is for: a search, or what is made of a search's results."""
+
+    kind: Literal["search", "train", "ensemble"] = "search"
+    """`search` tunes parameters; `train` is a final training with fixed ones, scored on test; `ensemble` joins trained models where that is better."""
+    study: str | None = None
+    """Study whose results are used; its prepared data are taken where the request for data is the same."""
+    trials: tuple[int, ...] = Field(default=(), strict=False)
+    """Its trials of this length: the one whose parameters are trained with, or the members of the ensemble, best first."""
+
+
 class Toleration(Request):
     """A Kubernetes toleration."""
 
@@ -355,6 +373,8 @@ class StudySpec(Request):
     """Most trials that run at once; one machine runs no more than its GPUs (or CPU cores) carry."""
     seed: int = Field(default=0, ge=0, json_schema_extra=flag("--seed"))
     """Seed of everything random; with a parallelism of 1 a study repeats exactly."""
+    purpose: PurposeSpec = PurposeSpec()
+    """Purpose; made by `coref-k8s train` and `coref-k8s ensemble`."""
     gpu_memory_gb: float = Field(default=40.0, gt=0, strict=False, json_schema_extra=flag("--gpu-memory-gb"))
     """Memory of one GPU (GB) that batches are sized for; 80 % of it is used."""
     data: DataSpec = DataSpec()
@@ -397,6 +417,26 @@ class StudySpec(Request):
         for length in self.search.space_by_length:
             if length not in self.seq_lengths:
                 raise ValueError(f"search.spaceByLength names length {length}, which the study does not tune")
+        return self
+
+    @model_validator(mode="after")
+    def _purpose(self) -> StudySpec:
+        purpose, kind = self.purpose, self.purpose.kind
+        if kind == "search":
+            if purpose.study is not None or purpose.trials:
+                raise ValueError("purpose.study and purpose.trials are for purpose.kind train and ensemble")
+            return self
+        if purpose.study is None:
+            raise ValueError(f"purpose.kind {kind} uses another study's results; name it in purpose.study")
+        if len(self.seq_lengths) != 1 or self.trials != 1 or self.search.finalists:
+            raise ValueError(f"a study to {kind} has one length, one trial and no finalists")
+        if any(number < 0 for number in purpose.trials) or len(set(purpose.trials)) < len(purpose.trials):
+            raise ValueError("purpose.trials must name different trials by their number")
+        if kind == "ensemble" and len(purpose.trials) < 2:
+            raise ValueError("an ensemble has two members or more; name them in purpose.trials")
+        spaces = [self.search.space, *self.search.space_by_length.values()]
+        for name in (n for space in spaces for n, one in space.items() if not one.fixed):
+            raise ValueError(f"a study to {kind} searches nothing; give search.space.{name} a single choice")
         return self
 
 

@@ -30,12 +30,15 @@ def _absolute(text: str) -> str:
     return str(Path(text).absolute()) if Path(text).exists() else text
 
 
-def check_before_start(spec: StudySpec) -> list[str]:
-    """Return warnings; raise MissingDependencyError, ModelError or DataError for what cannot work."""
+def check_before_start(spec: StudySpec, *, text: bool = True) -> list[str]:
+    """Return warnings; raise MissingDependencyError, ModelError or DataError for what cannot work.
+
+    Without `text` its sources are not looked at: they have been prepared.
+    """
     require_trial_packages()
     hub = Hub()
     check_model(spec.model, hub)
-    return _check_data(spec, hub)
+    return _check_data(spec, hub) if text else []
 
 
 def require_trial_packages() -> None:

@@ -16,6 +16,7 @@ from coref_k8s.cli.strings import Lang
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.request import build_spec
+from coref_k8s.runner import trial_folder
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study import StudySpec
@@ -119,7 +120,25 @@ class LocalBackend:
         spec = localised(spec)
         if spec.search.warm_start_from is not None:
             self._check_source(spec.search.warm_start_from)
-        return spec, check_before_start(spec)
+        return spec, check_before_start(spec, text=not self._prepared_elsewhere(spec))
+
+    def _prepared_elsewhere(self, spec: StudySpec) -> bool:
+        """Whether the text is that of the study whose results are used; raise when a model of that study is gone."""
+        purpose = spec.purpose
+        if purpose.study is None:
+            return False
+        from coref_k8s.search.derived import same_data
+
+        parent = self._existing(purpose.study).store.get_study(NAMESPACE, purpose.study)
+        if purpose.kind == "ensemble":
+            for number in purpose.trials:
+                folder = trial_folder(parent.spec, purpose.study, spec.seq_lengths[0], number)
+                if not (self.settings.data_dir / folder / "model" / "config.json").is_file():
+                    raise NotFoundError(
+                        f"trial {number} of study {purpose.study!r} has no model in {self.root}{folder} any more: a study "
+                        f"keeps those of its best {parent.spec.training.keep_models} (--keep-models); join fewer with --top"
+                    )
+        return parent.prepared is not None and same_data(spec, parent.spec)
 
     def _check_source(self, name: str) -> None:
         """Raise RequestError when a study that another one is to start from has nothing to offer."""

@@ -22,6 +22,18 @@ COMMANDS = (
     Verb(
         "submit", "coref_k8s.cli.submitting", RUN, "Start a study: prepare data, run trials, find the best."
     ),
+    Verb(
+        "train",
+        "coref_k8s.cli.deriving",
+        RUN,
+        "Train the final model with the best parameters of a study, on more data if you like.",
+    ),
+    Verb(
+        "ensemble",
+        "coref_k8s.cli.deriving",
+        RUN,
+        "Join the best models of a study: averaged weights (uniform and greedy soup), averaged probabilities.",
+    ),
     Verb("list", "coref_k8s.cli.reading", READ, "List studies, oldest first."),
     Verb(
         "status",

@@ -183,7 +183,10 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
             return EvaluationResult.from_json(_read(own))
         prepared, seq_len = prepared or study, seq_len or _length_of(model, settings)
         if not (folder / "model").is_dir():
-            raise NotFoundError(f"trial {model} has no model: it is not complete")
+            raise NotFoundError(
+                f"trial {model} has no model: it is not complete, or fell behind the best (training.keepModels); "
+                "its scores are in coref-k8s results"
+            )
         model = str(folder / "model")
     if (text is None and prepared is None) or seq_len is None:
         raise RequestError(

@@ -36,7 +36,7 @@ def plan_study(spec: StudySpec) -> dict[int, LengthPlan]:
     plans = {}
     for length in spec.seq_lengths:
         space = space_for(spec, length)
-        choices = space["accumulation"].choices or ()
+        choices = space["accumulation"].choices or () if "accumulation" in space else ()
         fixed = int(choices[0]) if len(choices) == 1 else None  # else the memory table's
         batch = plan_batch(spec, length, accumulation=fixed)
         plans[length] = LengthPlan(batch, size_pod(spec, length), space)

@@ -146,10 +146,7 @@ def best(
     """Print the best trial of each length: metrics, parameters, files."""
     backend, view = find_study(where, name)
     if seq_len is not None:
-        if seq_len not in view.spec.seq_lengths:
-            lengths = ", ".join(map(str, view.spec.seq_lengths))
-            raise RequestError(f"study {name!r} does not tune length {seq_len}; it tunes {lengths}")
-        view = view.only(seq_len)
+        view = of_length(view, seq_len)
     if not any(one.best for one in view.lengths):
         raise NotFoundError(
             f"study {name!r} has no complete trial yet; coref-k8s status {name} shows how far it is"
@@ -186,6 +183,14 @@ def logs(
         write(line)
 
 
+def of_length(view: StudyView, seq_len: int) -> StudyView:
+    """Return the view of one length; raise RequestError when the study does not tune it."""
+    if seq_len not in view.spec.seq_lengths:
+        lengths = ", ".join(map(str, view.spec.seq_lengths))
+        raise RequestError(f"study {view.name!r} does not tune length {seq_len}; it tunes {lengths}")
+    return view.only(seq_len)
+
+
 def note_if_idle(backend: Backend, view: StudyView) -> None:
     """Say how to go on with a study that has not ended and that nobody works on."""
     if not view.ended and not backend.is_running(view.name):
@@ -200,6 +205,7 @@ def next_steps(view: StudyView, options: str) -> str:
     steps = [] if view.ended else [f"logs {view.name} -f"]
     if any(one.best for one in view.lengths):
         steps += [f"best {view.name}", f"results {view.name}"]
+    steps += tables.after(view)
     if view.phase in (Phase.FAILED, Phase.CANCELLED):
         steps += [f"logs {view.name}", f"resume {view.name}"]
     return "Next: " + "   ".join(f"coref-k8s {step}{options}" for step in steps)

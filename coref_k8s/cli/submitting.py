@@ -92,9 +92,32 @@ def submit(
     """
     named, spec = read_request(file, name, settings, flags)
     plan_study(spec)  # a GPU that holds no batch is refused before anything is created
-    backend, chosen = open_place(where), lang or locale_lang()
+    return launch(
+        open_place(where),
+        named or made_up_name(),
+        spec,
+        lang=lang,
+        wait=wait,
+        dry_run=dry_run,
+        output=output,
+        metrics_port=metrics_port,
+    )
+
+
+def launch(
+    backend: Backend,
+    study: str,
+    spec: StudySpec,
+    *,
+    lang: Lang | None,
+    wait: bool,
+    dry_run: Literal["client", "server"] | None,
+    output: Literal["yaml", "json"] | None,
+    metrics_port: int | None,
+) -> int:
+    """Start a study and return the exit code: here with a live view, in a cluster at once or (`wait`) when it ends."""
+    chosen = lang or locale_lang()
     _check_metrics(backend, metrics_port)
-    study = named or made_up_name()
     spec, warnings = backend.check(spec)
     for warning in warnings:
         note(f"warning: {warning}", style="yellow")
@@ -182,7 +205,9 @@ def conclude(backend: Backend, view: StudyView, lang: Lang = "en") -> int:
     if any(one.best for one in view.lengths):
         out.print(tables.best_tables(view, backend.root, lang), end="")
     if view.phase is Phase.SUCCEEDED:
-        note(f"Next: coref-k8s results {named}   coref-k8s best {named} --output yaml", style="dim")
+        steps = [f"results {named}", f"best {named} --output yaml"]
+        steps += [f"{step}{backend.options}" for step in tables.after(view)]
+        note("Next: " + "   ".join(f"coref-k8s {step}" for step in steps), style="dim")
         return 0
     note(
         f"study {view.name}: {view.phase.value.lower()}{f', {view.why}' if view.why else ''}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from coref_k8s.cli.console import titled
 from coref_k8s.controller.view import LengthView, StudyView
 from coref_k8s.report.verdict import Lang, standing
 from coref_k8s.report.verdict import rows as comparison_rows
+from coref_k8s.runner import trial_folder
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
 
@@ -76,6 +76,15 @@ def budgets(view: StudyView, now: datetime) -> list[str]:
     if view.spec.search.patience is not None:
         told.append(f"a length ends after {view.spec.search.patience} trials without a better one")
     return told
+
+
+def after(view: StudyView) -> list[str]:
+    """Return what to type after a search has succeeded: its best parameters are there to be trained with."""
+    if view.phase is not Phase.SUCCEEDED or view.spec.purpose.kind != "search":
+        return []
+    lengths = view.spec.seq_lengths
+    which = f" --seq-len {lengths[-1]}" if len(lengths) > 1 else ""
+    return [f"train {view.name} --from-best{which}"]
 
 
 def lengths(view: StudyView) -> Table:
@@ -234,14 +243,16 @@ def folder(view: StudyView, one: LengthView) -> str:
     """Return the folder of a length's best model below the data root: that of the winner's best run on dev."""
     best = one.best
     assert best is not None
-    last = str(best.number) if one.verdict is None else f"finalist-{one.verdict.run}"
-    return f"studies/{view.name}/{one.seq_len}/{last}"
+    if one.verdict is None:
+        return trial_folder(view.spec, view.name, one.seq_len, best.number)
+    return f"studies/{view.name}/{one.seq_len}/finalist-{one.verdict.run}"
 
 
 def _evidence(one: LengthView) -> dict[str, Any]:
-    verdict = one.verdict
+    verdict, best = one.verdict, one.best
     if verdict is None:
-        return {}
+        attrs = best.attrs if best is not None else {}
+        return {name: attrs[name] for name in ("test", "comparisons", "ensemble") if name in attrs}
     return {
         "test": {"score": verdict.test, "ci_low": verdict.low, "ci_high": verdict.high, "metrics": verdict.metrics},
         "runs": next(len(c.scores) for c in verdict.candidates if c.trial == verdict.winner),
@@ -263,14 +274,47 @@ def best_tables(view: StudyView, root: str = "", lang: Lang = "en") -> Renderabl
                 (words.score(one.verdict.dev if one.verdict else trial.value), "bold green"),
             )
         )
-        parts += [Text(f"  {said}") for said in standing(one, view.ended, lang)]
-        shown = replace(trial, metrics=one.verdict.metrics) if one.verdict else trial
-        parts += ["", _metrics(shown), "", _parameters(trial), ""]
+        if view.spec.purpose.kind == "search":
+            parts += [Text(f"  {said}") for said in standing(one, view.ended, lang)]
+        parts += ["", _metrics(one.verdict.metrics if one.verdict else trial.metrics), ""]
+        parts += [*_tested(trial), _parameters(trial), ""] if trial.params else _tested(trial)
         parts.append(Text(f"files: {root}{folder(view, one)}\n"))
     return Group(*parts)
 
 
-def _metrics(trial: TrialRecord) -> Table:
+def _tested(trial: TrialRecord) -> list[RenderableType]:
+    """Return what a final training or an ensemble has to show beside its scores on dev; nothing for others."""
+    attrs, parts = trial.attrs, list[RenderableType]()
+    if "ensemble" in attrs:
+        parts += [_ensemble(trial), ""]
+    if "test" in attrs:
+        parts += ["test documents:", "", _metrics(attrs["test"]["metrics"]), ""]
+    said = [Text(one["sentence"]) for one in attrs.get("comparisons", ()) if one["metric"] == "score"]
+    return [*parts, *said, ""] if said else parts
+
+
+def _ensemble(trial: TrialRecord) -> Table:
+    """Return the single models and the ways to join them, with what came out."""
+    table = titled()
+    table.add_column("model", no_wrap=True)
+    table.add_column("trials")
+    for heading in ("score", "against the best", "95 % interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    for row in trial.attrs.get("ensemble", ()):
+        difference = row.get("difference")
+        table.add_row(
+            row["way"],
+            " ".join(map(str, row["members"])),
+            words.score(row["score"]),
+            "" if difference is None else f"{difference:+.3f}",
+            "" if difference is None else f"{row['low']:+.3f} … {row['high']:+.3f}",
+            row["verdict"],
+        )
+    return table
+
+
+def _metrics(metrics: dict[str, Any]) -> Table:
     table = titled()
     table.add_column("metric", no_wrap=True)
     table.add_column("value", justify="right")
@@ -278,13 +322,13 @@ def _metrics(trial: TrialRecord) -> Table:
     table.add_column("95 % interval", justify="right")
     table.add_column("founding way", justify="right")
     for name, heading in words.METRICS.items():
-        if name in trial.metrics:
+        if name in metrics:
             table.add_row(
                 heading,
-                words.score(trial.metrics[name]),
-                words.gain(trial.metrics, name),
-                words.interval(trial.metrics, name),
-                words.score(trial.metrics.get(f"seed_{name}")) if f"seed_{name}" in trial.metrics else "",
+                words.score(metrics[name]),
+                words.gain(metrics, name),
+                words.interval(metrics, name),
+                words.score(metrics.get(f"seed_{name}")) if f"seed_{name}" in metrics else "",
             )
     return table
 

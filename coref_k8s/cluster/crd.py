@@ -23,7 +23,7 @@ from coref_k8s.study import LENGTH_STEP, MAX_NAME, PARAMETERS, SEQ_LENGTHS, Stud
 #: Fields that a study keeps once it has started: what was measured before would not compare with what follows.
 IMMUTABLE = (
     "model", "modelRevision", "seqLengths", "anyLength", "seed", "gpuMemoryGb",
-    "data", "training", "search", "objective",
+    "data", "training", "search", "objective", "purpose",
 )  # fmt: skip
 #: Fields that may change while it runs.
 MUTABLE = ("trials", "parallelism", "limits", "pod")

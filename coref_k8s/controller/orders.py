@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coref_k8s.controller.snapshot import Unit
-from coref_k8s.runner import WITHOUT_GPU, Kind, Order
+from coref_k8s.runner import WITHOUT_GPU, Kind, Order, trial_folder
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.study import StudySpec
@@ -51,24 +51,27 @@ def make_order(
         untuned=untuned,
         batch=batch,
         resources=size_pod(spec, None if on_cpu else unit.seq_len, tier=tier),
-        workdir=workdir_of(study, unit),
+        workdir=workdir_of(spec, study, unit),
         prepared=prepared,
     )
 
 
 def seed_of(spec: StudySpec, unit: Unit) -> int:
     """Return the seed of a unit: its own, the same in every attempt, below 2**31."""
-    text = f"{spec.seed}/{unit.kind}/{unit.seq_len}/{unit.trial}"
+    # one that searches nothing does one thing, whatever number it has
+    trial = unit.trial if spec.purpose.kind == "search" or unit.trial is None else 0
+    text = f"{spec.seed}/{unit.kind}/{unit.seq_len}/{trial}"
     return zlib.crc32(text.encode()) & 0x7FFFFFFF
 
 
-def workdir_of(study: str, unit: Unit) -> str:
+def workdir_of(spec: StudySpec, study: str, unit: Unit) -> str:
     """Return the folder of a unit below the data root: `studies/<study>/<len>/<trial>` for a trial.
 
     `finalist-<run>` stands in the place of the trial for a finalist's run, `verdict` for the verdict.
     """
     if unit.seq_len is None:
         return f"studies/{study}/{unit.kind}"
+    if unit.kind is Kind.TRIAL and unit.trial is not None:
+        return trial_folder(spec, study, unit.seq_len, unit.trial)
     number = [] if unit.trial is None else [str(unit.trial)]
-    kind = [] if unit.kind is Kind.TRIAL else [unit.kind.value]
-    return f"studies/{study}/{unit.seq_len}/{'-'.join([*kind, *number])}"
+    return f"studies/{study}/{unit.seq_len}/{'-'.join([unit.kind.value, *number])}"

@@ -175,13 +175,17 @@ class LengthMemory:
                 self.open[record.number] = record
             else:
                 self._close(record)
+        failed = self.counts[TrialState.FAILED]
+        failed_lately = sum(moment >= resumed_at for moment in self._failures)
+        if self.study.spec.purpose.kind != "search":
+            failed = failed_lately  # its only trial: whoever resumes the study wants it done after all
         return LengthView(
             seq_len=self.study.seq_len,
             open=tuple(TrialView(n, r.state, self._hopeless(r)) for n, r in self.open.items()),
             complete=self.counts[TrialState.COMPLETE],
             pruned=self.counts[TrialState.PRUNED],
-            failed=self.counts[TrialState.FAILED],
-            failed_lately=sum(moment >= resumed_at for moment in self._failures),
+            failed=failed,
+            failed_lately=failed_lately,
             exhausted=self._exhausted(),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Preparation:
         bus: Emitter | None,
         data_root: Path,
         workers: int | None,
+        held_out: Mapping[bytes, Split],
     ) -> None:
         self._spec = spec
         self._data = spec.data
@@ -58,6 +59,7 @@ class Preparation:
         self._bus = bus
         self._data_root = data_root
         self._workers = workers
+        self._held_out = held_out
         self._loaded = Loaded()
         self._filters = Filters(spec.data)
         self._text = TextCounts()
@@ -101,13 +103,14 @@ class Preparation:
     def _hash(self) -> str:
         """Return the hash of what was read: another than the request's when a source was lost on the way."""
         revisions = {**self._revisions, **self._loaded.commits}
-        return data_hash(self._spec, self._tokenizer, revisions, self._loaded.lost)
+        return data_hash(self._spec, self._tokenizer, revisions, self._loaded.lost, self._held_out)
 
     def _read(self) -> tuple[list[Split], list[float]]:
         """Read all sources into the spool; split by document before anything is filtered."""
         by_source = {source_name(config): config for config in reversed(self._data.sources)}
         keys: list[str] = []
         fixed: list[Split | None] = []
+        held: dict[str, Split] = {}
         places: list[int] = []  # number in the spool, or -1
         weights: list[float] = []
         texts: list[bytes] = []
@@ -115,6 +118,8 @@ class Preparation:
             key = text_key(document)
             keys.append(f"{document.source} {group}" if group else key.hex())
             fixed.append(document.split)
+            if key in self._held_out:
+                held[keys[-1]] = self._held_out[key]
             config = by_source[document.source.partition("#")[0]]
             passed = self._filters.before_analysis(document, config)
             places.append(len(self._documents) if passed else -1)
@@ -122,6 +127,8 @@ class Preparation:
                 texts.append(key)
                 weights.append(document.weight)
                 self._documents.append(document)
+        # whatever shares a group with a document that is held out is held out with it
+        fixed = [held.get(key, given) for key, given in zip(keys, fixed, strict=True)]
         shares = {"dev_share": self._data.dev_share, "test_share": self._data.test_share}
         drawn = split_documents(keys, fixed, **shares)
         splits = [split for split, place in zip(drawn, places, strict=True) if place >= 0]

@@ -10,6 +10,7 @@ from typing import Any
 from coref_k8s.corpus.local import content_hash, is_local
 from coref_k8s.corpus.shipped import shipped_documents
 from coref_k8s.corpus.sources import GAPS
+from coref_k8s.document import Split
 from coref_k8s.errors import DataError
 from coref_k8s.study import DatasetConfig, StudySpec
 from coref_k8s.tokenisers import rules_of
@@ -25,15 +26,19 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
 
 
 def data_hash(
-    spec: StudySpec, tokenizer: Any, revisions: Mapping[int, str], lost: Mapping[int, int] | None = None
+    spec: StudySpec,
+    tokenizer: Any,
+    revisions: Mapping[int, str],
+    lost: Mapping[int, int] | None = None,
+    held_out: Mapping[bytes, Split] | None = None,
 ) -> str:
     """Return the hash of a request's data. `revisions` are the commits of its hub sources, by place.
 
     `lost` are sources that failed after so many documents: what is left is not what was asked for, and so
-    has another hash.
+    has another hash. `held_out` are documents, by the key of their text, whose split was fixed elsewhere.
     """
     data = spec.data.model_dump(mode="json", exclude={"choices", "sources"})
-    key = {
+    key: dict[str, Any] = {
         "code": CODE_VERSION,
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "lengths": list(spec.seq_lengths),
@@ -47,6 +52,8 @@ def data_hash(
             for place, config in enumerate(spec.data.sources)
         ],
     }
+    if held_out:
+        key["held_out"] = sorted([text.hex(), split] for text, split in held_out.items())
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 

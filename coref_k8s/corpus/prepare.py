@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from coref_k8s.corpus.prepared import items_path, open_prepared
 from coref_k8s.corpus.progress import ProgressCallback, Reporter
 from coref_k8s.corpus.show import STATISTICS, read_statistics
 from coref_k8s.corpus.sources import GAPS, Emitter
-from coref_k8s.document import Document
+from coref_k8s.document import Document, Split
 from coref_k8s.study import StudySpec
 
 #: Writes the evaluation items of one split: (documents, tokenizer, seq_len, split, path).
@@ -49,6 +49,7 @@ def prepare(
     progress: ProgressCallback | None = None,
     eval_writer: EvalWriter | None = None,
     workers: int | None = None,
+    held_out: Mapping[bytes, Split] | None = None,
 ) -> PreparedRef:
     """Prepare the data of `spec`, or find them prepared.
 
@@ -56,10 +57,12 @@ def prepare(
     hash of their own: the same request reads again, and `PreparedRef.hash` says which data these are.
 
     `eval_writer` writes the item files of the dev and test documents for every length. `workers` is the
-    number of analysing processes, by default one a core. Raises DataError when no usable text is left.
+    number of analysing processes, by default one a core. `held_out` gives documents, by the key of their text
+    (`filtering.text_key`), the split that they have in other data: nothing tested on there is trained on
+    here. Raises DataError when no usable text is left.
     """
     revisions = _revisions(spec)
-    key = data_hash(spec, tokenizer, revisions)
+    key = data_hash(spec, tokenizer, revisions, held_out=held_out)
     root = data_root / FOLDER
     root.mkdir(parents=True, exist_ok=True)
     target = root / key
@@ -83,6 +86,7 @@ def prepare(
                     bus,
                     data_root,
                     workers,
+                    held_out or {},
                 )
                 # without a source that was lost on the way these are other data: the next study tries again
                 key = preparation.run()

@@ -64,8 +64,11 @@ def space_for(spec: StudySpec, seq_len: int) -> dict[str, Range]:
     """Return the ranges of one length, in the order they are shown; the request's own ranges win.
 
     `position_range` is tuned only above 512 tokens, the range the model was trained with; `epochs` only
-    without a budget in steps; `dataset` only when prepared data to choose among are named.
+    without a budget in steps; `dataset` only when prepared data to choose among are named. A study that
+    searches nothing has the values that its request names, and no more.
     """
+    if spec.purpose.kind != "search":
+        return {**spec.search.space, **spec.search.space_by_length.get(seq_len, {})}
     row = _BY_LENGTH[max(start for start in _BY_LENGTH if start <= seq_len)]
     space = {**row, **_COMMON}
     if seq_len > 512:

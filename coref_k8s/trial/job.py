@@ -17,12 +17,16 @@ from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.settings import Settings
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.trial.files import TrialFolder, read_json
+from coref_k8s.trial.keeping import drop_models
 from coref_k8s.trial.observers import BusObserver, EvaluationReport, Observers, TrialObserver
 from coref_k8s.trial.signals import Interrupted, StopSignal
 
+#: What a result has beside its metrics that is stored with the trial; not every one has all.
+_NOTED = ("versions", "model_revision", "evidence", "test", "comparisons", "ensemble")
+
 
 def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
-    """Run a trial, a finalist or a final training; return the exit code.
+    """Run a trial, a finalist, a final training or an ensemble; return the exit code.
 
     Raises TrialError (the order is wrong), DataError, ModelError, OutOfMemoryError.
     """
@@ -40,7 +44,10 @@ def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -
         result = _train(order, settings, folder, reporter, observers, on_bus, stop)
     if isinstance(result, int):
         return result
-    return _hand_in(result, order, folder, reporter, observers)
+    code = _hand_in(result, order, folder, reporter, observers)
+    if order.kind is Kind.TRIAL and order.spec.purpose.kind == "search":
+        drop_models(order, settings)
+    return code
 
 
 def observers_of(order: Order, settings: Settings, on_bus: BusObserver) -> list[TrialObserver]:
@@ -57,8 +64,6 @@ def _check(order: Order) -> None:
     needed = {"seq_len": order.seq_len, "trial": order.trial, "batch": order.batch}
     if order.kind is Kind.TRIAL:
         needed["trial_id"] = order.trial_id
-    if order.kind is Kind.TRAIN:
-        del needed["trial"]
     for name, value in needed.items():
         if value is None:
             raise TrialError(f"the order of {order.name} lacks {name}; it was made by another version")
@@ -75,6 +80,15 @@ def _train(
 ) -> dict[str, Any] | int:
     """Train; return the result, or the exit code of a trial that ends without one."""
     # torch and transformers take seconds: not before it is known that there is something to train
+    if order.spec.purpose.kind == "ensemble":
+        from coref_k8s.trial.ensemble import join
+
+        try:
+            return join(order, settings.data_dir, folder, observers, on_bus.warn, stop)
+        except Interrupted:
+            observers.on_end("interrupted", {"step": 0})  # what was scored is kept
+            return EXIT_TERMINATED
+
     from coref_k8s.trial.session import Session
     from coref_k8s.trial.training import Ending
 
@@ -100,7 +114,7 @@ def _train(
         raise
     reason = session.trainer.reason
     if ending is Ending.DIVERGED:
-        if order.kind is not Kind.TRIAL:
+        if order.kind is not Kind.TRIAL or order.spec.purpose.kind == "train":
             raise TrialError(f"training {reason}; the same order would diverge again")
         return session.result("pruned", reason=reason)
     if ending is Ending.INTERRUPTED and not (reporter and reporter.is_closed()):
@@ -121,10 +135,7 @@ def _hand_in(
 ) -> int:
     """Report a result that is on disk; safe to repeat."""
     if reporter is not None:
-        # a result that an older version left behind lacks the others
-        rests_on = {
-            name: result[name] for name in ("versions", "model_revision", "evidence") if result.get(name)
-        }
+        rests_on = {name: result[name] for name in _NOTED if result.get(name)}
         reporter.note(**result["measured"], **rests_on)
         if result["outcome"] == "pruned":
             reporter.pruned(result["reason"])

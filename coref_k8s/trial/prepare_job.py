@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coref_k8s.corpus.prepare import PreparedRef
+from coref_k8s.corpus.show import read_statistics
 from coref_k8s.document import Document
 from coref_k8s.runner import Order
 from coref_k8s.settings import Settings
@@ -14,10 +17,10 @@ from coref_k8s.study import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.trial.files import write_json
 from coref_k8s.trial.models import load_tokenizer, model_path
+from coref_k8s.trial.parents import Parent, parent_of
 from coref_k8s.trial.signals import StopSignal
 
 if TYPE_CHECKING:
-    from coref_k8s.corpus.prepare import PreparedRef
     from coref_k8s.corpus.progress import ProgressCallback
 
 
@@ -29,7 +32,12 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     """
     # what is half done is in a folder aside, which the next preparation removes
     stop.leave_at_once()
-    prepared = prepare_data(order.spec, settings, bus.about(study=order.study))
+    store = Store(settings.storage_url)
+    parent = parent_of(order, store, settings.data_dir)
+    if parent is not None and parent.serves(order.spec):
+        prepared = PreparedRef(parent.path, parent.path.name, read_statistics(parent.path))
+    else:
+        prepared = prepare_data(order.spec, settings, bus.about(study=order.study), parent=parent)
     where = str(prepared.path.relative_to(settings.data_dir))
     write_json(
         settings.data_dir / order.workdir / "result.json",
@@ -42,25 +50,44 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
             "statistics": prepared.statistics,
         },
     )
-    Store(settings.storage_url).set_prepared(order.namespace, order.study, where, prepared.statistics)
+    store.set_prepared(order.namespace, order.study, where, prepared.statistics)
     return 0
 
 
 def prepare_data(
-    spec: StudySpec, settings: Settings, bus: Bus | None, progress: ProgressCallback | None = None
+    spec: StudySpec,
+    settings: Settings,
+    bus: Bus | None,
+    progress: ProgressCallback | None = None,
+    parent: Parent | None = None,
 ) -> PreparedRef:
-    """Prepare text and evaluation items of a request below the data root. Raises DataError, ModelError."""
+    """Prepare text and evaluation items of a request below the data root. Raises DataError, ModelError.
+
+    Data for a study that follows a `parent` keep its split and are scored on its very items: more text to train on
+    changes nothing of what is measured.
+    """
     from coref_k8s.corpus.prepare import prepare
-    from coref_k8s.corpus.show import read_statistics
+    from coref_k8s.corpus.prepared import items_path
     from coref_k8s.evaluation.items import build_items
 
     tokenizer = load_tokenizer(model_path(spec.model, settings.data_dir), spec.model_revision)
 
     def write_items(documents: Iterable[Document], tokens: Any, seq_len: int, split: str, path: Path) -> None:
+        if parent is not None and (known := items_path(parent.path, seq_len, split)).is_file():
+            shutil.copyfile(known, path)
+            return
         # beside the items of a length lies what was counted of the training documents
         frequent = read_statistics(path.parent.parent)["frequent_nouns"]
         build_items(
             documents, tokens, seq_len, max_items=spec.data.eval_items, seed=spec.seed, frequent=frequent
         ).save(path)
 
-    return prepare(spec, settings.data_dir, tokenizer, bus=bus, progress=progress, eval_writer=write_items)
+    return prepare(
+        spec,
+        settings.data_dir,
+        tokenizer,
+        bus=bus,
+        progress=progress,
+        eval_writer=write_items,
+        held_out=parent.held_out() if parent is not None else None,
+    )

@@ -51,6 +51,8 @@ class Session:
     evaluator: Evaluator
     observers: Observers
     device: torch.device
+    data_dir: Path
+    """Root of the data folder."""
 
     @classmethod
     def open(
@@ -141,11 +143,11 @@ class Session:
             trained_tokens=(
                 # what is reported in the end is scored on everything
                 shortest_training(order.spec, order.batch, int(sequences.lengths.sum()), len(sequences))
-                if order.kind is Kind.TRIAL
+                if order.kind is Kind.TRIAL and order.spec.purpose.kind == "search"
                 else None
             ),
         )
-        return cls(order, folder, trainer, tokenizer, prepared, evaluator, observers, device)
+        return cls(order, folder, trainer, tokenizer, prepared, evaluator, observers, device, data_dir)
 
     def train(self, go_on: Callable[[EvaluationReport], bool]) -> Ending:
         """Train to the end, or to where `go_on`, a signal or a lost loss ends it."""
@@ -174,23 +176,13 @@ class Session:
         """
         model = self.trainer.model.eval()
         tests: dict[str, Any] = {}
+        if self.order.spec.purpose.kind == "train":
+            # only a final training has a card, and something to be compared with
+            from coref_k8s.trial.final import finish_final
+
+            return self.result("complete", **finish_final(self))
         if self.order.kind is not Kind.TRIAL:
-            # the threshold of Coref F1 is dev's: test is not tuned on
-            dev = EvaluationResult.from_json(self.folder.items("dev").read_text(encoding="utf-8"))
-            items = ItemSet.load(self.prepared.eval_items("test"))
-            result = self.evaluator(model, items, full=True, tau=dev.tau)
-            write_json(self.folder.items("test"), result.to_dict())
-            self.observers.on_evaluation(
-                EvaluationReport(
-                    number=len(self.trainer.progress.evaluations) + 1,
-                    step=self.trainer.progress.step,
-                    score=result.score,
-                    metrics=dict(result.metrics),
-                    seconds=result.seconds,
-                    full=True,
-                    split="test",
-                )
-            )
+            result = self.test()
             tests = {"test": {"score": result.score, "metrics": result.metrics}}
 
         def fill(folder: Path) -> None:
@@ -200,6 +192,25 @@ class Session:
         if keep_model:
             write_folder(self.folder.model, fill)
         return self.result("complete", **tests)
+
+    def test(self) -> EvaluationResult:
+        """Score the trained model on the test documents, with dev's threshold: test is not tuned on."""
+        dev = EvaluationResult.from_json(self.folder.items("dev").read_text(encoding="utf-8"))
+        items = ItemSet.load(self.prepared.eval_items("test"))
+        result = self.evaluator(self.trainer.model.eval(), items, full=True, tau=dev.tau)
+        write_json(self.folder.items("test"), result.to_dict())
+        self.observers.on_evaluation(
+            EvaluationReport(
+                number=len(self.trainer.progress.evaluations) + 1,
+                step=self.trainer.progress.step,
+                score=result.score,
+                metrics=dict(result.metrics),
+                seconds=result.seconds,
+                full=True,
+                split="test",
+            )
+        )
+        return result
 
     def result(self, outcome: str, **more: Any) -> dict[str, Any]:
         """Write `result.json` and the losses; return the result."""

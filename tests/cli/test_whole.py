@@ -283,3 +283,54 @@ def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
         .startswith("study,phase,seq_len,model")
     )
     assert "trial 0 wins" in coref("status", "sure").out
+
+
+def test_the_final_training_of_the_best_on_more_text(coref: Any, study: Any) -> None:
+    answer = coref("train", "tiny", "--from-best", "--seq-len", "128", "--train-limit", "none")
+    assert answer.code == 0, answer.err + answer.out
+    assert "test documents:" in answer.out
+    assert "trained for" not in answer.out
+    winner = yaml.safe_load(coref("best", "tiny", "--seq-len", "128", "-o", "yaml").out)["lengths"][128]
+    found = yaml.safe_load(coref("best", "tiny-final-128", "--output", "yaml").out)["lengths"][128]
+    assert found["params"] == winner["params"]
+    folder = Path("data") / found["folder"]
+    card = (folder / "model/README.md").read_text()
+    assert f"trial {winner['trial']} of tiny, whose parameters were taken" in card
+    assert "the untuned model, test documents" in card
+    # new data, but the same questions on the same held-out documents
+    statistics = json.loads(coref("data", "show", "tiny-final-128", "-o", "json").out)
+    before = json.loads(coref("data", "show", "tiny", "-o", "json").out)
+    assert statistics["hash"] != before["hash"]
+    for split in ("dev", "test"):
+        files = [Path(f"data/prepared/{one['hash']}/128/items-{split}.json") for one in (statistics, before)]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    assert "Succeeded" in coref("status", "tiny-final-128").out
+    again = coref("train", "tiny", "--from-best", "--seq-len", "128")
+    assert again.code == 2
+    assert "tiny-final-128" in again.err
+    assert coref("delete", "tiny-final-128", "--yes").code == 0
+    assert not folder.exists()
+
+
+def test_an_ensemble_of_the_best(coref: Any, study: Any) -> None:
+    answer = coref("ensemble", "tiny", "--top", "2", "--seq-len", "192")
+    assert answer.code == 0, answer.err + answer.out
+    found = json.loads(coref("best", "tiny-ensemble-192", "--output", "json").out)["lengths"]["192"]
+    rows = {row["way"]: row for row in found["ensemble"]}
+    singles = [row["score"] for way, row in rows.items() if way.startswith("trial")]
+    assert len(singles) == 2
+    assert {"probability average"} < rows.keys()
+    for way in rows.keys() & {"uniform soup", "greedy soup", "probability average"}:
+        assert rows[way]["verdict"] in answer.out
+        if way == "greedy soup":
+            assert rows[way]["score"] >= max(singles)
+    for command in (["report"], ["results", "--all"], ["logs"], ["status"]):
+        seen = coref(*command, "tiny-ensemble-192")
+        assert seen.code == 0, (command, seen.err)
+    # the parent's data were taken as they are
+    assert len(json.loads(coref("list", "--output", "json").out)) >= 2
+    prepared = {
+        json.loads(coref("data", "show", one, "-o", "json").out)["hash"]
+        for one in ("tiny", "tiny-ensemble-192")
+    }
+    assert len(prepared) == 1

@@ -197,3 +197,25 @@ def test_counts_of_trials(text: str, count: int) -> None:
 def test_counts_that_are_none(text: str) -> None:
     with pytest.raises(RequestError, match="--trials"):
         new_count(text, 4)
+
+
+def test_a_final_training_and_an_ensemble_of_a_study(running: World, call: Callable[..., Any]) -> None:
+    call("submit", *SMALL, "--name", "korean", "--wait")
+    best = yaml.safe_load(call("best", "korean", "--output", "yaml").out)["lengths"][64]
+    shown = yaml.safe_load(call("train", "korean", "--from-best", "--dry-run=server", "-o", "yaml").out)
+    assert shown["spec"]["purpose"] == {"kind": "train", "study": "korean", "trials": [best["trial"]]}
+    answer = call("train", "korean", "--from-best", "--train-limit", "none", "--wait")
+    assert answer.code == 0, answer.err
+    answer = call("ensemble", "korean", "--top", "2", "--wait")
+    assert answer.code == 0, answer.err
+    orders = {order.study: order for order in running.trials.orders if order.kind is Kind.TRIAL}
+    final, joined = orders["korean-final-64"], orders["korean-ensemble-64"]
+    assert final.params == best["params"]
+    assert final.spec.data.train_limit is None
+    assert (final.spec.purpose.kind, final.workdir) == ("train", "studies/korean-final-64/64/0")
+    assert (joined.spec.purpose.kind, len(joined.spec.purpose.trials), joined.params) == ("ensemble", 2, {})
+    assert "korean-final-64" in call("list").out
+    answer = call("train", "korean", "--from-best")
+    assert (answer.code, "exists already" in answer.err) == (2, True)
+    call("delete", "korean-final-64", "--yes")
+    running.until(lambda: "korean-final-64" not in call("list").out, "the final training to be gone")

@@ -354,11 +354,19 @@ def test_a_length_that_gets_no_better_begins_no_more_trials() -> None:
     assert w.loop.step().actions == ()
 
 
-def test_a_training_run_beside_the_study_is_left_alone() -> None:
-    w = prepared()
-    order = w.runner.orders["demo-512-0-1"].model_copy(update={"kind": Kind.TRAIN, "trial": None})
-    del w.runner.jobs["demo-512-1-1"]
-    w.runner.start(order)
-    w.finish()
-    assert w.runner.jobs.keys() == {order.name}
-    assert w.store.study.phase is Phase.SUCCEEDED
+def test_a_study_with_one_thing_to_do_does_it_after_all_when_it_is_resumed() -> None:
+    """A final training that failed is not lost: its second trial is the same one, and goes on in its folder."""
+    purpose = {"kind": "train", "study": "parent", "trials": [3]}
+    space = {"learning_rate": {"choices": [1e-4]}}
+    w = prepared(
+        trials=1, purpose=purpose, search={"space": space}, limits={"max_failed_trials": 0, "retries": 0}
+    )
+    w.crash("demo-512-0-1", Reason.INVALID)
+    assert w.finish() is Phase.FAILED
+    w.pass_time(60)
+    w.store.change(phase=Phase.PENDING, message="", resumed_at=w.now)
+    w.new_loop()
+    w.settle()
+    first, second = w.runner.orders["demo-512-0-1"], w.runner.orders["demo-512-1-1"]
+    assert (second.workdir, second.seed) == (first.workdir, first.seed)
+    assert w.finish() is Phase.SUCCEEDED

@@ -67,7 +67,7 @@ class FakeStore:
         if (phase, message) == (self.study.phase, self.study.message):
             raise Broken(f"phase {phase} was written again")
         jobs = self.world.runner.jobs.values()
-        if phase in TERMINAL and any(job.live and job.kind is not Kind.TRAIN for job in jobs):
+        if phase in TERMINAL and any(job.live for job in jobs):
             raise Broken(f"{phase} while jobs are live")
         self.phases.append((phase, message))
         self.change(phase=phase, message=message, started_at=self.study.started_at or self.world.now)
@@ -287,8 +287,6 @@ class World:
         return self.loop
 
     def is_done(self, unit: Unit) -> bool:
-        if unit.kind is Kind.TRAIN:
-            return False
         if unit.kind is Kind.PREPARE:
             return self.store.study.prepared is not None
         if unit.kind is Kind.VERDICT:
@@ -311,7 +309,7 @@ class World:
 
     def live(self) -> list[str]:
         jobs = self.runner.jobs.values()
-        return sorted(job.name for job in jobs if job.live and job.kind is not Kind.TRAIN)
+        return sorted(job.name for job in jobs if job.live)
 
     def run(self, name: str) -> None:
         """Let a job's program start."""

@@ -1,0 +1,351 @@
+"""An ensemble of a study's best models: soups and averaged probabilities, kept only where shown to be better.
+
+Everything is scored on dev like a trial; what is kept is scored on test once, beside the best single model.
+Every score is on disk as soon as it is known, so an interrupted ensemble goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from coref_k8s.corpus.prepared import Prepared, open_prepared
+from coref_k8s.errors import TrialError
+from coref_k8s.evaluation.compare import Difference, compare
+from coref_k8s.evaluation.items import ItemSet
+from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.model.load import load_masked_lm
+from coref_k8s.model.saving import save_at_length
+from coref_k8s.runner import Order
+from coref_k8s.trial.card import Compared, Facts, card, usage_of_members
+from coref_k8s.trial.device import autocast_dtype, host_peak_bytes, pick_device, use_threads
+from coref_k8s.trial.evaluating import Evaluator
+from coref_k8s.trial.files import TrialFolder, write_folder, write_json
+from coref_k8s.trial.final import as_rows, hardware, untuned
+from coref_k8s.trial.hyperparameters import Hyperparameters
+from coref_k8s.trial.licences import licence_of
+from coref_k8s.trial.models import load_tokenizer, model_path
+from coref_k8s.trial.observers import EvaluationReport, Observers
+from coref_k8s.trial.provenance import model_commit, versions
+from coref_k8s.trial.signals import StopSignal
+from coref_k8s.trial.soup import ProbabilityMean, Sum, can_be_averaged
+
+UNIFORM, GREEDY, PROBABILITIES = "uniform soup", "greedy soup", "probability average"
+#: Tokens in a forward pass of an evaluation on a CPU.
+_CPU_TOKENS = 4096
+
+
+@dataclass
+class Candidate:
+    """One way to join the models, its score on dev, and whether that is shown to be better than the best one."""
+
+    way: str
+    members: list[int]
+    dev: EvaluationResult
+    against: Difference | None
+    """Score on dev minus that of the best single model; None when the objective cannot be paired."""
+    test: EvaluationResult | None = None
+    compared: list[Compared] = field(default_factory=list)
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is better than the best single model, by the paired bootstrap."""
+        return self.against is not None and self.against.verdict == "better"
+
+    def row(self) -> dict[str, Any]:
+        """Return what is stored and shown of it."""
+        found: dict[str, Any] = {
+            "way": self.way,
+            "members": self.members,
+            "score": self.dev.score,
+            "kept": self.kept,
+            "verdict": "kept" if self.kept else f"not kept: {_why_not(self)}",
+        }
+        if self.against is not None:
+            found |= {name: value for name, value in asdict(self.against).items() if name != "metric"}
+        if self.test is not None:
+            found["test"] = {"score": self.test.score, "metrics": self.test.metrics}
+        return found
+
+
+def join(
+    order: Order,
+    data_dir: Path,
+    folder: TrialFolder,
+    observers: Observers,
+    warn: Callable[[str], None],
+    stop: StopSignal,
+) -> dict[str, Any]:
+    """Make, score and write the ensemble; return the result, which is also on disk.
+
+    Raises TrialError (a member's model is missing), DataError, ModelError, OutOfMemoryError, Interrupted.
+    """
+    work = _Ensemble(order, data_dir, folder, observers, warn, stop)
+    return work.run()
+
+
+class _Ensemble:
+    def __init__(
+        self,
+        order: Order,
+        data_dir: Path,
+        folder: TrialFolder,
+        observers: Observers,
+        warn: Callable[[str], None],
+        stop: StopSignal,
+    ) -> None:
+        assert order.seq_len is not None
+        assert order.batch is not None
+        self.began = time.monotonic()
+        self.order, self.data_dir, self.folder = order, data_dir, folder
+        self.observers, self.warn = observers, warn
+        self.seq_len: int = order.seq_len
+        purpose = order.spec.purpose
+        self.paths = {
+            number: data_dir / f"studies/{purpose.study}/{self.seq_len}/{number}" for number in purpose.trials
+        }
+        for number, path in self.paths.items():
+            if not (path / "model" / "config.json").is_file():
+                raise TrialError(
+                    f"trial {number} of study {purpose.study!r} has no model at {self.seq_len} tokens (any more): "
+                    "a study keeps those of its best trials (training.keepModels); join fewer"
+                )
+        self.device = pick_device(order.resources.gpus)
+        if self.device.type == "cpu":
+            use_threads(order.resources.cpu_millis)
+        chosen = Hyperparameters.of(order.params).dataset or order.prepared
+        self.prepared: Prepared = open_prepared(data_dir / chosen, self.seq_len)
+        self.items = {split: ItemSet.load(self.prepared.eval_items(split)) for split in ("dev", "test")}
+        self.tokenizer = load_tokenizer(str(next(iter(self.paths.values())) / "model"), None)
+        fits = order.batch.batch_size * self.seq_len
+        self.evaluator = Evaluator(
+            self.tokenizer,
+            weights=order.spec.objective.weights,
+            batch_tokens=fits if self.device.type == "cuda" else max(self.seq_len, _CPU_TOKENS),
+            device=self.device,
+            dtype=autocast_dtype(order.spec.training.precision, self.device),
+            stop=stop,
+        )
+        self.evaluations = 0
+
+    def run(self) -> dict[str, Any]:
+        self.observers.on_begin(0, 0)
+        singles = {n: self._dev(f"trial-{n}", partial(self._load, n)) for n in self.paths}
+        # by score on these very items, which is how the trials came: the order of a tie is the request's
+        ranked = sorted(singles, key=lambda number: -singles[number].score)
+        best = ranked[0]
+        candidates = [*self._soups(ranked, singles), self._probabilities(ranked, singles[best])]
+        kept = [one for one in candidates if one.kept]
+        soups = [one for one in kept if one.way != PROBABILITIES]
+        # of two soups the better one is delivered; equal ones are the same for whoever uses them
+        deliver = [max(soups, key=lambda one: one.dev.score)] if soups else []
+        deliver += [one for one in kept if one.way == PROBABILITIES]
+        for one in deliver:
+            self._deliver(one, best, singles[best])
+        return self._result(candidates, best, singles)
+
+    # -- making ------------------------------------------------------------------------------------------
+
+    def _load(self, number: int) -> Any:
+        return load_masked_lm(
+            str(self.paths[number] / "model"),
+            seq_len=self.seq_len,
+            attention=self.order.spec.training.attention,
+        )
+
+    def _soups(self, ranked: list[int], singles: dict[int, EvaluationResult]) -> list[Candidate]:
+        best = ranked[0]
+        first = self._load(best)
+        fitting = [best, *(n for n in ranked[1:] if can_be_averaged(first, self._load(n)))]
+        if left := [n for n in ranked if n not in fitting]:
+            self.warn(
+                f"the weights of trial {', '.join(map(str, left))} cannot be averaged with those of trial {best} "
+                "(another position range or shape)"
+            )
+        if len(fitting) < 2:
+            return []
+        uniform = Candidate(
+            UNIFORM,
+            fitting,
+            result := self._dev(UNIFORM, lambda: self._soup(fitting)),
+            self._against(result, singles[best]),
+        )
+        members, result = self._greedy(fitting, singles[best])
+        return [uniform, Candidate(GREEDY, members, result, self._against(result, singles[best]))]
+
+    def _greedy(self, ranked: list[int], single: EvaluationResult) -> tuple[list[int], EvaluationResult]:
+        """Add each model, best first, where the mean of the weights does not get worse on dev."""
+        members, best = [ranked[0]], single
+        for number in ranked[1:]:
+            tried = [*members, number]
+            result = self._dev(f"soup-{'-'.join(map(str, tried))}", partial(self._soup, tried))
+            if result.score >= best.score:
+                members, best = tried, result
+        return members, best
+
+    def _soup(self, members: list[int]) -> Any:
+        total = Sum()
+        for number in members:
+            model = self._load(number)
+            total.add(model)
+        model.load_state_dict(total.mean())
+        return model
+
+    def _probabilities(self, ranked: list[int], single: EvaluationResult) -> Candidate:
+        result = self._dev(PROBABILITIES, lambda: ProbabilityMean([self._load(n) for n in ranked]))
+        return Candidate(PROBABILITIES, ranked, result, self._against(result, single))
+
+    # -- scoring -----------------------------------------------------------------------------------------
+
+    def _dev(self, name: str, make: Callable[[], nn.Module]) -> EvaluationResult:
+        return self._score(name, make, "dev", None)
+
+    def _score(
+        self, name: str, make: Callable[[], nn.Module], split: str, tau: float | None
+    ) -> EvaluationResult:
+        """Score a model, or read what an earlier attempt has scored."""
+        path = self.folder.path / "scores" / f"{name.replace(' ', '-')}-{split}.json"
+        if path.is_file():
+            known = EvaluationResult.from_json(path.read_text(encoding="utf-8"))
+            if known.items_sha256 == self.items[split].sha256:
+                return known
+        model = make().eval().to(self.device)
+        result = self.evaluator(model, self.items[split], full=True, tau=tau)
+        write_json(path, result.to_dict())
+        self.evaluations += 1
+        self.observers.on_evaluation(
+            EvaluationReport(
+                number=self.evaluations,
+                step=0,
+                score=result.score,
+                metrics=dict(result.metrics),
+                seconds=result.seconds,
+                full=True,
+                split=split,
+            )
+        )
+        return result
+
+    def _against(self, result: EvaluationResult, single: EvaluationResult) -> Difference | None:
+        found = compare(result, single)[0]
+        return found if found.metric == "score" else None
+
+    # -- delivering --------------------------------------------------------------------------------------
+
+    def _deliver(self, one: Candidate, best: int, single: EvaluationResult) -> None:
+        """Score on test what is kept, beside the best single model and the untuned one, and write it."""
+        if one.way == PROBABILITIES:
+            model: Any = ProbabilityMean([self._load(n) for n in one.members])
+        else:
+            model = self._soup(one.members)
+        one.test = self._score(one.way, lambda: model, "test", one.dev.tau)
+        alone = self._score(f"trial-{best}", lambda: self._load(best), "test", single.tau)
+        source = model_path(self.order.spec.model, self.data_dir)
+        before = untuned(self.order, source, self.evaluator, self.prepared, self.folder, self.device)
+        name = f"trial {best} of {self.order.spec.purpose.study}, the best single model"
+        one.compared = [
+            Compared(name, "test", compare(one.test, alone)),
+            Compared(f"{name} (chosen on these documents)", "dev", compare(one.dev, single)),
+            Compared("the untuned model", "test", compare(one.test, before["test"])),
+        ]
+        facts = self._facts(one, source, model)
+        if one.way == PROBABILITIES:
+            write_folder(self.folder.path / "ensemble", lambda path: self._write_members(path, one, facts))
+        else:
+            write_folder(self.folder.model, lambda path: self._write_soup(path, model, facts))
+
+    def _facts(self, one: Candidate, source: str, model: Any) -> Facts:
+        assert one.test is not None
+        some = model.members[0] if one.way == PROBABILITIES else model
+        return Facts(
+            order=self.order,
+            members=one.members,
+            base_on_hub=not Path(source).is_dir(),
+            licence=licence_of(source, self.order.spec.model_revision),
+            test=one.test.metrics,
+            dev=one.dev.metrics,
+            compared=one.compared,
+            statistics=self.prepared.statistics,
+            items_sha256=one.test.items_sha256,
+            versions=versions(),
+            position_range=f"up to a distance of {some.config.max_relative_positions}"
+            if getattr(some.config, "max_relative_positions", -1) > 0
+            else "as shipped",
+            model_revision=model_commit(some, self.order.spec.model_revision),
+            hardware=hardware(self.device),
+            way=one.way,
+        )
+
+    def _write_soup(self, path: Path, model: Any, facts: Facts) -> None:
+        save_at_length(model, self.tokenizer, path, self.seq_len)
+        (path / "README.md").write_text(card(facts), encoding="utf-8")
+
+    def _write_members(self, path: Path, one: Candidate, facts: Facts) -> None:
+        # links where the disk has them: no second copy, and they outlive the study that they came from
+        for number in one.members:
+            shutil.copytree(self.paths[number] / "model", path / f"trial-{number}", copy_function=_link)
+        members = [f"trial-{number}" for number in one.members]
+        write_json(path / "members.json", {"way": one.way, "seq_len": self.seq_len, "members": members})
+        (path / "README.md").write_text(card(facts, usage_of_members(members)), encoding="utf-8")
+
+    def _result(
+        self, candidates: list[Candidate], best: int, singles: dict[int, EvaluationResult]
+    ) -> dict[str, Any]:
+        kept = [one for one in candidates if one.kept]
+        won = max(kept, key=lambda one: one.dev.score).dev if kept else singles[best]
+        write_json(self.folder.items("dev"), won.to_dict())
+        rows = [
+            {"way": f"trial {number}", "members": [number], "score": one.score, "verdict": ""}
+            for number, one in sorted(singles.items(), key=lambda pair: -pair[1].score)
+        ]
+        delivered = next((one for one in candidates if one.test is not None), None)
+        tests: dict[str, Any] = {}
+        if delivered is not None and delivered.test is not None:
+            tests["test"] = {"score": delivered.test.score, "metrics": delivered.test.metrics}
+            tests["comparisons"] = as_rows(delivered.compared)
+        order = self.order
+        result = {
+            "outcome": "complete",
+            "study": order.study,
+            "kind": order.kind.value,
+            "seq_len": self.seq_len,
+            "trial": order.trial,
+            "attempt": order.attempt,
+            "model": order.spec.model,
+            "prepared": order.prepared,
+            "params": order.params,
+            "score": won.score,
+            "metrics": won.metrics,
+            "ensemble": rows + [one.row() for one in candidates],
+            "measured": {
+                "evaluation_seconds": time.monotonic() - self.began,
+                "host_peak_bytes": host_peak_bytes(),
+            },
+            "versions": versions(),
+            **tests,
+        }
+        write_json(self.folder.result, result)
+        return result
+
+
+def _why_not(one: Candidate) -> str:
+    if len(one.members) < 2:
+        return "no model made the best one better"
+    if one.against is None:
+        return "the objective's weights name a metric that cannot be paired"
+    return "worse" if one.against.verdict == "worse" else "no difference shown"
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

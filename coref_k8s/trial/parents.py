@@ -1,0 +1,54 @@
+"""What a study made of another one's results takes over from it: its prepared data, or at least its held-out documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from coref_k8s.corpus.filtering import text_key
+from coref_k8s.corpus.prepared import documents_path, open_prepared, read_documents
+from coref_k8s.corpus.show import STATISTICS
+from coref_k8s.document import Split
+from coref_k8s.errors import NotFoundError
+from coref_k8s.runner import Order
+from coref_k8s.search.derived import same_data
+from coref_k8s.store import Store
+from coref_k8s.study import StudySpec
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A study that has prepared its data."""
+
+    spec: StudySpec
+    path: Path
+    """Folder of its prepared data."""
+
+    def serves(self, spec: StudySpec) -> bool:
+        """Whether its data are those that `spec` asks for."""
+        return same_data(spec, self.spec)
+
+    def held_out(self) -> dict[bytes, Split]:
+        """Return the split of every document that was tuned or tested on, by the key of its text."""
+        splits: tuple[Split, ...] = ("dev", "test")
+        return {
+            text_key(document): split
+            for split in splits
+            if documents_path(self.path, split).is_file()
+            for document in read_documents(documents_path(self.path, split))
+        }
+
+
+def parent_of(order: Order, store: Store, data_dir: Path) -> Parent | None:
+    """Return the study that an order's results come from; None without one, or when it was deleted."""
+    name = order.spec.purpose.study
+    if name is None:
+        return None
+    try:
+        record = store.get_study(order.namespace, name)
+    except NotFoundError:
+        return None
+    if record.prepared is None or not (data_dir / record.prepared / STATISTICS).is_file():
+        return None
+    open_prepared(data_dir / record.prepared, order.spec.seq_lengths[0])
+    return Parent(record.spec, data_dir / record.prepared)

@@ -1,0 +1,100 @@
+"""A final training as a process: killed, gone on with, and what it leaves for people who know only transformers."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import torch
+import yaml
+
+from coref_k8s.model.load import load_masked_lm
+from coref_k8s.runner import Order
+from coref_k8s.study import PurposeSpec
+from tests.trial.conftest import LENGTH, House
+
+
+@pytest.fixture(scope="module")
+def final(house: House) -> Order:
+    """A final training that was ended in the middle and has gone on to its end."""
+    training = house.spec.training.model_copy(update={"checkpoint_seconds": 0.05})
+    purpose = PurposeSpec(kind="train", study="parent", trials=(4,))
+    spec = house.spec.model_copy(update={"training": training, "purpose": purpose, "trials": 1})
+    order = house.order("final", spec=spec)
+    first = house.start(order)
+    first.until('"trial_begin"')
+    while not house.checkpoints(order):
+        assert first.process.is_alive(), first.log
+        time.sleep(0.01)
+    first.process.terminate()
+    assert first.wait() == 143, first.log
+    assert not (house.folder(order) / "model").exists()
+    second = house.start(order)
+    assert second.wait() == 0, second.log
+    assert second.events("trial_begin")[0]["step"] > 0
+    assert [event["split"] for event in second.events("eval_stream")][-1] == "test"
+    return order
+
+
+def test_test_is_scored_once_and_against_the_untuned_model(house: House, final: Order) -> None:
+    result = house.result(final)
+    assert "coref_top5_ci_low" in result["test"]["metrics"]
+    against = {
+        (one["against"], one["split"]): one for one in result["comparisons"] if one["metric"] == "score"
+    }
+    assert against.keys() == {("the untuned model", "test"), ("the untuned model", "dev")}
+    one = against["the untuned model", "test"]
+    assert one["a"] == pytest.approx(result["test"]["score"])
+    assert one["low"] <= one["difference"] <= one["high"]
+    assert one["verdict"] in one["sentence"].lower()
+    # whoever has no access to the volume reads the same from the database
+    stored = house.trial(final).user_attrs
+    assert stored["test"] == result["test"]
+    assert stored["comparisons"] == result["comparisons"]
+
+
+def test_the_folder_opens_in_plain_transformers_with_the_same_logits(house: House, final: Order) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    folder = house.folder(final) / "model"
+    plain = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert plain.config.max_position_embeddings == tokenizer.model_max_length == LENGTH
+    ours = load_masked_lm(str(folder), seq_len=LENGTH)
+    ids = torch.randint(10, 200, (2, LENGTH))
+    mask = torch.ones_like(ids)
+    with torch.no_grad():
+        expected = ours(ids, attention_mask=mask).logits
+        torch.testing.assert_close(plain(ids, attention_mask=mask).logits, expected, atol=2e-4, rtol=1e-3)
+
+
+def test_the_card_says_what_the_model_is(house: House, final: Order) -> None:
+    from huggingface_hub import ModelCard
+
+    card = ModelCard.load(house.folder(final) / "model/README.md")
+    result = house.result(final)
+    assert card.data.language == ["ko"]
+    assert card.data.license == "other"  # the small model has no card that names one
+    assert card.data.pipeline_tag == "fill-mask"
+    scores = {one.metric_type: one.metric_value for one in card.data.eval_results}
+    assert scores["coref_f1"] == pytest.approx(result["test"]["metrics"]["coref_f1"], abs=1e-4)
+    for said in (
+        "gaps:30", f"| learning_rate | {final.params['learning_rate']} |", "the untuned model, test documents", "## Limits",
+        f"torch {result['versions']['torch']}", f"coref-k8s train parent --trial 4 --seq-len {LENGTH}", result["prepared"],
+    ):  # fmt: skip
+        assert said in card.text, said
+    for one in result["comparisons"]:
+        if one["metric"] == "score":
+            assert one["sentence"].partition(": ")[2] in card.text
+    request = yaml.safe_load(card.text.partition("```yaml\n")[2].partition("```")[0])
+    assert request["purpose"] == {"kind": "train", "study": "parent", "trials": [4]}
+
+
+def test_a_result_that_is_there_is_only_reported(house: House, final: Order) -> None:
+    before = (house.folder(final) / "model/model.safetensors").stat().st_mtime_ns
+    process = house.start(final)
+    assert process.wait() == 0, process.log
+    assert process.events("trial_begin") == []
+    assert (house.folder(final) / "model/model.safetensors").stat().st_mtime_ns == before
+    assert json.loads((house.folder(final) / "untuned-test.json").read_text())["metrics"]

@@ -1,0 +1,36 @@
+"""The models of a length's best trials stay, those that fall behind go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coref_k8s.request import build_spec
+from coref_k8s.runner import Kind, Order
+from coref_k8s.search.reporting import TrialReporter
+from coref_k8s.search.storage import open_storage
+from coref_k8s.search.studies import LengthStudy
+from coref_k8s.settings import Settings
+from coref_k8s.trial.keeping import drop_models
+from tests.trial.conftest import RESOURCES
+
+
+def test_models_that_fall_behind_are_deleted_and_nothing_else_is(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, f"sqlite:///{tmp_path}/coref.db", None)
+    training = {"keep_models": 2}
+    spec = build_spec(seq_lengths=[512], trials=4, training=training, search={"sampler": "random"})
+    trials = LengthStudy(open_storage(settings.storage_url), spec, "s", 512)
+    kept = []
+    for value in (0.2, 0.4, 0.1, 0.3):
+        record = trials.ask()
+        folder = tmp_path / f"studies/s/512/{record.number}"
+        (folder / "model").mkdir(parents=True)
+        (folder / "result.json").write_text("{}")
+        TrialReporter(settings.storage_url, record.trial_id).result(value, {})
+        order = Order(
+            kind=Kind.TRIAL, study="s", spec=spec, seq_len=512, trial=record.number, resources=RESOURCES,
+            workdir=f"studies/s/512/{record.number}",
+        )  # fmt: skip
+        drop_models(order, settings)
+        kept.append({path.parent.name for path in tmp_path.glob("studies/s/512/*/model")})
+    assert kept == [{"0"}, {"0", "1"}, {"0", "1"}, {"1", "3"}]
+    assert len(list(tmp_path.glob("studies/s/512/*/result.json"))) == 4
