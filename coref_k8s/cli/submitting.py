@@ -118,14 +118,14 @@ def launch(
     """Start a study and return the exit code: here with a live view, in a cluster at once or (`wait`) when it ends."""
     chosen = lang or locale_lang()
     _check_metrics(backend, metrics_port)
+    if backend.in_foreground and (wait or dry_run or output):
+        raise RequestError(
+            "--wait, --dry-run and --output are for clusters; here coref-k8s plan shows what would be done"
+        )
     spec, warnings = backend.check(spec)
     for warning in warnings:
         note(f"warning: {warning}", style="yellow")
     if backend.in_foreground:
-        if wait or dry_run or output:
-            raise RequestError(
-                "--wait, --dry-run and --output are for clusters; here coref-k8s plan shows what would be done"
-            )
         backend.create(study, spec)
     else:
         submit_to_cluster(backend, study, spec, dry_run=dry_run, output=output)

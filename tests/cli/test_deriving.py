@@ -24,7 +24,6 @@ from coref_k8s.store import Store
         (["train", "sample", "--seq-len", "512", "--trial", "9"], 1, "no trial 9 of 512 tokens"),
         (["train", "sample", "--seq-len", "512", "--trial", "1", "--from-best"], 2, "contradict each other"),
         (["train", "sample", "--seq-len", "512", "--train-limit", "many"], 2, "above 0, or none, not 'many'"),
-        (["train", "sample", "--seq-len", "512", "--name", "sample"], 2, "'sample'"),
         (["train", "empty", "--from-best"], 1, "has no complete trial yet"),
         (["train", "done-final-512"], 2, "made of the results of 'done'; name that one"),
         (["train", "sample", "--seq-len", "512", "--set", "trials=2"], 2, "one length, one trial"),
