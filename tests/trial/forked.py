@@ -14,7 +14,8 @@ def run(environment: dict[str, str], log: str, before: Callable[[], None] | None
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.stdout = os.fdopen(1, "w", closefd=False)
-    sys.stderr = os.fdopen(2, "w", closefd=False)
+    # by the line, as the interpreter's own: else the end of a progress bar stands behind the next event
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     os.environ.update(environment)
     try:
         if before is not None:

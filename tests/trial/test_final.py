@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
+import os
+import signal
+from typing import Any
 
 import pytest
 import torch
@@ -15,24 +17,33 @@ from coref_k8s.study import PurposeSpec
 from tests.trial.conftest import LENGTH, House
 
 
+def _preempted_in_the_middle() -> None:
+    """Tell this process to stop once its first evaluation is made, after half the steps."""
+    from coref_k8s.trial.training import Trainer
+
+    evaluate = Trainer.evaluate
+
+    def evaluate_and_stop(*arguments: Any) -> Any:
+        report = evaluate(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return report
+
+    Trainer.evaluate = evaluate_and_stop  # type: ignore[method-assign]
+
+
 @pytest.fixture(scope="module")
 def final(house: House) -> Order:
     """A final training that was ended in the middle and has gone on to its end."""
-    training = house.spec.training.model_copy(update={"checkpoint_seconds": 0.05})
     purpose = PurposeSpec(kind="train", study="parent", trials=(4,))
-    spec = house.spec.model_copy(update={"training": training, "purpose": purpose, "trials": 1})
-    order = house.order("final", spec=spec)
-    first = house.start(order)
-    first.until('"trial_begin"')
-    while not house.checkpoints(order):
-        assert first.process.is_alive(), first.log
-        time.sleep(0.01)
-    first.process.terminate()
+    order = house.order("final", spec=house.spec.model_copy(update={"purpose": purpose, "trials": 1}))
+    first = house.start(order, before=_preempted_in_the_middle)
     assert first.wait() == 143, first.log
+    assert len(house.checkpoints(order)) == 1
     assert not (house.folder(order) / "model").exists()
     second = house.start(order)
     assert second.wait() == 0, second.log
-    assert second.events("trial_begin")[0]["step"] > 0
+    (begin,) = second.events("trial_begin")
+    assert 0 < begin["step"] < begin["steps"]
     assert [event["split"] for event in second.events("eval_stream")][-1] == "test"
     return order
 

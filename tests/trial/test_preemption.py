@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from typing import Any
 
 import pytest
 from optuna.trial import TrialState
@@ -75,16 +76,28 @@ def test_sigkill_at_random_moments(house: House, undisturbed: Order) -> None:
     assert outcome(house, order) == outcome(house, undisturbed)
 
 
+def _stopped_with_two_checkpoints() -> None:
+    """Patch this process: a checkpoint is due after every step, and the second one is followed by SIGTERM."""
+    from coref_k8s.trial.checkpoint import CheckpointClock, CheckpointStore
+
+    save, saved = CheckpointStore.save, []
+
+    def save_and_stop(*arguments: Any) -> int:
+        saved.append(save(*arguments))
+        if len(saved) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return saved[-1]
+
+    CheckpointStore.save = save_and_stop  # type: ignore[method-assign]
+    CheckpointClock.due = lambda _: True  # type: ignore[method-assign]
+
+
 def test_a_damaged_checkpoint_costs_only_time(house: House, undisturbed: Order) -> None:
-    order = house.order("damaged", spec=house.training(max_steps=STEPS, checkpoint_seconds=0.05))
-    first = house.start(order)
-    first.until('"trial_begin"')
-    while len(house.checkpoints(order)) < 2:
-        assert first.process.is_alive(), first.log
-        time.sleep(0.01)
-    first.process.terminate()
-    assert first.wait() == 143
-    newest = house.checkpoints(order)[-1]
+    order = house.order("damaged", spec=undisturbed.spec)
+    first = house.start(order, before=_stopped_with_two_checkpoints)
+    assert first.wait() == 143, first.log
+    older, newest = house.checkpoints(order)
+    assert older.name < newest.name
     content = bytearray(newest.read_bytes())
     content[len(content) // 3] ^= 255
     newest.write_bytes(content)
