@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from coref_k8s.errors import CorefError, NotFoundError
 from coref_k8s.local import supervise
@@ -27,6 +28,8 @@ GRACE_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 #: Lines are looked for this often while a log is followed (seconds).
 _FOLLOW_SECONDS = 0.2
+#: Longest time from a supervisor's start to its name in the job's status (seconds); mostly a few milliseconds.
+_STARTING_SECONDS = 30.0
 
 
 class ProcessRunner:
@@ -102,7 +105,7 @@ class ProcessRunner:
     def stop(self, job: ObservedJob, why: str = "stopped") -> None:
         """Send SIGTERM, and SIGKILL after the grace period; returns at once. Gone is success."""
         folder = JobFolder(self.root / job.study / job.name)
-        found = folder.read()
+        found = self._with_supervisor(folder)
         if found is None or found[0]["uid"] != job.uid:
             return
         status = found[1]
@@ -115,6 +118,15 @@ class ProcessRunner:
             return
         # after the signal: the next controller sends no other one to a job that is noted as stopped
         supervise.write_json(folder.path / "stopped.json", {"uid": job.uid, "why": why})
+
+    def _with_supervisor(self, folder: JobFolder) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return a job's files once its supervisor is in them: one that has just been started takes a moment."""
+        end = time.monotonic() + _STARTING_SECONDS
+        while (found := folder.read()) is not None and found[1]["supervisor"] is None:
+            if folder.nobody_alive() or time.monotonic() > end:
+                break
+            self._sleep(0.02)
+        return found
 
     def remove(self, job: ObservedJob) -> None:
         """Forget the job, stopping it first and waiting until it has ended. Its log stays."""

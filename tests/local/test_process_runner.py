@@ -43,6 +43,14 @@ class TestContract(RunnerContract):
     """Processes keep the contract."""
 
 
+def test_a_job_stopped_the_moment_it_was_started_ends(harness: Harness) -> None:
+    for attempt in range(1, 6):
+        order = harness.order("work", attempt=attempt)
+        harness.runner.start(order)
+        harness.runner.stop(harness.job(order), "cancelled")
+        assert harness.ended(order).stopped == "cancelled"
+
+
 def status(harness: Harness, order: Order) -> dict:
     return json.loads((harness.runner.root / order.study / order.name / "status.json").read_text())
 
