@@ -238,16 +238,16 @@ def test_domains_choose_sources(tmp_path):
 
 
 def test_a_registered_extractor_reads_its_rows(tmp_path):
-    @register_extractor("minutes")
-    def minutes(row):
+    @register_extractor("lectures")
+    def lectures(row):
         return Extracted(row["speech"], group=row["session"]) if row["speech"] else None
 
     (tmp_path / "a.jsonl").write_text('{"speech": "발언", "session": "s"}\n{"speech": "", "session": "s"}\n')
-    config = DatasetConfig(source=str(tmp_path / "a.jsonl"), extractor="minutes")
+    config = DatasetConfig(source=str(tmp_path / "a.jsonl"), extractor="lectures")
     pairs = list(load_documents(DataSpec(sources=[config])))
     assert [(document.text, group) for document, group in pairs] == [("발언", "s")]
-    with pytest.raises(DataError, match=r"'minuts' is not registered; known are .*minutes"):
-        get_extractor("minuts")
+    with pytest.raises(DataError, match=r"'lecturs' is not registered; known are .*lectures"):
+        get_extractor("lecturs")
 
 
 def test_the_text_of_kiwi_free_sources_is_bounded_by_the_budget(tmp_path):
