@@ -119,7 +119,7 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
     state, reason, message, exit_code = _verdict(job, ordered, now)
     finished = None
     if state in (State.SUCCEEDED, State.FAILED):
-        finished = _finished_at(status, ordered) or now
+        finished = _finished_at(status) or now
     return ObservedJob(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -305,13 +305,16 @@ def _started_at(pods: list[Json], status: Json, state: State) -> datetime | None
     return None if state is State.PENDING else parse_time(status.get("startTime"))
 
 
-def _finished_at(status: Json, pods: list[Json]) -> datetime | None:
-    if status.get("completionTime"):
-        return parse_time(status["completionTime"])
+def _finished_at(status: Json) -> datetime | None:
+    """Return when the Job ended at the latest.
+
+    The API cuts times to whole seconds: a failure right after the study was resumed must not seem to be older.
+    """
+    found = parse_time(status.get("completionTime"))
     for condition in status.get("conditions") or ():
         if condition["type"] in ("Failed", "Complete") and condition["status"] == "True":
-            return parse_time(condition.get("lastTransitionTime"))
-    return None
+            found = found or parse_time(condition.get("lastTransitionTime"))
+    return found and found + timedelta(microseconds=999_999)
 
 
 def _number(text: str | None) -> int | None:

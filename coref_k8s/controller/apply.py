@@ -149,7 +149,7 @@ class Applier:
             gpus=0 if job.kind in WITHOUT_GPU else self._gpus_per_job,
             gpu_seconds=gpu_seconds(job, self._gpus_per_job, now),
             started_at=job.started_at,
-            finished_at=job.finished_at or now,
+            finished_at=min(job.finished_at or now, now),
             node=job.node,
             log_tail=log,
         )

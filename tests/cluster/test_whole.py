@@ -35,7 +35,7 @@ from tests.postgres import Server
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
-STEPS = 120
+STEPS = 300
 STUDY = {
     "seqLengths": [128],
     "anyLength": True,
