@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from coref_k8s.cli.reading import SeqLen, of_length
 from coref_k8s.cli.requesting import Name, Set
 from coref_k8s.cli.spec_options import apply_sets
 from coref_k8s.cli.strings import LangOption
-from coref_k8s.cli.submitting import MetricsPort, launch
+from coref_k8s.cli.submitting import DryRun, MetricsPort, ResourceForm, Wait, launch
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.request import spec_from_mapping, validated_name
@@ -29,20 +29,6 @@ TrainLimit = Annotated[
         metavar="INTEGER|none",
         help="Most training chunks (chunks), `none` for all; by default that of the study, whose prepared data are then used.",
     ),
-]
-Wait = Annotated[
-    bool,
-    typer.Option("--wait", help="In a cluster: follow it to its end; exits non-zero when it fails."),
-]
-DryRun = Annotated[
-    Literal["client", "server"] | None,
-    typer.Option(
-        "--dry-run", help="In a cluster: print what would be created; `server` lets the cluster check it."
-    ),
-]
-Output = Annotated[
-    Literal["yaml", "json"] | None,
-    typer.Option("--output", "-o", help="In a cluster: print the created resource."),
 ]
 
 
@@ -64,7 +50,7 @@ def train(
     where: Where,
     wait: Wait = False,
     dry_run: DryRun = None,
-    output: Output = None,
+    output: ResourceForm = None,
     metrics_port: MetricsPort = None,
 ) -> int:
     """Train the final model with the best parameters of a study, on more data if you like.
@@ -111,7 +97,7 @@ def ensemble(
     where: Where,
     wait: Wait = False,
     dry_run: DryRun = None,
-    output: Output = None,
+    output: ResourceForm = None,
     metrics_port: MetricsPort = None,
 ) -> int:
     """Join the best models of a study: averaged weights (uniform and greedy soup), averaged probabilities.

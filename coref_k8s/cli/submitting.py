@@ -57,6 +57,22 @@ def plan(
         write(dump(as_data(spec, plans), output))
 
 
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="In a cluster: follow the study to its end; exits non-zero when it fails."),
+]
+DryRun = Annotated[
+    Literal["client", "server"] | None,
+    typer.Option(
+        "--dry-run", help="In a cluster: print what would be created; `server` lets the cluster check it."
+    ),
+]
+ResourceForm = Annotated[
+    Literal["yaml", "json"] | None,
+    typer.Option("--output", "-o", help="In a cluster: print the created resource."),
+]
+
+
 @spec_options
 @placed
 def submit(
@@ -66,22 +82,9 @@ def submit(
     settings: Set = None,
     lang: LangOption = None,
     where: Where,
-    wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait", help="In a cluster: follow the study to its end; exits non-zero when it fails."
-        ),
-    ] = False,
-    dry_run: Annotated[
-        Literal["client", "server"] | None,
-        typer.Option(
-            "--dry-run", help="In a cluster: print what would be created; `server` lets the cluster check it."
-        ),
-    ] = None,
-    output: Annotated[
-        Literal["yaml", "json"] | None,
-        typer.Option("--output", "-o", help="In a cluster: print the created resource."),
-    ] = None,
+    wait: Wait = False,
+    dry_run: DryRun = None,
+    output: ResourceForm = None,
     metrics_port: MetricsPort = None,
     flags: dict[SpecOption, Any],
 ) -> int:
