@@ -251,8 +251,7 @@ class FinalsMemory:
         wanted = self._wanted()
         surplus = surplus_runs(wanted, self.runs.records) if over else set()
         missing = len(missing_runs(wanted, self.runs.records))
-        done = self._done()
-        if self.verdict is None or self.verdict.runs != done:
+        if not self._judged():
             self.verdict = self.study.verdict()
         return FinalsView(
             missing=missing,
@@ -263,7 +262,7 @@ class FinalsMemory:
                 for run in self.runs.records
             ),
             failed=view.failed,
-            judged=self.verdict is not None and self.verdict.runs == done,
+            judged=self._judged(),
         )
 
     def next_run(self) -> Run | None:
@@ -272,12 +271,13 @@ class FinalsMemory:
 
     def closed(self) -> TrialView | None:
         """Return the verdict as the outcome of the job that made it; None while it does not cover all runs."""
-        if self.verdict is None or self.verdict.runs != self._done():
+        if self.verdict is None or not self._judged():
             return None
         return TrialView(0, TrialState.COMPLETE, finished_at=self.verdict.made_at)
 
-    def _done(self) -> tuple[int, ...]:
-        return tuple(run.number for run in self.runs.records if run.state is TrialState.COMPLETE)
+    def _judged(self) -> bool:
+        done = tuple(run.number for run in self.runs.records if run.state is TrialState.COMPLETE)
+        return self.verdict is not None and self.verdict.runs == done
 
     def _wanted(self) -> list[Run]:
         spec = self.study.spec
