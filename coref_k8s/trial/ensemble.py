@@ -26,7 +26,7 @@ from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.saving import save_at_length
 from coref_k8s.runner import Order
 from coref_k8s.trial.card import Compared, Facts, card, usage_of_members
-from coref_k8s.trial.device import autocast_dtype, host_peak_bytes, pick_device, use_threads
+from coref_k8s.trial.device import host_peak_bytes, pick_device, use_threads
 from coref_k8s.trial.evaluating import Evaluator
 from coref_k8s.trial.files import TrialFolder, write_folder, write_json
 from coref_k8s.trial.final import as_rows, hardware, untuned
@@ -34,13 +34,12 @@ from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.licences import licence_of
 from coref_k8s.trial.models import load_tokenizer, model_path
 from coref_k8s.trial.observers import EvaluationReport, Observers
+from coref_k8s.trial.parents import parents_trials
 from coref_k8s.trial.provenance import model_commit, versions
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.soup import ProbabilityMean, Sum, can_be_averaged
 
 UNIFORM, GREEDY, PROBABILITIES = "uniform soup", "greedy soup", "probability average"
-#: Tokens in a forward pass of an evaluation on a CPU.
-_CPU_TOKENS = 4096
 
 
 @dataclass
@@ -108,14 +107,11 @@ class _Ensemble:
         self.order, self.data_dir, self.folder = order, data_dir, folder
         self.observers, self.warn = observers, warn
         self.seq_len: int = order.seq_len
-        purpose = order.spec.purpose
-        self.paths = {
-            number: data_dir / f"studies/{purpose.study}/{self.seq_len}/{number}" for number in purpose.trials
-        }
-        for number, path in self.paths.items():
-            if not (path / "model" / "config.json").is_file():
+        self.members = parents_trials(order, data_dir)
+        for number, member in self.members.items():
+            if not (member.model / "config.json").is_file():
                 raise TrialError(
-                    f"trial {number} of study {purpose.study!r} has no model at {self.seq_len} tokens (any more): "
+                    f"trial {number} of study {order.spec.purpose.study!r} has no model at {self.seq_len} tokens (any more): "
                     "a study keeps those of its best trials (training.keepModels); join fewer"
                 )
         self.device = pick_device(order.resources.gpus)
@@ -124,21 +120,13 @@ class _Ensemble:
         chosen = Hyperparameters.of(order.params).dataset or order.prepared
         self.prepared: Prepared = open_prepared(data_dir / chosen, self.seq_len)
         self.items = {split: ItemSet.load(self.prepared.eval_items(split)) for split in ("dev", "test")}
-        self.tokenizer = load_tokenizer(str(next(iter(self.paths.values())) / "model"), None)
-        fits = order.batch.batch_size * self.seq_len
-        self.evaluator = Evaluator(
-            self.tokenizer,
-            weights=order.spec.objective.weights,
-            batch_tokens=fits if self.device.type == "cuda" else max(self.seq_len, _CPU_TOKENS),
-            device=self.device,
-            dtype=autocast_dtype(order.spec.training.precision, self.device),
-            stop=stop,
-        )
+        self.tokenizer = load_tokenizer(str(next(iter(self.members.values())).model), None)
+        self.evaluator = Evaluator.of(order, self.tokenizer, self.device, stop)
         self.evaluations = 0
 
     def run(self) -> dict[str, Any]:
         self.observers.on_begin(0, 0)
-        singles = {n: self._dev(f"trial-{n}", partial(self._load, n)) for n in self.paths}
+        singles = {n: self._dev(f"trial-{n}", partial(self._load, n)) for n in self.members}
         # by score on these very items, which is how the trials came: the order of a tie is the request's
         ranked = sorted(singles, key=lambda number: -singles[number].score)
         best = ranked[0]
@@ -156,7 +144,7 @@ class _Ensemble:
 
     def _load(self, number: int) -> Any:
         return load_masked_lm(
-            str(self.paths[number] / "model"),
+            str(self.members[number].model),
             seq_len=self.seq_len,
             attention=self.order.spec.training.attention,
         )
@@ -291,7 +279,7 @@ class _Ensemble:
     def _write_members(self, path: Path, one: Candidate, facts: Facts) -> None:
         # links where the disk has them: no second copy, and they outlive the study that they came from
         for number in one.members:
-            shutil.copytree(self.paths[number] / "model", path / f"trial-{number}", copy_function=_link)
+            shutil.copytree(self.members[number].model, path / f"trial-{number}", copy_function=_link)
         members = [f"trial-{number}" for number in one.members]
         write_json(path / "members.json", {"way": one.way, "seq_len": self.seq_len, "members": members})
         (path / "README.md").write_text(card(facts, usage_of_members(members)), encoding="utf-8")

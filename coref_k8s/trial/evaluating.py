@@ -16,16 +16,19 @@ from coref_k8s.evaluation.extent import WHOLE, Extent
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.loss import masked_logits
+from coref_k8s.runner import Order
 from coref_k8s.search.space import space_for
 from coref_k8s.sizing.plan import BatchPlan
 from coref_k8s.study import Range, StudySpec
-from coref_k8s.trial.device import autocast
+from coref_k8s.trial.device import autocast, autocast_dtype
 from coref_k8s.trial.signals import StopSignal
 
 #: Quick evaluations score this share of the full one's items, but no fewer than `_FEWEST`: they steer the
 #: pruner, and must cost little beside training.
 _QUICK_SHARE = 0.25
 _FEWEST = 16
+#: Tokens in a forward pass of an evaluation on a CPU: more would only leave the caches.
+_CPU_TOKENS = 4096
 
 
 class Evaluator:
@@ -51,6 +54,30 @@ class Evaluator:
         self._device = device
         self._dtype = dtype
         self._stop = stop
+
+    @classmethod
+    def of(
+        cls,
+        order: Order,
+        tokenizer: Any,
+        device: torch.device,
+        stop: StopSignal,
+        *,
+        trained_tokens: float | None = None,
+    ) -> Evaluator:
+        """Return the evaluator of an order: its objective and precision, in passes that its device holds."""
+        assert order.seq_len is not None
+        assert order.batch is not None
+        fits = order.batch.batch_size * order.seq_len
+        return cls(
+            tokenizer,
+            weights=order.spec.objective.weights,
+            batch_tokens=fits if device.type == "cuda" else max(order.seq_len, _CPU_TOKENS),
+            device=device,
+            dtype=autocast_dtype(order.spec.training.precision, device),
+            stop=stop,
+            trained_tokens=trained_tokens,
+        )
 
     def __call__(
         self,

@@ -22,6 +22,7 @@ from coref_k8s.trial.evaluating import Evaluator
 from coref_k8s.trial.files import TrialFolder, read_json, write_folder, write_json
 from coref_k8s.trial.licences import licence_of
 from coref_k8s.trial.models import model_path
+from coref_k8s.trial.parents import parents_trials
 from coref_k8s.trial.provenance import model_commit, versions
 
 if TYPE_CHECKING:
@@ -123,17 +124,14 @@ def hardware(device: torch.device) -> str:
 
 def _with_parents(dev: EvaluationResult, order: Order, data_dir: Path) -> list[Compared]:
     """Compare with the trials whose parameters were taken, where their scores on dev are still there."""
-    purpose, found = order.spec.purpose, []
-    for number in purpose.trials:
-        folder = TrialFolder(data_dir / f"studies/{purpose.study}/{order.seq_len}/{number}")
+    found = []
+    for number, folder in parents_trials(order, data_dir).items():
         content = read_json(folder.items("dev"))
         if content is None:
             continue
         other = EvaluationResult.from_json(json.dumps(content))
         if set(other.item_ids) & set(dev.item_ids):
-            against = (
-                f"trial {number} of {purpose.study}, whose parameters were taken (chosen on these documents)"
-            )
+            against = f"trial {number} of {order.spec.purpose.study}, whose parameters were taken (chosen on these documents)"
             found.append(Compared(against, "dev", compare(dev, other)))
     return found
 

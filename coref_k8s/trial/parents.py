@@ -14,6 +14,7 @@ from coref_k8s.runner import Order
 from coref_k8s.search.derived import same_data
 from coref_k8s.store import Store
 from coref_k8s.study import StudySpec
+from coref_k8s.trial.files import TrialFolder
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,12 @@ def parent_of(order: Order, store: Store, data_dir: Path) -> Parent | None:
         return None
     open_prepared(data_dir / record.prepared, order.spec.seq_lengths[0])
     return Parent(record.spec, data_dir / record.prepared)
+
+
+def parents_trials(order: Order, data_dir: Path) -> dict[int, TrialFolder]:
+    """Return the folders of the trials that an order is made of, by number; they may be empty by now."""
+    purpose = order.spec.purpose
+    return {
+        number: TrialFolder(data_dir / f"studies/{purpose.study}/{order.seq_len}/{number}")
+        for number in purpose.trials
+    }

@@ -35,9 +35,6 @@ from coref_k8s.trial.sequences import Sequences
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.training import Ending, Evaluate, Trainer, TrainingPlan, evaluation_steps
 
-#: Tokens in a forward pass of an evaluation on a CPU: more would only leave the caches.
-_CPU_EVALUATION_TOKENS = 4096
-
 
 @dataclass
 class Session:
@@ -73,7 +70,6 @@ class Session:
         hyper = Hyperparameters.of(order.params)
         training = order.spec.training
         device = pick_device(order.resources.gpus)
-        dtype = autocast_dtype(training.precision, device)
         if device.type == "cpu":
             use_threads(order.resources.cpu_millis)
 
@@ -119,7 +115,7 @@ class Session:
                 evaluate_after=evaluation_steps(steps, evaluations),
                 # above 1,024 tokens training is less stable (founding document)
                 max_grad_norm=training.max_grad_norm or (0.5 if order.seq_len > 1024 else 1.0),
-                autocast=dtype,
+                autocast=autocast_dtype(training.precision, device),
                 checkpoint_seconds=training.checkpoint_seconds,
                 fingerprint=fingerprint(order, steps),
                 attempt=order.attempt,
@@ -132,14 +128,11 @@ class Session:
             stop=stop,
         )
         trainer.resume()
-        fits = order.batch.batch_size * order.seq_len
-        evaluator = Evaluator(
+        evaluator = Evaluator.of(
+            order,
             tokenizer,
-            weights=order.spec.objective.weights,
-            batch_tokens=fits if device.type == "cuda" else max(order.seq_len, _CPU_EVALUATION_TOKENS),
-            device=device,
-            dtype=dtype,
-            stop=stop,
+            device,
+            stop,
             trained_tokens=(
                 # what is reported in the end is scored on everything
                 shortest_training(order.spec, order.batch, int(sequences.lengths.sum()), len(sequences))

@@ -47,8 +47,9 @@ class Judge:
     averaging = 0.0
     """Share of the documents that averaged probabilities get right."""
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        self.asked: list[str] = []
+    @classmethod
+    def of(cls, *_: Any) -> Judge:
+        return cls()
 
     def __call__(self, model: Any, items: Any, *, full: bool, tau: float | None = None) -> EvaluationResult:
         if isinstance(model, ProbabilityMean):
