@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 import yaml
 
-from coref_k8s.cluster import rbac
+from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.database import Database
 from coref_k8s.cluster.errors import ApiRefusal
+from coref_k8s.cluster.resources import JOBS
 from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.store import Outcome
 from tests.cluster.conftest import storage_secret
@@ -157,8 +158,14 @@ def _evict_in_the_middle(world: World, job: str) -> None:
             return any('"train_step"' in line for line in world.api.logs(pod))
         return False
 
+    def noted() -> bool:
+        annotations = world.api.get(JOBS, job)["metadata"].get("annotations") or {}
+        return pod in annotations.get(names.DISRUPTED_ANNOTATION, "").split(",")
+
     world.until(training, f"{job} to train")
     world.api.evict(pod)
+    # what no controller has seen nobody can count: the pod is deleted when it has ended
+    world.until(noted, f"the eviction of {pod} to be noted")
 
 
 def _nothing_was_lost(world: World) -> None:
