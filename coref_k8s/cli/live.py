@@ -14,8 +14,9 @@ from typing import Any
 
 from coref_k8s.cli import words
 from coref_k8s.cli.strings import Lang, say
-from coref_k8s.controller.view import StudyView
+from coref_k8s.controller.view import StudyView, Waiting
 from coref_k8s.report.verdict import sentences, standing
+from coref_k8s.runner import Kind, Reason
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 
@@ -43,6 +44,8 @@ class LiveTrial:
     """Evaluations in the whole trial; all that is known of its way where there are no events."""
     value: float | None = None
     reason: str = ""
+    waits: str = ""
+    """What it waits for, in words, while it does not run."""
     begun: bool = False
     """Whether its beginning has been told."""
     announced: bool = False
@@ -144,6 +147,12 @@ class LiveState:
         self.phase, self.message = view.phase, view.why
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining = view.remaining(now)
+        waits = {
+            (w.seq_len, w.trial): self._why(w) for w in view.waiting if w.kind is Kind.TRIAL and w.reason
+        }
+        if self.alone:
+            others = [w for w in view.waiting if w.kind is not Kind.TRIAL and w.reason]
+            self.problem = next((f"{w.kind.value}: {self._why(w)}" for w in others), "")
         for one in view.lengths:
             length = self.length(one.seq_len)
             length.planned = one.planned
@@ -152,6 +161,7 @@ class LiveState:
                 trial.state, trial.value = record.state, record.value if not record.open else None
                 trial.evaluations = view.spec.training.evaluations
                 if self.alone:
+                    self._tell_waiting(record, trial, waits.get((one.seq_len, record.number), ""), now)
                     self._tell_progress(record, trial, now)
                 trial.scores.update(record.intermediate)
                 trial.reason = str(record.attrs.get("reason", ""))
@@ -273,13 +283,27 @@ class LiveState:
 
     def _tell_progress(self, record: TrialRecord, trial: LiveTrial, now: datetime) -> None:
         who = say(self.lang, "who", length=record.seq_len, trial=record.number)
-        if record.state is not TrialState.WAITING and not trial.begun:
+        if record.state is not TrialState.WAITING and not trial.begun and not trial.waits:
             trial.begun = True
             self._tell(record.started_at or now, say(self.lang, "e_begin", who=who, step=0, steps=None))
         if record.open and (fresh := record.intermediate.keys() - trial.scores.keys()):
             number, of = max(fresh), trial.evaluations
             value = words.score(record.intermediate[number])
             self._tell(now, say(self.lang, "e_evaluated", who=who, number=number, of=of, score=value))
+
+    def _tell_waiting(self, record: TrialRecord, trial: LiveTrial, why: str, now: datetime) -> None:
+        who = say(self.lang, "who", length=record.seq_len, trial=record.number)
+        if why and not trial.waits:
+            self._tell(now, say(self.lang, "e_waits", who=who, why=why))
+        elif trial.waits and not why and record.open:
+            self._tell(now, say(self.lang, "e_goes_on", who=who))
+            trial.begun = True
+        trial.waits = why
+
+    def _why(self, one: Waiting) -> str:
+        if one.reason is Reason.SUSPENDED:
+            return say(self.lang, "suspended")
+        return one.message or str(one.reason)
 
     def _tell_end(self, when: datetime, seq_len: int, trial: LiveTrial) -> None:
         if trial.announced:

@@ -31,6 +31,8 @@ _TEXT: dict[str, tuple[str, str]] = {
     "no_best": ("no result yet", "아직 결과 없음"),
     "trial": ("trial {n}", "시도 {n}"),
     "starting": ("starting", "시작하는 중"),
+    "waiting": ("waiting", "대기 중"),
+    "suspended": ("suspended; its queue has not admitted it", "보류됨; 대기열이 아직 받아들이지 않음"),
     "loss": ("loss {loss}", "손실 {loss}"),
     "speed": ("{n} tokens/s", "초당 {n} 토큰"),
     "score": ("score {score}", "점수 {score}"),
@@ -41,6 +43,8 @@ _TEXT: dict[str, tuple[str, str]] = {
     "events": ("Last events", "최근 기록"),
     "e_begin": ("{who} started", "{who} 시작"),
     "e_resumed": ("{who} goes on at step {step} of {steps}", "{who}: {steps}단계 중 {step}단계부터 계속"),
+    "e_waits": ("{who} waits: {why}", "{who} 대기: {why}"),
+    "e_goes_on": ("{who} runs", "{who} 실행"),
     "e_eval": ("{who} step {step}: score {score}", "{who} {step}단계: 점수 {score}"),
     "e_evaluated": (
         "{who} evaluation {number} of {of}: score {score}",

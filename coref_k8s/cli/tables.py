@@ -61,6 +61,8 @@ def status(view: StudyView, place: str, now: datetime | None = None) -> Renderab
     said = [Text(f"{n.seq_len} tokens: {words}") for n in view.lengths for words in standing(n, view.ended)]
     if said and (view.runs or view.verdicts):
         parts += [*said, ""]
+    if any(one.reason for one in view.waiting):
+        parts += [waiting(view), ""]
     if view.failures:
         parts += [failures(view), ""]
     return Group(*parts)
@@ -90,7 +92,9 @@ def after(view: StudyView) -> list[str]:
 def lengths(view: StudyView) -> Table:
     """Return one row a sequence length."""
     table = titled()
-    for heading in ("tokens", "progress", "running", "pruned", "failed", "best score", "trial"):
+    some_wait = any(one.waiting for one in view.lengths)
+    idle = ["waiting"] if some_wait else []
+    for heading in ("tokens", "progress", "running", *idle, "pruned", "failed", "best score", "trial"):
         table.add_column(heading, justify="left" if heading == "progress" else "right", no_wrap=True)
     for one in view.lengths:
         best = one.best
@@ -98,11 +102,24 @@ def lengths(view: StudyView) -> Table:
             str(one.seq_len),
             Text.assemble(bar(one.done, one.planned), f" {one.done} of {one.planned}"),
             str(len(one.running)),
+            *([str(len(one.waiting))] if some_wait else []),
             str(one.counts[TrialState.PRUNED]),
             Text(str(one.counts[TrialState.FAILED]), style="red" if one.counts[TrialState.FAILED] else ""),
             words.score(one.verdict.dev if one.verdict else best.value) if best else "–",
             str(best.number) if best else "–",
         )
+    return table
+
+
+def waiting(view: StudyView) -> Table:
+    """Return what was begun and does not run, with what it waits for."""
+    table = titled()
+    table.add_column("waiting", no_wrap=True)
+    table.add_column("for")
+    for one in view.waiting:
+        if one.reason is not None:
+            parts = [str(part) for part in (one.seq_len, one.kind.value, one.trial) if part is not None]
+            table.add_row(" ".join(parts), one.message or one.reason.value)
     return table
 
 

@@ -160,6 +160,9 @@ def _length_cells(one: LiveLength, state: LiveState, width: int) -> list[Rendera
 def _trial_cells(trial: LiveTrial, state: LiveState, width: int) -> list[RenderableType]:
     lang, wide = state.lang, width >= _WIDE
     name = Text(f"  {say(lang, 'trial', n=trial.number)}")
+    if trial.waits:
+        said = Text(trial.waits, style="yellow")
+        return [name, Text(say(lang, "waiting"), style="yellow"), "", said, ""]
     done, of = trial.step, trial.steps or 0
     count = f"{done}/{of}"
     if not of and trial.scores and trial.evaluations:

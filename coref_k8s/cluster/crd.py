@@ -152,6 +152,9 @@ COLUMNS = [
     _column("Phase", "string", ".status.phase"),
     _column("Trials", "string", ".status.progress", description="Trials done of those asked for"),
     _column("Running", "integer", ".status.trials.running"),
+    _column(
+        "Waiting", "integer", ".status.trials.waiting", description="Trials begun whose pod does not run"
+    ),
     _column("Failed", "integer", ".status.trials.failed"),
     _column("Best", "string", ".status.bestScore", description="Highest score and its length"),
     _column("Age", "date", ".metadata.creationTimestamp"),

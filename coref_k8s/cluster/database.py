@@ -41,7 +41,7 @@ class Database:
         """Open the trials of one length."""
         from coref_k8s.search.studies import LengthStudy
 
-        return LengthStudy(self.storage(), spec, study, seq_len, namespace)
+        return LengthStudy(self.storage(), spec, study, seq_len, namespace, on_ask=self._on_ask)
 
     def view(self, namespace: str, study: str) -> StudyView:
         """Return a study with its trials."""

@@ -265,4 +265,5 @@ class ControllerService:
         except StorageError as error:
             self._count(error)
             raise
-        return Answer(view.to_json(), "application/json")
+        # from the cache that every controller has, leading or not
+        return Answer(view.with_jobs(self._runner(namespace).list(name)).to_json(), "application/json")

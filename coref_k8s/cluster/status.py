@@ -75,7 +75,9 @@ class TrialCounts(Request):
     done: int = 0
     """Trials with an outcome."""
     running: int = 0
-    """Trials that have a Job."""
+    """Trials whose pod runs."""
+    waiting: int = 0
+    """Trials begun whose pod does not run: suspended, or without a node or an image yet."""
     succeeded: int = 0
     """Trials with a score."""
     pruned: int = 0

@@ -57,6 +57,7 @@ def study_status(
             "total": planned,
             "done": done,
             "running": sum(length.running for length in progress.lengths),
+            "waiting": sum(length.waiting for length in progress.lengths),
             "succeeded": sum(length.complete for length in progress.lengths),
             "pruned": sum(length.pruned for length in progress.lengths),
             "failed": sum(length.failed for length in progress.lengths),

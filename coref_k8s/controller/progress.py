@@ -12,7 +12,7 @@ from coref_k8s.controller.observe import Observer
 from coref_k8s.controller.remaining import Ahead, remaining
 from coref_k8s.controller.snapshot import LengthView, Snapshot, Unit, unit_of
 from coref_k8s.controller.state import LengthMemory
-from coref_k8s.runner import Kind, ObservedJob
+from coref_k8s.runner import Kind, ObservedJob, State
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.verdict import Verdict
@@ -40,9 +40,9 @@ class LengthProgress:
     pruned: int
     failed: int
     running: int
-    """Open trials with a job."""
+    """Open trials whose job runs."""
     waiting: int
-    """Open trials without one: they go on when there is room or when the study is resumed."""
+    """Other open trials: suspended, without a place or an image yet, or to go on when the study is resumed."""
     best: TrialRecord | None
     finals: FinalsProgress | None = None
     """The finalists' runs; None before the search is over, and without finalists."""
@@ -92,10 +92,10 @@ class Progress:
 
 def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
     """Return the progress that a snapshot shows."""
-    live = {unit_of(job): job for job in snapshot.live}
+    busy = {unit_of(job) for job in snapshot.live if job.state is State.RUNNING}
     lengths = []
     for view in snapshot.lengths:
-        running = sum(Unit(Kind.TRIAL, view.seq_len, trial.number) in live for trial in view.open)
+        running = sum(Unit(Kind.TRIAL, view.seq_len, trial.number) in busy for trial in view.open)
         verdict = _verdict(view, observer)
         lengths.append(
             LengthProgress(
@@ -107,7 +107,7 @@ def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
                 running=running,
                 waiting=len(view.open) - running,
                 best=observer.lengths[view.seq_len].best,
-                finals=_finals(view, live),
+                finals=_finals(view, busy),
                 verdict=verdict,
                 confirmed=_winner(observer.lengths[view.seq_len], verdict),
             )
@@ -131,11 +131,11 @@ def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
     )
 
 
-def _finals(view: LengthView, live: Mapping[Unit, ObservedJob]) -> FinalsProgress | None:
+def _finals(view: LengthView, busy: set[Unit]) -> FinalsProgress | None:
     finals = view.finals
     if finals is None:
         return None
-    running = sum(run_unit(view, run) in live for run in finals.open)
+    running = sum(run_unit(view, run) in busy for run in finals.open)
     planned = finals.missing + len(finals.open) + finals.complete + finals.failed
     return FinalsProgress(planned, finals.complete, finals.failed, running)
 

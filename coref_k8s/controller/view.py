@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from coref_k8s.controller.remaining import Ahead, remaining
-from coref_k8s.runner import Kind
+from coref_k8s.runner import Kind, ObservedJob, Reason, State
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.verdict import Verdict
@@ -26,6 +27,19 @@ from coref_k8s.study import StudySpec
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Work that was begun and that no process does at the moment."""
+
+    kind: Kind
+    seq_len: int | None
+    trial: int | None
+    reason: Reason | None = None
+    """None while it only starts."""
+    message: str = ""
+    """What it waits for, in words."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,22 @@ class StudyView:
     """Every run of finalists of every length, by length and number."""
     verdicts: list[Verdict] = field(default_factory=list)
     """What the finalists have shown, by length."""
+    waiting: list[Waiting] = field(default_factory=list)
+    """What was begun and does not run at the moment, where that is known (`with_jobs`)."""
+
+    def with_jobs(self, jobs: Iterable[ObservedJob]) -> StudyView:
+        """Return the view with what its jobs say of work that does not run."""
+        live = {(job.kind, job.seq_len, job.trial): job for job in jobs if job.live}
+        begun = [(Kind.TRIAL, t.seq_len, t.number) for t in self.trials if t.open]
+        begun += [(Kind.FINALIST, r.seq_len, r.number) for r in self.runs if r.open]
+        waiting = []
+        for unit in dict.fromkeys([*begun, *live]):
+            job = live.get(unit)
+            if job is None:
+                waiting.append(Waiting(*unit))
+            elif job.state is State.PENDING:
+                waiting.append(Waiting(*unit, job.reason, job.message))
+        return replace(self, waiting=waiting)
 
     @property
     def ended(self) -> bool:
@@ -69,6 +99,8 @@ class StudyView:
                 [r for r in self.runs if r.seq_len == length],
                 next((v for v in self.verdicts if v.seq_len == length), None),
                 planned_runs(self.spec),
+                {w.trial for w in self.waiting if (w.kind, w.seq_len) == (Kind.TRIAL, length)},
+                self.ended,
             )
             for length in self.spec.seq_lengths
         )
@@ -82,6 +114,7 @@ class StudyView:
             trials=[t for t in self.trials if t.seq_len == seq_len],
             runs=[r for r in self.runs if r.seq_len == seq_len],
             verdicts=[v for v in self.verdicts if v.seq_len == seq_len],
+            waiting=[w for w in self.waiting if w.seq_len == seq_len],
         )
 
     @property
@@ -125,7 +158,7 @@ class StudyView:
                 one.seq_len,
                 one.planned - one.done + one.planned_runs - one.runs_done,
                 one.mean_seconds,
-                sum((now - t.started_at).total_seconds() for t in one.running if t.started_at),
+                sum((now - t.started_at).total_seconds() for t in one.open if t.started_at),
             )
             for one in self.lengths
         ]
@@ -159,6 +192,8 @@ class LengthView:
     """What they have shown."""
     planned_runs: int = 0
     """Runs of finalists that its search will be followed by; 0 without finalists."""
+    _waiting: Collection[int | None] = ()
+    _ended: bool = False
 
     @property
     def runs_done(self) -> int:
@@ -176,9 +211,19 @@ class LengthView:
         return sum(self.counts[s] for s in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED))
 
     @property
-    def running(self) -> list[TrialRecord]:
+    def open(self) -> list[TrialRecord]:
         """Trials without an outcome that were asked for."""
         return [t for t in self.trials if t.open]
+
+    @property
+    def running(self) -> list[TrialRecord]:
+        """Open trials that do not wait, as far as that is known."""
+        return [t for t in self.open if t.number not in self._waiting and not self._ended]
+
+    @property
+    def waiting(self) -> list[TrialRecord]:
+        """Open trials that are suspended, have no place yet, or go on when the study is resumed."""
+        return [t for t in self.open if t.number in self._waiting or self._ended]
 
     @property
     def ranked(self) -> list[TrialRecord]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from rich.console import Console
 from coref_k8s.cli.live import LiveState
 from coref_k8s.cli.strings import locale_lang
 from coref_k8s.cli.view import BusTail, Watcher, screen, sparkline
-from coref_k8s.controller.view import StudyView
+from coref_k8s.controller.view import StudyView, Waiting
 from coref_k8s.request import build_spec
+from coref_k8s.runner import Kind, Reason
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import Phase
 from coref_k8s.telemetry.bus import Bus, Section
@@ -43,6 +45,32 @@ def shown(state: LiveState, width: int = 100) -> str:
     console.print(screen(state, NOW))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_what_a_trial_waits_for_is_shown_and_told_once() -> None:
+    running = view(trials=(record(0, TrialState.RUNNING), record(1, TrialState.RUNNING)))
+    waits = [
+        Waiting(Kind.TRIAL, 512, 0, Reason.SUSPENDED, "suspended"),
+        Waiting(Kind.TRIAL, 512, 1, Reason.UNSCHEDULABLE, "0/3 nodes are available"),
+    ]
+    state = LiveState(alone=True)
+    for _ in range(2):
+        state.sync(replace(running, waiting=waits), NOW)
+    told = [text for _, text in state.news]
+    assert "512 trial 0 started" not in told
+    assert told.count("512 trial 0 waits: suspended; its queue has not admitted it") == 1
+    assert told.count("512 trial 1 waits: 0/3 nodes are available") == 1
+    assert shown(state).count("waiting") == 2
+    state.sync(running, NOW)
+    assert [text for _, text in state.news][-2:] == ["512 trial 0 runs", "512 trial 1 runs"]
+    assert "waiting" not in shown(state)
+    state.sync(
+        replace(running, waiting=[Waiting(Kind.PREPARE, None, None, Reason.IMAGE, "no such image")]), NOW
+    )
+    assert "prepare: no such image" in shown(state)
+    korean = LiveState(alone=True, lang="ko")
+    korean.sync(replace(running, waiting=waits), NOW)
+    assert "512 시도 0 대기: 보류됨; 대기열이 아직 받아들이지 않음" in [text for _, text in korean.news]
 
 
 def playing(lang: Any = "en") -> LiveState:

@@ -93,6 +93,36 @@ def test_watch_and_report_of_a_study_in_the_cluster(
     assert (unknown.code, "did you mean 'korean'" in unknown.err) == (1, True)
 
 
+def test_what_does_not_run_is_shown_as_waiting_and_why(running: World, call: Callable[..., Any]) -> None:
+    def waits_for(words: str, study: str = "korean") -> str:
+        def look() -> str:
+            told = " ".join(call("status", study).out.split())
+            return told if words in told else ""
+
+        return str(running.until(look, words))
+
+    running.trials.behave = lambda order, start: (60.0, 0, False) if order.kind is Kind.TRIAL else None
+    running.submit("korean", spec={"trials": 1})
+    running.running("korean-64-0-1")
+    assert "waiting" not in waits_for("0 of 1 1 ")
+    running.api.patch(JOBS, "korean-64-0-1", {"spec": {"suspend": True}})
+    told = waits_for("64 trial 0 suspended; its queue has not admitted it")
+    assert "tokens progress running waiting" in told
+    assert "0 of 1 0 1 " in told
+    view = running.controllers[0].database.view(running.api.namespace, "korean")
+    seen = call("status", "korean", "-o", "json").out
+    (one,) = json.loads(seen)["waiting"]
+    assert (one["kind"], one["seq_len"], one["trial"], one["reason"]) == ("trial", 64, 0, "Suspended")
+    assert [t.number for t in view.trials if t.open] == [0]
+    running.api.patch(JOBS, "korean-64-0-1", {"spec": {"suspend": False}})
+    running.running("korean-64-0-1")
+    assert "waiting" not in waits_for("0 of 1 1 ")
+    assert call("cancel", "korean").code == 0
+    assert "0 of 1 0 1 " in waits_for("Cancelled")
+    running.submit("far", spec={"pod": {"gpus": 0, "nodeSelector": {"disk": "golden"}}})
+    waits_for("prepare 0/", "far")
+
+
 def test_a_report_before_the_controller_has_looked(
     world: World, call: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -24,7 +24,8 @@ def test_a_study_runs_to_its_end(world: World) -> None:
     world.submit(spec={"seqLengths": [64, 128], "trials": 3})
     status = world.until_phase("Succeeded")
     assert status["progress"] == "6/6"
-    assert status["trials"] == {"total": 6, "done": 6, "running": 0, "succeeded": 6, "pruned": 0, "failed": 0}
+    counts = {"running": 0, "waiting": 0, "succeeded": 6, "pruned": 0, "failed": 0}
+    assert status["trials"] == {"total": 6, "done": 6, **counts}
     assert [best["seqLen"] for best in status["best"]] == [64, 128]
     assert "learning_rate" in status["best"][0]["params"]
     assert status["bestScore"].endswith(("(64)", "(128)"))
@@ -115,14 +116,22 @@ def test_a_queue_admits_preempts_and_admits_again(world: World) -> None:
     suspend("korean-prepare-1", False)
     suspend("korean-64-0-1", False)
     world.running("korean-64-0-1")
+    world.until(lambda: counts(world) == (1, 0), "the trial to be counted as running")
     suspend("korean-64-0-1", True)
     world.until(lambda: not world.pods("korean-64-0-1"), "the pod to go")
     world.until(lambda: world.condition("Degraded").get("reason") == "Suspended", "the study to say so again")
+    world.until(lambda: counts(world) == (0, 1), "the trial to be counted as waiting")
     suspend("korean-64-0-1", False)
     world.until_phase("Succeeded")
     attempt = world.trials.database.store().attempts(world.api.namespace, "korean", trial=0)[0]
     assert (attempt.outcome, attempt.attempt, attempt.retries) == (Outcome.SUCCEEDED, 1, 0)
     assert attempt.disruptions == 1
+
+
+def counts(world: World) -> tuple[int, int]:
+    """Return how many trials the status counts as running and as waiting."""
+    trials = world.status().get("trials", {})
+    return trials.get("running", 0), trials.get("waiting", 0)
 
 
 def test_a_lost_node_costs_the_trial_nothing(world: World) -> None:

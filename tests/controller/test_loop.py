@@ -307,7 +307,7 @@ def test_progress_shows_what_runs_and_the_last_report() -> None:
         (1, State.PENDING, None, None),
     ]
     (row,) = progress.lengths
-    assert (row.trials, row.complete, row.running, row.waiting, row.best) == (3, 0, 2, 0, None)
+    assert (row.trials, row.complete, row.running, row.waiting, row.best) == (3, 0, 1, 1, None)
 
 
 def test_the_pruner_is_asked_once_a_report() -> None:
