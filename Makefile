@@ -94,7 +94,9 @@ images:
 kind-load:
 	@if command -v kind >/dev/null; then \
 	    kind load docker-image --name $(KIND_CLUSTER) $(CONTROLLER_IMAGE) $(TRIAL_IMAGE); \
-	else k3d image import --cluster $(K3D_CLUSTER) $(CONTROLLER_IMAGE) $(TRIAL_IMAGE); fi
+	elif command -v k3d >/dev/null; then \
+	    k3d image import --cluster $(K3D_CLUSTER) $(CONTROLLER_IMAGE) $(TRIAL_IMAGE); \
+	else echo 'neither kind nor k3d is here: install one, or push the images to a registry (docs/install.md)'; exit 2; fi
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -47,12 +47,12 @@ class Server:
         )
         self.start()
 
-    def start(self) -> None:
-        """Start and wait until it answers."""
+    def start(self, *more: str) -> None:
+        """Start, with more options, and wait until it answers."""
         # a throwaway database: durability off, so that tests measure our code and not the disk
         options = (
             f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} "
-            "-c fsync=off -c full_page_writes=off -c max_connections=200"
+            f"-c fsync=off -c full_page_writes=off -c max_connections=200 {shlex.join(more)}"
         )
         log = str(self.folder / "log")
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-l", log, "-o", options, "-w", "start")
@@ -66,6 +66,13 @@ class Server:
         name = f"coref_{os.getpid()}_{next(_numbers)}"
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "coref", name)
         return f"postgresql+psycopg2://coref:secret-word@127.0.0.1:{self.port}/{name}"
+
+    def set_password(self, password: str) -> None:
+        """Give the user a password, for a `pg_hba.conf` that asks for one."""
+        statement = f"ALTER USER coref PASSWORD '{password}'"
+        self._run(
+            "psql", "-h", str(self.folder), "-p", str(self.port), "-U", "coref", "-c", statement, "postgres"
+        )
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """Return the command line of one of Postgres's programs."""

@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from coref_k8s.errors import StorageError
-from coref_k8s.store.engine import engine_options, mask, schema_lock
+from coref_k8s.store.engine import engine_options, mask, schema_lock, what_to_check
 
 #: Part of a length's trials that are its finalists' runs.
 FINALISTS = "finalists"
@@ -46,5 +46,5 @@ def open_storage(url: str) -> RDBStorage:
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         reason = mask(str(error.__cause__ or error).splitlines()[0])
         raise StorageError(
-            f"{mask(url)}: the database cannot be opened ({reason}); check that it runs and the URL is right"
+            f"{mask(url)}: the database cannot be opened ({reason}); {what_to_check(reason)}"
         ) from error

@@ -124,9 +124,18 @@ def storage_errors(url: str) -> Iterator[None]:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()
         detail = mask(cause[0]) if cause else type(error).__name__
         raise StorageError(
-            f"database {mask(url)} did not answer as expected ({detail}); "
-            "check that it is up and that the URL, user and password are right"
+            f"database {mask(url)} did not answer as expected ({detail}); {what_to_check(detail)}"
         ) from None
+
+
+def what_to_check(detail: str) -> str:
+    """Return what whoever reads the driver's words should look at."""
+    if "certificate" in detail:
+        return (
+            "check that sslrootcert (in the chart network.caConfigMap) holds the authority of the server's "
+            "certificate, and that the certificate names the URL's host"
+        )
+    return "check that it is up and that the URL, user and password are right"
 
 
 def _complete(engine: Engine) -> bool:

@@ -1,0 +1,86 @@
+"""`make images` and `make kind-load`: what they call, seen by programs that only write down how they were called."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, ROOT, objects, one
+
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+
+def made(folder: Path, *arguments: str, programs: tuple[str, ...]) -> tuple[int, list[list[str]], str]:
+    """Run make with only these programs and its own; return its code, the calls and what it said."""
+    bin_, log = folder / "bin", folder / "calls"
+    bin_.mkdir()
+    for name in ("make", "sh", "sed", "python3", "date"):
+        (bin_ / name).symlink_to(shutil.which(name) or name)
+    for name in programs:
+        (bin_ / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {log}\n', encoding="utf-8")
+        (bin_ / name).chmod(0o755)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=ROOT, env={**clean, "PATH": str(bin_)}, capture_output=True, text=True,
+    )  # fmt: skip
+    calls = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return done.returncode, calls, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("builder", ["docker", "podman", "buildah"])
+def test_images_builds_both_with_the_names_that_the_chart_asks_for(tmp_path: Path, builder: str) -> None:
+    code, calls, said = made(tmp_path, "images", f"BUILDER={builder}", programs=(builder,))
+    assert code == 0, said
+    assert [call[:2] for call in calls] == [[builder, "build"]] * 2
+    tags = [call[call.index("--tag") + 1] for call in calls]
+    controller = one(objects({}), "Deployment", "coref-controller")
+    settings = yaml.safe_load(one(objects({}), "ConfigMap", "coref-controller")["data"]["cluster.yaml"])
+    assert tags == [
+        controller["spec"]["template"]["spec"]["containers"][0]["image"],
+        settings["jobs"]["image"],
+    ]
+    for call in calls:
+        assert f"VERSION={VERSION}" in call
+        assert (ROOT / call[call.index("--file") + 1]).is_file()
+        assert call[-1] == "."
+    assert calls[1][calls[1].index("--target") + 1] == "cuda"
+
+
+def test_every_target_that_is_asked_for_is_in_the_dockerfile(tmp_path: Path) -> None:
+    _, calls, _ = made(tmp_path, "images", "TRIAL_TARGET=cpu", programs=("docker",))
+    text = (ROOT / "images" / "trial" / "Dockerfile").read_text(encoding="utf-8")
+    stages = re.findall(r"^FROM \S+ AS (\S+)$", text, re.M)
+    assert calls[1][calls[1].index("--target") + 1] == "cpu"
+    assert {"cpu", "cuda"} <= set(stages)
+
+
+@pytest.mark.parametrize(
+    ("programs", "options", "start"),
+    [
+        (("kind",), (), ["kind", "load", "docker-image", "--name", "kind"]),
+        (("kind", "k3d"), ("KIND_CLUSTER=lab",), ["kind", "load", "docker-image", "--name", "lab"]),
+        (("k3d",), (), ["k3d", "image", "import", "--cluster", "k3s-default"]),
+        (("k3d",), ("K3D_CLUSTER=lab",), ["k3d", "image", "import", "--cluster", "lab"]),
+    ],
+)
+def test_kind_load_takes_both_images_to_the_cluster_that_is_there(
+    tmp_path: Path, programs: tuple[str, ...], options: tuple[str, ...], start: list[str]
+) -> None:
+    code, calls, said = made(tmp_path, "kind-load", *options, programs=programs)
+    assert code == 0, said
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
+    assert calls == [[*start, f"coref-k8s/controller:{version}", f"coref-k8s/trial:{version}"]]
+
+
+def test_kind_load_without_either_says_what_to_do(tmp_path: Path) -> None:
+    code, calls, said = made(tmp_path, "kind-load", programs=())
+    assert (code, calls) == (2, [])
+    assert "neither kind nor k3d is here" in said
