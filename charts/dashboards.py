@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 STUDY = 'namespace=~"$namespace", study=~"$study"'
 LENGTH = f'{STUDY}, seq_len=~"$seq_len"'
-TRIAL = f'{LENGTH}, trial=~"$trial"'
+TRIAL = f'{LENGTH}, kind=~"$kind", trial=~"$trial"'
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
@@ -78,8 +78,9 @@ STUDIES: tuple[Panel | Row, ...] = (
         about="Studies that prepare data or run trials.", empty="no study yet",
     ),
     stat(
-        "Trials running", f'sum(coref_study_trials{{{LENGTH}, state="running"}})',
-        about="Trials with a job, over all studies and lengths chosen.", empty="0",
+        "Trials running",
+        f'sum({{__name__=~"coref_study_(trials|finalist_runs)", {LENGTH}, state="running"}})',
+        about="Trials and runs of finalists with a job, over all studies and lengths chosen.", empty="0",
     ),
     stat(
         "Trials done", f'sum(coref_study_trials{{{LENGTH}, state=~"complete|pruned|failed"}})',
@@ -117,9 +118,33 @@ STUDIES: tuple[Panel | Row, ...] = (
         empty="no complete trial yet",
     ),
     Panel(
+        "Score on test documents",
+        [(f"max by (namespace, study, seq_len) (coref_study_test_score{{{LENGTH}}})", "{{study}} {{seq_len}}")],
+        "bargauge", unit="none", decimals=3, low=0, steps=[(0, BUSY)], empty="not tested yet",
+        about="Of what each length delivers: its finalists' winner, a final training or an ensemble (0 to 1).",
+    ),
+    Panel(
+        "Better on test documents?",
+        [
+            (
+                f"max by (namespace, study, seq_len, against, bound) (coref_study_test_difference{{{LENGTH}}})",
+                "{{study}} {{seq_len}} – {{against}}: {{bound}}",
+            )
+        ],
+        unit="none", decimals=3, empty="not tested yet",
+        about="Score minus that of the untuned model, the defaults or the best single model, with its 95 % interval "
+        "(dashed). Better is shown only where the whole interval lies above 0.",
+    ),
+    Panel(
         "Trials by state",
         [(f"sum by (state) (coref_study_trials{{{LENGTH}}})", "{{state}}")], stacked=True, unit="none", low=0,
         about="Over all studies and lengths chosen.",
+    ),
+    Panel(
+        "Runs of finalists by state",
+        [(f"sum by (state) (coref_study_finalist_runs{{{LENGTH}}})", "{{state}}")], stacked=True, unit="none", low=0,
+        about="The best trials again with fresh seeds, the defaults and the untuned model beside them.",
+        empty="no study has finalists",
     ),
     Panel(
         "Failed attempts by reason",
@@ -174,7 +199,7 @@ STUDIES: tuple[Panel | Row, ...] = (
     ),
 )  # fmt: skip
 
-_WHO = "{{seq_len}} trial {{trial}}"
+_WHO = "{{seq_len}} {{kind}} {{trial}}"
 _NONE = "no trial runs in this time"
 
 
@@ -314,6 +339,9 @@ def _overrides(panel: Panel) -> list[Json]:
     legends = [legend for _, legend in panel.queries]
     if legends in (["{{state}}"], ["{{outcome}}"]):
         return [_colour(name, colour) for name, colour in COLOURS.items()]
+    if any(one.endswith("{{bound}}") for one in legends):
+        style = {"fill": "dash", "dash": [6, 6]}
+        return [_override({"id": "byRegexp", "options": "/: (low|high)$/"}, "custom.lineStyle", style)]
     dashed = [word for word in ("predicted", "budget", "limit") if any(one.endswith(word) for one in legends)]
     return [
         _override(
@@ -451,7 +479,8 @@ def dashboards() -> dict[str, Json]:
     namespace = variable("namespace", "label_values(coref_study_phase, namespace)")
     study = variable("study", 'label_values(coref_study_phase{namespace=~"$namespace"}, study)')
     length = variable("seq_len", f"label_values(coref_study_trials{{{STUDY}}}, seq_len)")
-    trial = variable("trial", f"label_values(coref_trial_step{{{LENGTH}}}, trial)")
+    kind = variable("kind", f"label_values(coref_trial_step{{{LENGTH}}}, kind)")
+    trial = variable("trial", f'label_values(coref_trial_step{{{LENGTH}, kind=~"$kind"}}, trial)')
     return {
         "studies.json": dashboard(
             "coref-studies",
@@ -463,9 +492,9 @@ def dashboards() -> dict[str, Json]:
         "trial.json": dashboard(
             "coref-trial",
             "coref-k8s: Trial",
-            "What running trials learn, how fast, and their memory against what was predicted.",
+            "What running trials, runs of finalists and final trainings learn, how fast, and their memory against what was predicted.",
             TRIALS,
-            [namespace, study, length, trial],
+            [namespace, study, length, kind, trial],
         ),
     }
 

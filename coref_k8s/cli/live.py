@@ -15,6 +15,7 @@ from typing import Any
 from coref_k8s.cli import words
 from coref_k8s.cli.strings import Lang, say
 from coref_k8s.controller.view import StudyView, Waiting
+from coref_k8s.report.messages import told
 from coref_k8s.report.verdict import sentences, standing
 from coref_k8s.runner import Kind, Reason
 from coref_k8s.search.records import TrialRecord, TrialState
@@ -46,6 +47,8 @@ class LiveTrial:
     reason: str = ""
     waits: str = ""
     """What it waits for, in words, while it does not run."""
+    finalist: bool = False
+    """Whether it is the run of a finalist, which has a number of its own."""
     begun: bool = False
     """Whether its beginning has been told."""
     announced: bool = False
@@ -70,10 +73,16 @@ class LiveLength:
     """Trial that the finalists have confirmed."""
     finals: list[str] = field(default_factory=list)
     """What is to be said of its finalists."""
+    finalists: dict[int, LiveTrial] = field(default_factory=dict)
+    """Runs of its finalists, by their own numbers."""
 
     def trial(self, number: int) -> LiveTrial:
         """Return a trial, new if need be."""
         return self.trials.setdefault(number, LiveTrial(number))
+
+    def run(self, number: int) -> LiveTrial:
+        """Return a run of a finalist, new if need be."""
+        return self.finalists.setdefault(number, LiveTrial(number, finalist=True))
 
     @property
     def done(self) -> int:
@@ -82,8 +91,9 @@ class LiveLength:
 
     @property
     def running(self) -> list[LiveTrial]:
-        """Trials under way, by number."""
-        return [t for _, t in sorted(self.trials.items()) if t.state is TrialState.RUNNING]
+        """Trials and runs of finalists under way, by number."""
+        found = [t for _, t in sorted(self.trials.items()) if t.state is TrialState.RUNNING]
+        return found + [t for _, t in sorted(self.finalists.items()) if t.state is TrialState.RUNNING]
 
     @property
     def complete(self) -> list[LiveTrial]:
@@ -144,7 +154,7 @@ class LiveState:
         before = self.phase
         if self.alone and view.phase is not before and view.phase not in TERMINAL:
             self._tell_phase(view, now)
-        self.phase, self.message = view.phase, view.why
+        self.phase, self.message = view.phase, told(view.why, self.lang)
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining = view.remaining(now)
         waits = {
@@ -153,6 +163,7 @@ class LiveState:
         if self.alone:
             others = [w for w in view.waiting if w.kind is not Kind.TRIAL and w.reason]
             self.problem = next((f"{w.kind.value}: {self._why(w)}" for w in others), "")
+        searches = view.spec.purpose.kind == "search"
         for one in view.lengths:
             length = self.length(one.seq_len)
             length.planned = one.planned
@@ -164,10 +175,16 @@ class LiveState:
                     self._tell_waiting(record, trial, waits.get((one.seq_len, record.number), ""), now)
                     self._tell_progress(record, trial, now)
                 trial.scores.update(record.intermediate)
-                trial.reason = str(record.attrs.get("reason", ""))
+                trial.reason = told(str(record.attrs.get("reason", "")), self.lang)
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
-            length.finals = standing(one, view.ended, self.lang) if one.runs else []
+            for record in one.runs:
+                run = length.run(record.number)
+                run.state, run.value = record.state, record.value if not record.open else None
+                run.reason = told(str(record.attrs.get("reason", "")), self.lang)
+                if record.state in _OUTCOMES.values():
+                    self._tell_end(now, one.seq_len, run)
+            length.finals = standing(one, view.ended, self.lang) if one.runs or not searches else []
             if one.verdict is not None and length.winner is None:
                 for said in sentences(one.verdict, self.lang):
                     self._tell(now, f"{say(self.lang, 'tokens', n=one.seq_len)}: {said}")
@@ -212,7 +229,8 @@ class LiveState:
             self._tell(when, say(self.lang, "e_study", phase=say(self.lang, phase.lower())))
 
     def _on_dataset_progress(self, when: datetime, event: Mapping[str, Any]) -> None:
-        stage, done, total = str(event.get("stage", "")), event.get("done") or 0, event.get("total")
+        stage = told(str(event.get("stage", "")), self.lang)
+        done, total = event.get("done") or 0, event.get("total")
         if stage != self.stage or done == total:
             of = f" / {total}" if total else ""
             self._tell(when, say(self.lang, "e_data", stage=stage, done=done, total=of))
@@ -255,30 +273,32 @@ class LiveState:
         if outcome in _OUTCOMES:
             trial.state = _OUTCOMES[outcome]
             trial.value = event.get("score", trial.score) if outcome == "complete" else None
-            trial.reason = str(event.get("reason") or event.get("message") or "")
+            trial.reason = told(str(event.get("reason") or event.get("message") or ""), self.lang)
             self._tell_end(when, int(event["seq_len"]), trial)
         elif outcome:
             self._tell(when, say(self.lang, "e_interrupted", who=self._who(event)))
 
     def _on_warning(self, when: datetime, event: Mapping[str, Any]) -> None:
         who = f"{self._who(event)}: " if event.get("trial") is not None else ""
-        self._tell(when, say(self.lang, "e_warning", message=f"{who}{event.get('message', '')}"))
+        self._tell(
+            when, say(self.lang, "e_warning", message=who + told(str(event.get("message") or ""), self.lang))
+        )
 
     def _trial(self, event: Mapping[str, Any]) -> LiveTrial | None:
-        # finalists and final runs have numbers of their own
-        if (
-            event.get("kind", "trial") != "trial"
-            or event.get("seq_len") is None
-            or event.get("trial") is None
-        ):
+        kind = event.get("kind", "trial")
+        if kind not in ("trial", "finalist") or event.get("seq_len") is None or event.get("trial") is None:
             return None
-        return self.length(int(event["seq_len"])).trial(int(event["trial"]))
+        length, number = self.length(int(event["seq_len"])), int(event["trial"])
+        return length.trial(number) if kind == "trial" else length.run(number)
 
     def _who(self, event: Mapping[str, Any]) -> str:
-        return say(self.lang, "who", length=event.get("seq_len"), trial=event.get("trial"))
+        return self._named(event.get("seq_len"), event.get("trial"), event.get("kind") == "finalist")
+
+    def _named(self, seq_len: object, number: object, finalist: bool) -> str:
+        return say(self.lang, "who_finalist" if finalist else "who", length=seq_len, trial=number)
 
     def _tell_phase(self, view: StudyView, now: datetime) -> None:
-        why = f": {view.why}" if view.why else ""
+        why = f": {told(view.why, self.lang)}" if view.why else ""
         self._tell(now, f"{say(self.lang, 'e_study', phase=say(self.lang, view.phase.value.lower()))}{why}")
 
     def _tell_progress(self, record: TrialRecord, trial: LiveTrial, now: datetime) -> None:
@@ -309,7 +329,7 @@ class LiveState:
         if trial.announced:
             return
         trial.announced = True
-        who = say(self.lang, "who", length=seq_len, trial=trial.number)
+        who = self._named(seq_len, trial.number, trial.finalist)
         values = {"who": who, "score": words.score(trial.score), "why": trial.reason or "?"}
         self._tell(when, say(self.lang, f"e_{trial.state.value}", **values))
 

@@ -62,7 +62,8 @@ _TEXT: dict[str, tuple[str, str]] = {
     "e_study": ("study {phase}", "연구 {phase}"),
     "e_warning": ("warning: {message}", "경고: {message}"),
     "who": ("{length} trial {trial}", "{length} 시도 {trial}"),
-    "finalist": ("finalist {trial}", "결선 {trial}"),
+    "who_finalist": ("{length} finalists' run {trial}", "{length} 결선 실행 {trial}"),
+    "finalist": ("run {n}", "결선 {n}"),
 }
 
 

@@ -159,7 +159,7 @@ def _length_cells(one: LiveLength, state: LiveState, width: int) -> list[Rendera
 
 def _trial_cells(trial: LiveTrial, state: LiveState, width: int) -> list[RenderableType]:
     lang, wide = state.lang, width >= _WIDE
-    name = Text(f"  {say(lang, 'trial', n=trial.number)}")
+    name = Text(f"  {say(lang, 'finalist' if trial.finalist else 'trial', n=trial.number)}")
     if trial.waits:
         said = Text(trial.waits, style="yellow")
         return [name, Text(say(lang, "waiting"), style="yellow"), "", said, ""]

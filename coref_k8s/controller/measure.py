@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from coref_k8s.controller.many import Key
-from coref_k8s.controller.progress import Progress
+from coref_k8s.controller.progress import LengthProgress, Progress
+from coref_k8s.search.tested import tested
 from coref_k8s.store.records import TERMINAL, Outcome, Phase
 from coref_k8s.telemetry.metrics import REASONS, StudyMetrics
 
@@ -35,12 +36,29 @@ class StudyMeter:
                 metrics.trials.labels(*labels, state).set(getattr(length, state))
             if length.best is not None and length.best.value is not None:
                 metrics.best.labels(*labels).set(length.best.value)
+            if (finals := length.finals) is not None:
+                for state in ("complete", "failed", "running", "waiting"):
+                    metrics.runs.labels(*labels, state).set(getattr(finals, state))
+            self._test(labels, length)
         left = 0.0 if progress.phase in TERMINAL else None
         if left is None and progress.remaining is not None:
             left = progress.remaining.total_seconds()
         if left is not None:
             metrics.remaining.labels(*key).set(left)
         self._note_movement(key, progress)
+
+    def _test(self, labels: tuple[str, str, str], length: LengthProgress) -> None:
+        found = tested(length.winner, length.verdict)
+        if found is None:  # also when more trials were asked for, and finalists are chosen again
+            here = dict(zip(("namespace", "study", "seq_len"), labels, strict=True))
+            self.metrics.test.remove_by_labels(here)
+            self.metrics.difference.remove_by_labels(here)
+            return
+        self.metrics.test.labels(*labels).set(found.score)
+        for one in found.comparisons:
+            if (score := one.score) is not None:
+                for bound, value in (("low", score.low), ("value", score.difference), ("high", score.high)):
+                    self.metrics.difference.labels(*labels, one.against, bound).set(value)
 
     def forget(self, key: Key) -> None:
         """Drop a study that is gone."""

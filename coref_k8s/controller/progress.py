@@ -28,6 +28,11 @@ class FinalsProgress:
     failed: int
     running: int
 
+    @property
+    def waiting(self) -> int:
+        """Runs that are still to be begun or to go on."""
+        return self.planned - self.complete - self.failed - self.running
+
 
 @dataclass(frozen=True)
 class LengthProgress:

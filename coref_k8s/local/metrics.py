@@ -11,10 +11,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from coref_k8s.controller.measure import StudyMeter
+from coref_k8s.controller.orders import workdir_of
 from coref_k8s.controller.progress import Progress
+from coref_k8s.controller.snapshot import unit_of
 from coref_k8s.controller.web import Answer, WebServer
 from coref_k8s.errors import RequestError
-from coref_k8s.runner import Kind
+from coref_k8s.runner import WITHOUT_GPU
+from coref_k8s.study import StudySpec
 from coref_k8s.telemetry.metrics import StudyMetrics
 
 #: Written by `coref_k8s.trial.metrics` into a trial's folder.
@@ -45,9 +48,9 @@ class TrialSeries:
 class LocalMetrics:
     """What the controller of this machine serves."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, spec: StudySpec) -> None:
         self.study = StudyMetrics()
-        self._data_dir = data_dir
+        self._data_dir, self._spec = data_dir, spec
         self._meter = StudyMeter(self.study)
         self._trials = TrialSeries()
         self.study.registry.register(self._trials)
@@ -55,11 +58,10 @@ class LocalMetrics:
     def on_progress(self, progress: Progress) -> None:
         """Bring the series up to date."""
         self._meter.measure(progress)
-        jobs = [one.job for one in progress.running if one.job.kind is Kind.TRIAL]
         self._trials.files = tuple(
-            self._data_dir / "studies" / job.study / str(job.seq_len) / str(job.trial) / _TEXTFILE
-            for job in jobs
-            if job.trial is not None
+            self._data_dir / workdir_of(self._spec, one.job.study, unit_of(one.job)) / _TEXTFILE
+            for one in progress.running
+            if one.job.kind not in WITHOUT_GPU
         )
 
     @contextmanager

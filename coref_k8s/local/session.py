@@ -90,7 +90,7 @@ class LocalSession:
             runner = self.runner(study.spec.pod.gpus, metrics=metrics_port is not None)
             with (
                 Bus(self.settings.bus) as bus,
-                self._metrics(metrics_port, on_progress) as (progressed, on_ask),
+                self._metrics(metrics_port, study.spec, on_progress) as (progressed, on_ask),
             ):
                 progress = run_until_done(
                     self._loop(name, runner, bus, on_ask),
@@ -134,7 +134,7 @@ class LocalSession:
 
     @contextmanager
     def _metrics(
-        self, port: int | None, on_progress: Callable[[Progress], None]
+        self, port: int | None, spec: StudySpec, on_progress: Callable[[Progress], None]
     ) -> Iterator[tuple[Callable[[Progress], None], Callable[[float], None]]]:
         """Yield what wants to know of progress and of asks (seconds)."""
         if port is None:
@@ -143,7 +143,7 @@ class LocalSession:
         # only here: most studies on one machine are not scraped
         from coref_k8s.local.metrics import LocalMetrics
 
-        metrics = LocalMetrics(self.settings.data_dir)
+        metrics = LocalMetrics(self.settings.data_dir, spec)
 
         def both(progress: Progress) -> None:
             metrics.on_progress(progress)

@@ -11,33 +11,37 @@ import yaml
 from coref_k8s import __version__
 from coref_k8s.report.context import Context
 from coref_k8s.report.html import Cell, table
+from coref_k8s.report.messages import told
 from coref_k8s.search.records import TrialState
 from coref_k8s.study import MAX_NAME, StudySpec
 
 
 def warnings(page: Context) -> list[str]:
     """What a reader must know before believing a number, in words."""
-    view, told = page.view, []
+    view, found = page.view, list[str]()
     planned = sum(one.planned for one in view.lengths)
     if not view.ended:
-        told.append(page.plain("w_unfinished", done=view.done, planned=planned))
+        found.append(page.plain("w_unfinished", done=view.done, planned=planned))
     elif view.why:
-        told.append(view.why)
+        found.append(told(view.why, page.lang))
     for lost in view.statistics.get("skipped_sources", ()):
-        told.append(page.plain("w_source", source=lost.get("source"), reason=lost.get("reason")))
-    reasons = Counter(str(t.attrs.get("reason", "?")).splitlines()[0][:160] for t in view.failures)
-    told += [page.plain("w_failed", n=n, why=why) for why, n in reasons.most_common(5)]
-    for name, found in versions(page).items():
-        if len(found) > 1:
-            listed = ", ".join(f"{version} ({n})" for version, n in found.most_common())
-            told.append(page.plain("w_versions", name=name, found=listed))
+        found.append(
+            page.plain("w_source", source=lost.get("source"), reason=told(str(lost.get("reason")), page.lang))
+        )
+    reasons = Counter((str(t.attrs.get("reason", "")).splitlines() or ["?"])[0][:160] for t in view.failures)
+    found += [page.plain("w_failed", n=n, why=told(why, page.lang)) for why, n in reasons.most_common(5)]
+    for name, kinds in versions(page).items():
+        if len(kinds) > 1:
+            listed = ", ".join(f"{version} ({n})" for version, n in kinds.most_common())
+            found.append(page.plain("w_versions", name=name, found=listed))
     for one in view.lengths:
         if one.best is not None:
             for message in one.best.attrs.get("evidence", {}).get("warnings", ()):
-                told.append(page.plain("w_items", length=one.seq_len, message=message))
-    if view.ended and any(len(one.ranked) > 1 for one in view.lengths) and not view.spec.search.finalists:
-        told.append(page.plain("w_single"))
-    return told
+                found.append(page.plain("w_items", length=one.seq_len, message=told(message, page.lang)))
+    searched = view.spec.purpose.kind == "search" and not view.spec.search.finalists
+    if view.ended and searched and any(len(one.ranked) > 1 for one in view.lengths):
+        found.append(page.plain("w_single"))
+    return found
 
 
 def versions(page: Context) -> dict[str, Counter[str]]:

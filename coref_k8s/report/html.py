@@ -121,6 +121,19 @@ def whisker(
     )
 
 
+def forest(value: float, low: float, high: float, reach: float) -> Raw:
+    """A difference with its interval beside the stroke of no difference; `reach` is how far both sides go."""
+
+    def at(difference: float) -> float:
+        return round(60 + 57 * max(-1.0, min(1.0, difference / reach)), 1)
+
+    return Raw(
+        '<svg class="whisker" viewBox="0 0 120 16" aria-hidden="true"><line class="grid" x1="2" x2="118" y1="8" y2="8"/>'
+        f'<line class="i" x1="{at(low)}" x2="{at(high)}" y1="8" y2="8"/><line class="g" x1="60" x2="60" y1="1" y2="15"/>'
+        f'<circle cx="{at(value)}" cy="8" r="3.5"/></svg>'
+    )
+
+
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Return round values that cover [low, high] from outside, at most about `most` steps."""
     span = high - low

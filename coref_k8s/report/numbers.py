@@ -59,6 +59,7 @@ def metrics(page: Context) -> str:
     return (
         table(heads, _grouped(rows), left=2)
         + page.about("score_about", formula=formula)
+        + page.about("interval_about")
         + page.about("guess_about")
     )
 

@@ -15,9 +15,13 @@ from coref_k8s.report.again import again, warnings
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.finalists import finalists
 from coref_k8s.report.html import duration, number, percent, short
+from coref_k8s.report.messages import told
 from coref_k8s.report.slices import slices
+from coref_k8s.report.standing import answer
 from coref_k8s.report.texts import LINKS, METRICS, TEXT, Lang
+from coref_k8s.report.timeline import timeline
 from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.store.records import Outcome
 
 #: Sections in their order: name (of its title in `texts`, and of its anchor), what makes it, whether two fit
 #: beside each other. One that returns nothing is left out.
@@ -34,6 +38,7 @@ SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
     ("parallel", pictures.coordinates, False),
     ("curves", pictures.curves, False),
     ("trials", numbers.trials, False),
+    ("timeline", timeline, False),
     ("cost", numbers.cost, False),
     ("again", again, False),
 )
@@ -53,7 +58,7 @@ def report(view: StudyView, lang: Lang = "en", now: datetime | None = None) -> s
         # whatever a study's texts hold, the browser loads nothing for it
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
-        f'<link rel="icon" href="data:,"><style>{style}</style></head><body>{_head(page)}<nav>{links}</nav>'
+        f'<link rel="icon" href="data:,"><style>{style}</style></head><body>{_head(page)}{answer(page)}<nav>{links}</nav>'
         f"{_warnings(page)}{_body(page, made)}"
         f"<footer>coref-k8s {__version__} · {page.say('made', when=f'{page.now:%Y-%m-%d %H:%M}')}</footer>"
         f'<script type="application/json" id="about-trials">{about.replace("<", chr(92) + "u003c")}</script>'
@@ -87,13 +92,17 @@ def _head(page: Context) -> str:
         facts.append(escape(view.namespace))
     if (elapsed := view.elapsed(page.now)) is not None:
         facts.append(page.say("took", span=duration(elapsed.total_seconds(), page.lang)))
-    best = max(
-        (one.best for one in view.lengths if one.best is not None), key=lambda t: t.value or 0.0, default=None
-    )
+    bests = [
+        # what finalists have confirmed is their mean: the best of many single runs promises too much
+        (one.verdict.dev if one.verdict else one.best.value or 0.0, one.best)
+        for one in view.lengths
+        if one.best is not None
+    ]
+    score, best = max(bests, key=lambda pair: pair[0], default=(None, None))
     counts = {state.value: sum(one.counts[state] for one in view.lengths) for state in TrialState}
     cards = [
         (
-            page.say("best_score"), number(best.value) if best else "–",
+            page.say("best_score"), number(score),
             page.say("at", length=best.seq_len, trial=best.number) if best else "",
         ),
         (page.say("trials_done"), f"{view.done} / {sum(one.planned for one in view.lengths)}", page.say("by_state", **counts)),
@@ -118,15 +127,27 @@ def _spent(page: Context) -> tuple[str, str, str]:
         if (most := view.spec.limits.max_gpu_hours) is not None:
             told = f"{page.say('budget', hours=f'{most:g}')} · {told}"
         return page.say("gpu_time"), duration(view.gpu_seconds, page.lang), told
-    spans = [(a.finished_at - a.started_at).total_seconds() for a in view.attempts if a.started_at and a.finished_at]  # fmt: skip
-    return page.say("wall_time"), duration(sum(spans), page.lang) if spans else "–", ""
+    spans = [
+        ((a.finished_at - a.started_at).total_seconds(), a.outcome is Outcome.SUCCEEDED)
+        for a in view.attempts
+        if a.started_at and a.finished_at
+    ]
+    spent = sum(seconds for seconds, _ in spans)
+    if not spent:
+        return page.say("wall_time"), "–", ""
+    lost = sum(seconds for seconds, useful in spans if not useful)
+    return (
+        page.say("wall_time"),
+        duration(spent, page.lang),
+        page.say("no_result", share=percent(lost / spent)),
+    )
 
 
 def _warnings(page: Context) -> str:
-    told = warnings(page)
-    if not told:
+    found = warnings(page)
+    if not found:
         return ""
-    items = "".join(f"<li>{escape(one)}</li>" for one in told)
+    items = "".join(f"<li>{escape(one)}</li>" for one in found)
     return (
         f'<section class="warnings" id="warnings"><h2>{page.say("warnings")}</h2><ul>{items}</ul></section>'
     )
@@ -137,14 +158,14 @@ def _about(page: Context, trial: TrialRecord) -> str:
     head = page.plain("at", length=trial.seq_len, trial=trial.number)
     lines = [f"{head} · {page.plain(trial.state.value)}"]
     scores = {"score": trial.value} | {name: trial.metrics.get(name) for name in METRICS if name != "score"}
-    told = [
+    values = [
         f"{page.plain(name) if name in TEXT else METRICS[name]} {value:.3f}"
         for name, value in scores.items()
         if value is not None
     ]
-    if told:
-        lines.append(", ".join(told))
+    if values:
+        lines.append(", ".join(values))
     lines += [f"{name} = {short(value)}" for name, value in trial.params.items()]
     if trial.state is TrialState.FAILED:
-        lines.append(str(trial.attrs.get("reason", ""))[:200])
+        lines.append(told(str(trial.attrs.get("reason", "")), page.lang)[:200])
     return "\n".join(lines)

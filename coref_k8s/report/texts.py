@@ -17,7 +17,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "gpu_time": ("GPU time", "GPU 시간"), "gpu_seconds": ("GPU seconds", "GPU 초"), "wall_time": ("time of attempts", "실행 시간 합"),
     "no_result": ("{share} without a result", "결과 없이 쓴 시간 {share}"),
     "left": ("time left, estimated", "남은 시간(예상)"),
+    "answer": ("Is the new model better?", "새 모델이 더 나은가"),
+    "untested": ("not tested", "검증 전"), "uncompared": ("not compared", "비교하지 못함"),
     # sections
+    "timeline": ("When trials ran", "시도가 실행된 때"), "finalists_run": ("run of a finalist", "결선 실행"),
     "warnings": ("Read this first", "먼저 읽을 것"), "results": ("Results", "결과"),
     "history": ("Optimisation history", "최적화 이력"), "curves": ("Learning curves", "학습 곡선"),
     "by_length": ("Score against length", "길이별 점수"), "importance": ("What mattered", "매개변수 중요도"),
@@ -26,14 +29,14 @@ TEXT: dict[str, tuple[str, str]] = {
     "distance": ("By distance to the antecedent", "선행어까지의 거리별"),
     "params": ("Parameters of the best trials", "최고 시도의 매개변수"), "trials": ("Every trial", "모든 시도"),
     "cost": ("Cost", "비용"), "again": ("Do it again", "재현하기"),
-    "finalists": ("How sure the best is", "최고 결과를 얼마나 믿을 수 있는가"),
+    "finalists": ("On test documents", "test 문서에서"),
     # words
     "tokens": ("tokens", "토큰"), "length_tokens": ("{length} tokens", "{length} 토큰"), "trial": ("trial", "시도"),
     "score": ("score", "점수"), "evaluation": ("evaluation", "평가"), "best": ("best", "최고"),
     "best_so_far": ("best so far", "그때까지 최고"), "complete": ("complete", "완료"), "pruned": ("pruned", "중단"),
     "failed": ("failed", "실패"), "running": ("running", "실행 중"), "waiting": ("waiting", "대기"),
-    "best_of_length": ("best, with 95 % interval", "최고 (95 % 구간)"), "other": ("other trials", "다른 시도"),
-    "metric": ("metric", "지표"), "value": ("value", "값"), "interval": ("95 % interval", "95 % 구간"),
+    "best_of_length": ("best, with 95 % interval", "최고 (95% 신뢰구간)"), "other": ("other trials", "다른 시도"),
+    "metric": ("metric", "지표"), "value": ("value", "값"), "interval": ("95 % interval", "95% 신뢰구간"),
     "gain": ("gain by context", "문맥의 이득"), "guess": ("without a model", "모델 없이"),
     "length": ("length", "길이"), "parameter": ("parameter", "매개변수"), "range": ("searched", "탐색 범위"),
     "outcome": ("outcome", "결과"), "attempts": ("attempts", "실행"), "share": ("share", "비율"), "total": ("total", "합계"),
@@ -46,12 +49,27 @@ TEXT: dict[str, tuple[str, str]] = {
     # explanations
     "no_trials": ("No trial has a result yet.", "아직 결과가 있는 시도가 없습니다."),
     "history_about": ("Each point is a trial; the line is the best so far.", "점 하나가 시도 하나이고, 선은 그때까지의 최고 점수입니다."),
+    "timeline_about": (
+        "A bar is a trial from start to end; bars beside each other ran at the same time, gaps are waiting.",
+        "막대 하나가 시도 하나의 시작과 끝입니다. 위아래로 놓인 막대는 함께 실행된 것이고, 빈 곳은 기다린 시간입니다.",
+    ),
+    "interval_about": (
+        "Values are of the dev documents, which chose these trials. 95 % interval: documents drawn again 2,000 times. "
+        "Gain by context: the value minus that of the same items without their antecedents (LAMBADA: with the last sentence only); without a gain a value proves nothing.",
+        "값은 이 시도들을 고른 dev 문서에서 잰 것입니다. 95% 신뢰구간은 문서를 2,000번 다시 뽑아 구했습니다. "
+        "문맥의 이득은 같은 문항에서 선행어를 가렸을 때(LAMBADA는 마지막 문장만 보였을 때)보다 얼마나 높은지이며, 이득이 없는 값은 아무것도 보여 주지 못합니다.",
+    ),
+    "tested_about": (
+        "The differences are of the test documents, which neither the search nor this training has seen, with the paired bootstrap's 95 % interval "
+        "over documents. Better is said only where it excludes 0.",
+        "차이는 탐색에도 학습에도 쓰지 않은 test 문서에서 쟀고, 구간은 문서를 다시 뽑은 대응 부트스트랩의 95% 신뢰구간입니다. 구간이 0을 포함하지 않을 때만 낫다고 말합니다.",
+    ),
     "curves_about": ("Score at each evaluation: the best trial in colour, dashed lines were pruned.", "평가할 때마다의 점수입니다. 최고 시도는 색으로, 중단된 시도는 점선으로 그렸습니다."),
-    "lengths_about": ("The best trial of each length with its 95 % interval.", "길이마다 최고 시도와 그 95 % 구간입니다."),
+    "lengths_about": ("The best trial of each length with its 95 % interval.", "길이마다 최고 시도와 그 95% 신뢰구간입니다."),
     "importance_about": (
         "PED-ANOVA: how much a parameter's values differ between the best trials and all of them. The mark is what 95 % of "
         "random orders of the same scores stay below: a bar that does not pass it may be chance; of a dozen parameters one often passes by chance alone.",
-        "PED-ANOVA: 상위 시도의 값이 전체와 얼마나 다른지 잽니다. 세로선은 같은 점수를 무작위로 섞었을 때 95 %가 넘지 못한 값이므로, "
+        "PED-ANOVA: 상위 시도의 값이 전체와 얼마나 다른지 잽니다. 세로선은 같은 점수를 무작위로 섞었을 때 95%가 넘지 못한 값이므로, "
         "막대가 세로선을 넘지 않으면 우연일 수 있습니다. 열 개가 넘는 매개변수 가운데 하나쯤은 우연히 넘기도 합니다.",
     ),
     "importance_rests": ("Rests on {n} complete trials: the best {top} against all.", "완료된 시도 {n}개: 상위 {top}개와 전체를 견줌."),
@@ -106,11 +124,12 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "against": ("against", "비교 대상"), "winner": ("winner", "승자"), "rival": ("other", "상대"),
     "difference": ("difference", "차이"), "mean_dev": ("mean on dev", "dev 평균"), "runs": ("its runs", "각 실행"),
+    "candidates": ("Finalists", "결선에 오른 시도"),
     "finalists_about": (
         "The best trials ran again with fresh seeds. Dev chose the winner; the differences are of the test documents, items "
         "averaged over the runs, with the paired bootstrap's 95 % interval over documents. Better is said only where it excludes 0.",
         "상위 시도를 새 시드로 다시 실행했습니다. 승자는 dev로 골랐고, 차이는 test 문서에서 실행별 문항 점수를 평균해 잰 값이며 구간은 "
-        "문서를 다시 뽑은 대응 부트스트랩의 95 % 구간입니다. 구간이 0을 포함하지 않을 때만 낫다고 말합니다.",
+        "문서를 다시 뽑은 대응 부트스트랩의 95% 신뢰구간입니다. 구간이 0을 포함하지 않을 때만 낫다고 말합니다.",
     ),
     "w_message": ("{message}", "{message}"),
 }  # fmt: skip
@@ -132,7 +151,7 @@ def say(lang: Lang, key: str, **values: object) -> str:
 
 #: Short names of the sections, for the line of links.
 LINKS = {
-    "finalists": ("Finalists", "결선"), "metrics": ("Metrics", "지표"), "history": ("History", "이력"), "by_length": ("Lengths", "길이"),
+    "finalists": ("Test", "검증"), "timeline": ("Timeline", "실행 시간"), "metrics": ("Metrics", "지표"), "history": ("History", "이력"), "by_length": ("Lengths", "길이"),
     "distance": ("Distances", "거리"), "founding": ("Founding numbers", "기준 문서"), "params": ("Best", "최고"),
     "importance": ("Importance", "중요도"), "slices": ("Slices", "산점도"), "parallel": ("Coordinates", "좌표"), "curves": ("Curves", "곡선"),
     "trials": ("Trials", "시도"), "cost": ("Cost", "비용"), "again": ("Again", "재현"),

@@ -6,6 +6,7 @@ from typing import Literal
 
 from coref_k8s.controller.view import LengthView
 from coref_k8s.search.records import TrialState
+from coref_k8s.search.tested import Tested, tested
 from coref_k8s.search.verdict import NO_DIFFERENCE, Comparison, Difference, Verdict
 
 Lang = Literal["en", "ko"]
@@ -15,13 +16,15 @@ _TEXT = {
         "trial {trial} wins: {dev} on dev (mean of {runs} runs); on test {test}",
         "시도 {trial} 우승: dev {dev} (실행 {runs}회 평균), test {test}",
     ),
-    "interval": (" (95 % interval {low} … {high})", " (95 % 구간 {low} … {high})"),
+    "tested": ("on test {score}", "test {score}"),
+    "interval": (" (95 % interval {low} … {high})", " (95% 신뢰구간 {low} … {high})"),
     "better": ("better than {other} on test: {figures}", "test에서 {other}보다 나음: {figures}"),
     "worse": ("worse than {other} on test: {figures}", "test에서 {other}보다 못함: {figures}"),
     NO_DIFFERENCE: (
         "no difference shown to {other} on test: {figures}",
         "test에서 {other}과 차이가 확인되지 않음: {figures}",
     ),
+    "against": ("against {other} on test: {figures}", "test에서 {other} 대비 {figures}"),
     "uncompared": ("not compared with {other}: {why}", "{other}과 비교하지 못함: {why}"),
     "no_run": ("it has no complete run", "완료된 실행이 없음"),
     "no_score": ("the objective has no scores by item", "목표 점수에 항목별 점수가 없음"),
@@ -34,12 +37,13 @@ _TEXT = {
     f"claim_{NO_DIFFERENCE}": (NO_DIFFERENCE, "차이가 확인되지 않음"),
     "untuned": ("the untuned model", "튜닝 전 모델"),
     "defaults": ("the defaults", "기본값"),
+    "single": ("the best single model", "가장 나은 단일 모델"),
     "few": ("; too few documents for a claim", "; 문서가 너무 적어 주장할 수 없음"),
     "running": (
         "finalists: {done} of {all} runs, {running} under way",
         "결선: 실행 {all}회 중 {done}회 완료, {running}회 진행 중",
     ),
-    "single": (
+    "unconfirmed": (
         "one run each, not confirmed by finalists (--finalists)",
         "한 번씩만 실행한 점수이며 결선으로 확인하지 않음 (--finalists)",
     ),
@@ -52,28 +56,44 @@ _TEXT = {
 
 def sentences(verdict: Verdict, lang: Lang = "en") -> list[str]:
     """Return the winner with its figures, then each comparison; `better` only where the interval excludes 0."""
-    winner = next(one for one in verdict.candidates if one.trial == verdict.winner)
-    test = f"{verdict.test:.3f}"
-    if verdict.low is not None and verdict.high is not None:
-        test += _say(lang, "interval", low=f"{verdict.low:.3f}", high=f"{verdict.high:.3f}")
-    first = _say(
-        lang, "winner", trial=verdict.winner, dev=f"{verdict.dev:.3f}", runs=len(winner.scores), test=test
-    )
     few = [
         _say(lang, "few_runs", trial=one.trial, done=len(one.scores), asked=one.asked)
         for one in verdict.candidates
         if len(one.scores) < one.asked
     ]
-    return [first, *(_claim(one, lang) for one in verdict.comparisons), *few]
+    return [_won(verdict, lang), *(comparison(one, lang) for one in verdict.comparisons), *few]
+
+
+def headline(length: LengthView, found: Tested, lang: Lang = "en") -> str:
+    """Return the winner with its figures, or the score on test of what was tested without a choice."""
+    if length.verdict is not None:
+        return _won(length.verdict, lang)
+    return _say(lang, "tested", score=_figure(found.score, found.low, found.high, lang))
+
+
+def _won(verdict: Verdict, lang: Lang) -> str:
+    winner = next(one for one in verdict.candidates if one.trial == verdict.winner)
+    test = _figure(verdict.test, verdict.low, verdict.high, lang)
+    return _say(
+        lang, "winner", trial=verdict.winner, dev=f"{verdict.dev:.3f}", runs=len(winner.scores), test=test
+    )
+
+
+def _figure(score: float, low: float | None, high: float | None, lang: Lang) -> str:
+    if low is None or high is None:
+        return f"{score:.3f}"
+    return f"{score:.3f}" + _say(lang, "interval", low=f"{low:.3f}", high=f"{high:.3f}")
 
 
 def standing(length: LengthView, ended: bool, lang: Lang = "en") -> list[str]:
     """Return what is to be said of a length's best score: the verdict, or how far its finalists are, or that it is unconfirmed."""
     if length.verdict is not None:
         return sentences(length.verdict, lang)
+    if (found := tested(length.best, None)) is not None:
+        return [headline(length, found, lang), *(comparison(one, lang) for one in found.comparisons)]
     if not length.planned_runs:
         # the best of one is chosen by nobody's luck
-        return [_say(lang, "single")] if ended and len(length.ranked) > 1 else []
+        return [_say(lang, "unconfirmed")] if ended and len(length.ranked) > 1 else []
     if not length.runs:
         return []
     if ended:
@@ -114,20 +134,36 @@ def claim(found: str, lang: Lang) -> str:
     return _say(lang, f"claim_{found}")
 
 
-def _claim(comparison: Comparison, lang: Lang) -> str:
-    other = _say(lang, comparison.against)
-    score = comparison.score
+def comparison(found: Comparison, lang: Lang = "en") -> str:
+    """Return what may be claimed of one comparison, with its figures."""
+    other = _say(lang, found.against)
+    score = found.score
     if score is None:
-        why = comparison.problem or _say(lang, "no_score" if comparison.runs else "no_run")
+        why = found.problem or _say(lang, "no_score" if found.runs else "no_run")
         return _say(lang, "uncompared", other=other, why=why)
-    figures = f"{score.difference:+.3f}{_between(score, lang)}"
-    excluded = score.low > 0 or score.high < 0
-    few = _say(lang, "few") if excluded and score.claim == NO_DIFFERENCE else ""
-    return _say(lang, score.claim, other=other, figures=figures) + few
+    figures = f"{_signed(score.difference)}{_between(score, lang)}"
+    return _say(lang, score.claim, other=other, figures=figures) + _few(score, lang)
 
 
 def _between(score: Difference, lang: Lang) -> str:
-    return _say(lang, "interval", low=f"{score.low:+.3f}", high=f"{score.high:+.3f}")
+    return _say(lang, "interval", low=_signed(score.low), high=_signed(score.high))
+
+
+def against(found: Comparison, lang: Lang = "en") -> str:
+    """Return the figures of one comparison without its claim, to stand beside it."""
+    if (score := found.score) is None:
+        return comparison(found, lang)
+    figures = f"{_signed(score.difference)}{_between(score, lang)}"
+    return _say(lang, "against", other=_say(lang, found.against), figures=figures) + _few(score, lang)
+
+
+def _few(score: Difference, lang: Lang) -> str:
+    excluded = score.low > 0 or score.high < 0
+    return _say(lang, "few") if excluded and score.claim == NO_DIFFERENCE else ""
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _say(lang: Lang, key: str, **values: object) -> str:

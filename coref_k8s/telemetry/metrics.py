@@ -29,8 +29,26 @@ class StudyMetrics:
         self.best = self._gauge(
             "coref_study_best_score", "Best score so far (0 to 1); none before one is known.", length
         )
+        self.runs = self._gauge(
+            "coref_study_finalist_runs",
+            "Runs of the best trials with fresh seeds, and of what they are compared with, by length and state.",
+            [*length, "state"],
+        )
+        self.test = self._gauge(
+            "coref_study_test_score",
+            "Score on test documents of what a length delivers (0 to 1); none before it was tested.",
+            length,
+        )
+        self.difference = self._gauge(
+            "coref_study_test_difference",
+            "That score minus that of another model (-1 to 1), paired by item, and its 95 % interval; "
+            "against: untuned, defaults, single (best member of an ensemble); bound: low, value, high.",
+            [*length, "against", "bound"],
+        )
         self.gpu_seconds = self._gauge(
-            "coref_study_gpu_seconds", "GPU time spent (seconds x GPUs), running trials until now.", study
+            "coref_study_gpu_seconds",
+            "GPU time spent (seconds x GPUs) by trials and finalists, running ones until now.",
+            study,
         )
         self.ended_gpu_seconds = self._gauge(
             "coref_study_ended_gpu_seconds",

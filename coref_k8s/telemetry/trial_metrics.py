@@ -1,4 +1,4 @@
-"""Prometheus metrics of one trial: every name, unit and label. They go away with its process."""
+"""Prometheus metrics of one trial, finalist's run or final training: every name, unit and label. They go away with its process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-#: Labels of every series: which trial speaks.
-TRIAL_LABELS = ("namespace", "study", "seq_len", "trial", "attempt")
+#: Labels of every series: which trial speaks. A finalist's run is of another `kind` and counts from 0 again.
+TRIAL_LABELS = ("namespace", "study", "seq_len", "kind", "trial", "attempt")
 #: Metrics of the last evaluation that are exported: few and always the same; the rest is in the database.
 EXPORTED = ("score", "coref_f1", "coref_top1", "coref_top5", "lbd_top1", "coref_top5_gain", "lbd_top1_gain")
 
@@ -21,7 +21,9 @@ class TrialMetrics:
         self._labels = {name: labels[name] for name in TRIAL_LABELS}
         gauge, counter = self._gauge, self._counter
         self.step = gauge("coref_trial_step", "Optimiser steps done.")
-        self.steps = gauge("coref_trial_steps", "Optimiser steps in the whole trial.")
+        self.steps = gauge(
+            "coref_trial_steps", "Optimiser steps in the whole trial; none where nothing is trained."
+        )
         self.loss = gauge("coref_trial_loss", "Mean training loss since the last report (nats).")
         self.learning_rate = gauge("coref_trial_learning_rate", "Learning rate of the head.")
         self.tokens_per_second = gauge(
@@ -65,7 +67,7 @@ class TrialMetrics:
         )
         self.metric = Gauge(
             "coref_trial_metric",
-            f"Metrics of the last evaluation (0 to 1; gains -1 to 1): {', '.join(EXPORTED)}.",
+            f"Metrics of the last evaluation on dev (0 to 1; gains -1 to 1): {', '.join(EXPORTED)}.",
             [*TRIAL_LABELS, "metric"],
             registry=self.registry,
         )

@@ -53,7 +53,7 @@ def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -
 def observers_of(order: Order, settings: Settings, on_bus: BusObserver) -> list[TrialObserver]:
     """Return who is told what this trial does; the one place to add another."""
     told: list[TrialObserver] = [on_bus]
-    if order.kind is Kind.TRIAL and (settings.metrics_port is not None or settings.metrics_textfile):
+    if settings.metrics_port is not None or settings.metrics_textfile:
         from coref_k8s.trial.metrics import MetricsObserver
 
         told.append(MetricsObserver(order, settings))

@@ -32,6 +32,7 @@ class MetricsObserver:
                 "namespace": order.namespace,
                 "study": order.study,
                 "seq_len": str(order.seq_len),
+                "kind": order.kind.value,
                 "trial": str(order.trial),
                 "attempt": str(order.attempt),
             }
@@ -53,7 +54,8 @@ class MetricsObserver:
     def on_begin(self, step: int, steps: int) -> None:
         """See `TrialObserver`."""
         self.metrics.step.set(step)
-        self.metrics.steps.set(steps)
+        if steps:  # an untuned model and an ensemble are only scored
+            self.metrics.steps.set(steps)
         self._write()
 
     def on_step(self, report: StepReport) -> None:
@@ -75,7 +77,10 @@ class MetricsObserver:
     def on_evaluation(self, report: EvaluationReport) -> None:
         """See `TrialObserver`."""
         self.metrics.evaluation_seconds.set(report.seconds)
-        self.metrics.evaluated({**report.metrics, "score": report.score})
+        if (
+            report.split == "dev"
+        ):  # what the test says at the end is in the result, not in the course of training
+            self.metrics.evaluated({**report.metrics, "score": report.score})
         self._write()
 
     def on_checkpoint(self, report: CheckpointReport) -> None:

@@ -271,3 +271,29 @@ def test_views_survive_json() -> None:
     one = view(trials=(record(0, TrialState.COMPLETE, 0.4),))
     assert StudyView.from_json(one.to_json()) == one
     assert json.loads(one.to_json())["name"] == "demo"
+
+
+def test_a_run_of_a_finalist_is_no_trial_and_is_seen() -> None:
+    state = playing("en")
+    run = {"ts": NOW.isoformat(), **WHO, "kind": "finalist"}
+    state.apply({**run, "section": "trial_begin", "step": 0, "steps": 80})
+    state.apply({**run, "section": "train_step", "step": 20, "steps": 80, "loss": 1.5, "step_seconds": 0.5})
+    text = shown(state)
+    assert "512 finalists' run 0 started" in text
+    assert "1 of 4 trials" in text
+    (row,) = [line for line in text.splitlines() if "20/80" in line]
+    assert row.split()[:2] == ["run", "0"]
+    state.apply({**run, "section": "trial_end", "outcome": "complete", "score": 0.9})
+    assert "512 finalists' run 0 complete: score 0.900" in shown(state)
+    assert "best 0.400 (trial 1)" in shown(state)
+
+
+def test_stored_words_are_told_in_the_readers_language() -> None:
+    state = playing("ko")
+    state.apply(
+        {"ts": NOW.isoformat(), "section": "dataset_progress", "stage": "analyse", "done": 3, "total": 9}
+    )
+    state.apply({"ts": NOW.isoformat(), "section": "warning", **WHO, "message": "out of GPU memory at step 5; going on with batch 2 x accumulation 4"})  # fmt: skip
+    text = shown(state, 120)
+    assert "데이터: 형태소 분석 3 / 9" in text
+    assert "경고: 512 시도 0: 5단계에서 GPU 메모리 부족; 배치 2 × 누적 4로 계속" in text

@@ -13,8 +13,12 @@ import yaml
 
 from charts.dashboards import dashboards, main
 from coref_k8s.cluster.resources import STUDIES
+from coref_k8s.controller.progress import Progress
 from coref_k8s.controller.view import StudyView
+from coref_k8s.request import build_spec
+from coref_k8s.store.records import Phase
 from tests.cluster.world import JOBS_HERE, World
+from tests.local.run_study import session
 from tests.observe.prometheus import RULES, Prometheus, free_port, prometheus
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +38,7 @@ def queries() -> list[str]:
         for panel in panels(json.loads((FOLDER / name).read_text())) for target in panel["targets"]
     ]  # fmt: skip
     found = [one.replace("$__rate_interval", "1m").replace("$__range", "1m") for one in found]
-    return [re.sub(r"\$(namespace|study|seq_len|trial)", ".*", one) for one in found]
+    return [re.sub(r"\$(namespace|study|seq_len|kind|trial)", ".*", one) for one in found]
 
 
 def variables() -> list[str]:
@@ -46,6 +50,9 @@ def variables() -> list[str]:
     assert all(found)
     return [re.sub(r"\$\w+", ".*", f"count by ({one[2]}) ({one[1]})") for one in found if one]
 
+
+#: What a study without finalists has no series of.
+OF_FINALISTS = re.compile("finalist_runs|_test_")
 
 #: A real trial in a few seconds, and one that trains and evaluates until somebody ends it.
 QUICK = {
@@ -60,7 +67,7 @@ QUICK = {
     "pod": {"gpus": 0},
 }
 ENDLESS = QUICK | {
-    "training": {"maxSteps": 1_000_000, "batchSize": 2, "evaluations": 100_000, "checkpointSeconds": 1}
+    "training": {"maxSteps": 1_000_000, "batchSize": 2, "evaluations": 100_000, "checkpointSeconds": 1},
 }
 
 
@@ -73,7 +80,7 @@ def test_every_panel_has_data_of_a_real_study(whole: World, tmp_path: Path) -> N
             whole.submit("quick", QUICK)
             whole.until_phase("Succeeded", "quick")
             whole.submit("endless", ENDLESS)
-            expressions = queries() + variables()
+            expressions = [one for one in queries() + variables() if not OF_FINALISTS.search(one)]
             assert len(expressions) > 35
             assert server.until(expressions, 240) == []
             _what_it_says_is_true(server, controller.database.view(whole.api.namespace, "quick"))
@@ -88,6 +95,30 @@ def test_every_panel_has_data_of_a_real_study(whole: World, tmp_path: Path) -> N
     finally:
         controller.stop()
         controller.api.close()
+
+
+def test_panels_of_finalists_have_data_when_they_have_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real processes, metrics over HTTP and verdict; only the training is left out."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    local, port = session(tmp_path), free_port()
+    search = {"sampler": "random", "pruner": "none", "finalists": 1, "finalist_seeds": 1}
+    local.submit("demo", build_spec(seq_lengths=[512], trials=2, search=search))
+    expressions = [one for one in queries() if OF_FINALISTS.search(one)]
+    assert len(expressions) == 4
+    differences: list[str] = []
+    with prometheus(tmp_path, [port]) as server:
+
+        def on_progress(progress: Progress) -> None:
+            if progress.phase is Phase.SUCCEEDED and not differences:
+                assert server.until(expressions, 120) == []
+                asked = 'coref_study_test_difference{against="untuned"}'
+                found: list[dict[str, Any]] = server.query(asked)
+                differences.extend(one["metric"]["bound"] for one in found)
+
+        local.run("demo", on_progress=on_progress, metrics_port=port)
+    assert sorted(differences) == ["high", "low", "value"]
 
 
 def _what_it_says_is_true(server: Prometheus, quick: StudyView) -> None:

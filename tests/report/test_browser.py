@@ -85,7 +85,7 @@ def test_the_mouse_follows_a_trial_through_every_chart(opened: Browser) -> None:
     followed = (
         "[...new Set([...document.querySelectorAll('.on')].map(e => e.closest('section').id))].sort().join()"
     )
-    assert opened.run(followed) == "by_length,curves,history,parallel,slices,trials"
+    assert opened.run(followed) == "by_length,curves,history,parallel,slices,timeline,trials"
     tip = opened.run("document.querySelector('.tip').textContent")
     assert tip.startswith("1024 tokens, trial 4 · complete")
     assert "learning_rate = " in tip

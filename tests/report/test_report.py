@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.importance import importances
+from coref_k8s.report.messages import told
 from coref_k8s.report.page import report
 from coref_k8s.request import spec_from_mapping
 from coref_k8s.search.records import TrialRecord, TrialState
@@ -206,14 +208,95 @@ def test_thousands_of_trials_stay_readable_and_small() -> None:
 def test_finalists_say_how_sure_the_best_is() -> None:
     plain = sample(trials=6, lengths=(1024,))
     view = with_finalists(plain)
-    shown = section(report(view), "finalists")
+    shown = section(report(view), "answer")
     winner = view.lengths[0].verdict.winner
     assert (
-        f"1024 tokens: trial {winner} wins: 0.440 on dev (mean of 2 runs); on test 0.420 (95 % interval 0.380 … 0.460)"
+        f"1024 tokens : trial {winner} wins: 0.440 on dev (mean of 2 runs); on test 0.420 (95 % interval 0.380 … 0.460)"
         in shown
     )
-    assert "better than the untuned model on test: +0.370" in shown
-    assert "no difference shown to the defaults on test: +0.010" in shown
+    assert re.search(
+        r" better +against the untuned model on test: \+0\.370 \(95 % interval \+0\.300 … \+0\.440\)", shown
+    )
+    assert re.search(r" no difference shown +against the defaults on test: \+0\.010", shown)
+    page = report(view)
+    assert page.index('id="answer"') < page.index("<nav>"), "the first screen answers whether it is better"
+    assert re.search(
+        r"1024 +the untuned model +score +0\.420 +0\.050 +\+0\.370 +\+0\.300 … \+0\.440 +better",
+        section(page, "finalists"),
+    )
     assert view.lengths[0].best.number == winner != view.lengths[0].ranked[0].number
-    assert "튜닝 전 모델보다 나음" in section(report(view, "ko"), "finalists")
+    korean = section(report(view, "ko"), "answer")
+    assert re.search(r"나음 +test에서 튜닝 전 모델 대비 \+0\.370 \(95% 신뢰구간", korean)
     assert "finalists" not in sections(report(plain))
+    # without finalists nothing was tested, and that is said as plainly
+    assert "not tested   1024 tokens : one run each, not confirmed by finalists" in section(
+        report(plain), "answer"
+    )
+
+
+def test_a_final_training_says_whether_it_is_better() -> None:
+    one = sample(trials=1, lengths=(1024,))
+    row = {"against": "the untuned model", "split": "test", "metric": "score", "a": 0.5, "b": 0.1, "difference": 0.4,
+           "low": 0.3, "high": 0.5, "items": 90, "documents": 30, "verdict": "better", "sentence": "-"}  # fmt: skip
+    test = {"score": 0.5, "metrics": {"score_ci_low": 0.4, "score_ci_high": 0.6}}
+    attrs = {"test": test, "comparisons": [row, row | {"split": "dev", "difference": 0.9}]}
+    view = changed(one, lambda trial: replace(trial, attrs=trial.attrs | attrs))
+    shown = section(report(view, now=NOW), "answer")
+    assert "1024 tokens : on test 0.500 (95 % interval 0.400 … 0.600)" in shown
+    assert re.search(r" better +against the untuned model on test: \+0\.400", shown)
+    assert "0.9" not in shown
+
+
+def test_the_timeline_has_a_bar_a_trial_in_as_many_lanes_as_ran_together() -> None:
+    view = with_finalists(sample(trials=24))
+    found = re.search(r'<section id="timeline">(.*?)</section>', report(view, now=NOW), re.DOTALL)
+    assert found
+    lanes: dict[str, list[tuple[float, float]]] = {}
+    for left, y, right in re.findall(r'points="([\d.]+),([\d.]+) ([\d.]+),[\d.]+"', found[1]):
+        lanes.setdefault(y, []).append((float(left), float(right)))
+    assert len(lanes) == 3
+    assert sum(map(len, lanes.values())) == len(view.trials)
+    for bars in lanes.values():
+        assert all(before[1] <= after[0] for before, after in pairwise(sorted(bars)))
+
+
+#: What is a name in Korean too: metrics, methods, splits, units of information, and what a user typed.
+NAMES = {
+    "coref", "top", "lambada", "gpu", "dev", "test", "ped", "anova", "limits", "maxgpuhours",
+    "korean", "long", "kakaobank", "deberta", "base", "team", "klue", "mrc", "kor", "squad",
+    "dataerror", "log", "the", "hub", "does", "not", "answer",
+}  # fmt: skip
+
+
+def test_nothing_but_names_is_english_in_the_korean_report() -> None:
+    view = with_finalists(sample())
+    view = replace(
+        view,
+        message="stopped after 3 GPU-hours, as limits.maxGpuHours says; not all finalists of length 512 were run",
+    )
+    page = report(view, "ko", NOW)
+    body = re.sub(r"<(style|script|pre)\b.*?</\1>", " ", page[page.index("<body>") :], flags=re.DOTALL)
+    again = body.index('<section id="again">')
+    shown = html.unescape(re.sub(r"<[^>]+>", " ", body[:again]))
+    names = (
+        NAMES
+        | {part for name in view.trials[0].params for part in name.split("_")}
+        | {"clamp", "rescale", "grow"}
+    )
+    left = {word.lower() for word in re.findall(r"[A-Za-z]{3,}", shown)} - names
+    assert left == set()
+    assert "GPU 3시간을 쓰고 멈춤; 길이 512의 결선을 다 실행하지 못함" in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "korean"),
+    [
+        ("Crashed (exit code 1, 3 starts): RuntimeError: boom", "비정상 종료"),
+        ("4 trials failed, limits.maxFailedTrials bears 3; the last one: Crashed (exit code 1)", "시도 4개가 실패함(limits.maxFailedTrials는 3개까지 허용); 마지막 실패: 비정상 종료 (종료 코드 1)"),
+        ("no lambada items in these documents: lbd_top1 are 0", "이 문서들에는 lambada 문항이 없어"),
+        ("some words nobody knows", "some words nobody knows"),
+    ],
+)  # fmt: skip
+def test_stored_sentences_are_told_in_korean(said: str, korean: str) -> None:
+    assert korean in told(said, "ko")
+    assert told(said, "en") == said

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import socket
 import urllib.request
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from coref_k8s.controller.measure import StudyMeter
+from coref_k8s.controller.orders import make_order, workdir_of
+from coref_k8s.controller.progress import FinalsProgress, LengthProgress, Progress, RunningJob
+from coref_k8s.controller.snapshot import Unit
 from coref_k8s.errors import RequestError
 from coref_k8s.local.metrics import LocalMetrics
 from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind, Order
+from coref_k8s.runner import Kind, ObservedJob, Order, State
 from coref_k8s.settings import Settings
 from coref_k8s.sizing.plan import BatchPlan, Resources
+from coref_k8s.store.records import Phase
 from coref_k8s.telemetry.docs import main as document
 from coref_k8s.telemetry.metrics import StudyMetrics
 from coref_k8s.trial.metrics import MetricsObserver
 from coref_k8s.trial.observers import CheckpointReport, EvaluationReport, MemoryReport, StepReport
 from tests.local.run_study import session
+from tests.report.sample import study, with_finalists
 
 STEP = StepReport(3, 10, 2.5, 1e-4, 900.0, 0.5, 0.02, 7 * 10**9)
 
@@ -30,7 +39,7 @@ def series(text: str) -> dict[str, float]:
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            keys = ("seq_len", "trial", "metric", "state", "phase", "reason", "outcome")
+            keys = ("seq_len", "trial", "metric", "state", "phase", "reason", "outcome", "against", "bound")
             labels = ",".join(sample.labels[key] for key in keys if key in sample.labels)
             found[f"{sample.name} {labels}".strip()] = sample.value
     return found
@@ -47,13 +56,24 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def order(trial: int = 0) -> Order:
+def order(trial: int = 0, kind: Kind = Kind.TRIAL) -> Order:
     return Order(
-        kind=Kind.TRIAL, study="s", namespace="team", spec=build_spec(), seq_len=512, trial=trial, trial_id=1,
+        kind=kind, study="s", namespace="team", spec=build_spec(), seq_len=512, trial=trial, trial_id=1,
         batch=BatchPlan(seq_len=512, batch_size=2, accumulation=2, checkpointing=False, predicted_bytes=8, budget_bytes=9),
         resources=Resources(gpus=1, gpu_memory_mb=40960, cpu_millis=1, memory_bytes=99, ephemeral_bytes=0, shm_bytes=0),
-        workdir=f"studies/s/512/{trial}",
+        workdir=workdir_of(build_spec(), "s", Unit(kind, 512, trial)),
     )  # fmt: skip
+
+
+def running(*units: tuple[Kind, int | None]) -> Progress:
+    """Progress of a study while these jobs run."""
+    jobs = [
+        ObservedJob(f"s-{kind}-{trial}", f"{kind}{trial}", "s", kind, 512, trial, 1, State.RUNNING)
+        for kind, trial in units
+    ]
+    return Progress(
+        "", "s", Phase.RUNNING, "", datetime.now(UTC), None, running=tuple(RunningJob(job) for job in jobs)
+    )
 
 
 def play(observer: MetricsObserver) -> None:
@@ -125,8 +145,8 @@ def test_running_trials_leave_their_series_in_files_that_go_with_them(tmp_path: 
     observers = [MetricsObserver(order(n), settings) for n in (0, 1)]
     for observer in observers:
         play(observer)
-    metrics = LocalMetrics(tmp_path)
-    metrics._trials.files = tuple(tmp_path / f"studies/s/512/{n}/metrics.prom" for n in (0, 1))
+    metrics = LocalMetrics(tmp_path, build_spec())
+    metrics.on_progress(running((Kind.TRIAL, 0), (Kind.TRIAL, 1)))
     with metrics.serving(0) as server:
         assert {"coref_trial_step 512,0", "coref_trial_step 512,1"} <= scrape(server.port).keys()
         observers[0].on_end("complete", {})
@@ -137,11 +157,80 @@ def test_running_trials_leave_their_series_in_files_that_go_with_them(tmp_path: 
     assert "coref_trial_step 512,1" in found
 
 
+def test_a_finalists_run_is_told_from_the_trial_of_its_number(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, "", None, metrics_textfile=True)
+    for kind in (Kind.TRIAL, Kind.FINALIST):
+        play(MetricsObserver(order(0, kind), settings))
+    metrics = LocalMetrics(tmp_path, build_spec())
+    metrics.on_progress(running((Kind.TRIAL, 0), (Kind.FINALIST, 0), (Kind.VERDICT, None)))
+    samples = [s for family in metrics.study.registry.collect() for s in family.samples]
+    assert {s.labels["kind"] for s in samples if s.name == "coref_trial_loss"} == {"trial", "finalist"}
+
+
+def test_a_final_training_that_was_resumed_is_seen_where_it_goes_on(tmp_path: Path) -> None:
+    spec = build_spec(purpose={"kind": "train", "study": "first", "trials": [3]}, seq_lengths=[512], trials=1)
+    made = make_order(spec, "", "s", Unit(Kind.TRIAL, 512, 1))  # the second trial, after the first has failed
+    play(MetricsObserver(made, Settings(tmp_path, "", None, metrics_textfile=True)))
+    metrics = LocalMetrics(tmp_path, spec)
+    metrics.on_progress(running((Kind.TRIAL, 1)))
+    assert [
+        s.value for f in metrics.study.registry.collect() for s in f.samples if s.name == "coref_trial_step"
+    ] == [3]
+
+
+def test_what_is_only_scored_has_no_steps_and_test_scores_are_no_evaluation(tmp_path: Path) -> None:
+    port = free_port()
+    observer = MetricsObserver(order(), Settings(tmp_path, "", None, metrics_port=port))
+    observer.on_begin(0, 0)
+    observer.on_evaluation(EvaluationReport(1, 0, 0.4, {}, 2.0, True))
+    observer.on_evaluation(EvaluationReport(2, 0, 0.9, {}, 3.0, True, split="test"))
+    found = scrape(port)
+    assert "coref_trial_steps 512,0" not in found
+    assert found["coref_trial_metric 512,0,score"] == 0.4
+    assert found["coref_trial_evaluation_seconds 512,0"] == 3
+
+
+def test_what_test_documents_have_shown_is_a_metric() -> None:
+    view = with_finalists(study(lengths=(1024,)))
+    verdict, best = view.verdicts[0], view.lengths[0].best
+    assert best is not None
+    metrics = StudyMetrics()
+
+    def measured(length: LengthProgress) -> dict[str, float]:
+        StudyMeter(metrics).measure(replace(running(), lengths=(length,)))
+        return series(generate_latest(metrics.registry).decode())
+
+    length = LengthProgress(1024, 24, 20, 2, 2, 0, 0, best, FinalsProgress(7, 4, 1, 1), verdict, best)
+    found = measured(length)
+    assert [
+        found[f"coref_study_finalist_runs 1024,{s}"] for s in ("complete", "failed", "running", "waiting")
+    ] == [4, 1, 1, 1]
+    assert found["coref_study_test_score 1024"] == verdict.test
+    bounds = [
+        found[f"coref_study_test_difference 1024,untuned,{bound}"] for bound in ("low", "value", "high")
+    ]
+    assert bounds == [0.3, 0.37, 0.44]
+    assert found["coref_study_test_difference 1024,defaults,low"] == -0.02
+    # more trials were asked for: what was shown no longer holds
+    again = measured(replace(length, verdict=None, confirmed=None))
+    assert not [name for name in again if "coref_study_test" in name]
+    # a final training has noted what it was tested with itself
+    row = {"against": "the untuned model", "split": "test", "metric": "score", "a": 0.5, "b": 0.1, "difference": 0.4,
+           "low": 0.3, "high": 0.5, "items": 9, "documents": 6, "verdict": "better", "sentence": "-"}  # fmt: skip
+    noted = {
+        "test": {"score": 0.5, "metrics": {"score_ci_low": 0.4}},
+        "comparisons": [row | {"split": "dev"}, row],
+    }
+    final = measured(LengthProgress(1024, 1, 1, 0, 0, 0, 0, replace(best, attrs=noted)))
+    assert final["coref_study_test_score 1024"] == 0.5
+    assert final["coref_study_test_difference 1024,untuned,value"] == 0.4
+
+
 def test_a_forgotten_study_has_no_series_left() -> None:
     metrics = StudyMetrics()
-    for study in ("a", "b"):
-        metrics.best.labels("team", study, "512").set(0.5)
-        metrics.phase.labels("team", study, "Running").set(1)
+    for name in ("a", "b"):
+        metrics.best.labels("team", name, "512").set(0.5)
+        metrics.phase.labels("team", name, "Running").set(1)
     metrics.forget("team", "a")
 
     def studies() -> set[Any]:

@@ -1,0 +1,55 @@
+"""The top of the report: is it better, and how far is that shown; one line a length."""
+
+from __future__ import annotations
+
+from html import escape
+
+from coref_k8s.controller.view import LengthView
+from coref_k8s.report.context import Context
+from coref_k8s.report.html import forest
+from coref_k8s.report.verdict import against, claim, headline, standing
+from coref_k8s.search.tested import Tested, tested
+from coref_k8s.search.verdict import NO_DIFFERENCE
+
+_STYLES = {"better": "good", "worse": "bad", NO_DIFFERENCE: "open"}
+
+
+def answer(page: Context) -> str:
+    """The box under the head; empty before anything can be said."""
+    lines = "".join(_length(page, one) for one in page.view.lengths)
+    if not lines:
+        return ""
+    return f'<section id="answer"><h2>{page.say("answer")}</h2>{lines}</section>'
+
+
+def _length(page: Context, one: LengthView) -> str:
+    found = tested(one.best, one.verdict)
+    if found is None:
+        said = standing(one, page.view.ended, page.lang)
+        return "".join(_line(page, one, "open", page.plain("untested"), text) for text in said)
+    reach = _reach(found)
+    lines = [f'<p class="first">{_named(page, one)}: {escape(headline(one, found, page.lang))}</p>']
+    for each in found.comparisons:
+        style, word = "open", page.plain("uncompared")
+        drawn = ""
+        if (score := each.score) is not None:
+            style, word = _STYLES.get(score.claim, "open"), claim(score.claim, page.lang)
+            drawn = forest(score.difference, score.low, score.high, reach).html
+        lines.append(
+            f'<p><span class="claim {style}">{escape(word)}</span> {escape(against(each, page.lang))} {drawn}</p>'
+        )
+    return "".join(lines)
+
+
+def _line(page: Context, one: LengthView, style: str, word: str, text: str) -> str:
+    return f'<p><span class="claim {style}">{escape(word)}</span> {_named(page, one)}: {escape(text)}</p>'
+
+
+def _named(page: Context, one: LengthView) -> str:
+    return f"<b>{page.say('length_tokens', length=one.seq_len)}</b>"
+
+
+def _reach(found: Tested) -> float:
+    """The farthest end of an interval from 0, so that the differences of a length are drawn to one scale."""
+    scores = [one.score for one in found.comparisons if one.score is not None]
+    return max((max(abs(one.low), abs(one.high)) for one in scores), default=1.0) or 1.0
