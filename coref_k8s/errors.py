@@ -23,6 +23,10 @@ class RequestError(CorefError):
     exit_code = 2
 
 
+class UnknownKeyError(RequestError):
+    """Raised when a request has a key that this version does not know."""
+
+
 class NotFoundError(CorefError):
     """Raised when a study, trial, file or model that was named does not exist."""
 

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from coref_k8s.errors import RequestError
+from coref_k8s.errors import RequestError, UnknownKeyError
 from coref_k8s.study import Range, StudySpec, check_name
 
 API_VERSION = "corefk8s.dev/v1alpha1"
@@ -118,7 +118,9 @@ def _validate(
     try:
         return StudySpec.model_validate(dict(data), by_alias=by_alias, by_name=not by_alias)
     except ValidationError as error:
-        raise RequestError(_sentence(error, by_alias=by_alias, where=where, names=names or {})) from error
+        unknown = error.errors(include_url=False)[0]["type"] == "extra_forbidden"
+        words = _sentence(error, by_alias=by_alias, where=where, names=names or {})
+        raise (UnknownKeyError if unknown else RequestError)(words) from error
 
 
 #: Pydantic's words for what is wrong, in ours; `{}` are values of the error's context.

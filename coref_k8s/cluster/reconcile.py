@@ -34,7 +34,7 @@ from coref_k8s.controller.apply import FencedError
 from coref_k8s.controller.loop import Step, StudyLoop, utc_now
 from coref_k8s.controller.many import Controller, Key
 from coref_k8s.controller.measure import StudyMeter
-from coref_k8s.errors import NotFoundError, RequestError, StorageError
+from coref_k8s.errors import NotFoundError, RequestError, StorageError, UnknownKeyError
 from coref_k8s.store import Phase, StudyRecord
 from coref_k8s.study import StudySpec
 from coref_k8s.telemetry.bus import Bus
@@ -111,6 +111,12 @@ class StudyReconciler:
         self._keep_finalizer(key, resource)
         try:
             spec = wanted(resource)
+        except UnknownKeyError as error:
+            # The API server took it: the definition is newer, as it is for a moment in every upgrade. Not for this
+            # controller to call the study wrong.
+            words = f"the cluster's definition is newer than this controller, which waits for its upgrade ({error})"
+            trouble = Trouble(ConditionReason.VERSION, words)
+            return self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
         except RequestError as error:
             return self._refuse(resource, ConditionReason.INVALID, str(error))
         try:

@@ -43,6 +43,7 @@ class ConditionReason(StrEnum):
     CANCELLED = "Cancelled"
     AS_EXPECTED = "AsExpected"
     DATABASE = "DatabaseUnavailable"
+    VERSION = "VersionMismatch"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE = "ImagePull"
     SUSPENDED = "Suspended"

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import names
-from coref_k8s.cluster.resources import JOBS, LEASES, PODS, STUDIES
+from coref_k8s.cluster.resources import CRDS, JOBS, LEASES, PODS, STUDIES
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.errors import NotFoundError
 from coref_k8s.runner import Kind, Order
 from coref_k8s.store import Outcome, Phase
 from tests.cluster.simulation import WELL, Behaviour
-from tests.cluster.world import JOBS_HERE, World
+from tests.cluster.world import JOBS_HERE, World, install_crd
 
 pytestmark = pytest.mark.cluster
 
@@ -313,6 +313,36 @@ def test_a_name_that_the_database_has_otherwise_is_refused(world: World) -> None
     status = world.until_phase("Failed")
     assert "another seed" in status["message"]
     assert world.condition("Accepted")["reason"] == "Conflict"
+
+
+def test_a_definition_newer_than_the_controller_fails_no_study(world: World) -> None:
+    newer = world.api.get(CRDS, names.CRD_NAME)
+    version = newer["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    version["spec"]["properties"]["training"]["properties"]["laterKey"] = {"type": "integer", "default": 3}
+    world.controller()
+    try:
+        world.api.replace(CRDS, newer)
+
+        def submitted() -> bool:
+            # until the new definition is served, its default is not filled in
+            found = world.submit("korean")["spec"]["training"]
+            if "laterKey" not in found:
+                world.api.delete(STUDIES, "korean")
+                world.until(lambda: not world.api.list(STUDIES)[0], "the study to go")
+            return "laterKey" in found
+
+        world.until(submitted, "a study of the newer definition")
+        world.until(lambda: world.condition("Degraded").get("reason") == "VersionMismatch", "the mismatch")
+        assert world.status()["phase"] == "Pending"
+        assert "laterKey" in world.status()["message"]
+        assert world.jobs() == []
+    finally:
+        install_crd(world.api)
+    world.until(
+        lambda: world.annotate(touch="1") or "laterKey" not in world.study()["spec"]["training"], "it to go"
+    )
+    world.annotate(touch="2")
+    world.until_phase("Succeeded")
 
 
 @pytest.mark.parametrize(
