@@ -27,10 +27,9 @@ from coref_k8s.runner import WITHOUT_GPU, Kind, Order, Reason, Runner, job_name
 from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
 from coref_k8s.search.other import OtherStudy, other_study
 from coref_k8s.search.prior import PRIOR_UNTIL, PriorTrial
-from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.warmstart import prior_of, warm_start
-from coref_k8s.sizing.correction import correction_of
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
 from coref_k8s.telemetry.bus import Bus, Section, last_words
 
@@ -70,6 +69,7 @@ class Applier:
         self._gpus_per_job = 0
         self._last_lines: dict[Unit, str] = {}
         self._other_study: OtherStudy | None = None
+        self._moved: dict[tuple[int, int], dict[int, PriorTrial | None]] = {}
 
     def apply(self, actions: list[Action], *, gpus_per_job: int) -> None:
         """Carry out the actions. What fails holds up the rest of its own unit only, and the end of the study.
@@ -200,7 +200,7 @@ class Applier:
     def _correction(self, unit: Unit) -> float:
         """What the trials of the unit's length measured, as a factor on the memory estimate."""
         length = self._seen.lengths.get(unit.seq_len) if unit.seq_len is not None else None
-        return correction_of(length.study.facts()) if length is not None else 1.0
+        return length.correction.factor if length is not None else 1.0
 
     def _refused(self, unit: Unit, attempt: int, tier: int, message: str) -> None:
         name = job_name(self._seen.name, unit.kind, unit.seq_len, unit.trial, attempt)
@@ -269,10 +269,18 @@ class Applier:
         if spec.search.warm_start:
             for shorter, memory in self._seen.lengths.items():
                 if shorter < seq_len:
-                    prior += prior_of(memory.records, spec, seq_len)
+                    prior += self._moved_from(shorter, memory.records, seq_len)
         if spec.search.warm_start_from is not None:
             prior += prior_of(self._offered(seq_len), spec, seq_len, source=self._other().spec)
         return prior
+
+    def _moved_from(self, shorter: int, records: list[TrialRecord], seq_len: int) -> list[PriorTrial]:
+        """Return the trials of a shorter length as a prior; each is moved once, since an ended one does not change."""
+        moved, spec = self._moved.setdefault((shorter, seq_len), {}), self._seen.study.spec
+        for record in records:
+            if record.number not in moved and record.state in (TrialState.COMPLETE, TrialState.PRUNED):
+                moved[record.number] = next(iter(prior_of([record], spec, seq_len)), None)
+        return [one for number in sorted(moved) if (one := moved[number]) is not None]
 
     def _offered(self, seq_len: int) -> list[TrialRecord]:
         spec = self._seen.study.spec

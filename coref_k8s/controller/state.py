@@ -19,6 +19,7 @@ from coref_k8s.search.finalists import ROLE_ATTR, Role, Run, missing_runs, surpl
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.verdict import Verdict
+from coref_k8s.sizing.correction import Correction
 from coref_k8s.store.records import AttemptRecord, Outcome
 
 #: How long a started job counts as existing without being seen. Longer than a cache ever lags while it is
@@ -159,6 +160,8 @@ class LengthMemory:
     counts: Counter[TrialState] = field(default_factory=Counter)
     complete_seconds: float = 0.0
     """What the complete trials took (seconds, summed)."""
+    correction: Correction = field(default_factory=Correction)
+    """What the ended trials say of the memory estimate."""
     _closed: dict[int, TrialRecord] = field(default_factory=dict)
     _failures: list[datetime] = field(default_factory=list)
     _judged: dict[int, tuple[int, bool]] = field(default_factory=dict)
@@ -204,6 +207,7 @@ class LengthMemory:
         self._closed[record.number] = record
         self.counts[record.state] += 1
         self._judged.pop(record.number, None)
+        self.correction.add(record.attrs)
         if record.state is TrialState.COMPLETE and record.started_at and record.finished_at:
             self.complete_seconds += (record.finished_at - record.started_at).total_seconds()
         if record.state is TrialState.FAILED and record.finished_at is not None:

@@ -161,10 +161,6 @@ class LengthStudy:
             self._records[number] = replace(record, intermediate={**record.intermediate, step: value})
         return list(self._records)
 
-    def facts(self) -> list[dict[str, Any]]:
-        """Return the attributes of every trial, as the last `trials` has read them."""
-        return [record.attrs for record in self._records]
-
     def _put(self, record: TrialRecord) -> None:
         if record.number == len(self._records):
             self._records.append(record)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from coref_k8s.controller import apply
 from coref_k8s.controller.apply import FencedError
 from coref_k8s.controller.loop import run_until_done
 from coref_k8s.controller.orders import make_order, seed_of
@@ -89,6 +90,28 @@ def test_later_trials_are_sized_by_what_earlier_ones_measured() -> None:
     assert last is not None
     assert last.predicted_bytes == pytest.approx(1.5 * first.predicted_bytes)
     assert last.effective_batch == first.effective_batch
+
+
+def test_each_trial_of_a_shorter_length_is_moved_once_for_the_prior_of_a_longer_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved: list[int] = []
+
+    def prior_of(records, *args, **more):
+        moved.extend(record.number for record in records)
+        return real(records, *args, **more)
+
+    real = apply.prior_of
+    monkeypatch.setattr(apply, "prior_of", prior_of)
+    w = prepared(seq_lengths=[512, 1024], trials=6, parallelism=2)
+    assert w.finish() is Phase.SUCCEEDED
+    assert sorted(moved) == sorted(set(moved))
+    spec = w.store.study.spec
+    everything = real(w.trials[512].all, spec, 1024)
+    last = w.trials[1024].priors[-1]
+    assert 4 <= len(last) <= len(everything) == 6
+    assert last == [one for one in everything if one in last]
+    assert all(not prior for prior in w.trials[512].priors)
 
 
 def test_gpu_time_is_accounted_by_attempt_and_outcome() -> None:

@@ -5,7 +5,7 @@ It keeps the promises of the real ones and raises `Broken` when the controller b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from coref_k8s.controller.snapshot import Unit, unit_of
 from coref_k8s.errors import ClusterError, NotFoundError
 from coref_k8s.runner import Kind, ObservedJob, Order, Reason, State
 from coref_k8s.search.finalists import Run, key_of
+from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.store import AttemptRecord, Phase, StudyRecord
@@ -88,6 +89,7 @@ class FakeTrials:
         self.clock = clock
         self.all: list[TrialRecord] = []
         self.queue: list[dict[str, Any]] = []
+        self.priors: list[list[PriorTrial]] = []
         self.hopeless: set[int] = set()
         self.finals: FakeFinals | None = None
 
@@ -96,8 +98,9 @@ class FakeTrials:
         self.finals.spec = self.spec
         return self.finals
 
-    def ask(self, *, refresh: bool = True, prior: object = ()) -> TrialRecord:
+    def ask(self, *, refresh: bool = True, prior: Sequence[PriorTrial] = ()) -> TrialRecord:
         number = len(self.all)
+        self.priors.append(list(prior))
         params = self.queue.pop(0) if self.queue else {"learning_rate": 1e-4 * (number + 1)}
         self.all.append(
             TrialRecord(
@@ -111,9 +114,6 @@ class FakeTrials:
 
     def trials(self) -> list[TrialRecord]:
         return list(self.all)
-
-    def facts(self) -> list[dict[str, Any]]:
-        return [trial.attrs for trial in self.all]
 
     def enqueue(self, params: dict[str, Any]) -> None:
         if params not in self.queue:

@@ -1,14 +1,33 @@
 """Measured peaks correct the estimate: by kind of GPU, and only when enough trials have reported."""
 
+import statistics
+from collections.abc import Iterable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coref_k8s.request import build_spec
 from coref_k8s.sizing.batch import plan_batch
-from coref_k8s.sizing.correction import BOUNDS, ENOUGH, correction_of
+from coref_k8s.sizing.correction import BOUNDS, ENOUGH, Correction
 
 
 def trial(ratio: float, gpu: str = "A100") -> dict[str, object]:
     return {"gpu_name": gpu, "gpu_peak_bytes": int(ratio * 10**10), "estimated_bytes": 10**10}
+
+
+def correction_of(trials: Iterable[dict[str, object]]) -> float:
+    found = Correction()
+    for one in trials:
+        found.add(one)
+    return found.factor
+
+
+@given(st.lists(st.floats(0.8, 2.0), min_size=ENOUGH))
+def test_trials_one_by_one_come_to_the_median_of_all(ratios: list[float]) -> None:
+    trials = [trial(ratio) for ratio in ratios]
+    measured = [int(ratio * 10**10) / 10**10 for ratio in ratios]
+    assert correction_of(trials) == pytest.approx(max(BOUNDS[0], statistics.median(measured)))
 
 
 def test_the_median_of_a_gpu_counts_once_enough_trials_have_reported() -> None:
