@@ -131,6 +131,8 @@ class LiveState:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     remaining: timedelta | None = None
+    gpu_seconds: float = 0.0
+    """GPU time of ended attempts (seconds x GPUs)."""
     problem: str = ""
     """What keeps the study from going on right now."""
     stopping: bool = False
@@ -156,7 +158,7 @@ class LiveState:
             self._tell_phase(view, now)
         self.phase, self.message = view.phase, told(view.why, self.lang)
         self.started_at, self.finished_at = view.started_at, view.finished_at
-        self.remaining = view.remaining(now)
+        self.remaining, self.gpu_seconds = view.remaining(now), view.gpu_seconds
         waits = {
             (w.seq_len, w.trial): self._why(w) for w in view.waiting if w.kind is Kind.TRIAL and w.reason
         }

@@ -21,6 +21,7 @@ _TEXT: dict[str, tuple[str, str]] = {
     "cancelled": ("Cancelled", "취소됨"),
     "elapsed": ("{span}", "{span} 경과"),
     "left": ("about {span} left", "약 {span} 남음"),
+    "gpu_hours": ("{n} GPU-hours", "GPU {n}시간"),
     "tokens": ("{n} tokens", "{n} 토큰"),
     "of": ("{done} of {all} trials", "시도 {all}개 중 {done}개"),
     "of_short": ("{done}/{all}", "{done}/{all}"),

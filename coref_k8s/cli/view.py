@@ -131,6 +131,8 @@ def _head(state: LiveState, now: datetime) -> Text:
         head.append(f"  {say(lang, 'elapsed', span=span)}")
     if state.remaining is not None and not state.ended:
         head.append(f"  {say(lang, 'left', span=words.about(state.remaining, lang))}")
+    if state.gpu_seconds:
+        head.append(f"  {say(lang, 'gpu_hours', n=f'{state.gpu_seconds / 3600:.2f}')}")
     if state.stage and not any(one.trials for one in state.lengths.values()):
         head.append(f"  {state.stage} ")
         if state.stage_share is not None:

@@ -34,7 +34,7 @@ class WebServer:
 
     def __init__(self, port: int, pages: dict[str, Page], *, host: str = "") -> None:
         handler = type("Handler", (_Handler,), {"pages": pages})
-        self._server = ThreadingHTTPServer((host, port), handler)
+        self._server = _Server((host, port), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="web", daemon=True)
 
@@ -52,6 +52,12 @@ class WebServer:
         """End."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        # who asked may have given up waiting, as Prometheus does; no news for the terminal that a study runs in
+        log.debug("a client went away", exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):

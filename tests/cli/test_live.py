@@ -108,6 +108,13 @@ def test_the_view_shows_progress_best_and_news() -> None:
     assert "199" not in text
 
 
+def test_what_it_costs_is_shown_where_there_are_gpus() -> None:
+    state = playing()
+    assert "GPU" not in shown(state)
+    state.gpu_seconds = 5400
+    assert "1.50 GPU-hours" in shown(state)
+
+
 def test_the_view_in_korean() -> None:
     text = shown(playing("ko"))
     for words in ("실행 중", "512 토큰", "최고 0.400 (시도 1)", "손실 3.14", "512 시도 0 시작"):

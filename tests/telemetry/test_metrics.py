@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import struct
+import threading
 import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +19,7 @@ from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.controller.orders import make_order, workdir_of
 from coref_k8s.controller.progress import FinalsProgress, LengthProgress, Progress, RunningJob
 from coref_k8s.controller.snapshot import Unit
+from coref_k8s.controller.web import Answer, WebServer
 from coref_k8s.errors import RequestError
 from coref_k8s.local.metrics import LocalMetrics
 from coref_k8s.request import build_spec
@@ -224,6 +227,31 @@ def test_what_test_documents_have_shown_is_a_metric() -> None:
     final = measured(LengthProgress(1024, 1, 1, 0, 0, 0, 0, replace(best, attrs=noted)))
     assert final["coref_study_test_score 1024"] == 0.5
     assert final["coref_study_test_difference 1024,untuned,value"] == 0.4
+
+
+def test_a_scraper_that_gives_up_waiting_is_no_news_for_the_terminal(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    gone = threading.Event()
+
+    def page(_: str) -> Answer:
+        assert gone.wait(60)
+        return Answer("x" * 5_000_000)
+
+    server = WebServer(0, {"/metrics": page, "/well": lambda _: Answer("yes")}, host="127.0.0.1").start()
+    try:
+        client = socket.create_connection(("127.0.0.1", server.port), 10)
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        # closed with a reset, so that writing fails at once
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        gone.set()
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/well", timeout=30) as answer:
+            assert answer.read() == b"yes"
+    finally:
+        server.stop()
+    said = capfd.readouterr()
+    assert "Traceback" not in said.err + said.out
 
 
 def test_a_forgotten_study_has_no_series_left() -> None:
