@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
@@ -59,16 +60,42 @@ class BusTail:
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
-        events = []
-        for line in whole.splitlines():
-            try:
-                # `coref-k8s logs` puts the job's name before each line of a study
-                event = json.loads(line[line.find(b"{") :])
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                events.append(event)
-        return events
+        return _events(whole.splitlines())
+
+
+class StreamTail:
+    """Reads events from a stream as they come, such as what `coref-k8s logs -f` prints."""
+
+    def __init__(self, stream: Iterable[bytes]) -> None:
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        self._reader = Thread(target=self._read, args=(stream,), name="event stream", daemon=True)
+        self._reader.start()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing comes any more and everything was read."""
+        return not self._reader.is_alive() and self._lines.empty()
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the events since the last call, without waiting; damaged lines are left out."""
+        return _events([self._lines.get() for _ in range(self._lines.qsize())])
+
+    def _read(self, stream: Iterable[bytes]) -> None:
+        for line in stream:
+            self._lines.put(line)
+
+
+def _events(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    events = []
+    for line in lines:
+        try:
+            # `coref-k8s logs` puts the job's name before each line of a study
+            event = json.loads(line[line.find(b"{") :])
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
 
 
 def sparkline(values: Sequence[float]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from coref_k8s.cli.console import out
 from coref_k8s.cli.live import LiveState
 from coref_k8s.cli.reading import note_if_idle
 from coref_k8s.cli.strings import Lang, LangOption, locale_lang
-from coref_k8s.cli.view import REFRESH_SECONDS, BusTail, Watcher
+from coref_k8s.cli.view import REFRESH_SECONDS, BusTail, StreamTail, Watcher
 
 
 @placed
@@ -48,11 +48,20 @@ def watch_bus(path: Path, lang: Lang | None = None, sleep: Callable[[float], Non
     _show(watcher, sleep)
 
 
-def _show(watcher: Watcher, sleep: Callable[[float], None] = time.sleep) -> None:
+def watch_stream(stream: Iterable[bytes], lang: Lang | None = None) -> None:
+    """Show whatever study a stream of events speaks of, until it ends, nothing comes any more, or Ctrl-C."""
+    tail = StreamTail(stream)
+    watcher = Watcher(LiveState(lang=lang or locale_lang()), out, load=None, events=tail.read)
+    _show(watcher, over=lambda: tail.over)
+
+
+def _show(
+    watcher: Watcher, sleep: Callable[[float], None] = time.sleep, over: Callable[[], bool] = lambda: False
+) -> None:
     try:
         with watcher.showing():
             watcher.refresh()
-            while not watcher.state.ended:
+            while not (watcher.state.ended or over()):
                 sleep(REFRESH_SECONDS)
                 watcher.refresh()
     except KeyboardInterrupt:

@@ -16,10 +16,13 @@ _HEAD = """\
 
 Generated from `coref_k8s/telemetry/metrics.py` and `trial_metrics.py` by `make generate`; do not edit.
 
-* On a cluster the controller serves `/metrics` beside its health pages, and every trial pod on its metrics port.
+* On a cluster the controller serves `/metrics` beside its health pages, and every pod that trains or scores on its
+  metrics port: trials, runs of finalists, final trainings, ensembles (`kind` tells a finalist's run from a trial).
   Scrape with `honor_labels: true` (`honorLabels` in a PodMonitor): `namespace` is that of the study.
 * On one machine: `coref-k8s submit --local --metrics-port 9100 ...` serves the study and its running trials
   at `http://127.0.0.1:9100/metrics` for as long as the study runs. `namespace` is empty there.
+* The chart installs alerts and dashboards. A Prometheus of your own takes `charts/coref-k8s/rules/coref-k8s.yaml` under
+  `rule_files`; a Grafana of your own imports `charts/coref-k8s/dashboards/`.
 * Cardinality is bounded: series of a study by length and state, never by trial; a trial's series end with its
   process; a study's series end when its resource is deleted or another controller takes over.
 * Times are seconds, sizes bytes, shares 0 to 1.

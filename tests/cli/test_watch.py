@@ -100,6 +100,20 @@ def test_the_dashboard_shows_what_the_logs_of_a_cluster_say(tmp_path: Path, term
     assert "study Succeeded" in shown
 
 
+def test_the_dashboard_reads_what_is_piped_into_it(
+    tmp_path: Path, terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bus(tmp_path / "bus.ndjson")
+    lines = (tmp_path / "bus.ndjson").read_text().splitlines()
+    # the logs of a cluster lack the study's end: the view ends with the pipe
+    logs = "".join(f"512-0-1 | {line}\n" for line in lines if '"study_end"' not in line)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(logs.encode())))
+    assert dashboard.main(["-", "--lang", "en"]) == 0
+    shown = terminal.getvalue()
+    assert "Running" in shown
+    assert "best 0.750" in shown
+
+
 def test_ctrl_c_only_ends_the_view(tmp_path: Path, terminal: io.StringIO) -> None:
     path = tmp_path / "bus.ndjson"
     stamp = datetime.now(UTC).isoformat()
