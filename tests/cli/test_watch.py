@@ -61,7 +61,7 @@ def test_watch_sees_the_end_that_somebody_else_writes(
             bus.emit("warning", study=study, message="looked at")
 
     monkeypatch.setattr(watching.time, "sleep", end)
-    monkeypatch.setattr(watching._show, "__defaults__", (end,))
+    monkeypatch.setattr(watching._show, "__defaults__", (end, lambda: False))
     answer = coref("watch", study)
     store.close()
     assert answer.code == 0
