@@ -111,7 +111,7 @@ class Controller:
     def reconcile(self, key: Key) -> float | None:
         """Do what is to be done for a study; return when to look again (seconds), None when it is over.
 
-        Raises what went wrong (after counting it: `pause` says how long to wait). A study that was deleted is over.
+        Raises what went wrong (`pause` says how long to wait). A study that was deleted is over.
         """
         loop = self._loops.get(key)
         if loop is None:
@@ -125,9 +125,6 @@ class Controller:
         except NotFoundError:
             self.forget(key)
             return None
-        except Exception:
-            self._failures[key] = self._failures.get(key, 0) + 1
-            raise
         self._failures.pop(key, None)
         if step.finished:
             self.forget(key)
@@ -140,8 +137,12 @@ class Controller:
         return step
 
     def pause(self, key: Key) -> float:
-        """Return how long to wait after a failure (seconds): full jitter below a doubling bound."""
-        doubled = FIRST_PAUSE * 2 ** min(self._failures.get(key, 0), 16)
+        """Count a failure and return how long to wait after it (seconds): full jitter below a doubling bound.
+
+        Counted here, since what goes wrong around `reconcile` (a database that is away) is a failure as well.
+        """
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        doubled = FIRST_PAUSE * 2 ** min(failures, 16)
         return self._jitter(min(doubled, LONGEST_PAUSE))
 
     def forget(self, key: Key) -> None:

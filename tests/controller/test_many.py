@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from coref_k8s.controller.many import Controller, Key, KeyQueue, work
-from coref_k8s.errors import ClusterError, NotFoundError
+from coref_k8s.errors import ClusterError, NotFoundError, StorageError
 from coref_k8s.request import build_spec
 from coref_k8s.store import Phase
 from tests.controller.world import World
@@ -111,7 +111,29 @@ def test_pauses_double_and_end_with_success() -> None:
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
     w.runner.refuse = {}
     assert c.reconcile(A) == 7.0
-    assert c.pause(A) == 0.5
+    assert c.pause(A) == 1
+
+
+def test_pauses_double_when_it_is_not_the_loop_that_fails() -> None:
+    w = World(build_spec(seq_lengths=[512], trials=1))
+    c = controller({A: w}, [])
+    queue, pauses = KeyQueue(), []
+
+    class Around:
+        """Fails before the loop is asked, as on a cluster while the database is away."""
+
+        def reconcile(self, key: Key) -> float | None:
+            raise StorageError("the database is away")
+
+        def pause(self, key: Key) -> float:
+            pauses.append(c.pause(key))
+            if len(pauses) == 7:
+                queue.close()
+            return 0.0
+
+    queue.add(A)
+    work(queue, Around())
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
 
 
 def test_a_worker_goes_on_after_a_failure() -> None:
