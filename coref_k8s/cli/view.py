@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -124,7 +125,11 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
         grid.add_column(no_wrap=True, overflow="ellipsis")
     # what does not fit would be cut off at the bottom: first the running trials are shortened, then the news
     finals = [(n, said) for n, one in sorted(state.lengths.items()) for said in one.finals]
-    room = height - 1 - len(parts) - len(state.lengths) - len(finals) - (4 if state.news else 0)
+    told = [f"{say(lang, 'tokens', n=n)}: {said}" for n, said in finals]
+    lines = sum(
+        -(-cell_len(one) // max(1, width)) for one in told
+    )  # an interval is not cut off: it may take two lines
+    room = height - 1 - len(parts) - len(state.lengths) - lines - (4 if state.news else 0)
     running = [] if state.ended else [(n, t) for n in sorted(state.lengths) for t in state.lengths[n].running]
     shown = len(running) if len(running) <= room else max(0, room - 1)
     for length in sorted(state.lengths):
@@ -136,9 +141,7 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
     cut = shown < len(running)
     if cut:
         parts.append(Text(f"  {say(lang, 'more', n=len(running) - shown)}", style="dim"))
-    parts += [
-        Text(f"{say(lang, 'tokens', n=n)}: {said}", no_wrap=True, overflow="ellipsis") for n, said in finals
-    ]
+    parts += [Text(one) for one in told]
     news = list(state.news)[-min(_NEWS, max(2, room - shown - cut + 2)) :]
     if news:
         parts += ["", Text(say(lang, "events"), style="bold")]

@@ -13,9 +13,11 @@ Lang = Literal["en", "ko"]
 
 _TEXT = {
     "winner": (
-        "trial {trial} wins: {dev} on dev (mean of {runs} runs); on test {test}",
-        "시도 {trial} 우승: dev {dev} (실행 {runs}회 평균), test {test}",
+        "trial {trial} wins: {dev} on dev ({runs}); on test {test}",
+        "시도 {trial} 우승: dev {dev} ({runs}), test {test}",
     ),
+    "mean_of": ("mean of {n} runs", "실행 {n}회 평균"),
+    "mean_of_1": ("one run", "실행 1회"),
     "tested": ("on test {score}", "test {score}"),
     "interval": (" (95 % interval {low} … {high})", " (95% 신뢰구간 {low} … {high})"),
     "better": ("better than {other} on test: {figures}", "test에서 {other}보다 나음: {figures}"),
@@ -73,9 +75,14 @@ def headline(length: LengthView, found: Tested, lang: Lang = "en") -> str:
 
 def _won(verdict: Verdict, lang: Lang) -> str:
     winner = next(one for one in verdict.candidates if one.trial == verdict.winner)
-    test = _figure(verdict.test, verdict.low, verdict.high, lang)
+    n = len(winner.scores)
     return _say(
-        lang, "winner", trial=verdict.winner, dev=f"{verdict.dev:.3f}", runs=len(winner.scores), test=test
+        lang,
+        "winner",
+        trial=verdict.winner,
+        dev=f"{verdict.dev:.3f}",
+        runs=_say(lang, "mean_of_1" if n == 1 else "mean_of", n=n),
+        test=_figure(verdict.test, verdict.low, verdict.high, lang),
     )
 
 
