@@ -11,6 +11,7 @@ from rich.table import Table
 from coref_k8s.cli import words
 from coref_k8s.cli.console import titled
 from coref_k8s.cli.strings import Lang
+from coref_k8s.report.messages import told
 
 if TYPE_CHECKING:
     from coref_k8s.evaluation.compare import Difference
@@ -19,19 +20,34 @@ if TYPE_CHECKING:
 _WORDS: dict[str, tuple[str, str]] = {
     "metric": ("metric", "지표"),
     "value": ("value", "값"),
-    "context": ("by context", "문맥의 몫"),
-    "interval": ("95 % interval", "95 % 구간"),
-    "nothing": ("no model", "모델 없이"),
-    "founding": ("founding way", "처음 방식"),
-    "founding_nothing": ("its no model", "그 모델 없이"),
-    "distance": ("distance (tokens)", "거리 (토큰)"),
+    # in two lines, so that every number has room in 80 columns
+    "context": ("by\ncontext", "문맥의\n이득"),
+    "interval": ("95 %\ninterval", "95%\n신뢰구간"),
+    "nothing": ("no\nmodel", "모델\n없이"),
+    "founding": ("founding\nway", "기준\n문서식"),
+    "founding_nothing": ("its no\nmodel", "그 모델\n없이"),
+    "distance": ("distance\n(tokens)", "거리\n(토큰)"),
     "items": ("items", "문항"),
-    "few": ("n too small", "문항이 너무 적음"),
-    "gain": ("Top5 by context", "Top5 문맥의 몫"),
+    "head": (
+        "{model}, {length} tokens, {where}: score {score}",
+        "{model}, {length} 토큰, {where}: 점수 {score}",
+    ),
+    "documents": ("{split} documents", "{split} 문서"),
+    "warning": ("warning: {message}", "경고: {message}"),
+    "few": ("n too small", "문항 부족"),
+    "gain": ("Top5 by\ncontext", "Top5 문맥\n이득"),
+    "more": ("more of the same items", "같은 문항, 다른 물음"),
+    "chance": ("chance", "우연"),
+    "closed1": ("chosen among the window's nouns, Top1", "창 안의 명사 중에서 고름, Top1"),
+    "closed5": ("chosen among the window's nouns, Top5", "창 안의 명사 중에서 고름, Top5"),
+    "swapped": ("the word swapped for a stranger, Top1", "낯선 말로 바꾸어도 따라옴, Top1"),
+    "truncated": ("left context of 256 tokens only, Top5", "왼쪽 문맥 256토큰만, Top5"),
+    "truncated_gain": ("what the rest of the context adds", "나머지 문맥의 이득"),
     "difference": ("difference", "차이"),
-    "of": ("{items} of {documents} documents", "문서 {documents}개의 {items}"),
-    "better": ("better", "더 좋음"),
-    "worse": ("worse", "더 나쁨"),
+    "of": ("{items} of {documents}", "{documents}개의 {items}"),
+    "items_of": ("items of\ndocuments", "문서와\n문항"),
+    "better": ("better", "나음"),
+    "worse": ("worse", "못함"),
     "no difference shown": ("no difference shown", "차이가 확인되지 않음"),
     "conll": ("gold chains", "정답 사슬"),
     "recall": ("recall", "재현율"),
@@ -42,6 +58,8 @@ _WORDS: dict[str, tuple[str, str]] = {
         "모델 없이: 같은 문항에 명사 다섯 개짜리 목록 세 가지(창에서 가장 잦은 것, 가장 가까운 것, 늘 같은 다섯 개)로 답했을 때 가장 좋은 값.",
     ),
 }
+#: As in `coref_k8s.evaluation.bootstrap`, which needs numpy: below that no claim is made.
+LEAST_DOCUMENTS = 5
 #: The lists that guess without a model, as in the metrics' names.
 _LISTS = ("frequent", "nearest", "constant")
 _SEED_LISTS = ("baseline_seed", "baseline_seed_frequent", "baseline_seed_nearest")
@@ -51,6 +69,21 @@ _CONLL = {"muc": "MUC", "b3": "B³", "ceafe": "CEAFe", "lea": "LEA"}
 def word(key: str, lang: Lang) -> str:
     """Return a heading or verdict in a language."""
     return _WORDS[key][lang == "ko"]
+
+
+def heading(result: EvaluationResult, model: str, text: str | None, split: str, lang: Lang) -> str:
+    """Return what was scored on what, and the score."""
+    where = text or word("documents", lang).format(split=split)
+    return word("head", lang).format(
+        model=model, length=result.seq_len, where=where, score=words.score(result.score)
+    )
+
+
+def remarks(result: EvaluationResult, lang: Lang) -> tuple[str, list[str]]:
+    """Return how many items of each kind there were, and the warnings."""
+    counted = ", ".join(f"{kind} {count}" for kind, count in result.counts.items())
+    warnings = [word("warning", lang).format(message=told(one, lang)) for one in result.warnings]
+    return f"{word('items', lang)}: {counted}", warnings
 
 
 def evaluation(result: EvaluationResult, lang: Lang) -> RenderableType:
@@ -70,6 +103,8 @@ def evaluation(result: EvaluationResult, lang: Lang) -> RenderableType:
                 words.score(_best(m, [f"{one}_{name}" for one in _SEED_LISTS])),
             )
     parts: list[RenderableType] = [table, word("note", lang)]
+    if "coref_closed1" in m:
+        parts += ["", _arms(m, lang)]
     if result.buckets:
         parts += ["", _buckets(result, lang)]
     if "conll_f1" in m:
@@ -77,13 +112,49 @@ def evaluation(result: EvaluationResult, lang: Lang) -> RenderableType:
     return Group(*parts)
 
 
-def comparison(found: Sequence[Difference], model: str, other: str, lang: Lang) -> Table:
-    """Return the differences of all metrics."""
+def _arms(m: dict[str, float], lang: Lang) -> Table:
+    """What the headline leaves out: closed questions with their chance, the swapped and the truncated arm."""
+    table = _table(("more", "value", "context", "interval", "chance"), lang)
+    rows = (("closed1", "coref_closed1"), ("closed5", "coref_closed5"), ("swapped", "swap_top1"),
+            ("truncated", "coref_top5_truncated"))  # fmt: skip
+    for heading, name in rows:
+        if name in m:
+            table.add_row(
+                word(heading, lang), words.score(m[name]), words.gain(m, name), words.interval(m, name),
+                words.score(m.get(f"{name}_chance")),
+            )  # fmt: skip
+    if (gain := m.get("coref_top5_truncated_gain")) is not None:
+        interval = words.interval(m, "coref_top5_truncated_gain")
+        table.add_row(word("truncated_gain", lang), f"{gain:+.3f}", "", interval, "")
+    return table
+
+
+def claim(one: Difference, model: str, other: str, lang: Lang) -> str:
+    """Return the sentence that may be claimed, with the figures it rests on."""
+    if lang == "en":
+        return one.sentence(model, other)
+    metric = words.METRICS.get(one.metric, "점수" if one.metric == "score" else one.metric)
+    if not one.items:
+        return f"{metric}: 함께 물은 문항이 없어 차이를 확인할 수 없습니다."
+    # names may end in any letter, so no particle follows them directly
+    said = {
+        "better": f"「{model}」 모델이 「{other}」 모델보다 낫습니다",
+        "worse": f"「{model}」 모델이 「{other}」 모델보다 못합니다",
+    }.get(one.verdict, f"「{model}」 모델과 「{other}」 모델의 차이가 확인되지 않았습니다")
+    few = "; 문서가 너무 적어 주장할 수 없음" if one.documents < LEAST_DOCUMENTS else ""
+    return (
+        f"{said}: {metric} {one.a:.3f} 대 {one.b:.3f} (차이 {one.difference:+.3f}, "
+        f"95% 신뢰구간 {one.low:+.3f} … {one.high:+.3f}; 문서 {one.documents}개의 문항 {one.items}개{few})."
+    )
+
+
+def comparison(found: Sequence[Difference], model: str, other: str, lang: Lang) -> RenderableType:
+    """Return the differences of all metrics; A and B are named above, since a path has no room in a column."""
     table = titled()
-    for heading in (
-        word("metric", lang), model, other, word("difference", lang), word("interval", lang), word("items", lang), "",
-    ):  # fmt: skip
-        table.add_column(heading, justify="left" if heading in (word("metric", lang), "") else "right")
+    table.add_column(word("metric", lang))
+    for heading in ("A", "B", word("difference", lang), word("interval", lang), word("items_of", lang)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
     for one in found:
         table.add_row(
             words.METRICS.get(one.metric, one.metric),
@@ -94,7 +165,7 @@ def comparison(found: Sequence[Difference], model: str, other: str, lang: Lang) 
             word("of", lang).format(items=one.items, documents=one.documents),
             word(one.verdict, lang),
         )
-    return table
+    return Group(f"A: {model}\nB: {other}\n", table)
 
 
 def _buckets(result: EvaluationResult, lang: Lang) -> Table:

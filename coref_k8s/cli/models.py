@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coref_k8s.cli import words
 from coref_k8s.cli.backend import DataDir
 from coref_k8s.cli.console import dump, err, note, out, write
 from coref_k8s.cli.data import prepared_folder
-from coref_k8s.cli.evaluation_tables import comparison, evaluation
+from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, heading, remarks
 from coref_k8s.cli.strings import LangOption, locale_lang
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
@@ -83,16 +82,13 @@ def evaluate(
         record = result.to_dict()
         write(dump({name: record[name] for name in shown} | {"items": result.items_sha256}, "json"))
         return
-    where = text or f"{split} documents"
-    out.print(
-        f"{model}, {result.seq_len} tokens, {where}: score {words.score(result.score)}\n", highlight=False
-    )
-    out.print(evaluation(result, lang or locale_lang()), highlight=False)
-    out.print(
-        "\nitems: " + ", ".join(f"{kind} {count}" for kind, count in result.counts.items()), highlight=False
-    )
-    for warning in result.warnings:
-        note(f"warning: {warning}", style="yellow")
+    chosen = lang or locale_lang()
+    out.print(f"{heading(result, model, text, split, chosen)}\n", highlight=False)
+    out.print(evaluation(result, chosen), highlight=False)
+    counted, warnings = remarks(result, chosen)
+    out.print(f"\n{counted}", highlight=False)
+    for warning in warnings:
+        note(warning, style="yellow")
 
 
 def compare(
@@ -133,8 +129,9 @@ def compare(
     if output == "json":
         write(dump([{**vars(one), "verdict": one.verdict} for one in found], "json"))
         return
-    out.print(comparison(found, model, other, lang or locale_lang()))
-    out.print(f"\n{found[0].sentence(model, other)}", highlight=False)
+    chosen = lang or locale_lang()
+    out.print(comparison(found, model, other, chosen), highlight=False)
+    out.print(f"\n{claim(found[0], model, other, chosen)}", highlight=False)
 
 
 _TRIAL = re.compile(r"(?P<study>[a-z0-9][-a-z0-9]*)/(?P<length>\d+)/(?P<trial>(?:finalist-)?\d+)")

@@ -232,10 +232,18 @@ def test_evaluate_and_compare_on_text_of_every_form(coref: Any, place: Path, tmp
     korean = coref(
         "evaluate", "model", "--data", marked, *ask, "--lang", "ko", "--save", tmp_path / "one.json"
     )
-    assert "문맥의 몫" in korean.out
+    for answer, words in (
+        (english, ("by  ", "chosen among the window's nouns, Top5", "chance")),
+        (korean, ("신뢰구간", "창 안의 명사 중에서 고름, Top5", "우연")),
+    ):
+        assert all(one in answer.out for one in words), answer.out
+        assert not re.search(r"\S…", answer.out), "nothing is cut off in 80 columns"
+    assert "경고: Coref F1의 문턱값(tau)을 이 글 자체에서 찾음" in korean.err
     pair = coref("compare", tmp_path / "one.json", "model", "--data", marked, *ask, "--lang", "ko")
     assert pair.code == 0, pair.err
     assert "차이가 확인되지 않음" in pair.out
+    assert "모델의 차이가 확인되지 않았습니다: " in pair.out
+    assert "No difference" not in pair.out
 
 
 def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
