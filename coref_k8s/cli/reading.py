@@ -13,6 +13,8 @@ from coref_k8s.cli import tables, words
 from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_backends, placed
 from coref_k8s.cli.comparing import as_table, side_by_side
 from coref_k8s.cli.console import dump, note, out, titled, write
+from coref_k8s.cli.strings import LangOption, locale_lang
+from coref_k8s.cli.winners import best_tables
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.store.records import Phase
@@ -138,6 +140,7 @@ def best(
     name: Study,
     *,
     seq_len: SeqLen = None,
+    lang: LangOption = None,
     where: Where,
     output: Annotated[
         Literal["table", "yaml", "json"], typer.Option("--output", "-o", help="Form of the answer.")
@@ -152,7 +155,7 @@ def best(
             f"study {name!r} has no complete trial yet; coref-k8s status {name} shows how far it is"
         )
     if output == "table":
-        out.print(tables.best_tables(view, backend.root), end="")
+        out.print(best_tables(view, backend.root, lang or locale_lang()), end="")
     else:
         write(dump(tables.best(view), output))
 

@@ -1,4 +1,4 @@
-"""What the live view says, in Korean and in English."""
+"""What the live view and the best trials' tables say, in Korean and in English."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 Lang = Literal["en", "ko"]
-LangOption = Annotated[
-    Lang | None, typer.Option("--lang", help="Language of the live view (default that of the locale).")
-]
+LangOption = Annotated[Lang | None, typer.Option("--lang", help="Language (default that of the locale).")]
 
 _TEXT: dict[str, tuple[str, str]] = {
     "pending": ("Pending", "대기"),
@@ -63,6 +61,19 @@ _TEXT: dict[str, tuple[str, str]] = {
     "e_study": ("study {phase}", "연구 {phase}"),
     "e_warning": ("warning: {message}", "경고: {message}"),
     "who": ("{length} trial {trial}", "{length} 시도 {trial}"),
+    "no_complete": ("no complete trial yet", "아직 완료된 시도가 없음"),
+    "h_score": ("score", "점수"),
+    "h_files": ("files", "파일"),
+    "h_test": ("test documents", "test 문서"),
+    "h_model": ("model", "모델"),
+    "h_trials": ("trials", "시도"),
+    "h_against": ("against the best", "최고 모델 대비"),
+    "h_interval": ("95 % interval", "95% 신뢰구간"),
+    "h_metric": ("metric", "지표"),
+    "h_value": ("value", "값"),
+    "h_context": ("by context", "문맥의 이득"),
+    "h_founding": ("founding way", "기준 문서식"),
+    "h_parameter": ("parameter", "매개변수"),
     "who_finalist": ("{length} finalists' run {trial}", "{length} 결선 실행 {trial}"),
     "finalist": ("run {n}", "결선 {n}"),
 }

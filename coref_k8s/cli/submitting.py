@@ -14,6 +14,7 @@ from coref_k8s.cli.planning import as_data, as_tables, plan_study
 from coref_k8s.cli.requesting import File, Name, Set, made_up_name, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.strings import Lang, LangOption, locale_lang
+from coref_k8s.cli.winners import best_tables
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
 from coref_k8s.store.records import Phase
@@ -206,7 +207,7 @@ def conclude(backend: Backend, view: StudyView, lang: Lang = "en") -> int:
         note(f"study {view.name} is stopped; coref-k8s resume {named} goes on with it")
         return 130
     if any(one.best for one in view.lengths):
-        out.print(tables.best_tables(view, backend.root, lang), end="")
+        out.print(best_tables(view, backend.root, lang), end="")
     if view.phase is Phase.SUCCEEDED:
         steps = [f"results {named}", f"best {named} --output yaml"]
         steps += [f"{step}{backend.options}" for step in tables.after(view)]

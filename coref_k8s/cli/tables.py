@@ -13,8 +13,8 @@ from rich.text import Text
 from coref_k8s.cli import words
 from coref_k8s.cli.console import titled
 from coref_k8s.controller.view import LengthView, StudyView
-from coref_k8s.report.verdict import Lang, standing
 from coref_k8s.report.verdict import rows as comparison_rows
+from coref_k8s.report.verdict import standing
 from coref_k8s.runner import trial_folder
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
@@ -275,87 +275,3 @@ def _evidence(one: LengthView) -> dict[str, Any]:
         "runs": next(len(c.scores) for c in verdict.candidates if c.trial == verdict.winner),
         "comparisons": comparison_rows(verdict),
     }  # fmt: skip
-
-
-def best_tables(view: StudyView, root: str = "", lang: Lang = "en") -> RenderableType:
-    """Return the best trial of each length for a person; `root` is the data folder that paths begin with."""
-    parts: list[RenderableType] = []
-    for one in view.lengths:
-        if (trial := one.best) is None:
-            parts.append(Text(f"{one.seq_len} tokens: no complete trial yet\n", style="dim"))
-            continue
-        parts.append(
-            Text.assemble(
-                (f"{one.seq_len} tokens", "bold"),
-                f": trial {trial.number}, score ",
-                (words.score(one.verdict.dev if one.verdict else trial.value), "bold green"),
-            )
-        )
-        if view.spec.purpose.kind == "search":
-            parts += [Text(f"  {said}") for said in standing(one, view.ended, lang)]
-        parts += ["", _metrics(one.verdict.metrics if one.verdict else trial.metrics), ""]
-        parts += [*_tested(trial), _parameters(trial), ""] if trial.params else _tested(trial)
-        parts.append(Text(f"files: {root}{folder(view, one)}\n"))
-    return Group(*parts)
-
-
-def _tested(trial: TrialRecord) -> list[RenderableType]:
-    """Return what a final training or an ensemble has to show beside its scores on dev; nothing for others."""
-    attrs, parts = trial.attrs, list[RenderableType]()
-    if "ensemble" in attrs:
-        parts += [_ensemble(trial), ""]
-    if "test" in attrs:
-        parts += ["test documents:", "", _metrics(attrs["test"]["metrics"]), ""]
-    said = [Text(one["sentence"]) for one in attrs.get("comparisons", ()) if one["metric"] == "score"]
-    return [*parts, *said, ""] if said else parts
-
-
-def _ensemble(trial: TrialRecord) -> Table:
-    """Return the single models and the ways to join them, with what came out."""
-    table = titled()
-    table.add_column("model", no_wrap=True)
-    table.add_column("trials")
-    for heading in ("score", "against the best", "95 % interval"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("")
-    for row in trial.attrs.get("ensemble", ()):
-        difference = row.get("difference")
-        table.add_row(
-            row["way"],
-            " ".join(map(str, row["members"])),
-            words.score(row["score"]),
-            "" if difference is None else f"{difference:+.3f}",
-            "" if difference is None else f"{row['low']:+.3f} … {row['high']:+.3f}",
-            row["verdict"],
-        )
-    return table
-
-
-def _metrics(metrics: dict[str, Any]) -> Table:
-    table = titled()
-    table.add_column("metric", no_wrap=True)
-    table.add_column("value", justify="right")
-    table.add_column("by context", justify="right")
-    table.add_column("95 % interval", justify="right")
-    table.add_column("founding way", justify="right")
-    for name, heading in words.METRICS.items():
-        if name in metrics:
-            table.add_row(
-                heading,
-                words.score(metrics[name]),
-                words.gain(metrics, name),
-                words.interval(metrics, name),
-                words.score(metrics.get(f"seed_{name}")) if f"seed_{name}" in metrics else "",
-            )
-    return table
-
-
-def _parameters(trial: TrialRecord) -> Table:
-    table = titled()
-    pairs = [(name, words.parameter(value)) for name, value in trial.params.items()]
-    half = (len(pairs) + 1) // 2
-    for heading in ("parameter", "value", "parameter", "value"):
-        table.add_column(heading, no_wrap=True, justify="right" if heading == "value" else "left")
-    for left, right in zip(pairs[:half], [*pairs[half:], ("", "")], strict=False):
-        table.add_row(*left, *right)
-    return table

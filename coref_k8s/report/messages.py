@@ -65,6 +65,28 @@ _PARTS: tuple[tuple[str, str], ...] = (
         "{0}단계에서 GPU 메모리 부족; 배치 {1} × 누적 {2}로 계속",
     ),
     (r"checkpoint (.+) is damaged \((.+)\); going on from the one before it", "체크포인트 {0} 손상({1}); 그 앞의 것에서 계속"),
+    # comparisons of a final training or an ensemble
+    (
+        r"this model is (better|worse) than (.+): (\w+) (\S+) against (\S+) \(difference (\S+), 95 % interval (\S+) to (\S+); "
+        r"(\d+) items of (\d+) documents\)\.",
+        "이 모델이 {1}보다 {0}: {2} {3} 대 {4} (차이 {5}, 95% 신뢰구간 {6} … {7}; 문서 {9}개의 문항 {8}개).",
+    ),
+    (
+        r"No difference shown between this model and (.+): (\w+) (\S+) against (\S+) \(difference (\S+), 95 % interval (\S+) to (\S+); "
+        r"(\d+) items of (\d+) documents(; too few documents for a claim)?\)\.",
+        "이 모델과 {0}의 차이가 확인되지 않음: {1} {2} 대 {3} (차이 {4}, 95% 신뢰구간 {5} … {6}; 문서 {8}개의 문항 {7}개{9}).",
+    ),
+    (r"; too few documents for a claim", "; 문서가 너무 적어 주장할 수 없음"),
+    (r"better", "나음"),
+    (r"worse", "못함"),
+    (r"score", "점수"),
+    (r"no difference shown", "차이가 확인되지 않음"),
+    (r"the untuned model", "튜닝 전 모델"),
+    (r"trial (\d+) of (.+), whose parameters were taken \(chosen on these documents\)", "{1}의 시도 {0}(매개변수를 가져온 시도, 이 문서들로 골랐음)"),
+    (r"trial (\d+) of (.+), the best single model \(chosen on these documents\)", "{1}의 시도 {0}(가장 나은 단일 모델, 이 문서들로 골랐음)"),
+    (r"trial (\d+) of (.+), the best single model", "{1}의 시도 {0}(가장 나은 단일 모델)"),
+    (r"kept", "채택"),
+    (r"not kept: (.+)", "채택하지 않음: {0}"),
     # stages of preparation
     (r"read", "읽기"),
     (r"analyse", "형태소 분석"),
@@ -84,5 +106,5 @@ def told(message: str, lang: Lang) -> str:
 def _whole(message: str) -> str | None:
     for pattern, korean in _KNOWN:
         if (found := pattern.fullmatch(message)) is not None:
-            return korean.format(*(_whole(part) or part for part in found.groups()))
+            return korean.format(*(_whole(part) or part for part in found.groups(default="")))
     return None

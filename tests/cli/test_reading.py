@@ -95,6 +95,10 @@ def test_best_as_yaml_feeds_a_final_run(coref: Any, study: str) -> None:
 
 
 def test_best_for_people_has_interval_gain_and_folder(coref: Any, study: str) -> None:
+    korean = coref("best", study, "--seq-len", "512", "--lang", "ko").out
+    for words in ("512 토큰: 시도 1, 점수 0.410", "문맥의 이득", "매개변수", "파일: "):
+        assert words in korean
+    assert "score" not in korean
     answer = coref("best", study, "--seq-len", "512")
     for words in (
         "trial 1",

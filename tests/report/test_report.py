@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from coref_k8s.controller.view import StudyView
+from coref_k8s.evaluation.compare import Difference
 from coref_k8s.report.importance import importances
 from coref_k8s.report.messages import told
 from coref_k8s.report.page import report
@@ -300,3 +301,16 @@ def test_nothing_but_names_is_english_in_the_korean_report() -> None:
 def test_stored_sentences_are_told_in_korean(said: str, korean: str) -> None:
     assert korean in told(said, "ko")
     assert told(said, "en") == said
+
+
+@pytest.mark.parametrize(
+    ("low", "documents", "korean"),
+    [
+        (0.1, 30, "이 모델이 튜닝 전 모델보다 나음: 점수 0.500 대 0.300 (차이 +0.200, 95% 신뢰구간 +0.100 … +0.300; 문서 30개의 문항 90개)."),
+        (-0.1, 30, "이 모델과 튜닝 전 모델의 차이가 확인되지 않음: 점수 0.500 대 0.300"),
+        (0.1, 3, "문서 3개의 문항 90개; 문서가 너무 적어 주장할 수 없음)."),
+    ],
+)  # fmt: skip
+def test_the_sentence_of_a_comparison_is_told_in_korean(low: float, documents: int, korean: str) -> None:
+    found = Difference("score", 0.5, 0.3, 0.2, low, 0.3, 90, documents)
+    assert korean in told(found.sentence("this model", "the untuned model"), "ko")
