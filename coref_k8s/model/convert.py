@@ -19,11 +19,12 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import (
 
 from coref_k8s.errors import ModelError
 
-from .attention import Terms, blocked_attention
+from .attention import blocked_attention
 from .buckets import BucketTable, bucket_table
 from .dropout import draw_seed
 from .layout import Layout, layout_of
 from .products import FastLinear
+from .walk import Terms
 
 
 class BlockedSelfAttention(DisentangledSelfAttention):

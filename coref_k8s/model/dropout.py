@@ -6,12 +6,15 @@ half the cost of torch's generator.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 _STEPS = 1 << 16
+#: 2**64 over the golden ratio: its multiples differ in all their bits (Weyl's sequence).
+_GOLDEN = 0x9E3779B97F4A7C15
 
 
 class SeededDropout:
@@ -24,6 +27,14 @@ class SeededDropout:
         self.scale = _STEPS / (_STEPS - dropped)
         self._seed = seed
         self._device = device
+
+    def stream(self, number: int) -> tuple[Any, Any]:
+        """(seed, threshold) of a stream of random bits, the `number`th: 32 bits below the threshold drop a number.
+
+        Unsigned numpy scalars, of 64 and 32 bits, for the loops of `kernels.py`, which draw the bits themselves.
+        """
+        seed = (self._seed + number * _GOLDEN) % (1 << 64)
+        return np.uint64(seed), np.uint32((self._threshold + _STEPS // 2) << 16)
 
     def keep(self, out: Tensor, tile: int) -> Tensor:
         """Fills `out` (contiguous, floating) with the mask of tile number `tile`: 1 survives, 0 does not."""

@@ -31,7 +31,9 @@ RESOURCES = Resources(
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 #: Children are forked from a process that has imported the trial: real processes, without seconds of imports.
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["coref_k8s.trial.session", "transformers.models.deberta_v2"])
+_FORKS.set_forkserver_preload(
+    ["coref_k8s.trial.session", "coref_k8s.model.kernels", "transformers.models.deberta_v2"]
+)
 
 
 @dataclass
