@@ -10,8 +10,10 @@ import yaml
 
 from coref_k8s import __version__
 from coref_k8s.report.context import Context
-from coref_k8s.report.html import Cell, table
+from coref_k8s.report.html import Cell, number, table
 from coref_k8s.report.messages import told
+from coref_k8s.report.numbers import guess_without
+from coref_k8s.report.texts import METRICS
 from coref_k8s.search.records import TrialState
 from coref_k8s.study import MAX_NAME, StudySpec
 
@@ -38,6 +40,20 @@ def warnings(page: Context) -> list[str]:
         if one.best is not None:
             for message in one.best.attrs.get("evidence", {}).get("warnings", ()):
                 found.append(page.plain("w_items", length=one.seq_len, message=told(message, page.lang)))
+    for one in view.lengths:
+        scores = one.best.metrics if one.best is not None else {}
+        for name, title in METRICS.items():
+            guess = guess_without(scores, name)
+            if guess is not None and scores.get(name, guess) < guess:
+                found.append(
+                    page.plain(
+                        "w_guess",
+                        length=one.seq_len,
+                        name=title,
+                        value=number(scores[name]),
+                        guess=number(guess),
+                    )
+                )
     searched = view.spec.purpose.kind == "search" and not view.spec.search.finalists
     if view.ended and searched and any(len(one.ranked) > 1 for one in view.lengths):
         found.append(page.plain("w_single"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from html import escape
 
 from coref_k8s.report.charts import legend
@@ -41,7 +42,7 @@ def metrics(page: Context) -> str:
                 continue
             low, high = found.get(f"{name}_ci_low"), found.get(f"{name}_ci_high")
             interval = f"{low:.3f} … {high:.3f}" if low is not None and high is not None else "–"
-            guess = _guess(found, name)
+            guess = guess_without(found, name)
             rows.append(
                 [
                     str(one.seq_len), page.plain("score") if name == "score" else title,
@@ -64,7 +65,8 @@ def metrics(page: Context) -> str:
     )
 
 
-def _guess(found: dict[str, float | None], name: str) -> float | None:
+def guess_without(found: Mapping[str, float | None], name: str) -> float | None:
+    """Return what the best of three lists reaches without a model; None for a metric that they cannot answer."""
     end = {"coref_top1": "top1", "coref_top5": "top5"}.get(name)
     values = [found.get(f"baseline_{guess}_{end}") for guess in _GUESSES] if end else []
     known = [value for value in values if value is not None]

@@ -118,6 +118,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "w_versions": ("trials ran with different versions of {name}: {found}", "시도마다 {name} 버전이 다릅니다: {found}"),
     "w_unfinished": ("the study has not ended: {done} of {planned} trials are done", "연구가 아직 끝나지 않았습니다: 시도 {planned}개 중 {done}개"),
     "w_items": ("{length} tokens: {message}", "{length} 토큰: {message}"),
+    "w_guess": (
+        "{length} tokens: {name} {value} is below what a list of five nouns reaches without a model ({guess}); look at the gain by context",
+        "{length} 토큰: {name} {value}은 모델 없이 명사 다섯 개 목록이 얻는 값({guess})보다 낮습니다. 문맥의 이득을 보세요",
+    ),
     "w_single": (
         "the best score is the best of many trials on the same items, so it is likely a little too high; re-run finalists with fresh seeds before claiming a winner",
         "최고 점수는 같은 문항으로 잰 여러 시도 중 가장 높은 값이라 조금 부풀려져 있기 쉽습니다. 승자를 정하기 전에 새 시드로 다시 돌려 보세요",

@@ -120,6 +120,12 @@ def test_what_was_lost_is_told_first() -> None:
     assert "6 trials failed: Crashed: exit code 1" in text
     assert re.search(r"different versions of torch: 2\.13\.0 \(\d+\), 2\.6\.0 \(3\)", text)
     assert "too high" in text
+    assert "below what a list" not in text
+    poor = changed(sample(), lambda one: replace(one, metrics=one.metrics | {"baseline_nearest_top5": 0.9}))
+    assert re.search(
+        r"1024 tokens: Coref Top5 0\.\d+ is below what a list of five nouns reaches without a model \(0\.900\)",
+        report(poor, now=NOW),
+    )
     going_on = replace(sample(), phase=Phase.RUNNING, finished_at=None)
     assert "has not ended: 72 of 72" in report(going_on, now=NOW)
 
