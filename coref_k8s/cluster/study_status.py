@@ -185,7 +185,7 @@ def _conditions(
 ) -> list[tuple[Condition, bool, ConditionReason, str]]:
     phase, ended = progress.phase, progress.phase in TERMINAL
     reason = ConditionReason(phase.value)
-    prepared = bool(progress.lengths)
+    prepared = progress.prepared
     words = progress.message or phase.value
     return [
         (Condition.ACCEPTED, True, ConditionReason.ACCEPTED, "the request is valid"),

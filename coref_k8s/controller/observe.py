@@ -66,7 +66,8 @@ class Observer:
             self._loaded = True
         resumed_at = study.resumed_at or study.created_at
         views: tuple[LengthView, ...] = ()
-        if study.prepared is not None:
+        # one that was imported has its trials, but nothing prepared here
+        if study.prepared is not None or (study.ended and self.attempts.of_trials):
             self._open(spec)
             views = tuple(self._look(memory, resumed_at, jobs) for memory in self.lengths.values())
         closed = {unit_of(job): trial for job in jobs if (trial := self._closed(job)) is not None}

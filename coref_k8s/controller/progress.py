@@ -82,6 +82,8 @@ class Progress:
     message: str
     now: datetime
     started_at: datetime | None
+    prepared: bool = False
+    """Whether its data are prepared here."""
     lengths: tuple[LengthProgress, ...] = ()
     running: tuple[RunningJob, ...] = ()
     gpu_seconds: float = 0.0
@@ -124,6 +126,7 @@ def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
         message=snapshot.message,
         now=snapshot.now,
         started_at=observer.study.started_at,
+        prepared=snapshot.prepared,
         lengths=tuple(lengths),
         running=tuple(_running(job, observer) for job in snapshot.live),
         gpu_seconds=snapshot.used_gpu_seconds(),

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from coref_k8s.controller.snapshot import Attempt, FinalsView, LengthView, TrialView, Unit
-from coref_k8s.runner import ObservedJob, Order, Reason, State
+from coref_k8s.runner import Kind, ObservedJob, Order, Reason, State
 from coref_k8s.search.finalist_study import FinalistStudy
 from coref_k8s.search.finalists import ROLE_ATTR, Role, Run, missing_runs, surplus_runs, wanted_runs
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
@@ -133,6 +133,11 @@ class AttemptMemory:
         self.gpu_seconds_by[ended.outcome] += sign * ended.gpu_seconds
         if ended.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY, Outcome.DISRUPTED):
             self.failures[ended.reason] += sign
+
+    @property
+    def of_trials(self) -> bool:
+        """Whether an attempt at a trial has ended."""
+        return any(unit.kind is Kind.TRIAL for unit in self._known)
 
     def of(self, units: Iterable[Unit], resumed_at: datetime) -> dict[Unit, tuple[Attempt, ...]]:
         """Return the attempts of these units, in order."""

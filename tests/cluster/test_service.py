@@ -10,6 +10,7 @@ import pytest
 from coref_k8s.cluster import names
 from coref_k8s.cluster.resources import CRDS, JOBS, LEASES, PODS, STUDIES
 from coref_k8s.cluster.runner import ClusterRunner
+from coref_k8s.controller.portable import from_file, renamed, restore, to_file
 from coref_k8s.errors import NotFoundError
 from coref_k8s.runner import Kind, Order
 from coref_k8s.store import Outcome, Phase
@@ -313,6 +314,29 @@ def test_a_name_that_the_database_has_otherwise_is_refused(world: World) -> None
     status = world.until_phase("Failed")
     assert "another seed" in status["message"]
     assert world.condition("Accepted")["reason"] == "Conflict"
+
+
+def test_an_imported_study_is_shown_whole_and_goes_on(world: World) -> None:
+    world.controller()
+    world.submit()
+    world.until_phase("Succeeded")
+    database, namespace = world.trials.database, world.api.namespace
+    view = renamed(from_file(to_file(database.view(namespace, "korean")), "here"), "again")
+    restore(database.store(), namespace, view)
+    world.submit("again")
+    status = world.until_phase("Succeeded", "again")
+    assert (status["progress"], status["trials"]["succeeded"]) == ("2/2", 2)
+    assert status["bestScore"] == world.status()["bestScore"]
+    assert world.condition("Prepared", "again")["status"] == "False"
+    assert not [order for order in world.trials.orders if order.study == "again"]
+    world.api.patch(STUDIES, "again", {"spec": {"trials": 3}})
+    world.until(lambda: world.status("again").get("progress") == "3/3", "the new trial")
+    world.until_phase("Succeeded", "again")
+    assert [order.name for order in world.trials.orders if order.study == "again"] == [
+        "again-prepare-2",
+        "again-64-2-1",
+    ]
+    assert world.condition("Prepared", "again")["status"] == "True"
 
 
 def test_a_definition_newer_than_the_controller_fails_no_study(world: World) -> None:
