@@ -78,6 +78,7 @@ def list_(
 def status(
     name: Study,
     *,
+    lang: LangOption = None,
     where: Where,
     output: Annotated[
         Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
@@ -88,7 +89,7 @@ def status(
     if output == "json":
         write(view.to_json().decode())
         return
-    out.print(tables.status(view, backend.place))
+    out.print(tables.status(view, backend.place, lang=lang or locale_lang()))
     note_if_idle(backend, view)
     note(next_steps(view, backend.options), style="dim")
 
@@ -97,6 +98,7 @@ def status(
 def results(
     names: Studies,
     *,
+    lang: LangOption = None,
     where: Where,
     every: Annotated[
         bool,
@@ -129,7 +131,7 @@ def results(
         raise RequestError("--gpu-hour-price is for several studies side by side; name more than one")
     if output == "table":
         for view in views:
-            out.print(tables.results(view, most=None if every else 10))
+            out.print(tables.results(view, most=None if every else 10, lang=lang or locale_lang()))
         return
     rows = tables.rows(views)
     write(dump(rows, "json") if output == "json" else _csv(rows))

@@ -1,4 +1,4 @@
-"""What the live view and the best trials' tables say, in Korean and in English."""
+"""What the live view and the tables of studies say, in Korean and in English."""
 
 from __future__ import annotations
 
@@ -61,6 +61,41 @@ _TEXT: dict[str, tuple[str, str]] = {
     "e_study": ("study {phase}", "연구 {phase}"),
     "e_warning": ("warning: {message}", "경고: {message}"),
     "who": ("{length} trial {trial}", "{length} 시도 {trial}"),
+    "on": (" on {place}", "  {place}"),
+    "this_machine": ("this machine", "이 컴퓨터"),
+    "budget": ("Budget", "예산"),
+    "of_gpu_hours": (
+        "{used} of {most} GPU-hours in ended attempts",
+        "끝난 실행에 GPU {most}시간 중 {used}시간",
+    ),
+    "of_time": ("{used} of {most}", "{most} 중 {used}"),
+    "patience": (
+        "a length ends after {n} trials without a better one",
+        "더 나은 시도가 {n}번 잇달아 없으면 그 길이를 끝냄",
+    ),
+    "count_of": ("{done} of {all}", "{done} / {all}"),
+    "more_trials": ("… and {n} more; --all shows them", "… 그 밖에 {n}개; --all로 모두 봄"),
+    "s_complete": ("complete", "완료"),
+    "s_running": ("running", "실행 중"),
+    "s_waiting": ("waiting", "대기"),
+    "s_pruned": ("pruned", "중단"),
+    "s_failed": ("failed", "실패"),
+    "r_untuned": ("untuned", "튜닝 전"),
+    "r_defaults": ("defaults", "기본값"),
+    "h_tokens": ("tokens", "토큰"),
+    "h_progress": ("progress", "진행"),
+    "h_best": ("best score", "최고 점수"),
+    "h_trial": ("trial", "시도"),
+    "h_for": ("for", "까닭"),
+    "h_why": ("why", "까닭"),
+    "h_finalists": ("finalists", "결선"),
+    "h_gain": ("gain", "이득"),
+    "h_time": ("time", "시간"),
+    "h_state": ("state", "상태"),
+    "h_run": ("run", "실행"),
+    "h_of": ("of", "무엇"),
+    "h_seed": ("seed", "시드"),
+    "h_dev": ("score on dev", "dev 점수"),
     "no_complete": ("no complete trial yet", "아직 완료된 시도가 없음"),
     "h_score": ("score", "점수"),
     "h_files": ("files", "파일"),

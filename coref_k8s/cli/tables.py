@@ -12,9 +12,11 @@ from rich.text import Text
 
 from coref_k8s.cli import words
 from coref_k8s.cli.console import titled
+from coref_k8s.cli.strings import say
 from coref_k8s.controller.view import LengthView, StudyView
+from coref_k8s.report.messages import told
+from coref_k8s.report.verdict import Lang, standing
 from coref_k8s.report.verdict import rows as comparison_rows
-from coref_k8s.report.verdict import standing
 from coref_k8s.runner import trial_folder
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
@@ -36,6 +38,16 @@ def phase_text(phase: Phase) -> Text:
     return Text(phase.value, style=PHASE_STYLES[phase])
 
 
+def phase_word(phase: Phase, lang: Lang) -> str:
+    """Return a phase in words; in English as the resource has it."""
+    return phase.value if lang == "en" else say(lang, phase.value.lower())
+
+
+def place_word(place: str, lang: Lang) -> str:
+    """Return where a study is; a cluster has a name of its own."""
+    return say(lang, "this_machine") if place == "this machine" else place
+
+
 def bar(done: int, of: int, width: int = 12) -> Text:
     """Return a progress bar."""
     full = round(width * min(done, of) / of) if of else width
@@ -44,40 +56,47 @@ def bar(done: int, of: int, width: int = 12) -> Text:
     return text
 
 
-def status(view: StudyView, place: str, now: datetime | None = None) -> RenderableType:
+def status(view: StudyView, place: str, now: datetime | None = None, lang: Lang = "en") -> RenderableType:
     """Return a study's state: how far each length is, the best so far, what failed and why."""
     now = now or datetime.now(UTC)
-    head = Text.assemble((view.name, "bold"), "  ", phase_text(view.phase), f" on {place}")
+    phase = Text(phase_word(view.phase, lang), style=PHASE_STYLES[view.phase])
+    head = Text.assemble((view.name, "bold"), "  ", phase, say(lang, "on", place=place_word(place, lang)))
     if (elapsed := view.elapsed(now)) is not None:
-        head.append(f", {words.duration(elapsed)}")
+        head.append(f", {words.lasting(elapsed, lang)}")
     if (left := view.remaining(now)) is not None:
-        head.append(f"; about {words.duration(left)} left")
+        head.append(f"; {say(lang, 'left', span=words.lasting(left, lang))}")
     parts: list[RenderableType] = [head]
-    if told := budgets(view, now):
-        parts.append(Text(f"Budget: {', '.join(told)}"))
+    if limits := budgets(view, now, lang):
+        parts.append(Text(f"{say(lang, 'budget')}: {', '.join(limits)}"))
     if view.why:
-        parts.append(Text(view.why))
-    parts += ["", lengths(view), ""]
-    said = [Text(f"{n.seq_len} tokens: {words}") for n in view.lengths for words in standing(n, view.ended)]
-    if said and (view.runs or view.verdicts):
+        parts.append(Text(told(view.why, lang)))
+    parts += ["", lengths(view, lang), ""]
+    said = [
+        Text(f"{say(lang, 'tokens', n=n.seq_len)}: {one}")
+        for n in view.lengths
+        for one in standing(n, view.ended, lang)
+    ]
+    if said and (view.runs or view.verdicts or view.spec.purpose.kind != "search"):
         parts += [*said, ""]
     if any(one.reason for one in view.waiting):
-        parts += [waiting(view), ""]
+        parts += [waiting(view, lang), ""]
     if view.failures:
-        parts += [failures(view), ""]
+        parts += [failures(view, lang), ""]
     return Group(*parts)
 
 
-def budgets(view: StudyView, now: datetime) -> list[str]:
+def budgets(view: StudyView, now: datetime, lang: Lang = "en") -> list[str]:
     """Return how much of each limit in time and GPU time is used; nothing when there is none."""
-    limits, told = view.spec.limits, []
+    limits, found = view.spec.limits, []
     if limits.max_gpu_hours is not None:
-        told.append(f"{view.gpu_seconds / 3600:.2f} of {limits.max_gpu_hours:g} GPU-hours in ended attempts")
+        used = f"{view.gpu_seconds / 3600:.2f}"
+        found.append(say(lang, "of_gpu_hours", used=used, most=f"{limits.max_gpu_hours:g}"))
     if limits.max_duration is not None and (elapsed := view.elapsed(now)) is not None:
-        told.append(f"{words.duration(elapsed)} of {words.duration(limits.max_duration)}")
+        spans = {"used": words.lasting(elapsed, lang), "most": words.lasting(limits.max_duration, lang)}
+        found.append(say(lang, "of_time", **spans))
     if view.spec.search.patience is not None:
-        told.append(f"a length ends after {view.spec.search.patience} trials without a better one")
-    return told
+        found.append(say(lang, "patience", n=view.spec.search.patience))
+    return found
 
 
 def after(view: StudyView) -> list[str]:
@@ -89,18 +108,20 @@ def after(view: StudyView) -> list[str]:
     return [f"train {view.name} --from-best{which}"]
 
 
-def lengths(view: StudyView) -> Table:
+def lengths(view: StudyView, lang: Lang = "en") -> Table:
     """Return one row a sequence length."""
     table = titled()
     some_wait = any(one.waiting for one in view.lengths)
-    idle = ["waiting"] if some_wait else []
-    for heading in ("tokens", "progress", "running", *idle, "pruned", "failed", "best score", "trial"):
-        table.add_column(heading, justify="left" if heading == "progress" else "right", no_wrap=True)
+    idle = ["s_waiting"] if some_wait else []
+    for key in ("h_tokens", "h_progress", "s_running", *idle, "s_pruned", "s_failed", "h_best", "h_trial"):
+        table.add_column(say(lang, key), justify="left" if key == "h_progress" else "right", no_wrap=True)
     for one in view.lengths:
         best = one.best
         table.add_row(
             str(one.seq_len),
-            Text.assemble(bar(one.done, one.planned), f" {one.done} of {one.planned}"),
+            Text.assemble(
+                bar(one.done, one.planned), f" {say(lang, 'count_of', done=one.done, all=one.planned)}"
+            ),
             str(len(one.running)),
             *([str(len(one.waiting))] if some_wait else []),
             str(one.counts[TrialState.PRUNED]),
@@ -111,11 +132,11 @@ def lengths(view: StudyView) -> Table:
     return table
 
 
-def waiting(view: StudyView) -> Table:
+def waiting(view: StudyView, lang: Lang = "en") -> Table:
     """Return what was begun and does not run, with what it waits for."""
     table = titled()
-    table.add_column("waiting", no_wrap=True)
-    table.add_column("for")
+    table.add_column(say(lang, "s_waiting"), no_wrap=True)
+    table.add_column(say(lang, "h_for"))
     for one in view.waiting:
         if one.reason is not None:
             parts = [str(part) for part in (one.seq_len, one.kind.value, one.trial) if part is not None]
@@ -123,29 +144,31 @@ def waiting(view: StudyView) -> Table:
     return table
 
 
-def failures(view: StudyView) -> Table:
+def failures(view: StudyView, lang: Lang = "en") -> Table:
     """Return the failed trials with their reasons."""
     table = titled()
-    table.add_column("failed", no_wrap=True)
-    table.add_column("why")
+    table.add_column(say(lang, "s_failed"), no_wrap=True)
+    table.add_column(say(lang, "h_why"))
     for trial in view.failures:
-        table.add_row(f"{trial.seq_len} trial {trial.number}", str(trial.attrs.get("reason", "unknown")))
+        who = say(lang, "who", length=trial.seq_len, trial=trial.number)
+        table.add_row(who, told(str(trial.attrs.get("reason", "unknown")), lang))
     return table
 
 
-def results(view: StudyView, *, most: int | None = None) -> RenderableType:
+def results(view: StudyView, *, most: int | None = None, lang: Lang = "en") -> RenderableType:
     """Return the trials of each length, best first, the others behind; at most `most` a length."""
     parts: list[RenderableType] = []
     for one in view.lengths:
         trials = ordered(one)
         shown = trials[:most]
-        parts.append(_trials(f"{view.name}: {one.seq_len} tokens", shown))
+        title = f"{view.name}: {say(lang, 'tokens', n=one.seq_len)}"
+        parts.append(_trials(title, shown, lang))
         if len(shown) < len(trials):
-            parts.append(Text(f" … and {len(trials) - len(shown)} more; --all shows them", style="dim"))
+            parts.append(Text(f" {say(lang, 'more_trials', n=len(trials) - len(shown))}", style="dim"))
         parts.append("")
         if one.runs:
-            parts += [_runs(f"{view.name}: {one.seq_len} tokens, finalists", one.runs), ""]
-            parts += [*(Text(words) for words in standing(one, view.ended)), ""]
+            parts += [_runs(f"{title}, {say(lang, 'h_finalists')}", one.runs, lang), ""]
+            parts += [*(Text(said) for said in standing(one, view.ended, lang)), ""]
     return Group(*parts)
 
 
@@ -155,12 +178,16 @@ def ordered(one: LengthView) -> list[TrialRecord]:
     return complete + [t for t in one.trials if t not in complete]
 
 
-def _trials(title: str, trials: Sequence[TrialRecord]) -> Table:
+def _trials(title: str, trials: Sequence[TrialRecord], lang: Lang) -> Table:
     table = titled(title)
     columns = [name for name in _SHOWN if any(name in t.params for t in trials)]
-    headings = ["trial", "score", "F1", "Top5", "gain", "LAMBADA", "gain"]
-    for heading in [*headings, *(_SHOWN[name] for name in columns), "time", "state"]:
-        table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
+    trial_word, score, gain, time, state = (
+        say(lang, key) for key in ("h_trial", "h_score", "h_gain", "h_time", "h_state")
+    )
+    headings = [trial_word, score, "F1", "Top5", gain, "LAMBADA", gain, *(_SHOWN[name] for name in columns)]
+    for heading in [*headings, time]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(state, no_wrap=True)
     for trial in trials:
         table.add_row(
             str(trial.number),
@@ -171,27 +198,27 @@ def _trials(title: str, trials: Sequence[TrialRecord]) -> Table:
             words.score(trial.metrics.get("lbd_top1")),
             words.gain(trial.metrics, "lbd_top1"),
             *(words.parameter(trial.params.get(name, "–")) for name in columns),
-            words.span(trial.started_at, trial.finished_at),
-            trial.state.value,
+            words.span(trial.started_at, trial.finished_at, lang),
+            say(lang, f"s_{trial.state.value}"),
             style="" if trial.state is TrialState.COMPLETE else "dim",
         )
     return table
 
 
-def _runs(title: str, runs: Sequence[TrialRecord]) -> Table:
+def _runs(title: str, runs: Sequence[TrialRecord], lang: Lang) -> Table:
     table = titled(title)
-    for heading in ("run", "of", "seed", "score on dev", "time", "state"):
-        left = heading in ("of", "state")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for key in ("h_run", "h_of", "h_seed", "h_dev", "h_time", "h_state"):
+        left = key in ("h_of", "h_state")
+        table.add_column(say(lang, key), justify="left" if left else "right", no_wrap=True)
     for run in sorted(runs, key=lambda run: (-(run.value or 0.0), run.number)):
         trial = run.attrs.get("of_trial")
         table.add_row(
             str(run.number),
-            f"trial {trial}" if trial is not None else str(run.attrs.get("role")),
+            say(lang, "trial", n=trial) if trial is not None else say(lang, f"r_{run.attrs.get('role')}"),
             str(run.attrs.get("seed")),
             words.score(run.value),
-            words.span(run.started_at, run.finished_at),
-            run.state.value,
+            words.span(run.started_at, run.finished_at, lang),
+            say(lang, f"s_{run.state.value}"),
             style="" if run.state is TrialState.COMPLETE else "dim",
         )
     return table

@@ -45,9 +45,14 @@ def about(span: timedelta | float, lang: str = "en") -> str:
     return " ".join(parts[:2])
 
 
-def span(start: datetime | None, end: datetime | None) -> str:
+def lasting(span: timedelta | float, lang: str = "en") -> str:
+    """Return a time with its seconds in a language."""
+    return about(span, lang) if lang == "ko" else duration(span)
+
+
+def span(start: datetime | None, end: datetime | None, lang: str = "en") -> str:
     """Return the time between two moments; `–` when one is unknown."""
-    return duration(end - start) if start and end else "–"
+    return lasting(end - start, lang) if start and end else "–"
 
 
 def score(value: float | None) -> str:

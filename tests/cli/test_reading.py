@@ -31,6 +31,19 @@ def test_status_tells_progress_best_and_failures(coref: Any, study: str) -> None
     assert f"coref-k8s best {study}" in answer.err
 
 
+@pytest.mark.parametrize("command", ["status", "results"])
+def test_a_study_is_told_in_korean(coref: Any, study: str, command: str) -> None:
+    text = coref(command, study, "--lang", "ko").out
+    said = {
+        "status": ("실행 중  이 컴퓨터", "최고 점수", "512 시도 2", "비정상 종료: 종료 코드 1"),
+        "results": ("512 토큰", "상태", "완료", "실패"),
+    }
+    for words in said[command]:
+        assert words in text, text
+    left = set(re.findall(r"[A-Za-z]{3,}", text)) - {"LAMBADA", "Top", "sample"}
+    assert left == set()
+
+
 def test_what_to_type_next_names_the_place_again(
     coref: Any, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
