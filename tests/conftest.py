@@ -27,7 +27,8 @@ def coref(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "160")
     for screen in (console.out, console.err):  # a console keeps the width it found when it was made
         monkeypatch.setattr(screen, "width", 160)
-    monkeypatch.delenv("COREF_DEBUG", raising=False)
+    for name in ("COREF_DEBUG", "LC_ALL", "LC_MESSAGES", "LANG"):  # tables follow the locale
+        monkeypatch.delenv(name, raising=False)
 
     def call(*arguments: str | Path) -> Answer:
         capsys.readouterr()

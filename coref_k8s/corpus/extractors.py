@@ -33,7 +33,7 @@ def extractor_for(source: str, subset: str | None) -> str:
 
 @register_extractor("auto")
 def auto(row: Mapping[str, Any]) -> Extracted | None:
-    """Rows with `text` (or a like column), with gold `clusters` or without, or OntoNotes-style `sentences`."""
+    """Rows with `text` (or a like column), with gold `clusters` or without, or OntoNotes-style `sentences`; a null text is left out."""
     if "sentences" in row and "clusters" in row:
         return ontonotes_row(row)
     for column in _TEXT_COLUMNS:
@@ -44,6 +44,13 @@ def auto(row: Mapping[str, Any]) -> Extracted | None:
                 doc_id=str(row.get("doc_id") or row.get("id") or ""),
                 clusters=_clusters(row.get("clusters"), row[column]),
             )
+    there = [column for column in _TEXT_COLUMNS if column in row]
+    if any(row[column] is None for column in there):
+        return None  # a row without its text is no reason to lose the others
+    if there:
+        raise DataError(
+            f"the column {there[0]} of a row holds no text but {type(row[there[0]]).__name__}; name an extractor that knows it"
+        )
     raise DataError(
         f"a row has none of the columns {', '.join(_TEXT_COLUMNS)}, but {', '.join(map(str, row))}; "
         "name an extractor that knows it"

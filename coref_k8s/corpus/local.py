@@ -65,7 +65,11 @@ def read_file(file: Path) -> Iterator[Document | Mapping[str, Any]]:
     """Yield a file's documents, or its rows where an extractor has to read them. Raises DataError."""
     try:
         yield from _read(file)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file}: not UTF-8 ({error}); convert it, older Korean files with iconv -f cp949 -t utf-8"
+        ) from error
+    except json.JSONDecodeError as error:
         raise DataError(f"{file}: {error}") from error
 
 

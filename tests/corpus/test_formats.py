@@ -202,8 +202,9 @@ def test_text_is_normalised_unless_chains_count_its_characters(tmp_path):
         ("a.jsonl", b'{"text": "x"', "a.jsonl: "),
         ("a.jsonl", b'["x"]', "must be a JSON object"),
         ("a.jsonl", b'{"body_text": "x"}', "none of the columns"),
+        ("a.jsonl", b'{"text": 5}', "the column text of a row holds no text but int"),
         ("a.jsonl", b'{"text": "abc", "clusters": [[[0, 9]]]}', "lies outside its text of 3 characters"),
-        ("a.txt", b"\xb0\xa1\xb3\xaa", "codec can't decode"),
+        ("a.txt", b"\xb0\xa1\xb3\xaa", "not UTF-8 ("),
         ("a.parquet", b"PAR0", "a.parquet: "),
         ("a.jsonl", b"", "holds no documents"),
         ("a.doc", b"x", "ends in none of"),
@@ -228,6 +229,13 @@ def test_documents_before_a_fault_are_kept(tmp_path):
     documents, loaded = read(tmp_path / "a.jsonl")
     assert [document.text for document in documents] == ["하나"]
     assert loaded.skipped[0].documents == 1
+
+
+def test_a_row_without_its_text_does_not_lose_the_others(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "하나"}\n{"text": null}\n{"text": "둘"}\n')
+    documents, loaded = read(tmp_path / "a.jsonl")
+    assert [document.text for document in documents] == ["하나", "둘"]
+    assert not loaded.skipped
 
 
 def test_domains_choose_sources(tmp_path):
