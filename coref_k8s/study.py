@@ -203,14 +203,16 @@ class TrainingSpec(Request):
 class SearchSpec(Request):
     """How parameters are searched."""
 
-    sampler: Literal["tpe", "random", "gp"] = Field(default="tpe", json_schema_extra=flag("--sampler"))
-    """`tpe` (multivariate, constant liar), `gp` (Gaussian process: few, costly trials) or `random`."""
+    sampler: Literal["gp", "tpe", "random"] = Field(default="gp", json_schema_extra=flag("--sampler"))
+    """`gp` (Gaussian process: few, costly, noisy trials; from 100 of a length on, `tpe`), `tpe` (multivariate, constant liar) or `random`."""
     pruner: Literal["asha", "hyperband", "median", "wilcoxon", "none"] = Field(
         default="median", json_schema_extra=flag("--pruner")
     )
     """What stops hopeless trials early; never before warm-up ends."""
     startup_trials: Count = 5
     """Random trials per length before the sampler's model is used."""
+    defaults_first: bool = Field(default=True, json_schema_extra=flag("--defaults-first/--no-defaults-first"))
+    """Begin with the middle of every range, what one would take without searching, where nothing else is known."""
     patience: int | None = Field(default=None, ge=1, json_schema_extra=flag("--patience"))
     """Complete or pruned trials in a row without a better score after which a length begins no more (trials); by default all `trials` are run."""
     warm_start: bool = Field(default=True, json_schema_extra=flag("--warm-start/--no-warm-start"))

@@ -90,6 +90,18 @@ class WarmStart:
 
 
 @dataclass(frozen=True)
+class OfferDefaults:
+    """Offer a length that starts from nothing the middle of its ranges, before its first trial."""
+
+    seq_len: int
+
+    @property
+    def unit(self) -> Unit:
+        """The length as a whole."""
+        return Unit(Kind.TRIAL, self.seq_len)
+
+
+@dataclass(frozen=True)
 class NewTrial:
     """Ask the search for parameters and start the first job of the trial."""
 
@@ -126,4 +138,16 @@ class SetPhase:
         return PREPARATION
 
 
-Action = Record | Remove | Stop | Start | Fail | Prune | WarmStart | NewTrial | NewFinalist | SetPhase
+Action = (
+    Record
+    | Remove
+    | Stop
+    | Start
+    | Fail
+    | Prune
+    | WarmStart
+    | OfferDefaults
+    | NewTrial
+    | NewFinalist
+    | SetPhase
+)

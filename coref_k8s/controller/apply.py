@@ -11,6 +11,7 @@ from coref_k8s.controller.actions import (
     Fail,
     NewFinalist,
     NewTrial,
+    OfferDefaults,
     Prune,
     Record,
     Remove,
@@ -28,6 +29,7 @@ from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
 from coref_k8s.search.other import OtherStudy, other_study
 from coref_k8s.search.prior import PRIOR_UNTIL, PriorTrial
 from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.search.space import default_params
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.warmstart import prior_of, warm_start
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
@@ -114,6 +116,9 @@ class Applier:
                 self._prune(unit)
             case WarmStart(seq_len, source):
                 self._warm_start(seq_len, source)
+            case OfferDefaults(seq_len):
+                study = self._seen.lengths[seq_len].study
+                study.enqueue(default_params(self._seen.study.spec, seq_len))
             case NewTrial(seq_len):
                 trial = self._seen.lengths[seq_len].study.ask(refresh=False, prior=self._prior(seq_len))
                 self._start(Unit(Kind.TRIAL, seq_len, trial.number), 1, 0, trial)

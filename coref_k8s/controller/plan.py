@@ -15,6 +15,7 @@ from coref_k8s.controller.actions import (
     Fail,
     NewFinalist,
     NewTrial,
+    OfferDefaults,
     Prune,
     Record,
     Remove,
@@ -36,13 +37,13 @@ from coref_k8s.controller.finals import (
 )
 from coref_k8s.controller.snapshot import PREPARATION, Attempt, LengthView, Snapshot, TrialView, Unit, unit_of
 from coref_k8s.runner import Kind, ObservedJob, Reason, State
-from coref_k8s.search.records import TrialState
+from coref_k8s.search.records import CARRIED, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 
 #: Time a trial that has its result may take to end by itself, writing its last files.
 LINGER = timedelta(minutes=5)
-#: Share of a length's trials that have closed before the next longer one begins, with warm start.
-LEAD = 0.25
+#: Share of the shortest length's trials that have closed before a longer one begins, with warm start.
+LEAD = 0.5
 
 
 def plan(snapshot: Snapshot) -> list[Action]:
@@ -162,29 +163,49 @@ class _Planner:
         return slots
 
     def _ask(self, slots: int, failed: dict[Unit, str]) -> int:
-        """Begin new trials, shorter lengths first; return the room that is left.
+        """Begin new trials; return the room that is left.
 
-        With warm start a longer length follows the next shorter one: it may begin as many trials as that one has
-        closed beyond a lead, so that there always is something to start from, and takes whatever is free once the
-        shorter one is done. See docs/decisions/060-search-by-measurement.md.
+        Without warm start the shortest length comes first. With it, only until it has something to teach; then
+        every longer length tries what it is offered, so that each soon has a good trial, and after that the one
+        that is furthest behind goes on. See docs/decisions/062-the-ladder-climbs-at-once.md.
         """
-        search = self.s.spec.search
-        lead = math.ceil(LEAD * self.s.spec.trials)
-        previous: LengthView | None = None
-        for length in self.s.lengths:
-            begin = min(max(slots, 0), trials_left(self.s, length))
-            if search.warm_start and previous is not None and searching(self.s, previous, failed):
-                closing = sum(t.hopeless or trial_unit(previous, t) in failed for t in previous.open)
-                begin = min(begin, max(0, previous.closed + closing - lead - length.asked))
-            if begin and length.asked == 0:
-                if search.warm_start_from is not None:
-                    self.out.append(WarmStart(length.seq_len, None))
-                if search.warm_start and previous is not None:
-                    self.out.append(WarmStart(length.seq_len, previous.seq_len))
-            self.out += [NewTrial(length.seq_len)] * begin
-            slots -= begin
-            previous = length
+        s, ladder = self.s, self.s.spec.search.warm_start
+        left = {length.seq_len: trials_left(s, length) for length in s.lengths}
+        asked = {length.seq_len: length.asked for length in s.lengths}
+        climbing = list(s.lengths)
+        if ladder and s.lengths and self._leading(s.lengths[0], failed):
+            climbing = climbing[:1]
+        while slots > 0 and (able := [length for length in climbing if left[length.seq_len]]):
+            length = able[0]
+            if ladder:
+                new = [n for n in able if n is not s.lengths[0] and asked[n.seq_len] < CARRIED]
+                length = new[0] if new else min(able, key=lambda n: asked[n.seq_len])
+            if asked[length.seq_len] == 0:
+                self._offer(length)
+            self.out.append(NewTrial(length.seq_len))
+            asked[length.seq_len] += 1
+            left[length.seq_len] -= 1
+            slots -= 1
         return slots
+
+    def _leading(self, shortest: LengthView, failed: dict[Unit, str]) -> bool:
+        """Whether the shortest length has too little to teach yet, and goes on learning."""
+        closing = sum(t.hopeless or trial_unit(shortest, t) in failed for t in shortest.open)
+        enough = shortest.closed + closing >= math.ceil(LEAD * self.s.spec.trials)
+        return not enough and searching(self.s, shortest, failed)
+
+    def _offer(self, length: LengthView) -> None:
+        """Offer a length, before its first trial, what is worth trying: of another study, a shorter length, by default."""
+        s, search = self.s, self.s.spec.search
+        shorter = [n for n in s.lengths if n.seq_len < length.seq_len] if search.warm_start else []
+        if search.warm_start_from is not None:
+            self.out.append(WarmStart(length.seq_len, None))
+        if shorter:
+            # the nearest that knows enough; the shortest has led
+            knowing = [n for n in shorter if n.complete >= CARRIED] or shorter[:1]
+            self.out.append(WarmStart(length.seq_len, knowing[-1].seq_len))
+        elif search.warm_start_from is None and search.defaults_first and s.spec.purpose.kind == "search":
+            self.out.append(OfferDefaults(length.seq_len))
 
     def _finals(self, slots: int, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, str]) -> None:
         """Begin the finalists' runs of lengths whose search is over, in the room that no trial needs; then judge.

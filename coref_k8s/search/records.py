@@ -8,6 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+#: Best trials that are carried over from one length, or study, to another.
+CARRIED = 3
+
 
 class TrialState(StrEnum):
     """Life of a trial in the storage."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from coref_k8s.errors import MissingDependencyError
+from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PRIOR_UNTIL, PriorSampler, PriorTrial, best_of
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.study import StudySpec
+
+#: Trials of a length from which on a Gaussian process, whose cost grows with their cube, gives way to TPE.
+GP_UNTIL = 100
+#: Trials, the prior's among them, that the process is given.
+GP_TRIALS = 120
 
 
 def make_sampler(spec: StudySpec, seq_len: int, drawn: int, prior: Sequence[PriorTrial] = ()) -> BaseSampler:
@@ -21,30 +25,20 @@ def make_sampler(spec: StudySpec, seq_len: int, drawn: int, prior: Sequence[Prio
 
     Its seed depends on the request, the length and `drawn`, so that no two of them draw the same numbers.
 
-    TPE begins with the trials of `prior` where there are enough of them, in place of random ones. It is multivariate, since learning rate and warm-up act together, and uses the constant liar, since
-    parallel trials must not all try the same place.
+    TPE begins with the trials of `prior` where there are enough of them, in place of random ones. It is
+    multivariate, since learning rate and warm-up act together, and uses the constant liar, since parallel trials
+    must not all try the same place.
     """
     seed = zlib.crc32(f"{spec.seed}/{seq_len}/{drawn}".encode())
+    space, startup = distributions(space_for(spec, seq_len)), spec.search.startup_trials
+    if spec.search.sampler == "random":
+        return RandomSampler(seed=seed)
+    if spec.search.sampler == "gp" and drawn < GP_UNTIL:
+        return GPSampler(space, seq_len, best_of(prior, GP_TRIALS - drawn), seed=seed, startup=startup)
     with warnings.catch_warnings():
-        # multivariate, constant_liar and GPSampler are marked experimental; that is a choice made here
+        # multivariate and constant_liar are marked experimental; that is a choice made here
         warnings.simplefilter("ignore", ExperimentalWarning)
-        if spec.search.sampler == "random":
-            return RandomSampler(seed=seed)
-        if spec.search.sampler == "gp":
-            if find_spec("torch") is None or find_spec("scipy") is None:
-                raise MissingDependencyError(
-                    "the gp sampler needs torch and scipy: pip install 'coref-k8s[gp]' (on a cluster, the "
-                    "controller image's gp variant), or choose search.sampler tpe"
-                )
-            return GPSampler(
-                seed=seed, n_startup_trials=spec.search.startup_trials, deterministic_objective=False
-            )
-        tpe = TPESampler(
-            seed=seed,
-            multivariate=True,
-            constant_liar=True,
-            n_startup_trials=spec.search.startup_trials,
-        )
-        if len(prior) < spec.search.startup_trials or drawn >= PRIOR_UNTIL:
-            return tpe
-        return PriorSampler(best_of(prior), tpe, distributions(space_for(spec, seq_len)))
+        tpe = TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=startup)
+    if len(prior) < startup or drawn >= PRIOR_UNTIL:
+        return tpe
+    return PriorSampler(best_of(prior), tpe, space)

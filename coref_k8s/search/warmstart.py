@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from coref_k8s.search.prior import PriorTrial
-from coref_k8s.search.records import TrialRecord, TrialState, ranked
+from coref_k8s.search.records import CARRIED, TrialRecord, TrialState, ranked
 from coref_k8s.search.space import space_for
 from coref_k8s.sizing.batch import effective_batch
 from coref_k8s.study import Range, StudySpec
-
-#: Best trials that are carried over.
-CARRIED = 3
 
 
 def warm_start(

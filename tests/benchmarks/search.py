@@ -1,6 +1,6 @@
 """How many GPU-hours our search needs to reach what the founding way reaches at its end. Simulated.
 
-    python -m tests.benchmarks.search [--repetitions 50] [--output json] [--only measured,no-transfer]
+    python -m tests.benchmarks.search [--repetitions 50] [--output json] [--only measured,no-transfer | --only all]
 
 A simulated cluster of 8 GPUs runs both ways through the same 50 made-up worlds (`search_landscape.py`; seeds 0 to
 49): the founding way one length after another with plain Optuna, ours with the real controller
@@ -56,6 +56,7 @@ SCENARIOS = {
     "noise-fourfold": Scenario(replace(MEASURED, seed_noise=MEASURED.seed_noise * 4)),
     "same-optima": Scenario(replace(MEASURED, drift=0.0)),
     "far-optima": Scenario(replace(MEASURED, drift=0.4)),
+    "anywhere": Scenario(replace(MEASURED, margin=0.0, rate_offset=0.8)),
     "no-transfer": Scenario(replace(MEASURED, transfer=False)),
     "no-crossing": Scenario(replace(MEASURED, crossing=0.0)),
     "much-crossing": Scenario(replace(MEASURED, crossing=1.2)),
@@ -63,11 +64,12 @@ SCENARIOS = {
     "forty-trials": Scenario(trials=40),
     "founding-one-gpu": Scenario(founding_gpus=1),
     "without-warm-start": Scenario(search=(("warm_start", False),)),
-    **{
-        f"pruner-{name}": Scenario(search=(("pruner", name),))
-        for name in ("none", "median", "asha", "hyperband")
-    },
+    "without-defaults": Scenario(search=(("defaults_first", False),)),
+    "sampler-tpe": Scenario(search=(("sampler", "tpe"),)),
+    **{f"pruner-{name}": Scenario(search=(("pruner", name),)) for name in ("none", "asha", "hyperband")},
 }
+#: What is run unless told otherwise: what counts, and what our search leans on most taken away.
+USUAL = ("measured", "anywhere", "no-transfer")
 
 
 def compare(scenario: Scenario, repetitions: int) -> tuple[list[Curve], list[Curve]]:
@@ -142,9 +144,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     parser.add_argument("--output", choices=("text", "json"), default="text")
-    parser.add_argument("--only", help="scenarios, with commas between")
+    parser.add_argument("--only", default=",".join(USUAL), help="scenarios, with commas between, or all")
     options = parser.parse_args(arguments)
-    names = options.only.split(",") if options.only else list(SCENARIOS)
+    names = list(SCENARIOS) if options.only == "all" else options.only.split(",")
     result = measure(names, options.repetitions)
     if options.output == "json":
         print(json.dumps(result, indent=2))

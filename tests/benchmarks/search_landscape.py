@@ -41,6 +41,10 @@ class Assumptions:
     """Standard deviation of the final score between seeds (score)."""
     report_noise: float = 0.02
     """Standard deviation of one evaluation around the trial's own curve (score)."""
+    margin: float = 0.15
+    """How far from the edges of its range an optimum lies at least, in the shortest length (share of the range)."""
+    rate_offset: float = 0.5
+    """How far the best learning rate lies from the middle of its range at most, in the shortest length (decades)."""
     drift: float = 0.15
     """Standard deviation of how far an optimum moves from a length to the next (decades; share of a range)."""
     transfer: bool = True
@@ -84,8 +88,8 @@ class Landscape:
         for length in sorted(spaces):
             one = random.Random(f"landscape/{seed}/{length}")
             if length == shortest or not assumed.transfer:
-                best = {name: one.uniform(0.15, 0.85) for name in WIDTHS}
-                best["learning_rate"] = self._centre(length) + one.uniform(-0.5, 0.5)
+                best = {name: one.uniform(assumed.margin, 1 - assumed.margin) for name in WIDTHS}
+                best["learning_rate"] = self._centre(length) + assumed.rate_offset * one.uniform(-1, 1)
                 drawn = {
                     (n, v): one.uniform(0.0, 0.3) for n, r in spaces[length].items() for v in r.choices or ()
                 }

@@ -26,9 +26,15 @@ from coref_k8s.controller.view import StudyView
 ROOT = Path(__file__).parents[2]
 WAYS: dict[str, dict[str, Any]] = {
     "ours": {},
-    # Optuna's defaults: ten random trials first, nothing pruned
-    "tpe": {"pruner": "none", "warmStart": False, "startupTrials": 10},
-    "random": {"sampler": "random", "pruner": "none", "warmStart": False},
+    # Optuna's default: ten random trials first, nothing pruned
+    "tpe": {
+        "sampler": "tpe",
+        "startupTrials": 10,
+        "pruner": "none",
+        "warmStart": False,
+        "defaultsFirst": False,
+    },
+    "random": {"sampler": "random", "pruner": "none", "warmStart": False, "defaultsFirst": False},
 }
 SPEC: dict[str, Any] = {
     "seqLengths": [256, 512],

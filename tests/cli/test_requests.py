@@ -102,7 +102,7 @@ def test_set_reaches_every_field(coref: Any) -> None:
         (["--gpu-memory-gb", "-1"], "--gpu-memory-gb must be above 0"),
         (["--gpu-memory-gb", "2"], "a GPU of 2 GB does not hold one sequence"),
         (["--epoch-choices", "x"], "--epoch-choices must be a number, not 'x'"),
-        (["--sampler", "tpy"], "--sampler must be 'tpe', 'random' or 'gp', not 'tpy'; did you mean 'tpe'"),
+        (["--sampler", "tpy"], "--sampler must be 'gp', 'tpe' or 'random', not 'tpy'; did you mean 'tpe'"),
         (["--set", f"{LR}={{low: 1e-3, high: 1e-5}}"], "range is empty: low 0.001 is above high 1e-05"),
         (["--set", f"{LR}={{choices: []}}"], "choices is empty"),
         (["--set", "search.space.lr={low: 1, high: 2}"], "'lr' is not a tuned parameter; known are learning_rate,"),

@@ -248,7 +248,7 @@ def test_a_request_that_grows_takes_more_trials_in_every_length() -> None:
 
 
 def test_the_best_of_a_length_start_the_next() -> None:
-    w = prepared(seq_lengths=[512, 1024], trials=3, parallelism=1)
+    w = prepared(seq_lengths=[512, 1024], trials=6, parallelism=1)
     for number, value in enumerate((0.2, 0.9, 0.5)):
         w.succeed(f"demo-512-{number}-1", value)
         w.settle()

@@ -12,6 +12,7 @@ import pytest
 from coref_k8s.controller.actions import (
     Fail,
     NewTrial,
+    OfferDefaults,
     Prune,
     Record,
     Remove,
@@ -105,6 +106,7 @@ def test_trials_begin_when_the_data_are_there() -> None:
         Record(done, Outcome.SUCCEEDED, 0),
         Remove(done),
         SetPhase(Phase.RUNNING, ""),
+        OfferDefaults(512),
         NewTrial(512),
         NewTrial(512),
     ]
@@ -217,8 +219,8 @@ def test_a_stopped_job_is_told_why() -> None:
 
 def test_a_preparation_that_is_still_ending_takes_no_trials_place() -> None:
     s = moment(spec=spec(parallelism=1), jobs=(job(None),))
-    assert plan(s) == [NewTrial(512)]
-    assert plan(replace(s, capacity=1)) == [NewTrial(512)]
+    assert plan(s) == [OfferDefaults(512), NewTrial(512)]
+    assert plan(replace(s, capacity=1)) == [OfferDefaults(512), NewTrial(512)]
 
 
 def test_a_hopeless_trial_is_closed_before_its_job_is_stopped() -> None:
@@ -233,25 +235,30 @@ def test_a_trial_with_its_result_may_end_by_itself_but_not_take_for_ever() -> No
         assert plan(replace(s, closed={trial(0): view})) == expected
 
 
-LADDER = spec(seq_lengths=[512, 1024, 2048], trials=3, parallelism=4)
+LADDER = spec(seq_lengths=[512, 1024, 2048], trials=6, parallelism=4)
 
 
 @pytest.mark.parametrize(
     ("views", "expected"),
     [
-        # shorter first; a longer one follows it, a quarter of the trials (one) behind
-        ([length(512), length(1024)], [NewTrial(512)] * 3),
-        ([length(512, 1, 2, complete=1), length(1024)], []),
-        ([length(512, 2, complete=2), length(1024)], [WarmStart(1024, 512), NewTrial(1024)]),
-        ([length(512, 2, complete=2), length(1024, complete=1)], []),
-        ([length(512, complete=3), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 3]),
-        # begun already: not offered again
-        ([length(512, complete=3), length(1024, complete=1)], [NewTrial(1024)] * 2),
-        # a trial waiting for its next attempt is not done
-        ([length(512, complete=2, pruned=1), length(1024, complete=3), length(2048)],
-         [WarmStart(2048, 1024), *[NewTrial(2048)] * 3]),
-        # the search expects nothing more of a length
-        ([length(512, complete=1, exhausted=True), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 3]),
+        # the shortest goes ahead until half its trials have closed, and begins with the defaults
+        ([length(512), length(1024)], [OfferDefaults(512), *[NewTrial(512)] * 4]),
+        ([length(512, 2, 3, complete=2), length(1024)], [NewTrial(512)] * 2),
+        ([length(512, 2, 3, 4, 5, complete=2), length(1024)], []),
+        # then every longer one tries what it is offered
+        ([length(512, 3, complete=3), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 3]),
+        ([length(512, 4, complete=3, failed=1), length(1024, complete=1), length(2048)],
+         [*[NewTrial(1024)] * 2, WarmStart(2048, 512), NewTrial(2048)]),
+        # of the nearest that knows enough, and once
+        ([length(512, complete=6), length(1024, complete=3), length(2048)],
+         [WarmStart(2048, 1024), *[NewTrial(2048)] * 3, NewTrial(1024)]),
+        ([length(512, complete=6), length(1024, complete=3), length(2048, complete=1)],
+         [*[NewTrial(2048)] * 2, NewTrial(1024), NewTrial(2048)]),
+        # then whoever is furthest behind
+        ([length(512, complete=5), length(1024, complete=3), length(2048, complete=4)],
+         [NewTrial(1024), NewTrial(1024), NewTrial(2048), NewTrial(512)]),
+        # the search expects nothing more of the shortest
+        ([length(512, complete=1, exhausted=True), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 4]),
     ],
 )  # fmt: skip
 def test_the_ladder(views, expected) -> None:
@@ -259,10 +266,15 @@ def test_the_ladder(views, expected) -> None:
     assert plan(s) == expected
 
 
+def test_a_study_may_begin_at_random() -> None:
+    bold = spec(search={"defaults_first": False})
+    assert plan(moment(spec=bold)) == [NewTrial(512), NewTrial(512)]
+
+
 def test_without_warm_start_lengths_fill_up_what_is_free() -> None:
     free = spec(seq_lengths=[512, 1024], trials=3, parallelism=4, search={"warm_start": False})
     s = moment(spec=free, lengths=(length(512), length(1024)))
-    assert plan(s) == [*[NewTrial(512)] * 3, NewTrial(1024)]
+    assert plan(s) == [OfferDefaults(512), *[NewTrial(512)] * 3, OfferDefaults(1024), NewTrial(1024)]
 
 
 def test_another_studys_results_start_every_length_beside_the_ladder() -> None:

@@ -27,7 +27,13 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalSession:
 
 
 def finals(**changes):
-    search = {"sampler": "random", "pruner": "none", "finalists": 1, "finalist_seeds": 2}
+    search = {
+        "sampler": "random",
+        "pruner": "none",
+        "defaults_first": False,
+        "finalists": 1,
+        "finalist_seeds": 2,
+    }
     return spec(search={**search, **changes.pop("search", {})}, **changes)
 
 

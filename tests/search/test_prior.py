@@ -69,9 +69,9 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/coref.db"
 
 
-@pytest.mark.parametrize("pruner", ["median", "hyperband"])
-def test_the_sampler_begins_where_the_prior_was_good(url: str, pruner: str) -> None:
-    spec = build_spec(seq_lengths=[512], search={"startup_trials": 5, "pruner": pruner})
+@pytest.mark.parametrize(("sampler", "pruner"), [("tpe", "median"), ("tpe", "hyperband"), ("gp", "median")])
+def test_the_sampler_begins_where_the_prior_was_good(url: str, sampler: str, pruner: str) -> None:
+    spec = build_spec(seq_lengths=[512], search={"startup_trials": 5, "sampler": sampler, "pruner": pruner})
     # good below a third of the range, bad elsewhere
     records = [
         record(n, 0.6 if place < 1 / 3 else 0.1, distance_preference=1.5 * place, learning_rate=1e-4)

@@ -1,0 +1,203 @@
+"""The sampler for few, costly, noisy trials: next come the parameters that promise most for what they cost.
+
+A Gaussian process (`gaussian.py`) models the score of the trials of this length and, by one input more, of others.
+A trial that was stopped counts with the score that it was heading for, the less surely the earlier it was
+stopped; a running one with what the model expects of it, so that parallel trials do not all try the same place.
+What the model expects far from any trial falls off towards the edges of the ranges: whoever chose a range
+expects the good part inside it, and in ten dimensions a model without that spends its trials in corners.
+Why and what it is worth: docs/decisions/061-a-gaussian-process-of-our-own.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from coref_k8s.search.cube import Cube
+from coref_k8s.search.gaussian import GaussianProcess, fit
+from coref_k8s.search.prior import PriorTrial, level
+from coref_k8s.search.records import TrialState as State
+
+#: By how much a parameter at the edge of its range is expected to score below one in the middle (spreads of the scores).
+EDGE = 0.3
+#: Exponent of the cost by which the expected improvement is divided: 1 tries few epochs until the end, 0 never.
+COST = 0.5
+#: Places that are compared: anywhere; around the best known ones, in rounds ever nearer.
+_ANYWHERE, _NEAR, _ROUNDS = 1000, 300, (0.3, 0.15, 0.05, 0.02)
+#: Best places that a round begins with.
+_KEPT = 10
+
+
+class GPSampler(BaseSampler):
+    """Expected improvement per cost under a Gaussian process; random until `startup` trials have a score."""
+
+    def __init__(
+        self,
+        space: dict[str, BaseDistribution],
+        seq_len: int,
+        prior: Sequence[PriorTrial] = (),
+        *,
+        seed: int,
+        startup: int,
+    ) -> None:
+        self._cube = Cube(space)
+        self._space, self._seq_len, self._prior, self._startup = space, seq_len, prior, startup
+        self._draw = np.random.default_rng(seed)
+        self._random = RandomSampler(seed=seed)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the whole space: its parameters are drawn together."""
+        return self._space
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one parameter at random."""
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the parameters to try; none, which means random ones, while too little is known."""
+        own = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        known = observed(self._trials(own))
+        if known is None or len(known.values) < self._startup:
+            return {}
+        trend = self._trend(known.inputs)
+        process = fit(known.inputs, known.values - trend, known.extra)
+        running = [t.params for t in own if t.state is TrialState.RUNNING and not t.intermediate_values]
+        if running:
+            places = np.array([self._input(params, self._seq_len) for params in running])
+            expected, _ = process.predict(places)
+            process = process.given(
+                np.vstack([known.inputs, places]),
+                np.append(known.values - trend, expected),
+                np.append(known.extra, np.zeros(len(places))),
+            )
+        return self._cube.params(self._best(process))
+
+    def _trials(self, own: Sequence[FrozenTrial]) -> list[Trial]:
+        """Return what has a score or was stopped, the prior's scores at this study's level."""
+        offset = level(self._prior, own)
+        found = [
+            Trial(
+                self._input(one.params, one.record.seq_len),
+                {step: value + offset for step, value in one.record.intermediate.items()},
+                one.record.value + offset
+                if one.record.state is State.COMPLETE and one.record.value is not None
+                else None,
+            )
+            for one in self._prior
+        ]
+        for t in own:
+            done = t.state is TrialState.COMPLETE and t.values
+            if done or t.state is TrialState.PRUNED or t.intermediate_values:
+                place = self._input(t.params, self._seq_len)
+                found.append(Trial(place, t.intermediate_values, t.values[0] if done else None))
+        return found
+
+    def _input(self, params: Mapping[str, Any], seq_len: int) -> np.ndarray:
+        """Return the model's input (width + 1,): the place, and how many octaves the length is away."""
+        return np.append(self._cube.place(params), math.log2(seq_len / self._seq_len))
+
+    def _trend(self, inputs: np.ndarray) -> np.ndarray:
+        """Return what is expected of inputs (n, width + 1) before any trial, (n,)."""
+        off = (2 * (inputs[:, : self._cube.width] - 0.5)) ** 2
+        return -EDGE * off[:, self._cube.numbers].sum(axis=1)
+
+    def _best(self, process: GaussianProcess) -> np.ndarray:
+        """Return the place (width,) with the largest expected improvement per cost, at this length."""
+
+        def expect(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            inputs = np.hstack([places, np.zeros((len(places), 1))])
+            mean, deviation = process.predict(inputs)
+            return mean + self._trend(inputs), deviation
+
+        tried = process.inputs[:, : self._cube.width]
+        means, _ = expect(tried)
+        best = float(means.max())
+
+        def gain(places: np.ndarray) -> np.ndarray:
+            epochs = self._cube.values("epochs", places)
+            improvement = expected_improvement(*expect(places), best)
+            return improvement if epochs is None else improvement / epochs**COST
+
+        kept = tried[np.argsort(-means)[:_KEPT]]
+        places = self._cube.random(self._draw, _ANYWHERE)
+        for radius in _ROUNDS:
+            places = np.vstack([places, self._cube.near(self._draw, kept, _NEAR, radius)])
+            places = places[np.argsort(-gain(places))[:_KEPT]]
+            kept = places
+        found: np.ndarray = places[0]
+        return found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial as the model needs it."""
+
+    place: np.ndarray
+    """The model's input."""
+    reports: Mapping[int, float]
+    """Score by evaluation."""
+    final: float | None
+    """Score at the end; None for a trial that was stopped or still runs."""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Trials as a model sees them: inputs (n, d), scores (n,) of mean 0 and variance 1, and what is known of their variance."""
+
+    inputs: np.ndarray
+    values: np.ndarray
+    extra: np.ndarray
+
+
+def observed(trials: Sequence[Trial]) -> Observations | None:
+    """Return the observations; None before a trial is complete.
+
+    A trial without an end counts as its last report plus what complete trials gained after that step on average,
+    with the variance of those gains; one stopped before its first report (it diverged) as the worst.
+    """
+    finals = [t.final for t in trials if t.final is not None]
+    if not finals:
+        return None
+    gains: dict[int, list[float]] = {}
+    for t in trials:
+        for step, value in t.reports.items() if t.final is not None else ():
+            gains.setdefault(step, []).append(t.final - value)  # type: ignore[operator]
+    values, extra = [], []
+    for t in trials:
+        value, variance = min(finals), 0.0
+        if t.final is not None:
+            value = t.final
+        elif t.reports:
+            ahead = gains.get(max(t.reports), [0.0])
+            value = t.reports[max(t.reports)] + float(np.mean(ahead))
+            variance = float(np.var(ahead if len(ahead) > 1 else finals))
+        values.append(value)
+        extra.append(variance)
+    scores = np.array(values)
+    # a diverged trial says "bad", not how bad: it must not flatten all other differences
+    middle = float(np.median(scores))
+    scores = np.maximum(scores, middle - 2 * (scores.max() - middle))
+    spread = float(scores.std()) or 1.0
+    return Observations(
+        np.array([t.place for t in trials]), (scores - scores.mean()) / spread, np.array(extra) / spread**2
+    )
+
+
+def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
+    """Return E[max(0, f - best)] of normal variables f, (m,) (Jones, Schonlau and Welch 1998, equation 15)."""
+    z = (mean - best) / deviation
+    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    below = 0.5 * (1 + np.array([math.erf(v / math.sqrt(2)) for v in z]))
+    return np.maximum(deviation * (z * below + density), 0.0)

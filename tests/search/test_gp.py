@@ -1,0 +1,167 @@
+"""The Gaussian process and the sampler on it, held to their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import TrialState, create_trial
+
+from coref_k8s.request import build_spec
+from coref_k8s.search.cube import Cube
+from coref_k8s.search.gaussian import _gradient, fit
+from coref_k8s.search.gp import GPSampler, Trial, expected_improvement, observed
+from coref_k8s.search.space import default_params, distributions, space_for
+
+SPEC = build_spec(seq_lengths=[1024])
+SPACE = distributions(space_for(SPEC, 1024))
+
+
+def matern(a: np.ndarray, b: np.ndarray, scales: np.ndarray) -> float:
+    r = math.sqrt(5 * sum(((x - y) / s) ** 2 for x, y, s in zip(a, b, scales, strict=True)))
+    return (1 + r + r * r / 3) * math.exp(-r)
+
+
+def test_the_process_is_the_textbooks() -> None:
+    """Rasmussen and Williams, equations 2.23 and 2.24, written out with an inverse."""
+    draw = np.random.default_rng(0)
+    x, y, extra = draw.random((12, 3)), draw.standard_normal(12), draw.random(12) * 0.1
+    process = fit(x, y, extra)
+    at = draw.random((4, 3))
+    kernel = process.amplitude * np.array([[matern(a, b, process.scales) for b in x] for a in x])
+    across = process.amplitude * np.array([[matern(a, b, process.scales) for b in x] for a in at])
+    inverse = np.linalg.inv(kernel + np.diag(process.noise + extra))
+    mean, deviation = process.predict(at)
+    np.testing.assert_allclose(mean, across @ inverse @ y, rtol=1e-5, atol=1e-7)
+    variance = process.amplitude - np.diag(across @ inverse @ across.T)
+    np.testing.assert_allclose(deviation**2, variance, rtol=1e-5)
+
+
+def test_hyperparameters_climb_the_likelihood() -> None:
+    """The gradient is that of the log marginal likelihood (equation 2.30), by central differences."""
+    draw = np.random.default_rng(1)
+    x, y, extra = draw.random((9, 2)), draw.standard_normal(9), draw.random(9) * 0.1
+    squares = (x[:, None, :] - x[None, :, :]) ** 2
+
+    def likelihood(theta: np.ndarray) -> float:
+        kernel = math.exp(theta[2]) * np.array([[matern(a, b, np.exp(theta[:2])) for b in x] for a in x])
+        covariance = kernel + np.diag(math.exp(theta[3]) + extra)
+        _, log = np.linalg.slogdet(covariance)
+        return float(-0.5 * y @ np.linalg.solve(covariance, y) - 0.5 * log)
+
+    theta = np.log([0.5, 1.5, 0.8, 0.2])
+    for i, slope in enumerate(_gradient(theta, squares, y, extra)):
+        step = 1e-5 * np.eye(4)[i]
+        assert slope == pytest.approx((likelihood(theta + step) - likelihood(theta - step)) / 2e-5, rel=1e-4)
+
+
+def test_it_finds_out_which_input_matters() -> None:
+    draw = np.random.default_rng(2)
+    x = draw.random((60, 3))
+    y = np.sin(6 * x[:, 1])
+    process = fit(x, (y - y.mean()) / y.std(), np.zeros(60))
+    assert process.scales.argmin() == 1
+    mean, _ = process.predict(x)
+    assert np.corrcoef(mean, y)[0, 1] > 0.99
+
+
+def test_expected_improvement_is_the_mean_of_what_draws_would_gain() -> None:
+    draw = np.random.default_rng(3)
+    mean, deviation = np.array([0.0, 0.5, -1.0]), np.array([1.0, 0.1, 0.5])
+    drawn = np.maximum(mean + deviation * draw.standard_normal((400_000, 3)) - 0.4, 0).mean(axis=0)
+    np.testing.assert_allclose(expected_improvement(mean, deviation, 0.4), drawn, atol=2e-3)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_every_place_has_its_parameters_and_the_way_back(seed: int) -> None:
+    cube = Cube(SPACE)
+    places = cube.random(np.random.default_rng(seed), 3)
+    near = cube.near(np.random.default_rng(seed), places, 4, 0.3)
+    for place in [*places, *near]:
+        params = cube.params(place)
+        for name, distribution in SPACE.items():
+            assert distribution._contains(distribution.to_internal_repr(params[name]))
+        np.testing.assert_allclose(cube.place(params), place, atol=1e-9)
+
+
+def test_the_defaults_lie_in_the_middle() -> None:
+    cube = Cube(SPACE)
+    place = cube.place(default_params(SPEC, 1024))
+    np.testing.assert_allclose(place[cube.numbers], 0.5)
+
+
+def test_a_stopped_trial_counts_with_what_it_was_heading_for() -> None:
+    at = np.zeros(1)
+    trials = [
+        Trial(at, {1: 0.2, 2: 0.4}, 0.5),
+        Trial(at, {1: 0.3, 2: 0.4}, 0.4),
+        Trial(at, {1: 0.25}, None),
+        Trial(at, {}, None),
+    ]
+    seen = observed(trials)
+    assert seen is not None
+    # heading for 0.25 + (0.3 + 0.1) / 2 = 0.45; without a report, as bad as the worst
+    scores = np.array([0.5, 0.4, 0.45, 0.4])
+    np.testing.assert_allclose(seen.values, (scores - scores.mean()) / scores.std())
+    np.testing.assert_allclose(seen.extra, np.array([0, 0, 0.01, 0]) / scores.var(), atol=1e-12)
+    assert observed(trials[2:]) is None
+
+
+def test_a_diverged_trial_does_not_flatten_the_others() -> None:
+    at = np.zeros(1)
+    seen = observed([Trial(at, {}, value) for value in (0.5, 0.48, 0.52, 0.5, 0.0)])
+    assert seen is not None
+    assert seen.values.min() == pytest.approx(
+        seen.values[1] - (seen.values[2] - seen.values[1]) / 2, abs=1e-9
+    )
+
+
+def study_of(trials: list[tuple[dict[str, object], float | None]]) -> optuna.Study:
+    study = optuna.create_study(direction="maximize")
+    for params, value in trials:
+        state = TrialState.COMPLETE if value is not None else TrialState.RUNNING
+        study.add_trial(create_trial(params=params, distributions=SPACE, value=value, state=state))
+    return study
+
+
+def test_it_goes_where_scores_are_high_and_not_where_another_trial_already_is() -> None:
+    cube, draw = Cube(SPACE), np.random.default_rng(4)
+    places = cube.random(draw, 40)
+    column = cube.place({**default_params(SPEC, 1024), "learning_rate": 5e-6}).argmin()
+    known = [(cube.params(p), 0.5 - (p[column] - 0.7) ** 2) for p in places]
+    study = study_of(known)
+    study.sampler = GPSampler(SPACE, 1024, seed=0, startup=5)
+    first = study.ask(SPACE).params
+    assert abs(cube.place(first)[column] - 0.7) < 0.2
+    # the first one runs now; the next is another place
+    study.sampler = GPSampler(SPACE, 1024, seed=0, startup=5)
+    assert study.ask(SPACE).params != first
+
+
+def test_equal_promise_is_bought_where_it_is_cheap() -> None:
+    """Epochs that change nothing are not paid for."""
+    cube = Cube(SPACE)
+    known = [
+        (cube.params(p), 0.5 - float((p[:3] - 0.5) @ (p[:3] - 0.5)))
+        for p in cube.random(np.random.default_rng(5), 40)
+    ]
+    study = study_of(known)
+    asked = []
+    for seed in range(6):
+        study.sampler = GPSampler(SPACE, 1024, seed=seed, startup=5)
+        asked.append(study.ask(SPACE).params["epochs"])
+    assert sum(asked) / len(asked) < 1.7
+
+
+def test_it_begins_at_random_and_repeats_itself() -> None:
+    study = study_of([(default_params(SPEC, 1024), 0.4)])
+    drawn = []
+    for _ in range(2):
+        study.sampler = GPSampler(SPACE, 1024, seed=7, startup=5)
+        drawn.append(study.ask(SPACE).params)
+        study.tell(study.trials[-1].number, state=TrialState.FAIL)
+    assert drawn[0] == drawn[1]
