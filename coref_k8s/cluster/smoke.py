@@ -14,6 +14,7 @@ from pathlib import Path
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.errors import NotFound
 from coref_k8s.cluster.resources import STUDIES
 from coref_k8s.cluster.settings import own_namespace
 from coref_k8s.errors import ClusterError, CorefError
@@ -56,6 +57,9 @@ def smoke(
             told = news
         if phase == "Succeeded" and status.get("best"):
             api.delete(STUDIES, name)
+            # a release that is uninstalled before the controller has purged the study would leave it behind for good
+            while _exists(api, name) and clock() < end:
+                sleep(PAUSE)
             return str(status.get("bestScore"))
         if phase in ("Succeeded", "Failed", "Cancelled"):
             raise ClusterError(
@@ -67,6 +71,14 @@ def smoke(
                 "and the log of the controller, say why"
             )
         sleep(PAUSE)
+
+
+def _exists(api: ClusterApi, name: str) -> bool:
+    try:
+        api.get(STUDIES, name)
+    except NotFound:
+        return False
+    return True
 
 
 def main() -> int:
