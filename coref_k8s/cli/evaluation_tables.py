@@ -48,7 +48,14 @@ _WORDS: dict[str, tuple[str, str]] = {
     "items_of": ("items of\ndocuments", "문서와\n문항"),
     "better": ("better", "나음"),
     "worse": ("worse", "못함"),
-    "no difference shown": ("no difference shown", "차이가 확인되지 않음"),
+    "no difference shown": ("no difference shown", "차이 미확인"),
+    "score": ("score", "점수"),
+    "coref_top1_gain": ("Top1 by context", "Top1 문맥 이득"),
+    "coref_top5_gain": ("Top5 by context", "Top5 문맥 이득"),
+    "lbd_top1_gain": ("LAMBADA by context", "LAMBADA 문맥 이득"),
+    "coref_closed1": ("closed Top1", "고르기 Top1"),
+    "coref_closed5": ("closed Top5", "고르기 Top5"),
+    "swap_top1": ("swapped Top1", "바꾼 말 Top1"),
     "conll": ("gold chains", "정답 사슬"),
     "recall": ("recall", "재현율"),
     "precision": ("precision", "정밀도"),
@@ -69,6 +76,11 @@ _CONLL = {"muc": "MUC", "b3": "B³", "ceafe": "CEAFe", "lea": "LEA"}
 def word(key: str, lang: Lang) -> str:
     """Return a heading or verdict in a language."""
     return _WORDS[key][lang == "ko"]
+
+
+def metric_name(name: str, lang: Lang) -> str:
+    """Return a metric's name for people; one of the user's own as it is."""
+    return word(name, lang) if name in _WORDS else words.METRICS.get(name, name)
 
 
 def heading(result: EvaluationResult, model: str, text: str | None, split: str, lang: Lang) -> str:
@@ -133,7 +145,7 @@ def claim(one: Difference, model: str, other: str, lang: Lang) -> str:
     """Return the sentence that may be claimed, with the figures it rests on."""
     if lang == "en":
         return one.sentence(model, other)
-    metric = words.METRICS.get(one.metric, "점수" if one.metric == "score" else one.metric)
+    metric = metric_name(one.metric, lang)
     if not one.items:
         return f"{metric}: 함께 물은 문항이 없어 차이를 확인할 수 없습니다."
     # names may end in any letter, so no particle follows them directly
@@ -157,7 +169,7 @@ def comparison(found: Sequence[Difference], model: str, other: str, lang: Lang) 
     table.add_column("")
     for one in found:
         table.add_row(
-            words.METRICS.get(one.metric, one.metric),
+            metric_name(one.metric, lang),
             words.score(one.a),
             words.score(one.b),
             f"{one.difference:+.3f}",

@@ -241,7 +241,8 @@ def test_evaluate_and_compare_on_text_of_every_form(coref: Any, place: Path, tmp
     assert "경고: Coref F1의 문턱값(tau)을 이 글 자체에서 찾음" in korean.err
     pair = coref("compare", tmp_path / "one.json", "model", "--data", marked, *ask, "--lang", "ko")
     assert pair.code == 0, pair.err
-    assert "차이가 확인되지 않음" in pair.out
+    assert "차이 미확인" in pair.out
+    assert "Top5 문맥 이득" in pair.out
     assert "모델의 차이가 확인되지 않았습니다: " in pair.out
     assert "No difference" not in pair.out
 
