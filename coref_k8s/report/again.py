@@ -15,6 +15,7 @@ from coref_k8s.report.messages import told
 from coref_k8s.report.numbers import guess_without
 from coref_k8s.report.texts import METRICS
 from coref_k8s.search.records import TrialState
+from coref_k8s.search.tested import tested
 from coref_k8s.study import MAX_NAME, StudySpec
 
 
@@ -54,6 +55,12 @@ def warnings(page: Context) -> list[str]:
                         guess=number(guess),
                     )
                 )
+    for one in view.lengths:
+        shown = tested(one.best, one.verdict)
+        rests_on = shown.metrics if shown is not None else one.best.metrics if one.best is not None else {}
+        gains = [low for name in METRICS if (low := rests_on.get(f"{name}_gain_ci_low")) is not None]
+        if gains and max(gains) <= 0:
+            found.append(page.plain("w_gain", length=one.seq_len))
     searched = view.spec.purpose.kind == "search" and not view.spec.search.finalists
     if view.ended and searched and any(len(one.ranked) > 1 for one in view.lengths):
         found.append(page.plain("w_single"))

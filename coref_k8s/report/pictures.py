@@ -14,7 +14,9 @@ from coref_k8s.search.records import TrialState
 
 
 def history(page: Context) -> str:
-    """Every trial by its number, and the best so far."""
+    """Every trial by its number, and the best so far; nothing for a single trial."""
+    if sum(len(scored(one.trials)) for one in page.view.lengths) < 2:
+        return ""
     chart = Chart(page.plain("trial"), page.plain("score"))
     for one in page.view.lengths:
         colour = page.colour(one.seq_len)
@@ -40,7 +42,9 @@ def history(page: Context) -> str:
 
 
 def by_length(page: Context) -> str:
-    """The best of each length with its interval, the others beside it."""
+    """The best of each length with its interval, the others beside it; nothing for a single trial."""
+    if sum(len(one.ranked) for one in page.view.lengths) < 2:
+        return ""
     chart = Chart(page.plain("tokens"), page.plain("score"), x_ticks=page.view.spec.seq_lengths)
     line: list[tuple[float, float]] = []
     for one in page.view.lengths:
@@ -73,6 +77,8 @@ def curves(page: Context) -> str:
 def _curves_of(page: Context, one: LengthView) -> str:
     chart = Chart(page.plain("evaluation"), page.plain("score"))
     told = [t for t in one.trials if t.intermediate]
+    if all(len(t.intermediate) < 2 for t in told):
+        return ""  # one evaluation is no curve
     told.sort(key=lambda t: (t is one.best, t.state is TrialState.COMPLETE, t.value or 0.0))
     for trial in told[-MOST:]:
         style = {TrialState.PRUNED: "faint dash", TrialState.RUNNING: f"{page.colour(one.seq_len)} dash"}.get(
@@ -90,7 +96,9 @@ def _curves_of(page: Context, one: LengthView) -> str:
 
 
 def importance(page: Context) -> str:
-    """Which parameters mattered, one list of bars a length."""
+    """Which parameters mattered, one list of bars a length; nothing where none was searched."""
+    if page.view.spec.purpose.kind != "search":
+        return ""
     parts, explained = [], False
     for one in page.view.lengths:
         if not one.ranked:

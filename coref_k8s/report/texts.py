@@ -122,6 +122,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "{length} tokens: {name} {value} is below what a list of five nouns reaches without a model ({guess}); look at the gain by context",
         "{length} 토큰: {name} {value}은 모델 없이 명사 다섯 개 목록이 얻는 값({guess})보다 낮습니다. 문맥의 이득을 보세요",
     ),
+    "w_gain": (
+        "{length} tokens: no gain by context is shown, so what the model answers it need not have taken from the text before",
+        "{length} 토큰: 문맥의 이득이 확인되지 않았습니다. 모델의 답이 앞의 글에서 나왔다고 볼 수 없습니다",
+    ),
     "w_single": (
         "the best score is the best of many trials on the same items, so it is likely a little too high; re-run finalists with fresh seeds before claiming a winner",
         "최고 점수는 같은 문항으로 잰 여러 시도 중 가장 높은 값이라 조금 부풀려져 있기 쉽습니다. 승자를 정하기 전에 새 시드로 다시 돌려 보세요",

@@ -252,6 +252,15 @@ def test_a_final_training_says_whether_it_is_better() -> None:
     assert "1024 tokens : on test 0.500 (95 % interval 0.400 … 0.600)" in shown
     assert re.search(r" better +against the untuned model on test: \+0\.400", shown)
     assert "0.9" not in shown
+    # one trial is neither a history nor something to compare by length
+    assert not {"history", "by_length"} & set(sections(report(view, now=NOW)))
+
+
+def test_a_score_without_a_gain_by_context_is_warned_of() -> None:
+    for low, warned in ((-0.01, True), (0.02, False)):
+        gains = {f"{name}_gain_ci_low": low for name in ("coref_f1", "coref_top5", "lbd_top1")}
+        view = changed(sample(lengths=(1024,)), lambda one, g=gains: replace(one, metrics=one.metrics | g))  # type: ignore[misc]
+        assert ("1024 tokens: no gain by context is shown" in report(view, now=NOW)) == warned
 
 
 def test_the_timeline_has_a_bar_a_trial_in_as_many_lanes_as_ran_together() -> None:
