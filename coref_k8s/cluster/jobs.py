@@ -7,7 +7,7 @@ from typing import Any
 from coref_k8s.cluster import names
 from coref_k8s.cluster.settings import JobSettings, KeyRef
 from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
-from coref_k8s.runner import Order
+from coref_k8s.runner import WITHOUT_GPU, Order
 from coref_k8s.sizing.plan import Resources
 from coref_k8s.study import Toleration
 
@@ -186,7 +186,8 @@ def _container(order: Order, settings: JobSettings) -> Manifest:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(settings),
     }
-    if settings.metrics_port is not None:
+    if settings.metrics_port is not None and order.kind not in WITHOUT_GPU:
+        # preparation and verdict serve nothing: a port of theirs would be a target that is down
         container["ports"] = [{"name": "metrics", "containerPort": settings.metrics_port}]
     return container
 
@@ -211,7 +212,7 @@ def environment(order: Order, settings: JobSettings) -> dict[str, str]:
     if settings.ca_config_map is not None:
         bundle = f"{CA_DIR}/{settings.ca_config_map.key}"
         variables |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle}
-    if settings.metrics_port is not None:
+    if settings.metrics_port is not None and order.kind not in WITHOUT_GPU:
         variables["COREF_METRICS_PORT"] = str(settings.metrics_port)
     return {**variables, **settings.env}
 

@@ -104,6 +104,16 @@ def test_pod_meets_the_restricted_security_standard(case: str) -> None:
     assert all(set(volume) - {"name"} <= allowed for volume in pod["volumes"])
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_only_pods_that_serve_metrics_have_their_port(kind: Kind) -> None:
+    """A port without anything behind it would be a target that is down."""
+    order = make_order(kind=kind, trial=None if kind is Kind.VERDICT else 0)
+    made = container(job_manifest(order, EVERYTHING, namespace="lab", owner_uid=UID))
+    serves = kind in (Kind.TRIAL, Kind.FINALIST)
+    assert ("ports" in made) == serves
+    assert any(one["name"] == "COREF_METRICS_PORT" for one in made["env"]) == serves
+
+
 def test_secrets_are_files_and_never_variables() -> None:
     manifest = build("trial-gpu")
     assert not any("valueFrom" in variable for variable in container(manifest)["env"])
