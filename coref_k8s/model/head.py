@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .products import linear, usable
+
 #: Bytes of float32 logits that exist at once.
 CHUNK_BYTES = 1 << 28
+#: Words of the vocabulary in one of oneDNN's products.
+WORDS = 1 << 13
 
 
 def chunk_rows(vocabulary: int, rows: int) -> int:
@@ -56,6 +60,18 @@ def tied_lookup(table: torch.nn.Embedding, ids: Tensor, tied: TiedGradient) -> T
     return found
 
 
+def _logits(states: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+    """`states @ table.T + bias`, (rows, vocabulary)."""
+    if not usable(states, table):
+        return torch.addmm(bias, states, table.T)
+    logits = states.new_empty(states.shape[0], table.shape[0])
+    # A piece at a time: oneDNN packs a copy of what it multiplies with.
+    for start in range(0, table.shape[0], WORDS):
+        words = slice(start, start + WORDS)
+        logits[:, words] = linear(states, table[words], bias[words])
+    return logits
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -69,15 +85,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), dtype=wide, device=hidden.device)
         grads: list[Tensor] = []
         if differentiate:
-            grads = [torch.zeros_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)]
+            into_weight = torch.empty_like if rows and narrow == weight.dtype else torch.zeros_like
+            grads = [torch.zeros_like(hidden), into_weight(weight), torch.zeros_like(bias)]
         with torch.autocast(device, enabled=False):
             table = weight.to(narrow)
             chunk = chunk_rows(weight.shape[0], rows)
             for start in range(0, rows, chunk):
                 piece = slice(start, start + chunk)
                 states, target = hidden[piece].to(narrow), labels[piece, None]
-                # Not through oneDNN: it would pack a second copy of the table for the product.
-                logits = torch.addmm(bias.to(narrow), states, table.T).to(wide)
+                logits = _logits(states, table, bias.to(narrow)).to(wide)
                 largest = logits.amax(1, keepdim=True)
                 picked = logits.gather(1, target) - largest
                 total = logits.sub_(largest).exp_().sum(1, keepdim=True)
@@ -89,7 +105,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                     grad = grad.to(narrow)
                     grads[0][piece] = grad @ table
                     if narrow == weight.dtype:
-                        grads[1].addmm_(grad.T, states)
+                        # the first chunk makes it, with no zeros to be written and read before
+                        grads[1].addmm_(grad.T, states, beta=int(start > 0))
                     else:
                         grads[1] += grad.T @ states
         ctx.grads, ctx.tied = grads, tied

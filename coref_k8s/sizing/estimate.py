@@ -17,9 +17,10 @@ from coref_k8s.sizing.shape import ModelShape
 
 #: Bytes of float32 logits that exist at one time in the lean head.
 HEAD_CHUNK_BYTES = 1 << 28
-#: Numbers in one tile of the lean attention, and the buffers of a tile that live together.
+#: Numbers in one tile of the lean attention, and the buffers of a tile that live together: compiled loops
+#: work in place, PyTorch's operations from one buffer into another.
 TILE_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 25}
-TILE_BUFFERS = 7
+TILE_BUFFERS = {"cpu": 3, "cuda": 7}
 #: CUDA context, cuBLAS workspaces and allocator fragmentation (bytes).
 OVERHEAD = int(1.2 * 2**30)
 #: What the counts leave out: page rounding, small tensors, the autograd graph itself. The one fitted
@@ -72,7 +73,7 @@ def estimate(
     whole = shape.layers if step.everywhere else shape.layers - 1
     if checkpointing:
         at_head = shape.layers * step.boundary() + step.outside_layers()
-        in_layer = at_head + kept
+        in_layer = at_head - step.boundary() + kept  # whose input is what was kept of it
     else:
         in_layer = whole * kept + step.outside_layers()
         at_head = in_layer + step.last_layer_kept()
@@ -203,7 +204,7 @@ class _Step:
             products = 2 * self.length * 2 * self.shape.position_buckets * 4
             heads = 1 if self.device == "cpu" else self.shape.heads
             tile = min(TILE_ELEMENTS[self.device], heads * self.length * self.length)
-            attention += products * heads + TILE_BUFFERS * tile * 4
+            attention += products * heads + TILE_BUFFERS[self.device] * tile * 4
         return max(feed_forward, attention)
 
     def lookup_temporary(self) -> int:
