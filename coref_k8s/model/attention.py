@@ -98,7 +98,7 @@ class _BlockedAttention(torch.autograd.Function):
             if into_pos_key is not None:
                 grad_pos_key[group.heads] += into_pos_key.transpose(1, 2)
             if into_products is not None and group.pos_query is not None:
-                products = into_products.to(group.key.dtype)
+                products = walk.kind.restored(into_products).to(group.key.dtype)
                 grad_key[group.place] += torch.bmm(products, group.pos_query)
                 turned = torch.bmm((group.key / scale).transpose(1, 2), products)
                 grad_pos_query[group.heads] += turned.transpose(1, 2)[:, : grad_pos_query.shape[1]]

@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from .layout import Layout
 from .plain import PlainTile
-from .walk import Heads, Tile
+from .walk import LINE, Heads, Tile
 
 logger = logging.get_logger(__name__)
 
@@ -53,6 +53,19 @@ class FusedTile(Tile):
             rows = table.reversed_rows.numpy().astype(np.uint32)
             self._places = (self._tokens, rows, table.far, (far_row, near_row))
 
+    @staticmethod
+    def arranged(products: Tensor) -> Tensor:
+        """(1, lines, keys, 16): next to a line of one key stands that of the next key, which is read next.
+
+        A diagonal through (keys, columns) would meet another page of memory with every key.
+        """
+        return products.unflatten(2, (-1, LINE)).transpose(1, 2).contiguous()
+
+    @staticmethod
+    def restored(products: Tensor) -> Tensor:
+        """As `Tile.restored`."""
+        return products.transpose(1, 2).flatten(2)
+
     def attend(self, logsum: Tensor | None) -> Tensor:
         """As `Tile.attend`; `logsum` is told the logarithm of each row's sum."""
         assert logsum is not None
@@ -74,7 +87,7 @@ class FusedTile(Tile):
         """As `Tile.gradients`."""
         if by_query is None and by_key is None:
             return
-        ends = None if by_key is None else by_key.new_zeros(2, by_key.shape[1])
+        ends = None if by_key is None else by_key.new_zeros(2, by_key.shape[2])
         _kernels().gather_gradients(
             _array(grad),
             _array(by_query),
@@ -82,9 +95,10 @@ class FusedTile(Tile):
             None if ends is None else ends.numpy(),
             *self._places,
         )
-        if by_key is not None and ends is not None and self.walk.terms.table is not None:
-            by_key[0, :, self.walk.terms.table.far_row] += ends[0]
-            by_key[0, :, self.walk.terms.table.near_row] += ends[1]
+        table = self.walk.terms.table
+        if by_key is not None and ends is not None and table is not None:
+            for end, row in zip(ends, (table.far_row, table.near_row), strict=True):
+                by_key[0, row // LINE, :, row % LINE] += end
 
     def _scores(self) -> Tensor:
         """All three terms of the scores (1, rows, keys)."""
@@ -99,5 +113,5 @@ class FusedTile(Tile):
 
 
 def _array(tensor: Tensor | None) -> Any:
-    """The matrix of the one head in `tensor` (1, rows, columns), as a view."""
+    """What `tensor` (1, ...) holds of its one head, as a view."""
     return None if tensor is None else tensor[0].numpy()

@@ -2,7 +2,7 @@
 
 In PyTorch every pass is several operations, and each of them reads and writes the whole tile again. Shapes:
 `scores` and `grad` (rows, keys), one head; `by_query` (rows, 2·span) holds q·pos_key and `by_key`
-(keys, 2·span or more) k·pos_query, each None when that term is absent; `ends` (2, keys) are the columns `far_row` and
+(lines, keys, 16) k·pos_query, 16 columns a line, each None when that term is absent; `ends` (2, keys) are the columns `far_row` and
 `near_row` of `by_key` (of its gradient), contiguous. `tokens` (rows) are the queries' places, counted from the
 first key; `table[length - 1 - d]` is the row of distance d, as in `buckets.py`.
 """
@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 #: Columns done for all rows of a tile before the next ones: their part of `by_key` stays in the first-level cache.
-COLUMNS = 256
+COLUMNS = 128
 
 # Sums may be reordered and fused; infinities stay what they are.
 _FAST = {"nnan", "nsz", "arcp", "contract", "afn", "reassoc"}
@@ -99,7 +99,8 @@ def add_positions(
                 for j in range(first, low):
                     line[j] += ends[0, j]
                 for j in range(low, high):
-                    line[j] += by_key[j, table[offset + j]]
+                    row = table[offset + j]
+                    line[j] += by_key[row >> np.uint32(4), j, row & np.uint32(15)]
                 for j in range(high, stop):
                     line[j] += ends[1, j]
 
@@ -171,6 +172,7 @@ def gather_gradients(
                 for j in range(first, low):
                     ends[0, j] += line[j]
                 for j in range(low, high):
-                    by_key[j, table[offset + j]] += line[j]
+                    row = table[offset + j]
+                    by_key[row >> np.uint32(4), j, row & np.uint32(15)] += line[j]
                 for j in range(high, stop):
                     ends[1, j] += line[j]

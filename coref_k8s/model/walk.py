@@ -1,6 +1,5 @@
 """The walk over the tiles of one attention module, forward or backward, and what its tiles share."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +11,9 @@ from .buckets import BucketTable
 from .dropout import SeededDropout
 from .layout import Layout, Span
 from .tiles import Workspace, tile_shape
+
+#: float32 numbers in a line of a CPU's cache.
+LINE = 16
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,6 @@ class Pass:
         return self._tiles
 
 
-def _columns(rows: int) -> int:
-    """At least `rows`: an odd number of cache lines of 16 numbers.
-
-    A diagonal through a matrix with lines a power of two apart would visit two of the cache's 64 sets.
-    """
-    return 16 * (math.ceil(rows / 16) | 1)
-
-
 class Heads:
     """A group of heads on one span: what all of its tiles share. Shapes (heads, tokens, size)."""
 
@@ -90,17 +84,18 @@ class Heads:
         self.key = walk.key[self.place].contiguous()
         self.value = walk.value[self.place].contiguous()
         self.pos_key = walk.pos_key[heads].contiguous() if walk.pos_key is not None else None
-        #: (heads, columns, size), already / scale: 2·span rows and some of zeros, see `_columns`.
+        #: (heads, columns, size), already / scale: 2·span rows, and zeros to whole cache lines.
         self.pos_query: Tensor | None = None
-        #: k_j·pos_query: (heads, keys, columns), and the columns of it that far keys read, (2, heads, keys):
-        #: contiguous, for with gaps they would be read one by one.
+        #: k_j·pos_query as the tiles want it (`Tile.arranged`), and the columns of it that far keys read,
+        #: (2, heads, keys): contiguous, for with gaps they would be read one by one.
         self.key_products: Tensor | None = None
         self.key_ends: Tensor | None = None
         if walk.pos_query is not None:
             scaled = walk.pos_query[heads] / walk.terms.scale
-            self.pos_query = pad(scaled, (0, 0, 0, _columns(scaled.shape[1]) - scaled.shape[1]))
-            self.key_products = walk.workspace.bmm("key products", self.key, self.pos_query.transpose(1, 2))
-            self.key_ends = self._ends(self.key_products)
+            self.pos_query = pad(scaled, (0, 0, 0, -scaled.shape[1] % LINE))
+            products = walk.workspace.bmm("key products", self.key, self.pos_query.transpose(1, 2))
+            self.key_products = walk.kind.arranged(products)
+            self.key_ends = self._ends(products)
 
     def _ends(self, products: Tensor) -> Tensor:
         assert self.walk.terms.table is not None
@@ -150,6 +145,16 @@ class Tile:
             return scores, None
         return scores, bmm("query products", self.query, group.pos_key.transpose(1, 2))
 
+    @staticmethod
+    def arranged(products: Tensor) -> Tensor:
+        """`products` (heads, keys, columns) of keys and positions in the order in which tiles read them."""
+        return products
+
+    @staticmethod
+    def restored(products: Tensor) -> Tensor:
+        """The opposite of `arranged`, for the gradient."""
+        return products
+
     def attend(self, logsum: Tensor | None) -> Tensor:
         """Softmax over the keys, at least float32, with zeros where dropout struck and nothing scaled up for it.
 
@@ -166,5 +171,5 @@ class Tile:
         raise NotImplementedError
 
     def gradients(self, grad: Tensor, by_query: Tensor | None, by_key: Tensor | None) -> None:
-        """`by_query` (heads, rows, 2·span) and `by_key` (heads, keys, columns) += what `grad`, of the scores, sends them."""
+        """`by_query` (heads, rows, 2·span) and `by_key`, arranged, += what `grad`, of the scores, sends them."""
         raise NotImplementedError
