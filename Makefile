@@ -41,7 +41,7 @@ $(VENV)/checkov/.installed:
 
 demo: install
 	$(BIN)/python -m coref_k8s.model.small $(DATA)/models/small --tokenizer data/korean/tokenizer
-	$(BIN)/coref-k8s submit --local --data-dir $(DATA) --file examples/demo.yaml --name $(or $(NAME),demo-$(shell date +%H%M%S))
+	$(BIN)/coref-k8s submit --local --data-dir $(DATA) --file examples/demo.yaml --model $(DATA)/models/small --name $(or $(NAME),demo-$(shell date +%H%M%S))
 
 # Never on a cluster by accident: without KUBECONFIG the tests start a fake API server.
 # A file's tests stay on one worker: what they share (prepared data, a study) is made once.

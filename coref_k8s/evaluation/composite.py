@@ -30,6 +30,24 @@ SOURCES: Mapping[str, tuple[str, tuple[str, ...], Statistic]] = {
 Scores = Mapping[str, ItemScores]
 
 
+def by_item(weights: Mapping[str, float], scores: Scores) -> dict[str, float]:
+    """Return what each item, by its kind and id, adds to the weighted sum; metrics without item scores add nothing.
+
+    Of the F1 of one item it is 1 or 0: how much it adds to the whole F1 depends on the others.
+    """
+    found: dict[str, float] = {}
+    for metric, weight in weights.items():
+        if not available(metric, [scores]):
+            continue
+        kind, columns, statistic = SOURCES[metric]
+        ids = scores[kind].ids
+        single = np.array([*(scores[kind].columns[column] for column in columns), [1.0] * len(ids)]).T
+        for name, value in zip(ids, statistic(single), strict=True):
+            key = f"{kind}/{name}"
+            found[key] = round(found.get(key, 0.0) + weight * float(value) / len(ids), 6)
+    return found
+
+
 def available(metric: str, results: Sequence[Scores]) -> bool:
     """Whether every result has the item scores that the metric is computed from."""
     if metric not in SOURCES:

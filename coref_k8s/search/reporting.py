@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from optuna.trial import TrialState as OptunaState
 from coref_k8s.errors import StorageError, TrialError
 from coref_k8s.search.storage import guarded, open_storage
 from coref_k8s.search.studies import METRICS_ATTR, REASON_ATTR
+from coref_k8s.search.wilcoxon import items_attr
 
 #: First and longest pause between tries while the database is away (seconds).
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
@@ -43,10 +44,14 @@ class TrialReporter:
         self.closed = False
         """Set once the storage says that the trial has an outcome: nothing more is written."""
 
-    def report(self, step: int, value: float, metrics: dict[str, Any]) -> None:
-        """Report the score and all metrics of evaluation `step` (1 is the first)."""
+    def report(
+        self, step: int, value: float, metrics: dict[str, Any], items: Mapping[str, float] | None = None
+    ) -> None:
+        """Report the score and all metrics of evaluation `step` (1 is the first), and what each item added to it."""
 
         def write(storage: RDBStorage) -> None:
+            if items:  # before the report: whoever sees that looks for them
+                storage.set_trial_user_attr(self._trial_id, items_attr(step), dict(items))
             storage.set_trial_intermediate_value(self._trial_id, step, value)
             storage.set_trial_user_attr(self._trial_id, METRICS_ATTR, metrics)
 

@@ -21,12 +21,13 @@ from optuna.trial import TrialState as OptunaState
 
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.pruners import make_pruner
-from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.rows import TrialRows
 from coref_k8s.search.samplers import make_sampler
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
 from coref_k8s.search.warm import WarmStudy
+from coref_k8s.search.wilcoxon import clearly_worse, items_attr
 from coref_k8s.study import StudySpec
 
 if TYPE_CHECKING:
@@ -145,8 +146,20 @@ class LengthStudy:
         done = max(record.intermediate) / self.spec.training.evaluations
         if done <= float(record.params.get("warmup_ratio", 0.0)) or done >= 1:
             return False
+        if self.spec.search.pruner == "wilcoxon":
+            return self._worse_item_by_item(record)
         frozen = self._warm.study_trial(record.number)
         return not frozen.state.is_finished() and self._warm.pruner.prune(self._warm.study, frozen)
+
+    def _worse_item_by_item(self, record: TrialRecord) -> bool:
+        """Whether the items of the last evaluation show that a trial is worse than the best one was then."""
+        items = items_attr(max(record.intermediate))
+        best = next(iter(ranked(self._records)), None)
+        if best is None or items not in best.attrs:
+            return False
+        with guarded():
+            mine = self._warm.facts(record.number)
+        return clearly_worse(mine.get(items, {}), best.attrs[items])
 
     def trials(self) -> list[TrialRecord]:
         """Return every trial by number. An open one has its reports, its other metrics only once it has closed."""

@@ -94,6 +94,11 @@ class WarmStudy:
         trials: list[FrozenTrial] = self.memory._studies[self.study._study_id].trials
         return trials[number]
 
+    def facts(self, number: int) -> dict[str, Any]:
+        """Return the attributes of an open trial; read now, since the memory holds none."""
+        found = self._rows.some([self.ids[number]])
+        return dict(found[0].user_attrs) if found else {}
+
     def waiting(self) -> FrozenTrial | None:
         """Return the first trial that was enqueued and not asked for."""
         found = self.memory.get_all_trials(self.study._study_id, deepcopy=False, states=(TrialState.WAITING,))

@@ -97,7 +97,9 @@ def _train(
     def go_on(report: EvaluationReport) -> bool:
         if reporter is None:
             return True
-        reporter.report(report.number, report.score, dict(report.metrics))
+        judged = order.spec.search.pruner == "wilcoxon" and not report.full
+        items = session.by_item if judged else None
+        reporter.report(report.number, report.score, dict(report.metrics), items)
         return not reporter.is_closed()
 
     try:

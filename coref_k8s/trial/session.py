@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from coref_k8s.corpus.prepared import Prepared, open_prepared, rows_path
 from coref_k8s.errors import DataError, TrialError
+from coref_k8s.evaluation.composite import by_item
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
@@ -50,6 +51,8 @@ class Session:
     device: torch.device
     data_dir: Path
     """Root of the data folder."""
+    by_item: dict[str, float] = field(default_factory=dict)
+    """What each item added to the score of the last evaluation."""
 
     @classmethod
     def open(
@@ -158,6 +161,7 @@ class Session:
             result = self.evaluator(model, items, full=last)
             if last:
                 write_json(self.folder.items("dev"), result.to_dict())
+            self.by_item = by_item(self.order.spec.objective.weights, result.item_scores)
             return result.score, dict(result.metrics)
 
         return evaluate

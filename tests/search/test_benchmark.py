@@ -14,12 +14,12 @@ from tests.benchmarks.search_landscape import BASE, GAIN, Landscape
 
 
 def test_the_benchmark_prints_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--repetitions", "2", "--only", "measured", "--output", "json"]) == 0
+    assert main(["--repetitions", "2", "--only", "ten-trials", "--output", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["repetitions"], found["target"]) == (2, 0.5)
     low, high = found["gpu_hours_ratio_low"], found["gpu_hours_ratio_high"]
     assert low is None or 0 < low <= (found["gpu_hours_ratio"] or low) <= (high or 99)
-    one = found["scenarios"]["measured"]
+    one = found["scenarios"]["ten-trials"]
     assert BASE < one["score_founding"] < BASE + GAIN
     assert BASE < one["score_ours"] < BASE + GAIN
     assert 0 <= one["idle_share"] < 1

@@ -134,12 +134,18 @@ def test_a_closed_trial_does_not_start(house: House) -> None:
 
 
 def test_a_trial_closed_while_it_runs_leaves_quietly_at_its_next_report(house: House) -> None:
-    order = house.order("pruned", spec=house.training(max_steps=3000, evaluations=300))
+    spec = house.training(max_steps=3000, evaluations=300)
+    search = spec.search.model_copy(update={"pruner": "wilcoxon"})
+    order = house.order("pruned", spec=spec.model_copy(update={"search": search}))
     process = house.start(order)
     process.until('"section": "eval_stream"')
     close(house, order.trial_id)
     assert process.wait() == 0, process.log
-    assert house.trial(order).value == 0.5, "the controller's word stands"
+    stored = house.trial(order)
+    assert stored.value == 0.5, "the controller's word stands"
+    items = stored.user_attrs["items/1"]
+    assert len(items) >= 10, "what a pruner that looks at items looks at"
+    assert all(name.split("/")[0] in {"coref", "f1", "lambada"} for name in items)
     assert not house.checkpoints(order)
     assert not (house.folder(order) / "result.json").exists()
     assert "Traceback" not in process.log
