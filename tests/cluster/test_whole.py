@@ -93,7 +93,7 @@ def whole(
     from coref_k8s.model.small import create_small_model
 
     if kube.has_kubelets():
-        pytest.skip("this cluster has kubelets of its own: it needs images, and make test-images has them")
+        pytest.skip("this cluster has kubelets of its own: it needs images")
     settings = JobSettings()
     storage_secret(api, settings, postgres_url)
     environ = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
