@@ -215,6 +215,8 @@ class SearchSpec(Request):
     """Begin with the middle of every range, what one would take without searching, where nothing else is known."""
     patience: int | None = Field(default=None, ge=1, json_schema_extra=flag("--patience"))
     """Complete or pruned trials in a row without a better score after which a length begins no more (trials); by default all `trials` are run."""
+    min_gain: float | None = Field(default=None, gt=0, le=1, json_schema_extra=flag("--min-gain"))
+    """Expected improvement of the best score by one more trial below which a length begins no more (score); by default all `trials` are run."""
     warm_start: bool = Field(default=True, json_schema_extra=flag("--warm-start/--no-warm-start"))
     """Run shorter lengths ahead and start longer ones from their best regions."""
     warm_start_from: str | None = Field(default=None, json_schema_extra=flag("--warm-start-from"))

@@ -73,6 +73,10 @@ _TEXT: dict[str, tuple[str, str]] = {
         "a length ends after {n} trials without a better one",
         "더 나은 시도가 {n}번 잇달아 없으면 그 길이를 끝냄",
     ),
+    "min_gain": (
+        "a length ends when one more trial is expected to add less than {gain}",
+        "시도 하나가 더해 줄 것으로 기대되는 점수가 {gain}보다 작으면 그 길이를 끝냄",
+    ),
     "count_of": ("{done} of {all}", "{done} / {all}"),
     "more_trials": ("… and {n} more; --all shows them", "… 그 밖에 {n}개; --all로 모두 봄"),
     "s_complete": ("complete", "완료"),

@@ -96,6 +96,8 @@ def budgets(view: StudyView, now: datetime, lang: Lang = "en") -> list[str]:
         found.append(say(lang, "of_time", **spans))
     if view.spec.search.patience is not None:
         found.append(say(lang, "patience", n=view.spec.search.patience))
+    if view.spec.search.min_gain is not None:
+        found.append(say(lang, "min_gain", gain=f"{view.spec.search.min_gain:g}"))
     return found
 
 

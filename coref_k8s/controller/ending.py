@@ -50,8 +50,7 @@ def _remarks(s: Snapshot, failed: Mapping[Unit, str]) -> str:
     empty = ", ".join(str(length.seq_len) for length in s.lengths if not length.complete)
     remarks = [f"no trial of length {empty} is complete"] if empty else []
     remarks += [
-        f"length {length.seq_len} ended after {length.asked} of {s.spec.trials} trials, "
-        f"{s.spec.search.patience} in a row without a better one (search.patience)"
+        f"length {length.seq_len} ended after {length.asked} of {s.spec.trials} trials, {length.exhausted}"
         for length in s.lengths
         if length.exhausted and length.asked < s.spec.trials
     ]

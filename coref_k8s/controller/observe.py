@@ -107,7 +107,7 @@ class Observer:
         view, spec, seq_len = memory.look(resumed_at), memory.study.spec, memory.study.seq_len
         if not spec.search.finalists or not view.complete:
             return view
-        over = view.exhausted or view.asked >= spec.trials
+        over = bool(view.exhausted) or view.asked >= spec.trials
         theirs = any(job.seq_len == seq_len and job.kind in (Kind.FINALIST, Kind.VERDICT) for job in jobs)
         if not over and not theirs:
             return view

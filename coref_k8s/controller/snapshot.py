@@ -86,8 +86,8 @@ class LengthView:
     failed: int = 0
     failed_lately: int = 0
     """Failed since the study was last resumed."""
-    exhausted: bool = False
-    """The search expects nothing from further trials."""
+    exhausted: str = ""
+    """Why the search expects too little of further trials; empty while it expects enough."""
     finals: FinalsView | None = None
     """None where there is nothing to run again: no finalists asked for, or no trial is complete."""
 

@@ -6,6 +6,7 @@ no longer changes, so a look costs the same after five thousand trials as after 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -171,6 +172,8 @@ class LengthMemory:
     _failures: list[datetime] = field(default_factory=list)
     _judged: dict[int, tuple[int, bool]] = field(default_factory=dict)
     _since_best: int = 0
+    _expected: tuple[int, float] | None = None
+    """Trials learnt from, and what one more was expected to add then."""
 
     def look(self, resumed_at: datetime) -> LengthView:
         """Read the trials and return what `plan` needs of them."""
@@ -223,15 +226,24 @@ class LengthMemory:
         if best is not self.best:
             self.best, self._since_best = best, 0
 
-    def _exhausted(self) -> bool:
-        """Whether so many trials in a row brought nothing better that further ones are not worth their time."""
+    def _exhausted(self) -> str:
+        """Return why further trials are not worth their time; empty while they are."""
         search = self.study.spec.search
         learnt = self.counts[TrialState.COMPLETE] + self.counts[TrialState.PRUNED]
-        return (
-            search.patience is not None
-            and learnt > search.startup_trials
-            and self._since_best >= search.patience
-        )
+        if learnt <= search.startup_trials:
+            return ""
+        if search.patience is not None and self._since_best >= search.patience:
+            return f"{search.patience} in a row without a better one (search.patience)"
+        if search.min_gain is not None and self._gain(learnt) < search.min_gain:
+            return f"one more is expected to add less than {search.min_gain:g} (search.minGain)"
+        return ""
+
+    def _gain(self, learnt: int) -> float:
+        """Return what one more trial is expected to add, asked for once a trial."""
+        if self._expected is None or self._expected[0] != learnt:
+            gain = self.study.expected_gain()
+            self._expected = (learnt, math.inf if gain is None else gain)
+        return self._expected[1]
 
     def _hopeless(self, record: TrialRecord) -> bool:
         """Return the pruner's verdict, asked for once a report."""

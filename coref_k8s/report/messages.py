@@ -25,6 +25,10 @@ _PARTS: tuple[tuple[str, str], ...] = (
         "길이 {0}은 {3}번 잇달아 더 나은 시도가 없어 {2}개 중 {1}개에서 끝남(search.patience)",
     ),
     (
+        r"length (\d+) ended after (\d+) of (\d+) trials, one more is expected to add less than (.+) \(search\.minGain\)",
+        "길이 {0}은 시도 하나가 더해 줄 것으로 기대되는 점수가 {3}보다 작아 {2}개 중 {1}개에서 끝남(search.minGain)",
+    ),
+    (
         r"every finalist of length (\d+) failed, so its best single run stands",
         "길이 {0}의 결선이 모두 실패해 단일 실행의 최고 점수를 그대로 둠",
     ),

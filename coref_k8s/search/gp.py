@@ -68,9 +68,25 @@ class GPSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Return the parameters to try; none, which means random ones, while too little is known."""
         own = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        model = self._model(own)
+        if model is None:
+            return {}
+        place, _ = self._best(model[0], COST)
+        return self._cube.params(place)
+
+    def expected_gain(self, study: Study) -> float | None:
+        """Return by how much one more trial is expected to improve on the best (score); None while too little is known."""
+        model = self._model(study.get_trials(deepcopy=False))
+        if model is None:
+            return None
+        process, spread = model
+        return self._best(process, 0.0)[1] * spread
+
+    def _model(self, own: Sequence[FrozenTrial]) -> tuple[GaussianProcess, float] | None:
+        """Return what the trials teach, and the spread of scores that is 1 to the process."""
         known = observed(self._trials(own))
         if known is None or len(known.values) < self._startup:
-            return {}
+            return None
         trend = self._trend(known.inputs)
         process = fit(known.inputs, known.values - trend, known.extra)
         running = [t.params for t in own if t.state is TrialState.RUNNING and not t.intermediate_values]
@@ -82,7 +98,7 @@ class GPSampler(BaseSampler):
                 np.append(known.values - trend, expected),
                 np.append(known.extra, np.zeros(len(places))),
             )
-        return self._cube.params(self._best(process))
+        return process, known.spread
 
     def _trials(self, own: Sequence[FrozenTrial]) -> list[Trial]:
         """Return what has a score or was stopped, the prior's scores at this study's level."""
@@ -113,8 +129,8 @@ class GPSampler(BaseSampler):
         off = (2 * (inputs[:, : self._cube.width] - 0.5)) ** 2
         return -EDGE * off[:, self._cube.numbers].sum(axis=1)
 
-    def _best(self, process: GaussianProcess) -> np.ndarray:
-        """Return the place (width,) with the largest expected improvement per cost, at this length."""
+    def _best(self, process: GaussianProcess, cost: float) -> tuple[np.ndarray, float]:
+        """Return the place (width,) with the largest expected improvement per cost, at this length, and that."""
 
         def expect(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             inputs = np.hstack([places, np.zeros((len(places), 1))])
@@ -128,7 +144,7 @@ class GPSampler(BaseSampler):
         def gain(places: np.ndarray) -> np.ndarray:
             epochs = self._cube.values("epochs", places)
             improvement = expected_improvement(*expect(places), best)
-            return improvement if epochs is None else improvement / epochs**COST
+            return improvement if epochs is None else improvement / epochs**cost
 
         kept = tried[np.argsort(-means)[:_KEPT]]
         places = self._cube.random(self._draw, _ANYWHERE)
@@ -136,8 +152,7 @@ class GPSampler(BaseSampler):
             places = np.vstack([places, self._cube.near(self._draw, kept, _NEAR, radius)])
             places = places[np.argsort(-gain(places))[:_KEPT]]
             kept = places
-        found: np.ndarray = places[0]
-        return found
+        return places[0], float(gain(places[:1])[0])
 
 
 @dataclass(frozen=True)
@@ -159,6 +174,8 @@ class Observations:
     inputs: np.ndarray
     values: np.ndarray
     extra: np.ndarray
+    spread: float
+    """Standard deviation that the scores had."""
 
 
 def observed(trials: Sequence[Trial]) -> Observations | None:
@@ -191,7 +208,10 @@ def observed(trials: Sequence[Trial]) -> Observations | None:
     scores = np.maximum(scores, middle - 2 * (scores.max() - middle))
     spread = float(scores.std()) or 1.0
     return Observations(
-        np.array([t.place for t in trials]), (scores - scores.mean()) / spread, np.array(extra) / spread**2
+        np.array([t.place for t in trials]),
+        (scores - scores.mean()) / spread,
+        np.array(extra) / spread**2,
+        spread,
     )
 
 

@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.pruners import make_pruner
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
@@ -160,6 +161,15 @@ class LengthStudy:
         with guarded():
             mine = self._warm.facts(record.number)
         return clearly_worse(mine.get(items, {}), best.attrs[items])
+
+    def expected_gain(self) -> float | None:
+        """Return by how much one more trial is expected to improve on the best (score); None while too little is known.
+
+        What the Gaussian process says of the trials that the last `trials` has read, whichever sampler asks.
+        """
+        startup = self.spec.search.startup_trials
+        sampler = GPSampler(self._distributions, self.seq_len, seed=self.spec.seed, startup=startup)
+        return sampler.expected_gain(self._warm.study)
 
     def trials(self) -> list[TrialRecord]:
         """Return every trial by number. An open one has its reports, its other metrics only once it has closed."""

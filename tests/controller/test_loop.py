@@ -333,6 +333,23 @@ def test_progress_shows_what_runs_and_the_last_report() -> None:
     assert (row.trials, row.complete, row.running, row.waiting, row.best) == (3, 0, 1, 1, None)
 
 
+def test_a_length_whose_next_trial_promises_little_begins_no_more_trials() -> None:
+    w = prepared(trials=9, parallelism=1, search={"min_gain": 0.01, "startup_trials": 2})
+    asked = []
+    gains = iter((None, 0.02, 0.009))
+    w.trials[512].expected_gain = lambda: asked.append(1) or next(gains)
+    for number in range(5):
+        w.succeed(f"demo-512-{number}-1", 0.1 * number)
+        for _ in range(3):
+            w.settle()
+    # asked once a trial, from the first after the two at random
+    assert len(asked) == 3
+    assert w.store.study.phase is Phase.SUCCEEDED
+    assert w.store.study.message == (
+        "length 512 ended after 5 of 9 trials, one more is expected to add less than 0.01 (search.minGain)"
+    )
+
+
 def test_the_pruner_is_asked_once_a_report() -> None:
     w = prepared()
     asked = []

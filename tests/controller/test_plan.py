@@ -258,7 +258,7 @@ LADDER = spec(seq_lengths=[512, 1024, 2048], trials=6, parallelism=4)
         ([length(512, complete=5), length(1024, complete=3), length(2048, complete=4)],
          [NewTrial(1024), NewTrial(1024), NewTrial(2048), NewTrial(512)]),
         # the search expects nothing more of the shortest
-        ([length(512, complete=1, exhausted=True), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 4]),
+        ([length(512, complete=1, exhausted="it gets no better"), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 4]),
     ],
 )  # fmt: skip
 def test_the_ladder(views, expected) -> None:
@@ -363,11 +363,11 @@ def test_a_limit_that_is_not_reached_ends_nothing(limits, changes) -> None:
             "no trial of length 512 is complete",
         ),
         (
-            [length(512, complete=2, exhausted=True)],
+            [length(512, complete=2, exhausted="it gets no better")],
             Phase.SUCCEEDED,
-            "length 512 ended after 2 of 4 trials, 2 in a row without a better one (search.patience)",
+            "length 512 ended after 2 of 4 trials, it gets no better",
         ),
-        ([length(512, complete=4, exhausted=True)], Phase.SUCCEEDED, ""),
+        ([length(512, complete=4, exhausted="it gets no better")], Phase.SUCCEEDED, ""),
     ],
 )
 def test_how_a_study_ends_by_itself(views, phase, message) -> None:

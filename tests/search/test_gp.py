@@ -165,3 +165,21 @@ def test_it_begins_at_random_and_repeats_itself() -> None:
         drawn.append(study.ask(SPACE).params)
         study.tell(study.trials[-1].number, state=TrialState.FAIL)
     assert drawn[0] == drawn[1]
+
+
+def test_where_the_best_place_is_known_little_is_expected_and_in_units_of_the_score() -> None:
+    cube, draw = Cube(SPACE), np.random.default_rng(6)
+    anywhere = cube.random(draw, 40)
+    best = anywhere[:1].copy()
+    best[:, :3] = 0.5
+
+    def gain(places: np.ndarray, scale: float) -> float:
+        known = [(cube.params(p), scale * (0.5 - float((p[:3] - 0.5) @ (p[:3] - 0.5)))) for p in places]
+        found = GPSampler(SPACE, 1024, seed=0, startup=5).expected_gain(study_of(known))
+        assert found is not None
+        return found
+
+    known = np.vstack([anywhere, cube.near(draw, best, 40, 0.02)])
+    assert gain(known, 1.0) < 0.5 * gain(anywhere, 1.0)
+    assert gain(anywhere, 2.0) == pytest.approx(2 * gain(anywhere, 1.0), rel=1e-6)
+    assert GPSampler(SPACE, 1024, seed=0, startup=5).expected_gain(study_of([])) is None
