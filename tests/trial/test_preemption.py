@@ -38,13 +38,16 @@ def outcome(house: House, order: Order) -> tuple[list[float], bytes, dict[str, f
     )
 
 
-def disturb(house: House, undisturbed: Order, order: Order, rng: random.Random, number: int) -> int:
-    """End a trial's processes with a signal, at random moments, until one ends by itself; return how often."""
-    seconds = house.result(undisturbed)["measured"]["train_seconds"]
+def disturb(house: House, finished: Order, order: Order, rng: random.Random, number: int) -> int:
+    """End a trial's processes with a signal, at random moments, until one ends by itself; return how often.
+
+    The moments lie within the training time of `finished`, a trial like this one.
+    """
+    seconds = house.result(finished)["measured"]["train_seconds"]
     for count in range(100):
         process = house.start(order)
         process.until('"trial_')  # it begins, or only hands in the result of the one that was killed
-        time.sleep(rng.uniform(0, 1.0 * seconds))
+        time.sleep(rng.uniform(0, seconds))
         assert process.process.pid
         if process.process.is_alive():
             os.kill(process.process.pid, number)
@@ -61,9 +64,11 @@ def disturb(house: House, undisturbed: Order, order: Order, rng: random.Random, 
 @pytest.mark.parametrize("signals", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_sigterm_at_random_moments(house: House, undisturbed: Order, signals: int) -> None:
     expected, rng, times, trials = outcome(house, undisturbed), random.Random(50), 0, 0
+    order = undisturbed
     while times < signals:  # a trial that was quicker than the first signal counts for nothing
-        order = house.order(f"sigterm-{signals}-{trials}", spec=undisturbed.spec)
-        times += disturb(house, undisturbed, order, rng, signal.SIGTERM)
+        # the machine may have become faster or slower: the last trial says how long one takes now
+        finished, order = order, house.order(f"sigterm-{signals}-{trials}", spec=undisturbed.spec)
+        times += disturb(house, finished, order, rng, signal.SIGTERM)
         trials += 1
         assert outcome(house, order) == expected
         assert house.trial(order).state is TrialState.COMPLETE
