@@ -139,13 +139,15 @@ def _grouped(plans: dict[int, LengthPlan]) -> list[tuple[list[int], dict[str, Ra
 def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[str]:
     trials = spec.trials * len(plans)
     per_length = f" ({spec.trials} × {len(plans)} lengths)" if len(plans) > 1 else ""
-    order = " → ".join(map(str, plans))
     lines = [
         f"{trials} trials{per_length}, at most {spec.parallelism} at once; "
         f"sampler {spec.search.sampler}, pruner {spec.search.pruner}."
     ]
     if spec.search.warm_start and len(plans) > 1:
-        lines.append(f"Order {order}: a longer length follows the shorter one and starts from its best.")
+        first, *longer = map(str, plans)
+        lines.append(
+            f"{first} tokens go first; once half of their trials have ended, {' and '.join(longer)} start from the best."
+        )
     if (spared := spared_share(spec)) is not None:
         lines.append(
             f"Expected, not measured: warm start spares the {spec.search.startup_trials} random trials that every longer "
