@@ -64,19 +64,6 @@ _TEXT: dict[str, tuple[str, str]] = {
     "on": (" on {place}", "  {place}"),
     "this_machine": ("this machine", "이 컴퓨터"),
     "budget": ("Budget", "예산"),
-    "of_gpu_hours": (
-        "{used} of {most} GPU-hours in ended attempts",
-        "끝난 실행에 GPU {most}시간 중 {used}시간",
-    ),
-    "of_time": ("{used} of {most}", "{most} 중 {used}"),
-    "patience": (
-        "a length ends after {n} trials without a better one",
-        "더 나은 시도가 {n}번 잇달아 없으면 그 길이를 끝냄",
-    ),
-    "min_gain": (
-        "a length ends when one more trial is expected to add less than {gain}",
-        "시도 하나가 더해 줄 것으로 기대되는 점수가 {gain}보다 작으면 그 길이를 끝냄",
-    ),
     "count_of": ("{done} of {all}", "{done} / {all}"),
     "more_trials": ("… and {n} more; --all shows them", "… 그 밖에 {n}개; --all로 모두 봄"),
     "s_complete": ("complete", "완료"),

@@ -14,6 +14,7 @@ from coref_k8s.cli import words
 from coref_k8s.cli.console import titled
 from coref_k8s.cli.strings import say
 from coref_k8s.controller.view import LengthView, StudyView
+from coref_k8s.report.budgets import budgets
 from coref_k8s.report.messages import told
 from coref_k8s.report.verdict import Lang, standing
 from coref_k8s.report.verdict import rows as comparison_rows
@@ -83,22 +84,6 @@ def status(view: StudyView, place: str, now: datetime | None = None, lang: Lang 
     if view.failures:
         parts += [failures(view, lang), ""]
     return Group(*parts)
-
-
-def budgets(view: StudyView, now: datetime, lang: Lang = "en") -> list[str]:
-    """Return how much of each limit in time and GPU time is used; nothing when there is none."""
-    limits, found = view.spec.limits, []
-    if limits.max_gpu_hours is not None:
-        used = f"{view.gpu_seconds / 3600:.2f}"
-        found.append(say(lang, "of_gpu_hours", used=used, most=f"{limits.max_gpu_hours:g}"))
-    if limits.max_duration is not None and (elapsed := view.elapsed(now)) is not None:
-        spans = {"used": words.lasting(elapsed, lang), "most": words.lasting(limits.max_duration, lang)}
-        found.append(say(lang, "of_time", **spans))
-    if view.spec.search.patience is not None:
-        found.append(say(lang, "patience", n=view.spec.search.patience))
-    if view.spec.search.min_gain is not None:
-        found.append(say(lang, "min_gain", gain=f"{view.spec.search.min_gain:g}"))
-    return found
 
 
 def after(view: StudyView) -> list[str]:

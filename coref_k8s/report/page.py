@@ -12,6 +12,7 @@ from coref_k8s import __version__
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report import numbers, pictures
 from coref_k8s.report.again import again, warnings
+from coref_k8s.report.budgets import budgets
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.finalists import finalists
 from coref_k8s.report.html import duration, number, percent, short
@@ -112,9 +113,11 @@ def _head(page: Context) -> str:
         cards.append((page.say("left"), duration(left.total_seconds(), page.lang), ""))
     boxes = "".join(f"<div>{title}<b>{value}</b>{more}</div>" for title, value, more in cards)
     phase = view.phase.value
+    limits = budgets(view, page.now, page.lang)
+    limited = f'<p class="dim">{page.say("budget")}: {escape(", ".join(limits))}</p>' if limits else ""
     return (
         f'<header><h1>{escape(view.name)}</h1><p class="dim"><span class="phase {phase}">{page.say(phase)}</span> '
-        f'{" · ".join(facts)}</p></header><div class="cards">{boxes}</div>'
+        f'{" · ".join(facts)}</p>{limited}</header><div class="cards">{boxes}</div>'
     )
 
 
@@ -124,8 +127,6 @@ def _spent(page: Context) -> tuple[str, str, str]:
     if view.gpu_seconds:
         share = percent(view.wasted_gpu_seconds / view.gpu_seconds)
         told = page.say("no_result", share=share)
-        if (most := view.spec.limits.max_gpu_hours) is not None:
-            told = f"{page.say('budget', hours=f'{most:g}')} · {told}"
         return page.say("gpu_time"), duration(view.gpu_seconds, page.lang), told
     spans = [
         ((a.finished_at - a.started_at).total_seconds(), a.outcome is Outcome.SUCCEEDED)

@@ -10,7 +10,12 @@ TEXT: dict[str, tuple[str, str]] = {
     # head
     "Pending": ("Pending", "대기"), "Preparing": ("Preparing data", "데이터 준비 중"), "Running": ("Running", "실행 중"),
     "Succeeded": ("Succeeded", "완료"), "Failed": ("Failed", "실패"), "Cancelled": ("Cancelled", "취소됨"),
-    "made": ("made {when} UTC", "{when} UTC 작성"), "budget": ("of {hours} GPU-hours", "GPU {hours}시간 중"), "took": ("ran {span}", "{span} 동안 실행"),
+    "made": ("made {when} UTC", "{when} UTC 작성"), "budget": ("Budget", "예산"),
+    "of_gpu_hours": ("{used} of {most} GPU-hours in ended attempts", "끝난 실행에 GPU {most}시간 중 {used}시간"),
+    "of_time": ("{used} of {most}", "{most} 중 {used}"),
+    "patience": ("a length ends after {n} trials without a better one", "더 나은 시도가 {n}번 잇달아 없으면 그 길이를 끝냄"),
+    "min_gain": ("a length ends when one more trial is expected to add less than {gain}", "시도 하나가 더해 줄 것으로 기대되는 점수가 {gain}보다 작으면 그 길이를 끝냄"),
+    "took": ("ran {span}", "{span} 동안 실행"),
     "best_score": ("best score", "최고 점수"), "at": ("{length} tokens, trial {trial}", "{length} 토큰, 시도 {trial}"),
     "trials_done": ("trials done", "끝난 시도"),
     "by_state": ("{complete} complete, {pruned} pruned, {failed} failed", "완료\u00a0{complete}, 중단\u00a0{pruned}, 실패\u00a0{failed}"),

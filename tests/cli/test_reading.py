@@ -58,11 +58,13 @@ def test_status_tells_what_is_used_of_the_limits(coref: Any, study: str) -> None
     store = Store(Settings.from_env().storage_url)
     spec = store.get_study("", study).spec
     limits = spec.limits.model_copy(update={"max_gpu_hours": 2.0, "max_duration": 7200.0})
-    store.update_spec("", study, spec.model_copy(update={"limits": limits}))
+    search = spec.search.model_copy(update={"min_gain": 0.005})
+    store.update_spec("", study, spec.model_copy(update={"limits": limits, "search": search}))
     store.close()
     out = " ".join(coref("status", study).out.split())
     assert "0.00 of 2 GPU-hours in ended attempts" in out
-    assert "of 2 h 0 min" in out
+    assert "of 2 h," in out
+    assert "ends when one more trial is expected to add less than 0.005" in out
 
 
 def test_status_as_json_is_the_whole_view(coref: Any, study: str) -> None:

@@ -304,6 +304,17 @@ def test_nothing_but_names_is_english_in_the_korean_report() -> None:
     assert "GPU 3시간을 쓰고 멈춤; 길이 512의 결선을 다 실행하지 못함" in shown
 
 
+def test_budgets_are_told_in_the_head() -> None:
+    view = sample()
+    limits = view.spec.limits.model_copy(update={"max_gpu_hours": 9.0, "max_duration": 86400.0})
+    search = view.spec.search.model_copy(update={"patience": 7, "min_gain": 0.005})
+    page = report(replace(view, spec=view.spec.model_copy(update={"limits": limits, "search": search})), "en", NOW)
+    head = page[page.index("<header>") : page.index("</header>")]
+    for words in ("of 9 GPU-hours", "of 1 d", "after 7 trials without", "add less than 0.005"):
+        assert words in head
+    assert "Budget" not in report(view, "en", NOW)
+
+
 @pytest.mark.parametrize(
     ("said", "korean"),
     [
