@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -149,7 +149,7 @@ def results(view: StudyView, *, most: int | None = None, lang: Lang = "en") -> R
         trials = ordered(one)
         shown = trials[:most]
         title = f"{view.name}: {say(lang, 'tokens', n=one.seq_len)}"
-        parts.append(_trials(title, shown, lang))
+        parts.append(_trials(title, shown, {t.number for t in one.waiting}, lang))
         if len(shown) < len(trials):
             parts.append(Text(f" {say(lang, 'more_trials', n=len(trials) - len(shown))}", style="dim"))
         parts.append("")
@@ -165,7 +165,7 @@ def ordered(one: LengthView) -> list[TrialRecord]:
     return complete + [t for t in one.trials if t not in complete]
 
 
-def _trials(title: str, trials: Sequence[TrialRecord], lang: Lang) -> Table:
+def _trials(title: str, trials: Sequence[TrialRecord], waiting: Container[int], lang: Lang) -> Table:
     table = titled(title)
     columns = [name for name in _SHOWN if any(name in t.params for t in trials)]
     trial_word, score, gain, time, state = (
@@ -186,7 +186,7 @@ def _trials(title: str, trials: Sequence[TrialRecord], lang: Lang) -> Table:
             words.gain(trial.metrics, "lbd_top1"),
             *(words.parameter(trial.params.get(name, "–")) for name in columns),
             words.span(trial.started_at, trial.finished_at, lang),
-            say(lang, f"s_{trial.state.value}"),
+            say(lang, "s_waiting" if trial.number in waiting else f"s_{trial.state.value}"),
             style="" if trial.state is TrialState.COMPLETE else "dim",
         )
     return table

@@ -12,7 +12,7 @@ import yaml
 
 from coref_k8s.controller.view import StudyView
 from coref_k8s.settings import Settings
-from coref_k8s.store import Store
+from coref_k8s.store import Phase, Store
 
 
 def test_list(coref: Any, study: str) -> None:
@@ -65,6 +65,16 @@ def test_status_tells_what_is_used_of_the_limits(coref: Any, study: str) -> None
     assert "0.00 of 2 GPU-hours in ended attempts" in out
     assert "of 2 h," in out
     assert "ends when one more trial is expected to add less than 0.005" in out
+
+
+def test_a_trial_of_an_ended_study_does_not_run(coref: Any, study: str) -> None:
+    assert " running" in coref("results", study).out
+    store = Store(Settings.from_env().storage_url)
+    store.set_phase("", study, Phase.SUCCEEDED, "stopped after 60 s, as limits.maxDuration says")
+    store.close()
+    out = coref("results", study).out
+    assert " running" not in out
+    assert " waiting" in out
 
 
 def test_status_as_json_is_the_whole_view(coref: Any, study: str) -> None:

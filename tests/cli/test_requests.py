@@ -183,7 +183,15 @@ def test_a_model_that_is_not_here_is_planned_for_with_a_remark(coref: Any) -> No
 def test_the_table_says_what_matters(coref: Any) -> None:
     answer = coref("plan", "--seq-lengths", "512", "2048", "--trials", "4")
     assert answer.code == 0
-    for words in ("512", "2048", "× 8", "= 32", "1e-06–0.0001 log", "8 trials (4 × 2 lengths)", "512 tokens go first"):
+    for words in (
+        "512",
+        "2048",
+        "× 8",
+        "= 32",
+        "1e-06–0.0001 log",
+        "8 trials (4 × 2 lengths)",
+        "512 tokens go first",
+    ):
         assert words in answer.out
 
 

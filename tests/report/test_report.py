@@ -308,7 +308,9 @@ def test_budgets_are_told_in_the_head() -> None:
     view = sample()
     limits = view.spec.limits.model_copy(update={"max_gpu_hours": 9.0, "max_duration": 86400.0})
     search = view.spec.search.model_copy(update={"patience": 7, "min_gain": 0.005})
-    page = report(replace(view, spec=view.spec.model_copy(update={"limits": limits, "search": search})), "en", NOW)
+    page = report(
+        replace(view, spec=view.spec.model_copy(update={"limits": limits, "search": search})), "en", NOW
+    )
     head = page[page.index("<header>") : page.index("</header>")]
     for words in ("of 9 GPU-hours", "of 1 d", "after 7 trials without", "add less than 0.005"):
         assert words in head
