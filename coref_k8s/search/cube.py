@@ -42,6 +42,9 @@ class _Choice:
     """(choices, columns)."""
 
     def encode(self, value: Any) -> np.ndarray:
+        if value not in self.choices:  # of a space that was changed since: as far from one as from another
+            middle: np.ndarray = self.codes.mean(axis=0)
+            return middle
         return self.codes[self.choices.index(value)]
 
     def decode(self, place: np.ndarray) -> Any:

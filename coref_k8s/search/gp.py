@@ -32,6 +32,8 @@ EDGE = 0.3
 COST = 0.5
 #: Places that are compared: anywhere; around the best known ones, in rounds ever nearer.
 _ANYWHERE, _NEAR, _ROUNDS = 1000, 300, (0.3, 0.15, 0.05, 0.02)
+#: Observations that a process is fitted to: the cost grows with their cube.
+MOST = 120
 #: Best places that a round begins with.
 _KEPT = 10
 
@@ -87,6 +89,7 @@ class GPSampler(BaseSampler):
         known = observed(self._trials(own))
         if known is None or len(known.values) < self._startup:
             return None
+        known = known.fewer(MOST)
         trend = self._trend(known.inputs)
         process = fit(known.inputs, known.values - trend, known.extra)
         running = [t.params for t in own if t.state is TrialState.RUNNING and not t.intermediate_values]
@@ -176,6 +179,15 @@ class Observations:
     extra: np.ndarray
     spread: float
     """Standard deviation that the scores had."""
+
+    def fewer(self, most: int) -> Observations:
+        """Return at most so many: the better half of them best, the others latest."""
+        if len(self.values) <= most:
+            return self
+        best = np.argsort(-self.values, kind="stable")[: most // 2]
+        others = np.setdiff1d(np.arange(len(self.values)), best)
+        kept = np.sort(np.append(best, others[-(most - most // 2) :]))
+        return Observations(self.inputs[kept], self.values[kept], self.extra[kept], self.spread)
 
 
 def observed(trials: Sequence[Trial]) -> Observations | None:

@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from coref_k8s.search.gp import GPSampler
+from coref_k8s.search.gp import MOST, GPSampler
 from coref_k8s.search.prior import PRIOR_UNTIL, PriorSampler, PriorTrial, best_of
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.study import StudySpec
 
 #: Trials of a length from which on a Gaussian process, whose cost grows with their cube, gives way to TPE.
 GP_UNTIL = 100
-#: Trials, the prior's among them, that the process is given.
-GP_TRIALS = 120
 
 
 def make_sampler(spec: StudySpec, seq_len: int, drawn: int, prior: Sequence[PriorTrial] = ()) -> BaseSampler:
@@ -34,7 +32,7 @@ def make_sampler(spec: StudySpec, seq_len: int, drawn: int, prior: Sequence[Prio
     if spec.search.sampler == "random":
         return RandomSampler(seed=seed)
     if spec.search.sampler == "gp" and drawn < GP_UNTIL:
-        return GPSampler(space, seq_len, best_of(prior, GP_TRIALS - drawn), seed=seed, startup=startup)
+        return GPSampler(space, seq_len, best_of(prior, MOST - drawn), seed=seed, startup=startup)
     with warnings.catch_warnings():
         # multivariate and constant_liar are marked experimental; that is a choice made here
         warnings.simplefilter("ignore", ExperimentalWarning)

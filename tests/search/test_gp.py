@@ -183,3 +183,20 @@ def test_where_the_best_place_is_known_little_is_expected_and_in_units_of_the_sc
     assert gain(known, 1.0) < 0.5 * gain(anywhere, 1.0)
     assert gain(anywhere, 2.0) == pytest.approx(2 * gain(anywhere, 1.0), rel=1e-6)
     assert GPSampler(SPACE, 1024, seed=0, startup=5).expected_gain(study_of([])) is None
+
+
+def test_of_too_many_trials_the_best_and_the_latest_are_kept() -> None:
+    scores = [0.1, 0.9, 0.2, 0.8, 0.3, 0.4, 0.5]
+    seen = observed([Trial(np.array([float(n)]), {}, score) for n, score in enumerate(scores)])
+    assert seen is not None
+    assert seen.fewer(4).inputs[:, 0].tolist() == [1.0, 3.0, 5.0, 6.0]
+    assert seen.fewer(7) is seen
+
+
+def test_a_choice_that_is_offered_no_more_is_no_nearer_to_one_than_to_another() -> None:
+    cube = Cube(SPACE)
+    place = cube.place({"position_range": "of old"})
+    distances = [
+        np.linalg.norm(place - cube.place({"position_range": c})) for c in ("clamp", "rescale", "grow")
+    ]
+    assert distances == pytest.approx([distances[0]] * 3)
