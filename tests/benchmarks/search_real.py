@@ -1,6 +1,6 @@
 """The same question on real trials: the score reached in equal time by our search, random search and plain TPE.
 
-    python -m tests.benchmarks.search_real --folder work [--repetitions 5] [--seconds 140] [--pieces 1] [--output json]
+    python -m tests.benchmarks.search_real --folder work [--repetitions 5] [--seconds 110] [--pieces 1] [--output json]
 
 Two processes train the small model on the shipped prose (lengths 256 and 512), each way for the same wall time; every
 repetition gives all ways the same seed (0, 1, …). What is compared is the strategy: all ways are studies of this
@@ -124,7 +124,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=140.0)
+    parser.add_argument("--seconds", type=float, default=110.0)
     parser.add_argument("--pieces", type=int, default=10**6)
     parser.add_argument("--output", choices=("text", "json"), default="text")
     options = parser.parse_args()
