@@ -65,8 +65,6 @@ _WORDS: dict[str, tuple[str, str]] = {
         "모델 없이: 같은 문항에 명사 다섯 개짜리 목록 세 가지(창에서 가장 잦은 것, 가장 가까운 것, 늘 같은 다섯 개)로 답했을 때 가장 좋은 값.",
     ),
 }
-#: As in `coref_k8s.evaluation.bootstrap`, which needs numpy: below that no claim is made.
-LEAST_DOCUMENTS = 5
 #: The lists that guess without a model, as in the metrics' names.
 _LISTS = ("frequent", "nearest", "constant")
 _SEED_LISTS = ("baseline_seed", "baseline_seed_frequent", "baseline_seed_nearest")
@@ -153,7 +151,7 @@ def claim(one: Difference, model: str, other: str, lang: Lang) -> str:
         "better": f"「{model}」 모델이 「{other}」 모델보다 낫습니다",
         "worse": f"「{model}」 모델이 「{other}」 모델보다 못합니다",
     }.get(one.verdict, f"「{model}」 모델과 「{other}」 모델의 차이가 확인되지 않았습니다")
-    few = "; 문서가 너무 적어 주장할 수 없음" if one.documents < LEAST_DOCUMENTS else ""
+    few = "; 문서가 너무 적어 주장할 수 없음" if one.few else ""
     return (
         f"{said}: {metric} {one.a:.3f} 대 {one.b:.3f} (차이 {one.difference:+.3f}, "
         f"95% 신뢰구간 {one.low:+.3f} … {one.high:+.3f}; 문서 {one.documents}개의 문항 {one.items}개{few})."

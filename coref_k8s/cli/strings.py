@@ -63,7 +63,6 @@ _TEXT: dict[str, tuple[str, str]] = {
     "who": ("{length} trial {trial}", "{length} 시도 {trial}"),
     "on": (" on {place}", "  {place}"),
     "this_machine": ("this machine", "이 컴퓨터"),
-    "budget": ("Budget", "예산"),
     "count_of": ("{done} of {all}", "{done} / {all}"),
     "more_trials": ("… and {n} more; --all shows them", "… 그 밖에 {n}개; --all로 모두 봄"),
     "s_complete": ("complete", "완료"),

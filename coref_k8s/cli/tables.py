@@ -68,7 +68,7 @@ def status(view: StudyView, place: str, now: datetime | None = None, lang: Lang 
         head.append(f"; {say(lang, 'left', span=words.lasting(left, lang))}")
     parts: list[RenderableType] = [head]
     if limits := budgets(view, now, lang):
-        parts.append(Text(f"{say(lang, 'budget')}: {', '.join(limits)}"))
+        parts.append(Text(limits))
     if view.why:
         parts.append(Text(told(view.why, lang)))
     parts += ["", lengths(view, lang), ""]

@@ -25,9 +25,14 @@ class Difference:
     documents: int
 
     @property
+    def few(self) -> bool:
+        """Whether the documents are too few for any claim."""
+        return self.documents < bootstrap.MIN_DOCUMENTS
+
+    @property
     def verdict(self) -> str:
         """`better`, `worse` or `no difference shown`; a claim needs an interval without 0 and 5 documents."""
-        if self.documents >= bootstrap.MIN_DOCUMENTS:
+        if not self.few:
             if self.low > 0:
                 return "better"
             if self.high < 0:
@@ -44,7 +49,7 @@ class Difference:
         )
         if self.verdict != "no difference shown":
             return f"{a} is {self.verdict} than {b}: {figures})."
-        few = "; too few documents for a claim" if self.documents < bootstrap.MIN_DOCUMENTS else ""
+        few = "; too few documents for a claim" if self.few else ""
         return f"No difference shown between {a} and {b}: {figures}{few})."
 
 

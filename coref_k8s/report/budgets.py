@@ -10,8 +10,8 @@ from coref_k8s.report.texts import say
 from coref_k8s.report.verdict import Lang
 
 
-def budgets(view: StudyView, now: datetime, lang: Lang = "en") -> list[str]:
-    """Return how much of each limit is used, and when a length ends before its trials; nothing without limits."""
+def budgets(view: StudyView, now: datetime, lang: Lang = "en") -> str:
+    """Return how much of each limit is used, and when a length ends before its trials; empty without limits."""
     limits, search, found = view.spec.limits, view.spec.search, []
     if limits.max_gpu_hours is not None:
         used = f"{view.gpu_seconds / 3600:.2f}"
@@ -23,4 +23,4 @@ def budgets(view: StudyView, now: datetime, lang: Lang = "en") -> list[str]:
         found.append(say(lang, "patience", n=search.patience))
     if search.min_gain is not None:
         found.append(say(lang, "min_gain", gain=f"{search.min_gain:g}"))
-    return found
+    return f"{say(lang, 'budget')}: {', '.join(found)}" if found else ""

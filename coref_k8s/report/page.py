@@ -114,7 +114,7 @@ def _head(page: Context) -> str:
     boxes = "".join(f"<div>{title}<b>{value}</b>{more}</div>" for title, value, more in cards)
     phase = view.phase.value
     limits = budgets(view, page.now, page.lang)
-    limited = f'<p class="dim">{page.say("budget")}: {escape(", ".join(limits))}</p>' if limits else ""
+    limited = f'<p class="dim">{escape(limits)}</p>' if limits else ""
     return (
         f'<header><h1>{escape(view.name)}</h1><p class="dim"><span class="phase {phase}">{page.say(phase)}</span> '
         f'{" · ".join(facts)}</p>{limited}</header><div class="cards">{boxes}</div>'

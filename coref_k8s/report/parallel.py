@@ -5,7 +5,6 @@ Drawn twice: with upright axes for a wide window, and lying, one below the other
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,7 +13,7 @@ from typing import Any
 from coref_k8s.report.charts import MOST, polyline
 from coref_k8s.report.html import short
 from coref_k8s.search.records import TrialRecord, TrialState
-from coref_k8s.search.space import space_for
+from coref_k8s.search.space import Interval, space_for
 from coref_k8s.study import StudySpec
 
 _WIDE, _HIGH, _SIDE, _HEAD, _FOOT = 1140, 380, 46, 52, 30
@@ -37,10 +36,7 @@ class Axis:
         """Return where a value lies (0 to 1)."""
         if self.choices:
             return (self.choices.index(value) + 0.5) / len(self.choices)
-        low, high, at = self.low, self.high, float(value)
-        if self.log:
-            low, high, at = math.log(low), math.log(high), math.log(at)
-        return (at - low) / (high - low) if high > low else 0.5
+        return Interval(self.low, self.high, self.log).place(float(value))
 
     @property
     def labels(self) -> list[tuple[float, str]]:

@@ -10,29 +10,18 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
+from coref_k8s.search.space import Interval
+
 #: Chance that a neighbour differs in a number, and that it differs in a choice.
 _MOVED, _REDRAWN = 0.4, 0.1
 
 
-@dataclass(frozen=True)
-class _Number:
-    low: float
-    high: float
-    log: bool
-
+class _Number(Interval):
     def encode(self, value: Any) -> float:
-        if self.low == self.high:
-            return 0.5
-        if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return float((value - self.low) / (self.high - self.low))
+        return self.place(value)
 
     def decode(self, place: np.ndarray) -> float:
-        at = float(place[0])
-        value = (
-            self.low * (self.high / self.low) ** at if self.log else self.low + at * (self.high - self.low)
-        )
-        return min(max(value, self.low), self.high)
+        return self.value(float(place[0]))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coref_k8s.study import Range, StudySpec
@@ -112,6 +113,32 @@ def distributions(space: dict[str, Range]) -> dict[str, BaseDistribution]:
             assert one.high is not None
             found[name] = FloatDistribution(one.low, one.high, log=one.log)
     return found
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range of numbers as places between 0 and 1, evenly spread in the logarithm where it is a log range."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def place(self, value: float) -> float:
+        """Return where a value lies; outside of 0 to 1 when it is outside of the range, the middle of a single point."""
+        if self.low == self.high:
+            return 0.5
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def value(self, place: float) -> float:
+        """Return the value at a place, within the range."""
+        found = (
+            self.low * (self.high / self.low) ** place
+            if self.log
+            else self.low + place * (self.high - self.low)
+        )
+        return min(max(found, self.low), self.high)
 
 
 def describe(one: Range) -> str:

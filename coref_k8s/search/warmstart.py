@@ -8,7 +8,7 @@ from typing import Any
 
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import CARRIED, TrialRecord, TrialState, ranked
-from coref_k8s.search.space import space_for
+from coref_k8s.search.space import Interval, space_for
 from coref_k8s.sizing.batch import effective_batch
 from coref_k8s.study import Range, StudySpec
 
@@ -85,11 +85,5 @@ def _move(value: Any, source: Range | None, target: Range) -> Any:
         return min(max(value, target.low), target.high)
     assert source.low is not None
     assert source.high is not None
-    if source.log:
-        place = math.log(value / source.low) / math.log(source.high / source.low)
-    else:
-        place = (value - source.low) / (source.high - source.low)
-    place = min(max(place, 0.0), 1.0)
-    if target.log:
-        return float(target.low * (target.high / target.low) ** place)
-    return target.low + place * (target.high - target.low)
+    place = Interval(source.low, source.high, source.log).place(value)
+    return Interval(target.low, target.high, target.log).value(min(max(place, 0.0), 1.0))

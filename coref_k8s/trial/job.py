@@ -97,8 +97,7 @@ def _train(
     def go_on(report: EvaluationReport) -> bool:
         if reporter is None:
             return True
-        judged = order.spec.search.pruner == "wilcoxon" and not report.full
-        items = session.by_item if judged else None
+        items = None if report.full else session.by_item
         reporter.report(report.number, report.score, dict(report.metrics), items)
         return not reporter.is_closed()
 

@@ -52,7 +52,7 @@ class Session:
     data_dir: Path
     """Root of the data folder."""
     by_item: dict[str, float] = field(default_factory=dict)
-    """What each item added to the score of the last evaluation."""
+    """What each item added to the score of the last quick evaluation, for a pruner that looks at items."""
 
     @classmethod
     def open(
@@ -161,7 +161,8 @@ class Session:
             result = self.evaluator(model, items, full=last)
             if last:
                 write_json(self.folder.items("dev"), result.to_dict())
-            self.by_item = by_item(self.order.spec.objective.weights, result.item_scores)
+            elif self.order.spec.search.pruner == "wilcoxon":
+                self.by_item = by_item(self.order.spec.objective.weights, result.item_scores)
             return result.score, dict(result.metrics)
 
         return evaluate
