@@ -28,6 +28,8 @@ def namespace(kube: KubeCluster) -> Iterator[str]:
     """A namespace of the test's own, removed afterwards."""
     name = kube.make_namespace()
     yield name
+    if kube.fake:
+        kube.fake.faults.clear()  # what a test ordered must not meet its own cleaning up
     kube.remove_namespace(name)
 
 
