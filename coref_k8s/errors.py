@@ -15,6 +15,8 @@ class CorefError(Exception):
     """Root of all errors of this project."""
 
     exit_code = 1
+    #: What the reader can do, where the message, which may be a server's, does not say it.
+    remedy = ""
 
 
 class RequestError(CorefError):

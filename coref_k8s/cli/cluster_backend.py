@@ -305,7 +305,9 @@ def _words(error: ApiRefusal) -> str:
     return text.replace("<nil>: Invalid value: ", "").replace("Invalid value: ", "")
 
 
-def _not_installed(error: Exception) -> ClusterError:
+def _not_installed(error: NotFound) -> ClusterError:
+    if error.reason:  # an unknown kind has none: it is the namespace that is missing
+        return ClusterError(f"{error}; make the namespace first, or name another one with --namespace")
     return ClusterError(
         "this cluster has no CorefStudy definition: install the controller (docs/install.md), "
         f"or run on this machine with --local ({error})"

@@ -148,6 +148,8 @@ def _sentence(error: Exception) -> str:
     format_message = getattr(error, "format_message", None)
     message = str(format_message() if format_message else error).strip()
     context = getattr(error, "ctx", None)
+    if remedy := getattr(error, "remedy", ""):
+        message = f"{message}; {remedy}"
     if context is not None:
         message = f"{message.rstrip('.')}; see {context.command_path} --help"
     return message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ def connect(context: str | None = None, kubeconfig: str | None = None) -> tuple[
     A named context or kubeconfig wins; else the pod's service account; else the default kubeconfig.
     Raises `ClusterError` when none of these is there.
     """
+    import yaml
     from kubernetes import client, config
 
     settings = client.Configuration()
@@ -25,16 +27,20 @@ def connect(context: str | None = None, kubeconfig: str | None = None) -> tuple[
             return client.ApiClient(settings), _NAMESPACE_FILE.read_text().strip()
         except (config.ConfigException, OSError):
             pass
+    # the client reads the variable once, when it is imported
+    kubeconfig = kubeconfig or os.environ.get("KUBECONFIG") or None
     try:
         config.load_kube_config(
             config_file=kubeconfig, context=context, client_configuration=settings, persist_config=False
         )
         contexts, active = config.list_kube_config_contexts(config_file=kubeconfig)
-    except config.ConfigException as error:
-        where = kubeconfig or "KUBECONFIG or ~/.kube/config"
+    # the client has no error of its own for a file that is no kubeconfig, or no YAML
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError, AttributeError) as error:
+        where = kubeconfig or "~/.kube/config"
         what = f"context {context!r} " if context else ""
+        why = " ".join(str(error).split())
         raise ClusterError(
-            f"No cluster connection: {what}not usable in {where} ({error}); set KUBECONFIG or pass --context."
+            f"No cluster connection: {what}not usable in {where} ({why}); set KUBECONFIG or pass --context."
         ) from error
     chosen = next((c for c in contexts if c["name"] == context), active)
     return client.ApiClient(settings), chosen["context"].get("namespace") or "default"

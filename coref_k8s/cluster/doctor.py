@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -15,6 +15,7 @@ from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.errors import Forbidden, NotFound
 from coref_k8s.cluster.observed import parse_time
 from coref_k8s.cluster.resources import CRDS, LEASES, NODES, SERVICES, STUDIES, VOLUME_CLAIMS, Resource
+from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.errors import ClusterError
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.study import StudySpec
@@ -23,8 +24,6 @@ Json = dict[str, Any]
 
 #: A lease that was not renewed for so long has no controller behind it (seconds).
 LEASE_AGE = 60.0
-#: Node label with the memory of one GPU (MB).
-GPU_MEMORY_LABEL = "nvidia.com/gpu.memory"
 
 
 class Grade(StrEnum):
@@ -45,21 +44,43 @@ class Finding:
     remedy: str = ""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the controller says of itself; nothing but the trouble when it does not answer."""
+
+    service: str = ""
+    """Name and port through which it was asked; empty when there is no such service."""
+    health: Json = field(default_factory=dict)
+    trouble: Finding | None = None
+
+    @property
+    def data_claim(self) -> str | None:
+        """The volume claim that its Jobs mount."""
+        return self.health.get("dataClaim")
+
+    @property
+    def gpu_memory_label(self) -> str:
+        """The node label that its Jobs ask for; empty when they ask for none."""
+        label: str = self.health.get("gpuMemoryLabel", JobSettings().gpu_memory_label)
+        return label
+
+
 def examine(api: ClusterApi, spec: StudySpec) -> Iterator[Finding]:
     """Yield what is found, in the order in which things depend on each other; `spec` says what is needed."""
     yield (reachable := _api(api))
     if reachable.grade is Grade.FAILED:
         return
+    answer = ask(api)
     checks: tuple[Callable[[], Finding], ...] = (
         lambda: definition(api),
-        lambda: permissions(api),
+        lambda: permissions(api, answer.service),
         lambda: controller(api),
-        lambda: gpus(api, spec),
-        lambda: volume(api),
+        lambda: gpus(api, spec, answer.gpu_memory_label),
+        lambda: volume(api, answer.data_claim),
     )
     for check in checks:
         yield _safely(check)
-    yield from _asked_of_the_controller(api)
+    yield from _told(answer)
 
 
 def _safely(check: Callable[[], Finding]) -> Finding:
@@ -125,23 +146,25 @@ def _keys(schema: Any) -> Any:
     }
 
 
-def permissions(api: ClusterApi) -> Finding:
-    """Check what the caller may do, against the role for users."""
+def permissions(api: ClusterApi, service: str = "") -> Finding:
+    """Check what the caller may do, against the role for users; `service` is the one that results come through."""
     missing = []
     for rule in rbac.rules("user"):
         for name in rule["resources"]:
             plural, _, subresource = name.partition("/")
+            # the shipped role names this one service, so the question has to
+            one = service if subresource == "proxy" else ""
             resource = Resource(rule["apiGroups"][0], "v1", plural, "")
             missing += [
                 f"{verb} {name}"
                 for verb in rule["verbs"]
-                if not api.can_i(verb, resource, subresource=subresource)
+                if not api.can_i(verb, resource, subresource=subresource, name=one)
             ]
     if missing:
         return Finding(
             Grade.FAILED,
             f"you may not: {', '.join(missing)}",
-            f"bind the role for users in namespace {api.namespace} (docs/cluster.md)",
+            f"bind the role for users in namespace {api.namespace} (docs/install.md)",
         )
     return Finding(Grade.OK, "you may create, read and delete studies and read their logs and results")
 
@@ -174,8 +197,8 @@ def controller(api: ClusterApi) -> Finding:
     )
 
 
-def gpus(api: ClusterApi, spec: StudySpec) -> Finding:
-    """Check that nodes have GPUs with the memory that the longest length needs."""
+def gpus(api: ClusterApi, spec: StudySpec, label: str) -> Finding:
+    """Check that nodes have GPUs with the memory that the longest length needs, as their `label` (MB) says."""
     if spec.pod.gpus == 0:
         return Finding(Grade.OK, "the study asks for no GPU")
     found, _ = api.list(NODES)
@@ -188,16 +211,19 @@ def gpus(api: ClusterApi, spec: StudySpec) -> Finding:
             "install the GPU operator or device plug-in, or run on CPU with --gpus 0 and a small model",
         )
     need = size_pod(spec, max(spec.seq_lengths)).gpu_memory_mb
-    memory = {n["metadata"]["name"]: n["metadata"].get("labels", {}).get(GPU_MEMORY_LABEL) for n in nodes}
-    if not any(memory.values()):
+    if not label:
+        return Finding(Grade.OK, f"{len(nodes)} nodes have {resource}; trials do not ask for its memory")
+    labels = [node["metadata"].get("labels", {}).get(label, "") for node in nodes]
+    memory = [int(value) for value in labels if value.isdecimal()]
+    if not memory:
         return Finding(
             Grade.FAILED,
-            f"{len(nodes)} nodes have {resource}, none has the label {GPU_MEMORY_LABEL} that trials ask for",
-            "install GPU feature discovery, or set jobs.gpuMemoryLabel to '' in the chart",
+            f"{len(nodes)} nodes have {resource}, none has the label {label} (MB) that trials ask for",
+            'install GPU feature discovery, or set the chart\'s trial.gpuMemoryLabel to ""',
         )
-    enough = [name for name, value in memory.items() if value and int(value) >= need]
+    enough = [value for value in memory if value >= need]
     if not enough:
-        most = max(int(value) for value in memory.values() if value)
+        most = max(memory)
         return Finding(
             Grade.FAILED,
             f"length {max(spec.seq_lengths)} asks for GPUs of {need} MB, the largest here has {most} MB",
@@ -208,14 +234,18 @@ def gpus(api: ClusterApi, spec: StudySpec) -> Finding:
     )
 
 
-def volume(api: ClusterApi) -> Finding:
-    """Check the shared volume."""
+def volume(api: ClusterApi, wanted: str | None) -> Finding:
+    """Check the shared volume: the claim of that name, or what looks like it where the controller did not say."""
     found, _ = api.list(VOLUME_CLAIMS)
-    ours = [c for c in found if c["metadata"]["name"].endswith("-data")]
+
+    def meant(name: str) -> bool:
+        return name == wanted if wanted else name.endswith("-data")
+
+    ours = [claim for claim in found if meant(claim["metadata"]["name"])]
     if not ours:
         return Finding(
             Grade.FAILED,
-            f"there is no volume claim for data in namespace {api.namespace}",
+            f"there is no volume claim {wanted or 'for data'} in namespace {api.namespace}",
             "helm install makes one; storage.existingClaim names yours",
         )
     claim = ours[0]
@@ -235,28 +265,34 @@ def volume(api: ClusterApi) -> Finding:
     return Finding(Grade.OK, f"volume {name} ({storage_class}, {phase}, ReadWriteMany)")
 
 
-def _asked_of_the_controller(api: ClusterApi) -> Iterator[Finding]:
-    """Yield what only the controller can know: its database, and whether Prometheus comes by."""
+def ask(api: ClusterApi) -> Answer:
+    """Ask the controller for what only it can know: its database, its settings, whether Prometheus comes by."""
+    service = ""
     try:
         found, _ = api.list(
             SERVICES, labels=f"{names.NAME_LABEL}={names.APP},{names.COMPONENT_LABEL}=controller"
         )
         if not found:
-            yield Finding(
-                Grade.FAILED,
-                f"no service leads to a controller in namespace {api.namespace}",
-                "helm install makes one; results are read through it",
+            what = f"no service leads to a controller in namespace {api.namespace}"
+            return Answer(
+                trouble=Finding(Grade.FAILED, what, "helm install makes one; results are read through it")
             )
-            return
-        service = found[0]
-        port = service["spec"]["ports"][0]["port"]
-        health: Json = json.loads(api.proxied(f"{service['metadata']['name']}:{port}", "api/v1/health"))
+        service = f"{found[0]['metadata']['name']}:{found[0]['spec']['ports'][0]['port']}"
+        return Answer(service, json.loads(api.proxied(service, "api/v1/health")))
     except Forbidden as error:
-        yield Finding(Grade.UNKNOWN, str(error), "bind the role for users (docs/cluster.md)")
-        return
+        return Answer(
+            service, trouble=Finding(Grade.UNKNOWN, str(error), "bind the role for users (docs/install.md)")
+        )
     except ClusterError as error:
-        yield Finding(Grade.FAILED, f"the controller does not answer: {error}", "kubectl logs of its pod")
+        what = f"the controller does not answer: {error}"
+        return Answer(service, trouble=Finding(Grade.FAILED, what, "kubectl logs of its pod"))
+
+
+def _told(answer: Answer) -> Iterator[Finding]:
+    if answer.trouble is not None:
+        yield answer.trouble
         return
+    health = answer.health
     if health["database"]:
         yield Finding(
             Grade.FAILED, health["database"], "check the database's pod and the Secret with its URL"

@@ -40,6 +40,13 @@ class Expired(ApiRefusal):
 class Forbidden(ApiRefusal):
     """The caller's role does not allow it (401, 403)."""
 
+    def __init__(self, message: str, **more: Any):
+        super().__init__(message, **more)
+        if self.code == 401 or "system:anonymous" in message:
+            self.remedy = "log in again, or check the user of this context in the kubeconfig"
+        else:
+            self.remedy = "an administrator can bind the release's role for users to you (docs/install.md)"
+
 
 class Invalid(ApiRefusal):
     """The object does not fit its schema or its rules (400, 422)."""

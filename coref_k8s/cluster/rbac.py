@@ -56,9 +56,16 @@ VIEWER: tuple[Rule, ...] = (
 ROLES: dict[str, tuple[Rule, ...]] = {"controller": CONTROLLER, "user": USER, "viewer": VIEWER}
 
 
-def rules(role: str) -> list[Rule]:
-    """Return the rules of a role: `controller`, `user` or `viewer`."""
-    return [{key: list(value) for key, value in rule.items()} for rule in ROLES[role]]
+def rules(role: str, *, service: str = "") -> list[Rule]:
+    """Return the rules of a role: `controller`, `user` or `viewer`.
+
+    With `service` (`NAME:PORT`) only that service may be asked through the API server, as the chart renders it.
+    """
+    found = [{key: list(value) for key, value in rule.items()} for rule in ROLES[role]]
+    for rule in found:
+        if service and rule["resources"] == ["services/proxy"]:
+            rule["resourceNames"] = [service]
+    return found
 
 
 def main(arguments: list[str]) -> None:

@@ -245,6 +245,8 @@ class ControllerService:
             "leader": self.lease.leader,
             "database": database,
             "scrapedSecondsAgo": scraped,
+            "dataClaim": self.settings.jobs.data_claim,
+            "gpuMemoryLabel": self.settings.jobs.gpu_memory_label,
         }
         return Answer(json.dumps(found), "application/json")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import yaml
 from coref_k8s.cli.cluster_backend import ClusterBackend, manifest
 from coref_k8s.cli.extending import new_count
 from coref_k8s.cluster import rbac
-from coref_k8s.cluster.resources import JOBS, STUDIES
+from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.doctor import gpus
+from coref_k8s.cluster.resources import JOBS, STUDIES, VOLUME_CLAIMS
 from coref_k8s.errors import RequestError
 from coref_k8s.request import spec_from_mapping
 from coref_k8s.runner import Kind
 from coref_k8s.study import StudySpec
-from tests.cluster.world import World
+from tests.cluster.world import SERVICE, World
 
 pytestmark = pytest.mark.cluster
 
@@ -38,8 +41,9 @@ SMALL = (
 
 @pytest.fixture
 def call(coref: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Run a command in the world's namespace, as somebody who has the rights of the role for users."""
-    api = world.kube.as_service_account(world.api.namespace, "user", rbac.rules("user"))
+    """Run a command in the world's namespace, as somebody who has the rights of the role for users, as shipped."""
+    rules = rbac.rules("user", service=f"{SERVICE}:8080")
+    api = world.kube.as_service_account(world.api.namespace, "user", rules)
     monkeypatch.setenv("KUBECONFIG", str(world.kube.kubeconfig))
     monkeypatch.setattr(ClusterBackend, "api", api)
     yield lambda verb, *rest: coref(verb, *rest, "-n", world.api.namespace)
@@ -197,10 +201,78 @@ def test_the_doctor_says_what_is_there_and_what_is_not(running: World, call: Cal
         "✓ you may create, read and delete studies",
         "leads, lease renewed",
         "✓ the controller reaches its database",
-        "✗ there is no volume claim",
+        "✗ there is no volume claim coref-k8s-data",
         "nobody reads the controller's metrics",
     ):
         assert words in told, told
+    for name in ("another-data", "coref-k8s-data"):
+        running.api.create(VOLUME_CLAIMS, claim(name))
+    assert "! volume coref-k8s-data (slow, Pending) is ReadWriteOnce" in call("doctor").out
+
+
+def claim(name: str) -> dict[str, Any]:
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "slow",
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
+class Nodes:
+    """An API that has nodes of one GPU, with these values of a label."""
+
+    def __init__(self, label: str, *values: str) -> None:
+        self._nodes = [
+            {"metadata": {"labels": {label: value}}, "status": {"allocatable": {"nvidia.com/gpu": "1"}}}
+            for value in values
+        ]
+
+    def list(self, _: Any) -> tuple[list[Any], str]:
+        return self._nodes, ""
+
+
+@pytest.mark.parametrize(
+    ("label", "values", "grade", "words"),
+    [
+        ("nvidia.com/gpu.memory", ("81559", "16384"), "ok", "1 of 2 GPU nodes"),
+        ("nvidia.com/gpu.memory", ("16384",), "failed", "the largest here has 16384 MB"),
+        ("gpu-memory", ("81559",), "ok", "1 of 1 GPU nodes"),
+        # words of another system, which are no megabytes
+        ("gpu-memory", ("80Gi",), "failed", "none has the label gpu-memory"),
+        ("", ("81559",), "ok", "do not ask for its memory"),
+    ],
+)
+def test_the_doctor_reads_the_label_that_trials_ask_for(
+    label: str, values: tuple[str, ...], grade: str, words: str
+) -> None:
+    api: Any = Nodes(label or "nvidia.com/gpu.memory", *values)
+    finding = gpus(api, StudySpec(seq_lengths=(1024,)), label)
+    assert (finding.grade, words in finding.what) == (grade, True), finding
+
+
+def test_what_the_server_refuses_is_said_with_a_remedy(
+    world: World, coref: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(world.kube.kubeconfig))
+
+    def told(api: ClusterApi, *arguments: str) -> str:
+        monkeypatch.setattr(ClusterBackend, "api", api)
+        answer = coref(*arguments)
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err.count("\n") == 1, answer.err
+        return str(answer.err)
+
+    namespace = world.api.namespace
+    with closing(world.kube.as_service_account(namespace, "nobody", [])) as nobody:
+        for verb in (("list", "-n", namespace), ("submit", "-n", namespace, *SMALL), ("status", "x")):
+            assert "an administrator can bind the release's role for users" in told(nobody, *verb)
+    with closing(world.kube.with_token("no-such-token", namespace=namespace)) as stranger:
+        assert "log in again" in told(stranger, "submit", "--name", "korean", *SMALL)
+    with closing(world.kube.connect(namespace="nowhere")) as nowhere:
+        words = told(nowhere, "submit", "--name", "korean", *SMALL)
+    assert 'namespaces "nowhere" not found; make the namespace first' in words
+    assert "definition" not in words
 
 
 def test_a_manifest_says_only_what_differs_and_means_the_same() -> None:

@@ -34,6 +34,16 @@ def not_found(resource: str, name: str) -> ApiError:
     return ApiError(404, "NotFound", f'{resource} "{name}" not found', {"name": name, "kind": resource})
 
 
+class NoSuchKind(ApiError):
+    """No such group, version or kind: the only refusal that is no Status."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "", "404 page not found")
+
+    def status(self) -> Any:
+        return b"404 page not found\n"
+
+
 def no_such_path() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource")
 

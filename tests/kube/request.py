@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.kube.errors import no_such_path
+from tests.kube.errors import NoSuchKind, no_such_path
 from tests.kube.resources import Catalogue, Resource
 
 Json = dict[str, Any]
@@ -58,13 +58,15 @@ def parse(
     elif parts[:1] == ["apis"] and len(parts) >= 4:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
-        raise no_such_path()
+        raise NoSuchKind
     namespace = ""
     if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
     resource = catalogue.find(group, version, rest[0])
     proxied = rest[2:3] == ["proxy"]
-    if resource is None or (len(rest) > 3 and not proxied):
+    if resource is None:
+        raise NoSuchKind
+    if len(rest) > 3 and not proxied:
         raise no_such_path()
     name, subresource = ([*rest, "", ""])[1:3]
     if resource.plural == "namespaces" and resource.group == "":

@@ -9,7 +9,7 @@ import pytest
 
 from coref_k8s.cluster import errors
 from coref_k8s.cluster.api import ClusterApi
-from coref_k8s.cluster.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, SECRETS
+from coref_k8s.cluster.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, SECRETS, Resource
 from tests.kube.cluster import KubeCluster, wait_for
 
 Json = dict[str, Any]
@@ -55,6 +55,10 @@ def test_create_twice_is_already_exists(api: ClusterApi) -> None:
 def test_missing_objects_and_namespaces_are_not_found(api: ClusterApi) -> None:
     with pytest.raises(errors.NotFound, match=r'jobs\.batch "nope" not found'):
         api.get(JOBS, "nope")
+    # a kind that nobody has defined is no object that is missing: the command line tells them apart by the reason
+    with pytest.raises(errors.NotFound, match="404 page not found") as caught:
+        api.list(Resource("corefk8s.dev", "v1alpha1", "nothings", "Nothing"))
+    assert caught.value.reason == ""
     with pytest.raises(errors.NotFound, match='namespaces "nowhere" not found'):
         api.create(CONFIG_MAPS, config_map(), "nowhere")
     with pytest.raises(errors.NotFound):
