@@ -55,6 +55,7 @@ class JobCache:
         self._pods_of: dict[Key, set[Key]] = defaultdict(set)  # Job: its pods
         self._job_of: dict[Key, Key] = {}
         self._lost: dict[Key, set[str]] = defaultdict(set)  # Job: pods that it lost without fault
+        self._copies: dict[Key, Copy] = {}  # of Jobs that have not changed since they were asked for
         self._told: dict[tuple[str, Key], tuple[Any, ...]] = {}  # what was worth a call, last time
 
     def open(self, timeout: float = 60.0) -> JobCache:
@@ -73,19 +74,22 @@ class JobCache:
             reflector.stop()
 
     def of(self, namespace: str, study: str) -> list[Copy]:
-        """Return the Jobs of a study by name, each with its pods. Do not change them."""
+        """Return the Jobs of a study by name, each with its pods. Do not change them.
+
+        A copy is the same object as the last time while neither the Job nor a pod of it has changed.
+        """
         with self._lock:
-            known = [
-                (job, tuple(self._pods_of.get(job, ())), frozenset(self._lost.get(job, ())))
-                for job in sorted(self._jobs_of.get((namespace, study), ()))
-            ]
-        found: list[Copy] = []
-        for key, pod_keys, lost in known:
-            job = self.jobs.get(key)
-            if job is not None:
-                pods = [self.pods.get(pod) for pod in pod_keys]
-                found.append(({**job, "lost": lost}, [pod for pod in pods if pod is not None]))
-        return found
+            jobs = sorted(self._jobs_of.get((namespace, study), ()))
+            return [copy for key in jobs if (copy := self._copies.get(key) or self._copy(key)) is not None]
+
+    def _copy(self, key: Key) -> Copy | None:
+        job = self.jobs.get(key)
+        if job is None:
+            return None
+        pods = [self.pods.get(pod) for pod in self._pods_of.get(key, ())]
+        lost = frozenset(self._lost.get(key, ()))
+        copy = self._copies[key] = {**job, "lost": lost}, [pod for pod in pods if pod is not None]
+        return copy
 
     def job(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Return one Job; None when there is none."""
@@ -94,6 +98,7 @@ class JobCache:
     def _job_changed(self, key: Key) -> None:
         job = self.jobs.get(key)
         with self._lock:
+            self._copies.pop(key, None)
             if job is None:
                 study = self._study_of.pop(key, (key[0], ""))
                 _discard(self._jobs_of, study, key)
@@ -116,6 +121,7 @@ class JobCache:
                 self._pods_of[job].add(key)
                 if is_disrupted(pod) and job in self._study_of:
                     self._lost[job].add(key[1])
+            self._copies.pop(job, None)
             study = self._study_of.get(job)
             news = self._is_news("pod", key, pod_news(pod) if pod else None)
         if study is not None and news:

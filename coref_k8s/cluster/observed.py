@@ -142,6 +142,14 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
     )
 
 
+def time_tells(job: ObservedJob, pods: Iterable[Json]) -> bool:
+    """Return whether a job can come to show something else though neither it nor its pods change.
+
+    What waits may wait for too long, and a pod that is being deleted may stay for too long.
+    """
+    return job.state is State.PENDING or any("deletionTimestamp" in pod["metadata"] for pod in pods)
+
+
 def why_stopped(job: Json) -> str:
     """Return why we told the job to end; empty when we did not."""
     return str((job["metadata"].get("annotations") or {}).get(names.STOPPED_ANNOTATION, ""))

@@ -9,19 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
-from coref_k8s.cluster.cache import JobCache
+from coref_k8s.cluster.cache import Copy, JobCache
 from coref_k8s.cluster.errors import AlreadyExists, Invalid, NotFound, unless_replaced
 from coref_k8s.cluster.jobs import job_manifest
-from coref_k8s.cluster.observed import disrupted_names, has_ended, noted_names, observed
+from coref_k8s.cluster.observed import disrupted_names, has_ended, noted_names, observed, time_tells
 from coref_k8s.cluster.podlogs import job_log
 from coref_k8s.cluster.resources import JOBS
 from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.errors import RequestError
 from coref_k8s.runner import ObservedJob, Order, Reason
+
+
+class _Seen(NamedTuple):
+    """What a copy showed when it was last looked at."""
+
+    copy: Copy
+    job: ObservedJob
+    lost: frozenset[str]
+    """All pods it lost without fault, if they are not all written on it; else none."""
 
 
 class ClusterRunner:
@@ -45,6 +54,7 @@ class ClusterRunner:
         self.namespace = namespace or api.namespace
         self._api, self._cache, self._settings = api, cache, settings
         self._owner_of, self._guard, self._now = owner_of, guard, now
+        self._seen: dict[str, dict[str, _Seen]] = {}  # study: Job: what it showed
 
     def capacity(self) -> int | None:
         """None: the cluster's scheduler decides."""
@@ -52,8 +62,26 @@ class ClusterRunner:
 
     def list(self, study: str) -> list[ObservedJob]:
         """Return the jobs of a study, from the cache."""
-        now = self._now()
-        return [observed(job, pods, now) for job, pods in self._cache.of(self.namespace, study)]
+        return [seen.job for seen in self._look(study)]
+
+    def _look(self, study: str) -> tuple[_Seen, ...]:
+        """Look at the Jobs that have changed, or that time changes: a look at a thousand live ones is a look at few."""
+        before, now = self._seen.get(study, {}), self._now()
+        after: dict[str, _Seen] = {}
+        for copy in self._cache.of(self.namespace, study):
+            job, pods = copy
+            name = job["metadata"]["name"]
+            seen = before.get(name)
+            if seen is None or seen.copy is not copy or time_tells(seen.job, pods):
+                known = disrupted_names(job, pods)
+                unwritten = frozenset(known) if known > noted_names(job) else frozenset()
+                seen = _Seen(copy, observed(job, pods, now), unwritten)
+            after[name] = seen
+        if after:
+            self._seen[study] = after
+        else:
+            self._seen.pop(study, None)
+        return tuple(after.values())
 
     def start(self, order: Order) -> None:
         """Create the Job; one of that name that exists already is success.
@@ -123,15 +151,10 @@ class ClusterRunner:
 
         Lost pods are deleted soon; one request a disruption is what remembering them costs.
         """
-        for job, pods in self._cache.of(self.namespace, study):
-            known = disrupted_names(job, pods)
-            if known > noted_names(job):
-                annotations = {names.DISRUPTED_ANNOTATION: ",".join(sorted(known))}
-                self._patch(
-                    job["metadata"]["name"],
-                    job["metadata"]["uid"],
-                    {"metadata": {"annotations": annotations}},
-                )
+        for seen in self._look(study):
+            if seen.lost:
+                annotations = {names.DISRUPTED_ANNOTATION: ",".join(sorted(seen.lost))}
+                self._patch(seen.job.name, seen.job.uid, {"metadata": {"annotations": annotations}})
 
     def _patch(self, name: str, uid: str, body: dict[str, Any]) -> None:
         self._guard()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 
 from coref_k8s.controller.actions import (
     Action,
@@ -101,7 +102,7 @@ class _Planner:
         busy = {unit_of(job) for job in self.s.live}
         failed: dict[Unit, str] = {}
         units = [] if self.s.prepared else [PREPARATION]
-        units += [unit for unit, _ in self._open()]
+        units += [unit for unit, _ in self._open]
         units += [verdict_unit(n) for n in self.s.lengths if n.finals and not n.finals.judged]
         for unit in units:
             if unit in busy:
@@ -112,9 +113,10 @@ class _Planner:
         for job in self._stuck():
             failed[unit_of(job)] = f"{Reason.IMAGE.value} ({job.message})"
         self.out += [Fail(unit, reason) for unit, reason in failed.items() if unit.trial is not None]
-        self.out += [Prune(unit) for unit, trial in self._open() if trial.hopeless and unit not in failed]
+        self.out += [Prune(unit) for unit, trial in self._open if trial.hopeless and unit not in failed]
         return failed
 
+    @cached_property
     def _open(self) -> list[tuple[Unit, TrialView]]:
         """Return what has no outcome yet: trials, then runs of finalists."""
         trials = [(trial_unit(n, trial), trial) for n in self.s.lengths for trial in n.open]
@@ -124,7 +126,7 @@ class _Planner:
 
     def _run(self, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, str]) -> None:
         s = self.s
-        hopeless = {unit for unit, trial in self._open() if trial.hopeless}
+        hopeless = {unit for unit, trial in self._open if trial.hopeless}
         over = {unit for unit, trial in s.closed.items() if not self._lingers(trial)}
         for job in s.live:
             unit = unit_of(job)
@@ -138,7 +140,7 @@ class _Planner:
         early = {n.seq_len for n in s.lengths if searching(s, n, failed)}
         waiting = [
             unit
-            for unit, _ in self._open()
+            for unit, _ in self._open
             if unit not in hopeless
             and unit not in failed
             and not (unit.kind is Kind.FINALIST and unit.seq_len in early)

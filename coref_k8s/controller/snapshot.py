@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import NamedTuple
 
 from coref_k8s.runner import WITHOUT_GPU, Kind, ObservedJob
 from coref_k8s.search.records import TrialState
@@ -12,8 +14,7 @@ from coref_k8s.store.records import Outcome, Phase
 from coref_k8s.study import StudySpec
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """A piece of work that one job at a time works on: the preparation, a trial, a finalist's run, a verdict."""
 
     kind: Kind
@@ -133,7 +134,7 @@ class Snapshot:
     interrupted: bool = False
     """The user wants to leave: end the jobs so that they can go on later, decide nothing."""
 
-    @property
+    @cached_property
     def live(self) -> tuple[ObservedJob, ...]:
         """Jobs that may still do something."""
         return tuple(job for job in self.jobs if job.live)

@@ -92,7 +92,7 @@ def cluster(pipe: Connection, url: str, kubeconfig: str, hold: bool) -> None:
 
     trials.behave = behave
     with Kubelet(kube.admin, folder / "kubelet", simulate=Held()) as kubelet:
-        kubelet.add_node("plain", cpu="100000", memory="10000Ti", pods=100_000)
+        kubelet.add_node("plain", cpu="100000", memory="10000Ti", disk="10000Ti", pods=100_000)
         pipe.send("ready")
         while (word := pipe.recv()) != "end":
             if word == "report":

@@ -109,11 +109,12 @@ class Kubelet:
         taints: list[Json] | None = None,
         cpu: str = "64",
         memory: str = "512Gi",
+        disk: str = "2Ti",
         pods: int = 1000,
         gpus: int = 0,
     ) -> None:
         """Register a Ready node."""
-        capacity = {"cpu": cpu, "memory": memory, "ephemeral-storage": "2Ti", "pods": str(pods)}
+        capacity = {"cpu": cpu, "memory": memory, "ephemeral-storage": disk, "pods": str(pods)}
         if gpus:
             capacity["nvidia.com/gpu"] = str(gpus)
         ready = {
