@@ -1,0 +1,61 @@
+"""What a runner remembers of Jobs that do not change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.cache import JobCache
+from coref_k8s.cluster.resources import NODES, PODS
+from coref_k8s.cluster.runner import ClusterRunner
+from coref_k8s.cluster.settings import JobSettings
+from coref_k8s.runner import Reason, State
+from tests.cluster.orders import make_order
+from tests.kube.cluster import KubeCluster, wait_for
+
+
+def test_a_pod_that_only_waits_becomes_trouble_in_time(
+    fake_only: KubeCluster, api: ClusterApi, job_settings: JobSettings
+) -> None:
+    moment = [datetime.now(UTC)]
+    node = f"node-of-{api.namespace}"
+    fake_only.admin.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+    cache = JobCache(api).open(20)
+    try:
+        runner = ClusterRunner(api, cache, job_settings, now=lambda: moment[0])
+        runner.start(make_order())
+        pod = wait_for(lambda: api.list(PODS)[0], "its pod")[0]["metadata"]["name"]
+        target = {"apiVersion": "v1", "kind": "Node", "name": node}
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
+        api.create(PODS, binding, strict=False, name=pod, subresource="binding")
+        [job] = wait_for(lambda: [j for j in runner.list("korean") if j.node == node], "its node")
+        assert (job.state, job.reason) == (State.PENDING, None)
+        moment[0] += timedelta(minutes=6)  # nobody has touched the Job or the pod
+        [job] = runner.list("korean")
+        assert job.reason is Reason.UNSCHEDULABLE
+        assert f"starting on node {node}" in job.message
+    finally:
+        cache.close()
+        fake_only.admin.delete(NODES, node)
+
+
+def test_jobs_that_did_not_change_are_not_read_again(
+    fake_only: KubeCluster, api: ClusterApi, job_settings: JobSettings
+) -> None:
+    cache = JobCache(api).open(20)
+    try:
+        runner = ClusterRunner(api, cache, job_settings)
+        for trial in (0, 1):
+            runner.start(make_order(trial=trial))
+        pods = wait_for(lambda: len(found := api.list(PODS)[0]) == 2 and found, "their pods")
+        for pod in pods:
+            status = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"phase": "Running"}}
+            api.patch(PODS, pod["metadata"]["name"], status, subresource="status")
+        wait_for(lambda: all(j.state is State.RUNNING for j in runner.list("korean")), "both to run")
+        first, second = runner.list("korean")
+        name = next(p["metadata"]["name"] for p in pods if p["metadata"]["labels"]["job-name"] == second.name)
+        api.delete(PODS, name)
+        wait_for(lambda: runner.list("korean")[1] != second, "the news of one")
+        assert runner.list("korean")[0] is first
+    finally:
+        cache.close()
