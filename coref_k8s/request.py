@@ -37,6 +37,26 @@ def spec_from_mapping(
     return _validate(data, by_alias=True, where=where, names=names)
 
 
+def amended(
+    spec: StudySpec, changes: Mapping[str, Any], *, names: Mapping[tuple[str, ...], str] | None = None
+) -> StudySpec:
+    """Return the spec with some fields changed: `changes` is camelCase and holds only those; raise RequestError."""
+    return spec_from_mapping(
+        _merged(spec.model_dump(mode="json", by_alias=True), changes), where="", names=names
+    )
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `old` with the values of `new`, mapping within mapping."""
+    return {
+        **old,
+        **{
+            key: _merged(old[key], value) if isinstance(value, Mapping) else value
+            for key, value in new.items()
+        },
+    }
+
+
 def load_study_file(path: Path) -> tuple[str | None, dict[str, Any]]:
     """Read a study file: a CorefStudy manifest, or its bare spec with an optional `name`.
 

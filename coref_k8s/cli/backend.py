@@ -85,8 +85,8 @@ class Backend(Protocol):
         """Let a study that has ended go on; one that has not is left as it is."""
         ...
 
-    def extend(self, name: str, changed: dict[str, int]) -> None:
-        """Change `trials` or `parallelism` of a study; one that has ended takes the new trials."""
+    def extend(self, name: str, changed: dict[str, Any], *, goes_on: bool) -> None:
+        """Change these fields of the request (camelCase, as in the resource); `goes_on` lets an ended study go on."""
         ...
 
     def delete(self, name: str) -> None:

@@ -102,9 +102,9 @@ class ClusterBackend:
         except Invalid as error:
             raise RequestError(f"the cluster refuses the change: {_words(error)}") from error
 
-    def extend(self, name: str, changed: dict[str, int]) -> None:
-        """Change the request's `trials` or `parallelism`; the controller goes on from there."""
-        self.change(name, dict(changed))
+    def extend(self, name: str, changed: dict[str, Any], *, goes_on: bool) -> None:
+        """Change the request; the controller goes on from there."""
+        self.change(name, dict(changed), **(_go_on() if goes_on else {}))
 
     def cancel(self, name: str) -> None:
         """Ask for the end of the study and wait until it has ended."""
@@ -114,7 +114,7 @@ class ClusterBackend:
 
     def resume(self, name: str) -> None:
         """Let a study that has ended go on."""
-        self.change(name, {}, cancel=None, resume=datetime.now(UTC).isoformat(timespec="seconds"))
+        self.change(name, {}, **_go_on())
 
     def delete(self, name: str, *, purge: bool = True) -> None:
         """Delete the resource, and with it the Jobs; `purge` takes the study out of the database too."""
@@ -266,6 +266,11 @@ class ClusterBackend:
             started_at=record.started_at,
             finished_at=record.finished_at,
         )
+
+
+def _go_on() -> dict[str, str | None]:
+    """Return the annotations with which a study that has ended goes on."""
+    return {"cancel": None, "resume": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def manifest(name: str, spec: StudySpec, namespace: str) -> Json:

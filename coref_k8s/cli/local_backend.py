@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import make_url
 
@@ -15,7 +15,7 @@ from coref_k8s.cli.console import out
 from coref_k8s.cli.strings import Lang
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError, RequestError
-from coref_k8s.request import build_spec
+from coref_k8s.request import amended
 from coref_k8s.runner import trial_folder
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
@@ -189,13 +189,12 @@ class LocalBackend:
         if store.get_study(NAMESPACE, name).ended:
             store.resume(NAMESPACE, name)
 
-    def extend(self, name: str, changed: dict[str, int]) -> None:
-        """Change the request; a study that had succeeded can be resumed with its new trials."""
+    def extend(self, name: str, changed: dict[str, Any], *, goes_on: bool) -> None:
+        """Change the request; `goes_on` puts a study that has ended back to Pending, for `resume`."""
         store = self._existing(name).store
         record = store.get_study(NAMESPACE, name)
-        fields = {field: getattr(record.spec, field) for field in StudySpec.model_fields}
-        store.update_spec(NAMESPACE, name, build_spec(**{**fields, **changed}))
-        if record.ended and changed.get("trials", 0) > record.spec.trials:
+        store.update_spec(NAMESPACE, name, amended(record.spec, changed))
+        if record.ended and goes_on:
             store.resume(NAMESPACE, name)
 
     def delete(self, name: str) -> None:

@@ -7,10 +7,12 @@ from enum import StrEnum
 from typing import Any
 
 from coref_k8s.cluster import names
-from coref_k8s.cluster.crd import IMMUTABLE, MUTABLE
+from coref_k8s.cluster.crd import IMMUTABLE, SEARCH_MUTABLE
 from coref_k8s.request import spec_from_mapping
 from coref_k8s.store import Phase, StudyRecord
-from coref_k8s.study import StudySpec
+from coref_k8s.study import SearchSpec, StudySpec
+
+_SEARCH_MUTABLE = {n for n, f in SearchSpec.model_fields.items() if (f.alias or n) in SEARCH_MUTABLE}
 
 
 class Step(StrEnum):
@@ -48,7 +50,7 @@ def decide(spec: StudySpec, resource: dict[str, Any], record: StudyRecord | None
     if record is None:
         return Decision((Step.CREATE, Step.CANCEL) if cancel else (Step.CREATE,))
     known = record.spec
-    changed = [field for field in IMMUTABLE if _field(spec, field) != _field(known, field)]
+    changed = [field for field in IMMUTABLE if _kept(spec, field) != _kept(known, field)]
     if changed:
         return Decision(
             (Step.REFUSE,),
@@ -56,7 +58,7 @@ def decide(spec: StudySpec, resource: dict[str, Any], record: StudyRecord | None
             "choose another name, or delete that study with its results first: coref-k8s delete --purge",
         )
     steps: list[Step] = []
-    if any(_field(spec, field) != _field(known, field) for field in MUTABLE):
+    if spec != known:
         steps.append(Step.UPDATE)
     if cancel:
         if not record.ended and not record.cancel_requested:
@@ -77,9 +79,18 @@ def _goes_on(spec: StudySpec, resource: dict[str, Any], record: StudyRecord) -> 
     token = resume_token(resource)
     if token and token != (resource.get("status") or {}).get("resumed", ""):
         return True
-    return record.phase is Phase.SUCCEEDED and spec.trials > record.spec.trials
+    return record.phase is Phase.SUCCEEDED and any(
+        wanted > done
+        for wanted, done in (
+            (spec.trials, record.spec.trials),
+            (spec.search.finalists, record.spec.search.finalists),
+            (spec.search.finalist_seeds, record.spec.search.finalist_seeds),
+        )
+    )
 
 
-def _field(spec: StudySpec, alias: str) -> Any:
+def _kept(spec: StudySpec, alias: str) -> Any:
+    """Return what may not change of a field."""
     name = next(n for n, f in StudySpec.model_fields.items() if (f.alias or n) == alias)
-    return getattr(spec, name)
+    found = getattr(spec, name)
+    return found.model_dump(by_alias=True, exclude=_SEARCH_MUTABLE) if alias == "search" else found

@@ -18,7 +18,7 @@ import yaml
 from coref_k8s.cluster import names
 from coref_k8s.cluster.schema import structural
 from coref_k8s.cluster.status import StudyStatus
-from coref_k8s.study import LENGTH_STEP, MAX_NAME, PARAMETERS, SEQ_LENGTHS, StudySpec
+from coref_k8s.study import LENGTH_STEP, MAX_NAME, PARAMETERS, SEQ_LENGTHS, SearchSpec, StudySpec
 
 #: Fields that a study keeps once it has started: what was measured before would not compare with what follows.
 IMMUTABLE = (
@@ -27,12 +27,23 @@ IMMUTABLE = (
 )  # fmt: skip
 #: Fields that may change while it runs.
 MUTABLE = ("trials", "parallelism", "limits", "pod")
+#: Fields of `search` that may change too: how long it goes on and what follows it, not what was measured.
+SEARCH_MUTABLE = ("finalists", "finalistSeeds", "patience", "minGain")
 
+#: Fields of the request that have no default: they may be absent.
+_OPTIONAL = ("modelRevision", "search.warmStartFrom")
 _STARTED = "has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase != 'Pending'"
 
 
 def _rule(rule: str, message: str) -> dict[str, str]:
     return {"rule": rule, "message": message}
+
+
+def _same(field: str) -> str:
+    """Return the rule that a field of the request is what it was."""
+    new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
+    same = f"{new} == {old}"
+    return f"has({new}) == has({old}) && (!has({new}) || {same})" if field in _OPTIONAL else same
 
 
 def _root_rules() -> list[dict[str, str]]:
@@ -46,16 +57,17 @@ def _root_rules() -> list[dict[str, str]]:
             "a study's name has lower-case letters, digits and '-' only: Job names are made from it",
         ),
     ]
-    optional = {"modelRevision"}
     for field in IMMUTABLE:
-        new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
-        same = f"{new} == {old}"
-        if field in optional:
-            same = f"has({new}) == has({old}) && (!has({new}) || {same})"
+        parts = [field]
+        if field == "search":
+            aliases = [f.alias or n for n, f in SearchSpec.model_fields.items()]
+            parts = [f"search.{alias}" for alias in aliases if alias not in SEARCH_MUTABLE]
+        same = " && ".join(map(_same, parts))
+        also = f" but for {', '.join(SEARCH_MUTABLE)}" if field == "search" else ""
         rules.append(
             _rule(
                 f"!({_STARTED}) || ({same})",
-                f"spec.{field} cannot change once the study has started: "
+                f"spec.{field} cannot change{also} once the study has started: "
                 "submit another study (trials, parallelism, limits and pod may change)",
             )
         )

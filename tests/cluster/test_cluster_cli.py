@@ -181,10 +181,22 @@ def test_cancel_resume_extend_delete(running: World, call: Callable[..., Any]) -
     assert running.status()["phase"] == "Cancelled"
     assert call("resume", "korean").code == 0
     running.until_phase("Succeeded")
-    answer = call("extend", "korean", "--trials", "+2", "--parallelism", "3")
-    assert "trials 2 → 4" in answer.out
+    answer = call(
+        "extend",
+        "korean",
+        "--trials",
+        "+2",
+        "--parallelism",
+        "3",
+        "--finalists",
+        "1",
+        "--finalist-seeds",
+        "1",
+    )
+    assert "trials 2 → 4, parallelism 2 → 3, finalists 0 → 1, finalistSeeds 3 → 1" in answer.out
     running.trials.behave = lambda order, start: None
     running.until(lambda: running.status().get("progress") == "4/4", "the new trials")
+    running.until(lambda: running.status().get("finalists") == "3/3", "the finalists")
     running.until_phase("Succeeded")
     assert call("delete", "korean", "--yes").code == 0
     running.until(lambda: not running.api.list(STUDIES)[0], "the study to go")

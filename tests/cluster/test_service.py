@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import names
+from coref_k8s.cluster.errors import Invalid
 from coref_k8s.cluster.resources import CRDS, JOBS, LEASES, PODS, STUDIES
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.controller.portable import from_file, renamed, restore, to_file
@@ -234,6 +235,15 @@ def test_more_trials_wake_a_finished_study(world: World) -> None:
     world.api.patch(STUDIES, "korean", {"spec": {"trials": 4, "parallelism": 1}})
     world.until(lambda: world.status().get("progress") == "4/4", "two more trials")
     assert world.until_phase("Succeeded")["observedGeneration"] == world.study()["metadata"]["generation"]
+    # and finalists, which are no other search
+    world.api.patch(STUDIES, "korean", {"spec": {"search": {"finalists": 1, "finalistSeeds": 1}}})
+    world.until(lambda: world.status().get("finalists") == "3/3", "its finalists")
+    (best,) = world.until_phase("Succeeded")["best"]
+    assert (best["runs"], best["againstUntuned"]) == (1, "better")
+    with pytest.raises(
+        Invalid, match="search cannot change but for finalists, finalistSeeds, patience, minGain"
+    ):
+        world.api.patch(STUDIES, "korean", {"spec": {"search": {"sampler": "tpe"}}})
 
 
 def test_finalists_run_as_jobs_and_the_status_has_their_verdict(world: World) -> None:
