@@ -318,12 +318,20 @@ class Toleration(Request):
 
     key: str | None = None
     """Taint key; all keys when not given."""
-    operator: Literal["Exists", "Equal"] = "Exists"
-    """How the key is matched."""
+    operator: Literal["Exists", "Equal"] | None = None
+    """How the key is matched; `Equal` where a value is given, else `Exists`."""
     value: str | None = None
     """Taint value, with `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Taint effect; all when not given."""
+
+    @model_validator(mode="after")
+    def _as_kubernetes_takes_it(self) -> Toleration:
+        if self.operator == "Exists" and self.value:
+            raise ValueError("a toleration with the operator Exists has no value; leave one of the two out")
+        if self.value is not None and not self.key:
+            raise ValueError("a toleration with a value needs the key of the taint")
+        return self
 
 
 class PodSpec(Request):

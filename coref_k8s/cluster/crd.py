@@ -118,6 +118,16 @@ def _with_rules(schema: dict[str, Any]) -> dict[str, Any]:
             "weights must not be negative and at least one must be above 0",
         )
     ]
+    fields["pod"]["properties"]["tolerations"]["items"]["x-kubernetes-validations"] = [
+        _rule(
+            "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+            "a toleration with the operator Exists has no value; leave one of the two out",
+        ),
+        _rule(
+            "!has(self.value) || (has(self.key) && self.key != '')",
+            "a toleration with a value needs the key of the taint",
+        ),
+    ]
     search = fields["search"]["properties"]
     known = ", ".join(f"'{name}'" for name in PARAMETERS)
     names_rule = _rule(

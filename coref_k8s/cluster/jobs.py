@@ -33,7 +33,10 @@ def job_manifest(order: Order, settings: JobSettings, *, namespace: str, owner_u
         "name": order.name,
         "namespace": namespace,
         "labels": dict(labels),
-        "annotations": {names.MAX_DISRUPTIONS_ANNOTATION: str(order.spec.limits.max_disruptions)},
+        "annotations": {
+            **settings.annotations,
+            names.MAX_DISRUPTIONS_ANNOTATION: str(order.spec.limits.max_disruptions),
+        },
     }
     if pod.queue_name:
         metadata["labels"][names.QUEUE_LABEL] = pod.queue_name
@@ -154,7 +157,15 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
 
 
 def _toleration(toleration: Toleration) -> Manifest:
-    return toleration.model_dump(by_alias=True, exclude_none=True)
+    # Kubernetes reads a missing operator as Equal, also where no value is given
+    operator = toleration.operator or ("Exists" if toleration.value is None else "Equal")
+    found = {
+        "key": toleration.key,
+        "operator": operator,
+        "value": toleration.value,
+        "effect": toleration.effect,
+    }
+    return {field: given for field, given in found.items() if given is not None}
 
 
 def _gpu_affinity(label: str, megabytes: int) -> Manifest:

@@ -16,7 +16,7 @@ from coref_k8s.cluster.admit import Decision, annotation, decide, wanted
 from coref_k8s.cluster.admit import Step as AdmitStep
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.database import Database
-from coref_k8s.cluster.errors import Conflict, NotFound
+from coref_k8s.cluster.errors import Conflict, Forbidden, NotFound
 from coref_k8s.cluster.lease import LeaseLostError
 from coref_k8s.cluster.publish import Publisher
 from coref_k8s.cluster.reflector import Reflector
@@ -126,6 +126,11 @@ class StudyReconciler:
             return self._advance(key, spec, resource, record)
         except StorageError as error:
             trouble = Trouble(ConditionReason.DATABASE, str(error))
+            self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
+            raise
+        except Forbidden as error:
+            # a quota of Jobs, an admission policy, rights that were taken away: only the cluster's people can help
+            trouble = Trouble(ConditionReason.REFUSED, str(error))
             self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
             raise
 

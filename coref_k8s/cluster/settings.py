@@ -65,7 +65,7 @@ class JobSettings(Request):
     labels: dict[str, str] = {}
     """Labels added to Jobs and pods."""
     annotations: dict[str, str] = {}
-    """Annotations added to pods."""
+    """Annotations added to Jobs and pods."""
     same_node: bool = False
     """Keep all pods on one node at a time, as a ReadWriteOnce volume needs it."""
     gpu_memory_label: str = "nvidia.com/gpu.memory"

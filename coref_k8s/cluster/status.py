@@ -49,6 +49,7 @@ class ConditionReason(StrEnum):
     SUSPENDED = "Suspended"
     DISRUPTED = "Disrupted"
     OUT_OF_MEMORY = "OutOfMemory"
+    REFUSED = "Refused"
 
 
 class StatusCondition(Request):

@@ -15,6 +15,11 @@ RELEASE, NAMESPACE = "coref", "lab"
 
 Object = dict[str, Any]
 
+SYSTEM_POOL: dict[str, Any] = {
+    "nodeSelector": {"pool": "system"},
+    "tolerations": [{"key": "system", "operator": "Exists", "tolerationSeconds": 60}],
+    "priorityClassName": "high",
+}
 #: What people set, by the reason for which they set it.
 MATRIX: dict[str, dict[str, Any]] = {
     "default": {},
@@ -73,7 +78,29 @@ MATRIX: dict[str, dict[str, Any]] = {
             "podAnnotations": {"a": "b"},
             "extraEnv": [{"name": "TZ", "value": "Asia/Seoul"}],
         },
-        "postgres": {"nodeSelector": {"pool": "system"}, "tolerations": [{"operator": "Exists"}]},
+        "postgres": {
+            **SYSTEM_POOL,
+            "affinity": {"nodeAffinity": {}},
+            "podLabels": {"tier": "data"},
+            "podAnnotations": {"backup.velero.io/backup-volumes": "data"},
+        },
+        "monitoring": {
+            "bundled": True,
+            "prometheus": {**SYSTEM_POOL, "storageClassName": "fast"},
+            "grafana": SYSTEM_POOL,
+            "dashboards": {"annotations": {"grafana_folder": "Research"}},
+            "podMonitor": {"enabled": "true"},
+            "prometheusRule": {"enabled": "true"},
+        },
+        "optunaDashboard": {"enabled": True, **SYSTEM_POOL},
+    },
+    "fenced-in": {
+        "networkPolicy": {
+            "trialEgress": [{"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"port": 443}]}],
+            "controllerEgress": [{"ports": [{"port": 6443}]}],
+        },
+        "monitoring": {"bundled": True},
+        "optunaDashboard": {"enabled": True},
     },
 }
 

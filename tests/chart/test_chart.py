@@ -21,6 +21,7 @@ from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.jobs import job_manifest
 from coref_k8s.cluster.rbac import rules
 from coref_k8s.cluster.settings import ClusterSettings
+from coref_k8s.runner import Kind
 from tests.chart.rendering import (
     CHART,
     MATRIX,
@@ -81,6 +82,13 @@ def test_every_object_passes_the_strict_schema(case: str, version: str) -> None:
         ({"trial": {"extraEnv": [{"name": "A", "valueFrom": {}}]}}, "extraEnv"),
         ({"monitoring": {"bundled": "yes"}}, "bundled"),
         ({"commonLabels": {"a": 1}}, "commonLabels"),
+        ({"commonLabels": {"app.kubernetes.io/instance": "x"}}, "commonLabels"),
+        ({"controller": {"podLabels": {"app.kubernetes.io/component": "x"}}}, "podLabels"),
+        ({"controller": {"tolerations": [{"keys": "gpu"}]}}, "keys"),
+        # the controller would refuse its settings and never start
+        ({"trial": {"tolerations": [{"key": "gpu", "tolerationSeconds": 3}]}}, "tolerationSeconds"),
+        ({"trial": {"ttlSecondsAfterFinished": 30}}, "ttlSecondsAfterFinished"),
+        ({"networkPolicy": {"trialEgress": ["443"]}}, "trialEgress"),
     ],
 )
 def test_wrong_values_are_refused_by_name(values: dict[str, Any], told: str) -> None:
@@ -152,7 +160,8 @@ def test_values_reach_the_pods_of_a_study() -> None:
     jobs = settings_of(objects(MATRIX["every-placement"]), "search").jobs
     pod = job_manifest(make_order(), jobs, namespace=NAMESPACE, owner_uid=None)["spec"]["template"]
     assert pod["metadata"]["labels"]["cost"] == "42"
-    assert pod["metadata"]["annotations"] == {"a": "b"}
+    assert pod["metadata"]["annotations"] == {"a": "b", "contact": "nlp@example.com"}
+    assert pod["metadata"]["labels"]["team"] == "nlp"
     assert pod["spec"]["runtimeClassName"] == "nvidia"
     assert pod["spec"]["priorityClassName"] == "low"
     assert pod["spec"]["nodeSelector"] == {"pool": "gpu"}
@@ -174,6 +183,115 @@ def test_values_reach_the_pods_of_a_study() -> None:
     assert air.hf_secret.name == "hugging-face"
     assert air.ca_config_map
     assert air.ca_config_map.name == "company-ca"
+
+
+def test_common_labels_and_annotations_are_on_every_object_and_pod() -> None:
+    found = objects(MATRIX["every-placement"])
+    assert {"CustomResourceDefinition", "PodMonitor", "PrometheusRule", "Pod", "StatefulSet"} <= {
+        item["kind"] for item in found
+    }
+    job = job_manifest(make_order(), settings_of(found, "search").jobs, namespace=NAMESPACE, owner_uid=None)
+    for item in [*found, job]:
+        name = f"{item['kind']}/{item['metadata']['name']}"
+        assert item["metadata"]["labels"]["team"] == "nlp", name
+        assert item["metadata"]["annotations"]["contact"] == "nlp@example.com", name
+        if "template" in item.get("spec", {}):
+            assert item["spec"]["template"]["metadata"]["labels"]["team"] == "nlp", name
+
+
+def test_every_pod_goes_where_it_is_told() -> None:
+    pods = pod_specs(objects(MATRIX["every-placement"]))
+    assert len(pods) == 6
+    for name, pod in pods.items():
+        assert pod["nodeSelector"] == {"pool": "system"}, name
+        assert pod["priorityClassName"] == "high", name
+        assert pod["tolerations"][0]["key"] == "system", name
+    assert pods["StatefulSet/search-postgres"]["affinity"] == {"nodeAffinity": {}}
+    (dashboard, *_) = [
+        o for o in objects(MATRIX["every-placement"]) if o["metadata"]["name"].startswith("search-dashboard-")
+    ]
+    assert dashboard["metadata"]["annotations"]["grafana_folder"] == "Research"
+
+
+def test_every_pod_has_a_policy_that_lets_it_do_its_work() -> None:
+    """In a namespace that denies everything nothing else would let pods out."""
+    found = objects(MATRIX["fenced-in"])
+    policies = [o["spec"] for o in found if o["kind"] == "NetworkPolicy"]
+    labels = {
+        o["metadata"]["name"]: o.get("spec", {}).get("template", o)["metadata"]["labels"]
+        for o in found
+        if o["kind"] in ("Deployment", "StatefulSet", "Pod")
+    }
+    jobs = settings_of(found).jobs
+    for kind in Kind:
+        order = make_order(kind=kind)
+        labels[f"job {kind}"] = job_manifest(order, jobs, namespace=NAMESPACE, owner_uid=None)["spec"][
+            "template"
+        ]["metadata"]["labels"]
+    chosen = {
+        name: [p for p in policies if p["podSelector"]["matchLabels"].items() <= ours.items()]
+        for name, ours in labels.items()
+    }
+    assert {name for name, which in chosen.items() if len(which) != 1} == set()
+
+    def out(name: str) -> list[Any]:
+        (policy,) = chosen[name]
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        return list(policy["egress"])
+
+    def reaches(rules: list[Any], other: str, port: int) -> bool:
+        return any(
+            peer.get("podSelector", {}).get("matchLabels", {"": ""}).items() <= labels[other].items()
+            and {"port": port} in rule["ports"]
+            for rule in rules
+            for peer in rule.get("to", ())
+        )
+
+    postgres = f"{RELEASE}-postgres"
+    assert out(postgres) == []
+    assert {"port": 53, "protocol": "UDP"} in out(f"{RELEASE}-controller")[0]["ports"]
+    assert reaches(out(f"{RELEASE}-controller"), postgres, 5432)
+    assert out(f"{RELEASE}-controller")[-1] == {"ports": [{"port": 6443}]}
+    for kind in Kind:
+        rules_ = out(f"job {kind}")
+        assert reaches(rules_, postgres, 5432)
+        assert rules_[-1]["to"] == [{"ipBlock": {"cidr": "10.1.2.3/32"}}]
+        assert {} not in rules_
+    assert reaches(out(f"{RELEASE}-grafana"), f"{RELEASE}-prometheus", 9090)
+    assert reaches(out(f"{RELEASE}-optuna-dashboard"), postgres, 5432)
+    # they ask the API server, whose address nobody knows beforehand
+    assert out(f"{RELEASE}-prometheus") == out(f"{RELEASE}-test") == [{}]
+    # by default studies reach what they name
+    (trial,) = [o["spec"] for o in objects({}) if o["metadata"]["name"] == f"{RELEASE}-trial"]
+    assert trial["egress"][-1] == {}
+
+
+def test_one_controller_may_be_drained_and_of_two_one_stays() -> None:
+    assert not [o for o in objects({}) if o["kind"] == "PodDisruptionBudget"]
+    budget = one(objects(MATRIX["two-controllers"]), "PodDisruptionBudget", f"{RELEASE}-controller")["spec"]
+    assert (budget["minAvailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+def test_a_changed_configuration_restarts_its_pod() -> None:
+    def sums(values: dict[str, Any]) -> dict[str, str]:
+        return {
+            o["metadata"]["name"]: o["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+            for o in objects(values)
+            if o["kind"] == "Deployment"
+        }
+
+    before = sums({"monitoring": {"bundled": True}})
+    assert len(before) == 3
+    slower = sums({"monitoring": {"bundled": True, "podMonitor": {"interval": "5m"}}})
+    changed = {name for name in before if before[name] != slower[name]}
+    assert changed == {f"{RELEASE}-prometheus"}
+
+
+def test_names_of_releases_with_dots_are_names_of_services() -> None:
+    rendered = chart().render({}, name="my.release", namespace=NAMESPACE)
+    text = "\n---\n".join(part for path, part in rendered.items() if path.endswith(".yaml"))
+    found = [o for o in yaml.load_all(text, Loader=yaml.CSafeLoader) if o and o["kind"] == "Service"]
+    assert {o["metadata"]["name"] for o in found} == {"my-release-controller", "my-release-postgres"}
 
 
 def test_pods_share_a_node_only_where_the_volume_asks_for_it() -> None:
@@ -200,8 +318,11 @@ def test_rights_are_those_of_the_list(case: str, kind: str) -> None:
 def test_definition_is_the_one_of_the_code_and_stays() -> None:
     found = one(objects({}), "CustomResourceDefinition", names.CRD_NAME)
     assert found["metadata"]["annotations"].pop("helm.sh/resource-policy") == "keep"
+    assert found["metadata"].pop("annotations") == {}
+    labels = found["metadata"].pop("labels")
     expected = crd()
-    expected["metadata"].setdefault("annotations", {})
+    assert expected["metadata"].pop("labels").items() <= labels.items()
+    assert labels["app.kubernetes.io/instance"] == RELEASE
     assert found == expected
     assert not [o for o in objects(MATRIX["own-claim"]) if o["kind"] == "CustomResourceDefinition"]
 

@@ -16,6 +16,8 @@ import yaml
 
 from coref_k8s.cluster.jobs import EXIT_KILLED, job_manifest
 from coref_k8s.cluster.settings import JobSettings, KeyRef
+from coref_k8s.errors import RequestError
+from coref_k8s.request import spec_from_mapping
 from coref_k8s.runner import Kind, Order
 from coref_k8s.study import MAX_NAME, Toleration
 from tests.cluster.orders import gpu_resources, make_order
@@ -37,6 +39,7 @@ EVERYTHING = JobSettings(
     same_node=True,
     metrics_port=9095,
 )
+SMALL = {"seqLengths": [64], "anyLength": True}
 GPU_STUDY = {
     "seqLengths": [1024, 2048],
     "pod": {
@@ -181,3 +184,33 @@ def test_study_cannot_replace_our_labels() -> None:
 def test_manifest_is_plain_json() -> None:
     for case in CASES:
         assert json.loads(json.dumps(build(case))) == build(case)
+
+
+@pytest.mark.parametrize(
+    ("given", "operator"),
+    [
+        ({"key": "spot"}, "Exists"),
+        ({"key": "spot", "value": "true"}, "Equal"),
+        ({"key": "spot", "operator": "Equal", "value": ""}, "Equal"),
+        ({"effect": "NoSchedule"}, "Exists"),
+    ],
+)
+def test_a_toleration_without_an_operator_means_what_its_value_says(
+    given: dict[str, Any], operator: str
+) -> None:
+    order = make_order(spec={**SMALL, "pod": {"gpus": 0, "tolerations": [given]}})
+    job = job_manifest(order, JobSettings(), namespace="lab", owner_uid=None)
+    assert job["spec"]["template"]["spec"]["tolerations"] == [{**given, "operator": operator}]
+    kubernetes_validate.validate(job, "1.36", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"key": "spot", "operator": "Exists", "value": "true"}, "has no value"),
+        ({"value": "true"}, "needs the key"),
+    ],
+)
+def test_a_toleration_that_kubernetes_would_refuse_is_no_request(given: dict[str, str], words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        spec_from_mapping({"pod": {"tolerations": [given]}})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coref_k8s.cluster import names
+from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.errors import Invalid
 from coref_k8s.cluster.resources import CRDS, JOBS, LEASES, PODS, STUDIES
 from coref_k8s.cluster.runner import ClusterRunner
@@ -401,6 +401,28 @@ def test_what_keeps_pods_from_running_is_said(world: World, pod: Any, reason: st
     assert words in found["message"]
     # and `kubectl describe cstudy` shows it among its events
     world.until(lambda: [m for r, m in world.events() if r == reason and words in m], f"an event {reason}")
+
+
+def test_jobs_that_the_server_refuses_are_told_and_come_when_it_takes_them(world: World) -> None:
+    world.controller()
+    account = (world.api.namespace, "controller")
+    without = [
+        {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "create"]}
+        if rule["resources"] == ["jobs"]
+        else rule
+        for rule in rbac.rules("controller")
+    ]
+    world.kube.as_service_account(*account, without).close()
+    world.submit()
+    told = world.until(
+        lambda: world.condition("Degraded").get("status") == "True" and world.status(), "trouble"
+    )
+    assert world.condition("Degraded")["reason"] == "Refused"
+    assert 'cannot create resource "jobs"' in told["message"]
+    assert world.jobs() == []
+    world.kube.as_service_account(*account, rbac.rules("controller")).close()
+    world.until_phase("Succeeded")
+    assert world.condition("Degraded")["status"] == "False"
 
 
 def test_only_the_leader_works_and_another_takes_over(world: World) -> None:

@@ -75,6 +75,14 @@ BAD = [
         {"objective": {"weights": {"coref_f1": 0.0}}},
         "spec.objective.weights: Invalid value: weights must not",
     ),
+    (
+        {"pod": {"tolerations": [{"key": "spot", "operator": "Exists", "value": "true"}]}},
+        "spec.pod.tolerations[0]: Invalid value: a toleration with the operator Exists has no value",
+    ),
+    (
+        {"pod": {"tolerations": [{"value": "true"}]}},
+        "spec.pod.tolerations[0]: Invalid value: a toleration with a value needs the key",
+    ),
     ({"limits": {"onEnd": "explode"}}, 'Unsupported value: "explode": supported values: "stop", "drain"'),
 ]
 

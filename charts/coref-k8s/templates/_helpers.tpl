@@ -1,6 +1,6 @@
 {{/* Name of every object: the release's, unless overridden. */}}
 {{- define "coref.name" -}}
-{{- default .Release.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default .Release.Name .Values.nameOverride | replace "." "-" | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Labels of an object. Call with (list $ "component"). */}}
@@ -106,6 +106,53 @@ capabilities:
   drop: [ALL]
 seccompProfile:
   type: RuntimeDefault
+{{- end -}}
+
+{{/* Where a pod runs. Call with the values of its component. */}}
+{{- define "coref.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Egress to name servers, on OpenShift's port as well: rules are applied after the address was translated. */}}
+{{- define "coref.dnsEgress" -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+    - {port: 5353, protocol: UDP}
+    - {port: 5353, protocol: TCP}
+{{- end -}}
+
+{{/* Egress to the bundled database. */}}
+{{- define "coref.databaseEgress" -}}
+{{- if .Values.postgres.enabled -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "coref.selector" (list . "postgres") | nindent 10 }}
+  ports:
+    - port: 5432
+{{- end -}}
+{{- end -}}
+
+{{/* Two controllers with two databases would both run the studies of one namespace. */}}
+{{- define "coref.alone" -}}
+{{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- $other := get $labels "app.kubernetes.io/instance" }}
+{{- if and (eq (get $labels "app.kubernetes.io/name") "coref-k8s") (eq (get $labels "app.kubernetes.io/component") "controller") (ne $other $.Release.Name) }}
+{{- fail (printf "release %s already runs the studies of namespace %s: one release a namespace" $other $.Release.Namespace) }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* Name of the claim of the shared volume. */}}
