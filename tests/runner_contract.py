@@ -37,7 +37,7 @@ class Harness:
     """Makes a second runner over the same jobs, as a restarted controller has."""
     data_dir: Path
     """Data root as the test sees it; jobs see the same one."""
-    patience: float = 20.0
+    patience: float = 90.0
     """Longest time that anything may take (seconds)."""
     study: str = "demo"
     lacks: dict[str, str] = field(default_factory=dict)

@@ -75,7 +75,7 @@ def harness(
         again=make_runner,
         data_dir=kubelet.claim(api.namespace, job_settings.data_claim),
         # a real Job controller waits 10, 20, 40 s before it starts a pod again
-        patience=150.0 if kube.real else 60.0,
+        patience=150.0 if kube.real else 120.0,
     )
 
 
@@ -100,7 +100,7 @@ def world(
     trials = Trials(postgres_url, api.namespace)
     with Kubelet(kube.admin, tmp_path / "kubelet", simulate=trials, real=kube.real) as kubelet:
         kubelet.add_node("plain")
-        made = World(kube, api, kubelet, trials, postgres_url, patience=60.0)
+        made = World(kube, api, kubelet, trials, postgres_url, patience=120.0)
         yield made
         for controller in made.controllers:
             controller.stop()

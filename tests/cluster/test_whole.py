@@ -198,4 +198,4 @@ def test_a_controller_needs_postgres_and_says_so(
     answer = coref("controller")
     assert answer.code == 2
     assert "needs Postgres" in answer.err
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60  # it does not wait for one

@@ -121,7 +121,7 @@ def open_cluster(directory: Path) -> KubeCluster:
     return KubeCluster(path, fake)
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:
     """The first true value of `condition`, polled; AssertionError with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -323,4 +323,4 @@ def test_a_terminating_namespace_takes_nothing_and_empties(kube: KubeCluster, ap
         api.create(CONFIG_MAPS, config_map("late"), doomed)
     wait_for(lambda: "deletionTimestamp" in api.get(CONFIG_MAPS, "held", doomed)["metadata"], "its deletion")
     api.patch(CONFIG_MAPS, "held", {"metadata": {"finalizers": None}}, doomed)
-    wait_for(lambda: doomed not in {n["metadata"]["name"] for n in api.list(NAMESPACES)[0]}, "its end", 40)
+    wait_for(lambda: doomed not in {n["metadata"]["name"] for n in api.list(NAMESPACES)[0]}, "its end")

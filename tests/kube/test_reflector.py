@@ -151,7 +151,7 @@ def test_a_silent_watch_is_given_up_and_opened_again(
     fake.faults.add(Fault("stall", times=1, when=lambda method, path: "watch=1" in path))
     reflector = start(silence_seconds=1.0, jitter=lambda: 0.0)
     api.create(CONFIG_MAPS, mine("a"))
-    wait_for(lambda: names(reflector) == ["a"], "the object", 10)
+    wait_for(lambda: names(reflector) == ["a"], "the object")
     assert reflector.watches >= 2
     assert reflector.lists == 1
 
@@ -162,7 +162,7 @@ def test_age_grows_while_nothing_is_heard_and_bookmarks_reset_it(fake: FakeApiSe
     fake.cut_connections()
     wait_for(lambda: reflector.last_event_age_seconds() > 1.0, "silence")
     fake.faults.clear()
-    wait_for(lambda: reflector.last_event_age_seconds() < 0.5, "a bookmark", 10)
+    wait_for(lambda: reflector.last_event_age_seconds() < 0.5, "a bookmark")
 
 
 def test_a_lost_answer_is_unreachable_not_a_refusal(api: ClusterApi, fake: FakeApiServer) -> None:

@@ -29,7 +29,7 @@ def test_many_jobs_at_once_each_run_once(fake_only: KubeCluster, api: ClusterApi
             jobs = {j["metadata"]["name"]: conditions(j) for j in api.list(JOBS)[0]}
             return {n: c[-1][0] for n, c in jobs.items()} if all(map(_over, jobs.values())) else None
 
-        ended = wait_for(ends, "all Jobs", 60)
+        ended = wait_for(ends, "all Jobs")
         ran = len(api.list(PODS)[0])
     assert {name for name, end in ended.items() if end == "Failed"} == fails
     assert ran == 60

@@ -55,7 +55,7 @@ def history(local: LocalSession) -> list[str]:
     return [line.rpartition(" ")[0] for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def until(look: Callable[[], object], seconds: float = 60.0) -> None:
+def until(look: Callable[[], object], seconds: float = 180.0) -> None:
     end = time.monotonic() + seconds
     while not look():
         assert time.monotonic() < end, f"waited in vain for {look}"

@@ -268,8 +268,8 @@ def test_gpus_are_what_nvidia_smi_says(tmp_path: Path) -> None:
 def test_waiting_ends_with_a_job(harness: Harness, working: Order) -> None:
     harness.file(working, "go").touch()
     begin = time.monotonic()
-    harness.runner.wait(20)
-    assert time.monotonic() - begin < 10
+    harness.runner.wait(100)
+    assert time.monotonic() - begin < 50
     assert harness.ended(working).state is State.SUCCEEDED
     begin = time.monotonic()
     harness.runner.wait(0.05)

@@ -75,7 +75,7 @@ class Prometheus:
             if error.code == 503:
                 return []
             raise AssertionError(f"{expression}: {error.read().decode()}") from None
-        except (ConnectionError, urllib.error.URLError):
+        except OSError:
             return []
 
     def until(self, expressions: list[str], seconds: float) -> list[str]:
