@@ -10,6 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from coref_k8s.cli.strings import Lang, say
+
 #: Results; what a pipe or a redirect receives.
 out = Console(soft_wrap=False)
 #: Remarks: what to type next, progress, warnings.
@@ -25,6 +27,11 @@ def write(text: str) -> None:
 def note(text: str, **more: Any) -> None:
     """Write a remark, on stderr, so that it never mixes with a result."""
     err.print(text, highlight=False, soft_wrap=True, **more)
+
+
+def suggest(lang: Lang, *commands: str) -> None:
+    """Say what can be typed next: commands of ours, without their first word."""
+    note(say(lang, "next", steps="   ".join(f"coref-k8s {command}" for command in commands)), style="dim")
 
 
 def titled(title: str | None = None) -> Table:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coref_k8s.cli.console import titled
+from coref_k8s.cli.strings import Lang, say
 from coref_k8s.search.expected import spared_share
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.space import describe, space_for
@@ -73,20 +74,20 @@ def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
     }
 
 
-def as_tables(spec: StudySpec, plans: dict[int, LengthPlan]) -> RenderableType:
+def as_tables(spec: StudySpec, plans: dict[int, LengthPlan], lang: Lang = "en") -> RenderableType:
     """Return the plan as tables and sentences for a person."""
-    parts: list[RenderableType] = [_sizes(spec, plans), "", _spaces(plans), "", *_sentences(spec, plans)]
+    sentences = [say(lang, key, **values) for key, values in _sentences(spec, plans, lang)]
+    parts: list[RenderableType] = [_sizes(spec, plans, lang), "", _spaces(plans, lang), "", *sentences]
     return Group(*parts)
 
 
-def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Table:
-    place = f"GPUs of {spec.gpu_memory_gb:g} GB" if spec.pod.gpus else "CPUs"
-    table = titled(f"{spec.model} on {place}")
-    for heading in ("tokens", "batch", "accum.", "effective"):
-        table.add_column(heading, justify="right")
-    table.add_column("GPU memory", justify="right", no_wrap=True)
-    for heading in ("ckpt", "GPUs", "pod", "trials"):
-        table.add_column(heading, justify="right")
+def _sizes(spec: StudySpec, plans: dict[int, LengthPlan], lang: Lang) -> Table:
+    place = "p_on_gpus" if spec.pod.gpus else "p_on_cpus"
+    table = titled(say(lang, place, model=spec.model, size=f"{spec.gpu_memory_gb:g}"))
+    for key in ("h_tokens", "h_batch", "h_accumulation", "h_effective", "h_gpu_memory"):
+        table.add_column(say(lang, key), justify="right", no_wrap=key == "h_gpu_memory")
+    for key in ("h_checkpointing", "h_gpus", "h_pod", "h_trials"):
+        table.add_column(say(lang, key), justify="right")
     for length, plan in plans.items():
         batch = plan.batch
         table.add_row(
@@ -94,8 +95,8 @@ def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Table:
             str(batch.batch_size),
             f"× {batch.accumulation}",
             f"= {batch.effective_batch}",
-            _memory(batch),
-            "yes" if batch.checkpointing else "no",
+            _memory(batch, lang),
+            say(lang, "yes" if batch.checkpointing else "no"),
             str(plan.pod.gpus),
             f"{plan.pod.memory_bytes / GIB:.0f} GB",
             str(spec.trials),
@@ -103,19 +104,17 @@ def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Table:
     return table
 
 
-def _memory(batch: BatchPlan) -> Text:
+def _memory(batch: BatchPlan, lang: Lang) -> Text:
+    used, budget = f"{batch.predicted_bytes / GIB:.1f}", f"{batch.budget_bytes / GIB:.1f}"
     tight = batch.predicted_bytes > 0.9 * batch.budget_bytes
-    return Text(
-        f"{batch.predicted_bytes / GIB:.1f} of {batch.budget_bytes / GIB:.1f} GB",
-        style="yellow" if tight else "",
-    )
+    return Text(say(lang, "p_memory", used=used, all=budget), style="yellow" if tight else "")
 
 
-def _spaces(plans: dict[int, LengthPlan]) -> Table:
+def _spaces(plans: dict[int, LengthPlan], lang: Lang) -> Table:
     names = list(dict.fromkeys(name for plan in plans.values() for name in plan.space))
     columns = _grouped(plans)
-    table = titled("Search space")
-    table.add_column("parameter", no_wrap=True)
+    table = titled(say(lang, "p_space"))
+    table.add_column(say(lang, "h_parameter"), no_wrap=True)
     for lengths, _ in columns:
         table.add_column(", ".join(map(str, lengths)))
     for name in names:
@@ -136,38 +135,29 @@ def _grouped(plans: dict[int, LengthPlan]) -> list[tuple[list[int], dict[str, Ra
     return columns
 
 
-def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[str]:
-    trials = spec.trials * len(plans)
-    per_length = f" ({spec.trials} × {len(plans)} lengths)" if len(plans) > 1 else ""
-    lines = [
-        f"{trials} trials{per_length}, at most {spec.parallelism} at once; "
-        f"sampler {spec.search.sampler}, pruner {spec.search.pruner}."
-    ]
-    if spec.search.warm_start and len(plans) > 1:
-        first, *longer = map(str, plans)
-        lines.append(
-            f"{first} tokens go first; once half of their trials have ended, {' and '.join(longer)} start from the best."
-        )
+def _sentences(
+    spec: StudySpec, plans: dict[int, LengthPlan], lang: Lang
+) -> list[tuple[str, dict[str, object]]]:
+    """Return what the plan has to say: keys of texts, and their values."""
+    search, lengths = spec.search, list(map(str, plans))
+    at_once: dict[str, object] = {
+        "n": spec.trials * len(plans), "each": spec.trials, "lengths": len(plans),
+        "parallelism": spec.parallelism, "sampler": search.sampler, "pruner": search.pruner,
+    }  # fmt: skip
+    said: list[tuple[str, dict[str, object]]] = [("p_trials_each" if len(plans) > 1 else "p_trials", at_once)]
+    if search.warm_start and len(plans) > 1:
+        said.append(("p_ladder", {"first": lengths[0], "longer": say(lang, "and").join(lengths[1:])}))
     if (spared := spared_share(spec)) is not None:
-        lines.append(
-            f"Expected, not measured: warm start spares the {spec.search.startup_trials} random trials that every longer "
-            f"length would begin with, about {spared:.0%} of the trials' time if lengths resemble each other."
-        )
-    if spec.search.pruner != "none":
-        lines.append(
-            "What pruning spares is known when trials run; no trial is stopped before its own warm-up has ended."
-        )
-    if spec.search.warm_start_from:
-        lines.append(f"Starts from the results of study {spec.search.warm_start_from}.")
-    if spec.search.finalists:
-        lines.append(
-            f"Then the best {spec.search.finalists} of each length and the defaults are run with "
-            f"{spec.search.finalist_seeds} fresh seeds, and the untuned model is scored: {planned_runs(spec)} more runs a length."
-        )
-    sources = ", ".join(f"{one.source} {one.subset or ''}".strip() for one in spec.data.sources)
-    lines.append(f"Data: {', '.join(spec.data.choices) if spec.data.choices else sources}.")
+        said.append(("p_spared", {"n": search.startup_trials, "share": f"{spared:.0%}"}))
+    if search.pruner != "none":
+        said.append(("p_pruning", {}))
+    if search.warm_start_from:
+        said.append(("p_from", {"study": search.warm_start_from}))
+    if search.finalists:
+        runs = planned_runs(spec)
+        said.append(("p_finalists", {"n": search.finalists, "seeds": search.finalist_seeds, "runs": runs}))
+    sources = spec.data.choices or [f"{one.source} {one.subset or ''}".strip() for one in spec.data.sources]
+    said.append(("p_data", {"sources": ", ".join(sources)}))
     if shape_of(spec.model).assumed:
-        lines.append(
-            f"Memory is predicted for the shape of kf-deberta-base, since {spec.model} is not on this machine."
-        )
-    return lines
+        said.append(("p_assumed", {"model": spec.model}))
+    return said

@@ -12,8 +12,8 @@ import typer
 from coref_k8s.cli import tables, words
 from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_backends, placed
 from coref_k8s.cli.comparing import as_table, side_by_side
-from coref_k8s.cli.console import dump, note, out, titled, write
-from coref_k8s.cli.strings import LangOption, locale_lang
+from coref_k8s.cli.console import dump, note, out, suggest, titled, write
+from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
 from coref_k8s.cli.winners import best_tables
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import NotFoundError, RequestError
@@ -26,12 +26,14 @@ SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS", help=
 @placed
 def list_(
     *,
+    lang: LangOption = None,
     where: Where,
     output: Annotated[
         Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
     ] = "table",
 ) -> None:
     """List studies, oldest first."""
+    chosen = lang or locale_lang()
     found = [(record, backend.place) for backend in open_backends(where) for record in backend.studies()]
     now = datetime.now(UTC)
     if output == "json":
@@ -55,21 +57,21 @@ def list_(
         )
         return
     if not found:
-        note("No studies here yet; start one: coref-k8s submit --local --seq-lengths 512 1024")
+        note(say(chosen, "no_studies", submit="coref-k8s submit --local --seq-lengths 512 1024"))
         return
     table = titled()
-    for heading in ("study", "phase", "tokens", "trials", "model", "where", "age"):
-        table.add_column(heading, no_wrap=heading in ("study", "phase", "age"))
+    for key in ("h_study", "h_phase", "h_tokens", "h_trials", "h_model", "h_where", "h_age"):
+        table.add_column(say(chosen, key), no_wrap=key in ("h_study", "h_phase", "h_age"))
     for record, place in found:
         spec = record.spec
         table.add_row(
             record.name,
-            tables.phase_text(record.phase),
+            tables.phase_text(record.phase, chosen),
             " ".join(map(str, spec.seq_lengths)),
             f"{len(spec.seq_lengths)} × {spec.trials}",
             spec.model,
-            place,
-            words.duration(now - record.created_at),
+            tables.place_word(place, chosen),
+            words.lasting(now - record.created_at, chosen),
         )
     out.print(table)
 
@@ -89,9 +91,10 @@ def status(
     if output == "json":
         write(view.to_json().decode())
         return
-    out.print(tables.status(view, backend.place, lang=lang or locale_lang()))
-    note_if_idle(backend, view)
-    note(next_steps(view, backend.options), style="dim")
+    chosen = lang or locale_lang()
+    out.print(tables.status(view, backend.place, lang=chosen))
+    note_if_idle(backend, view, chosen)
+    suggest(chosen, *(f"{step}{backend.options}" for step in next_steps(view)))
 
 
 @placed
@@ -196,24 +199,21 @@ def of_length(view: StudyView, seq_len: int) -> StudyView:
     return view.only(seq_len)
 
 
-def note_if_idle(backend: Backend, view: StudyView) -> None:
+def note_if_idle(backend: Backend, view: StudyView, lang: Lang) -> None:
     """Say how to go on with a study that has not ended and that nobody works on."""
     if not view.ended and not backend.is_running(view.name):
-        note(
-            f"Nobody works on it at the moment; coref-k8s resume {view.name}{backend.options} goes on with it.",
-            style="yellow",
-        )
+        note(say(lang, "idle", resume=f"coref-k8s resume {view.name}{backend.options}"), style="yellow")
 
 
-def next_steps(view: StudyView, options: str) -> str:
-    """Return what can be typed next, with the options that name the study's place."""
+def next_steps(view: StudyView) -> list[str]:
+    """Return what can be typed next."""
     steps = [] if view.ended else [f"logs {view.name} -f"]
     if any(one.best for one in view.lengths):
         steps += [f"best {view.name}", f"results {view.name}"]
     steps += tables.after(view)
     if view.phase in (Phase.FAILED, Phase.CANCELLED):
         steps += [f"logs {view.name}", f"resume {view.name}"]
-    return "Next: " + "   ".join(f"coref-k8s {step}{options}" for step in steps)
+    return steps
 
 
 def _csv(rows: list[dict[str, object]]) -> str:

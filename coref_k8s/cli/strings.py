@@ -101,6 +101,81 @@ _TEXT: dict[str, tuple[str, str]] = {
     "h_parameter": ("parameter", "매개변수"),
     "who_finalist": ("{length} finalists' run {trial}", "{length} 결선 실행 {trial}"),
     "finalist": ("run {n}", "결선 {n}"),
+    "next": ("Next: {steps}", "다음: {steps}"),
+    "idle": (
+        "Nobody works on it at the moment; {resume} goes on with it.",
+        "지금은 아무도 실행하고 있지 않습니다. {resume} 명령으로 이어집니다.",
+    ),
+    "created": ("study {study} is created in {place}", "연구 {study}을(를) {place}에 만들었습니다"),
+    "goes_on": ("study {study} goes on in {place}", "연구 {study}이(가) {place}에서 이어집니다"),
+    "in_foreground": (
+        "study {study}; Ctrl-C stops it, {resume} goes on",
+        "연구 {study}: Ctrl-C로 멈추고, {resume} 명령으로 이어집니다",
+    ),
+    "left_running": (
+        "study {study} goes on in {place}; {status} shows how far it is",
+        "연구 {study}은(는) {place}에서 계속됩니다. {status} 명령으로 진행을 볼 수 있습니다",
+    ),
+    "left_stopped": (
+        "study {study} is stopped; {resume} goes on with it",
+        "연구 {study}을(를) 멈췄습니다. {resume} 명령으로 이어집니다",
+    ),
+    "no_studies": (
+        "No studies here yet; start one: {submit}",
+        "아직 연구가 없습니다. 이렇게 시작합니다: {submit}",
+    ),
+    "h_study": ("study", "연구"),
+    "h_phase": ("phase", "상태"),
+    "h_where": ("where", "장소"),
+    "h_age": ("age", "경과"),
+    "p_on_gpus": ("{model} on GPUs of {size} GB", "{model}, {size} GB GPU"),
+    "p_on_cpus": ("{model} on CPUs", "{model}, CPU"),
+    "h_batch": ("batch", "배치"),
+    "h_accumulation": ("accum.", "누적"),
+    "h_effective": ("effective", "유효 배치"),
+    "h_gpu_memory": ("GPU memory", "GPU 메모리"),
+    "h_checkpointing": ("ckpt", "ckpt"),
+    "h_gpus": ("GPUs", "GPU"),
+    "h_pod": ("pod", "파드"),
+    "p_memory": ("{used} of {all} GB", "{all} GB 중 {used}"),
+    "yes": ("yes", "예"),
+    "no": ("no", "아니요"),
+    "p_space": ("Search space", "탐색 공간"),
+    "p_trials": (
+        "{n} trials, at most {parallelism} at once; sampler {sampler}, pruner {pruner}.",
+        "시도 {n}개, 동시에 최대 {parallelism}개; 샘플러 {sampler}, 프루너 {pruner}.",
+    ),
+    "p_trials_each": (
+        "{n} trials ({each} × {lengths} lengths), at most {parallelism} at once; sampler {sampler}, pruner {pruner}.",
+        "시도 {n}개(길이 {lengths}개 × {each}), 동시에 최대 {parallelism}개; 샘플러 {sampler}, 프루너 {pruner}.",
+    ),
+    "p_ladder": (
+        "{first} tokens go first; once half of their trials have ended, {longer} start from the best.",
+        "{first} 토큰을 먼저 실행하고, 그 시도의 절반이 끝나면 {longer} 토큰이 가장 좋은 결과에서 시작합니다.",
+    ),
+    "p_spared": (
+        "Expected, not measured: warm start spares the {n} random trials that every longer length would begin with, "
+        "about {share} of the trials' time if lengths resemble each other.",
+        "예상이며 측정값이 아닙니다: 웜 스타트는 더 긴 길이마다 처음에 할 무작위 시도 {n}개를 덜어 주며, "
+        "길이끼리 비슷하다면 시도 시간의 약 {share}입니다.",
+    ),
+    "p_pruning": (
+        "What pruning spares is known when trials run; no trial is stopped before its own warm-up has ended.",
+        "프루닝이 덜어 주는 양은 시도를 실행해 봐야 압니다. 워밍업이 끝나기 전에는 어떤 시도도 멈추지 않습니다.",
+    ),
+    "p_from": ("Starts from the results of study {study}.", "연구 {study}의 결과에서 시작합니다."),
+    "p_finalists": (
+        "Then the best {n} of each length and the defaults are run with {seeds} fresh seeds, and the untuned model is "
+        "scored: {runs} more runs a length.",
+        "그다음 길이마다 상위 {n}개와 기본값을 새 시드 {seeds}개로 다시 실행하고 튜닝 전 모델도 평가합니다: "
+        "길이마다 {runs}번 더 실행합니다.",
+    ),
+    "p_data": ("Data: {sources}.", "데이터: {sources}."),
+    "p_assumed": (
+        "Memory is predicted for the shape of kf-deberta-base, since {model} is not on this machine.",
+        "{model} 모델이 이 컴퓨터에 없어 kf-deberta-base의 크기로 메모리를 예측했습니다.",
+    ),
+    "and": (" and ", "과 "),
 }
 
 

@@ -9,14 +9,15 @@ import typer
 from coref_k8s.cli import tables
 from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_place, placed
 from coref_k8s.cli.checks import check_choices
-from coref_k8s.cli.console import dump, note, out, write
+from coref_k8s.cli.console import dump, note, out, suggest, write
 from coref_k8s.cli.planning import as_data, as_tables, plan_study
 from coref_k8s.cli.requesting import File, Name, Set, made_up_name, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
-from coref_k8s.cli.strings import Lang, LangOption, locale_lang
+from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
 from coref_k8s.cli.winners import best_tables
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
+from coref_k8s.report.messages import told
 from coref_k8s.store.records import Phase
 from coref_k8s.study import StudySpec
 
@@ -42,6 +43,7 @@ def plan(
     *,
     file: File = None,
     settings: Set = None,
+    lang: LangOption = None,
     output: Output = "table",
     flags: dict[SpecOption, Any],
 ) -> None:
@@ -53,7 +55,7 @@ def plan(
     plans = plan_study(spec)
     check_choices(spec)
     if output == "table":
-        out.print(as_tables(spec, plans))
+        out.print(as_tables(spec, plans, lang or locale_lang()))
     else:
         write(dump(as_data(spec, plans), output))
 
@@ -132,16 +134,16 @@ def launch(
     if backend.in_foreground:
         backend.create(study, spec)
     else:
-        submit_to_cluster(backend, study, spec, dry_run=dry_run, output=output)
+        submit_to_cluster(backend, study, spec, chosen, dry_run=dry_run, output=output)
         if dry_run or not wait:
             return 0
         return conclude(backend, backend.follow(study, lang=chosen), chosen)
-    note(f"study {study}; Ctrl-C stops it, coref-k8s resume {study} goes on", style="dim")
+    note(say(chosen, "in_foreground", study=study, resume=f"coref-k8s resume {study}"), style="dim")
     return conclude(backend, backend.follow(study, lang=chosen, metrics_port=metrics_port), chosen)
 
 
 def submit_to_cluster(
-    backend: Backend, study: str, spec: StudySpec, *, dry_run: str | None, output: str | None
+    backend: Backend, study: str, spec: StudySpec, lang: Lang, *, dry_run: str | None, output: str | None
 ) -> None:
     """Create the study's resource, or show what would be created, and say what to type next."""
     from coref_k8s.cli.cluster_backend import ClusterBackend, manifest
@@ -157,9 +159,9 @@ def submit_to_cluster(
     if dry_run:
         return
     if not output:
-        out.print(f"study {study} is created in {backend.place}", highlight=False)
+        out.print(say(lang, "created", study=study, place=backend.place), highlight=False)
     where = backend.options
-    note(f"Next: coref-k8s status {study}{where}   coref-k8s logs {study} -f{where}", style="dim")
+    suggest(lang, f"status {study}{where}", f"logs {study} -f{where}")
 
 
 @placed
@@ -182,10 +184,10 @@ def resume(
         )
     _check_metrics(backend, metrics_port)
     backend.resume(name)
-    if not backend.in_foreground:
-        out.print(f"study {name} goes on in {backend.place}", highlight=False)
-        return 0
     chosen = lang or locale_lang()
+    if not backend.in_foreground:
+        out.print(say(chosen, "goes_on", study=name, place=backend.place), highlight=False)
+        return 0
     return conclude(backend, backend.follow(name, lang=chosen, metrics_port=metrics_port), chosen)
 
 
@@ -201,24 +203,20 @@ def conclude(backend: Backend, view: StudyView, lang: Lang = "en") -> int:
     out.print()
     named = f"{view.name}{backend.options}"
     if not view.ended and not backend.in_foreground:
-        note(f"study {view.name} goes on in {backend.place}; coref-k8s status {named} shows how far it is")
+        status = f"coref-k8s status {named}"
+        note(say(lang, "left_running", study=view.name, place=backend.place, status=status))
         return 130
     if not view.ended:
-        note(f"study {view.name} is stopped; coref-k8s resume {named} goes on with it")
+        note(say(lang, "left_stopped", study=view.name, resume=f"coref-k8s resume {named}"))
         return 130
     if any(one.best for one in view.lengths):
         out.print(best_tables(view, backend.root, lang), end="")
     if view.phase is Phase.SUCCEEDED:
         steps = [f"results {named}", f"best {named} --output yaml"]
         steps += [f"{step}{backend.options}" for step in tables.after(view)]
-        note("Next: " + "   ".join(f"coref-k8s {step}" for step in steps), style="dim")
+        suggest(lang, *steps)
         return 0
-    note(
-        f"study {view.name}: {view.phase.value.lower()}{f', {view.why}' if view.why else ''}",
-        style="red",
-    )
-    note(
-        f"Next: coref-k8s status {named}   coref-k8s logs {named}   coref-k8s resume {named}",
-        style="dim",
-    )
+    why = f", {told(view.why, lang)}" if view.why else ""
+    note(f"{view.name}: {tables.phase_word(view.phase, lang).lower()}{why}", style="red")
+    suggest(lang, f"status {named}", f"logs {named}", f"resume {named}")
     return 1

@@ -34,9 +34,9 @@ PHASE_STYLES = {
 _SHOWN = {"learning_rate": "lr"}
 
 
-def phase_text(phase: Phase) -> Text:
+def phase_text(phase: Phase, lang: Lang = "en") -> Text:
     """Return a phase in its colour."""
-    return Text(phase.value, style=PHASE_STYLES[phase])
+    return Text(phase_word(phase, lang), style=PHASE_STYLES[phase])
 
 
 def phase_word(phase: Phase, lang: Lang) -> str:
@@ -60,7 +60,7 @@ def bar(done: int, of: int, width: int = 12) -> Text:
 def status(view: StudyView, place: str, now: datetime | None = None, lang: Lang = "en") -> RenderableType:
     """Return a study's state: how far each length is, the best so far, what failed and why."""
     now = now or datetime.now(UTC)
-    phase = Text(phase_word(view.phase, lang), style=PHASE_STYLES[view.phase])
+    phase = phase_text(view.phase, lang)
     head = Text.assemble((view.name, "bold"), "  ", phase, say(lang, "on", place=place_word(place, lang)))
     if (elapsed := view.elapsed(now)) is not None:
         head.append(f", {words.lasting(elapsed, lang)}")

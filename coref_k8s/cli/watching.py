@@ -28,7 +28,7 @@ def watch(
     """
     backend, view = find_study(where, name)
     chosen = lang or locale_lang()
-    note_if_idle(backend, view)
+    note_if_idle(backend, view, chosen)
     bus = _bus_of(backend)
     tail = BusTail(bus)
     since = view.started_at or datetime.now(UTC)

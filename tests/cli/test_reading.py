@@ -21,6 +21,8 @@ def test_list(coref: Any, study: str) -> None:
     for words in (study, "Running", "512 1024", "2 × 3", "this machine"):
         assert words in answer.out
     assert json.loads(coref("list", "-o", "json").out)[0]["name"] == study
+    for words in (study, "실행 중", "2 × 3", "이 컴퓨터"):
+        assert words in coref("list", "--lang", "ko").out
 
 
 def test_status_tells_progress_best_and_failures(coref: Any, study: str) -> None:
@@ -33,7 +35,8 @@ def test_status_tells_progress_best_and_failures(coref: Any, study: str) -> None
 
 @pytest.mark.parametrize("command", ["status", "results"])
 def test_a_study_is_told_in_korean(coref: Any, study: str, command: str) -> None:
-    text = coref(command, study, "--lang", "ko").out
+    answer = coref(command, study, "--lang", "ko")
+    text = answer.out
     said = {
         "status": ("실행 중  이 컴퓨터", "최고 점수", "512 시도 2", "비정상 종료: 종료 코드 1"),
         "results": ("512 토큰", "상태", "완료", "실패"),
@@ -42,6 +45,8 @@ def test_a_study_is_told_in_korean(coref: Any, study: str, command: str) -> None
         assert words in text, text
     left = set(re.findall(r"[A-Za-z]{3,}", text)) - {"LAMBADA", "Top", "sample"}
     assert left == set()
+    if command == "status":
+        assert "다음: coref-k8s logs" in answer.err
 
 
 def test_what_to_type_next_names_the_place_again(

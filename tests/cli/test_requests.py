@@ -195,6 +195,22 @@ def test_the_table_says_what_matters(coref: Any) -> None:
         assert words in answer.out
 
 
+def test_the_plan_is_told_in_korean(coref: Any) -> None:
+    answer = coref("plan", "--seq-lengths", "512", "2048", "--finalists", "2", "--lang", "ko")
+    assert answer.code == 0
+    text = " ".join(answer.out.split())  # a narrow terminal breaks the lines
+    for words in (
+        "유효 배치",
+        "탐색 공간",
+        "시도 40개(길이 2개 × 20)",
+        "512 토큰을 먼저",
+        "새 시드 3개",
+        "데이터: wikimedia",
+    ):
+        assert words in text
+    assert not re.search(r"\b(trials|lengths|tokens|fresh|expected)\b", text, re.IGNORECASE)
+
+
 def test_a_fixed_accumulation_is_what_is_planned(coref: Any) -> None:
     answer = coref(
         "plan", "--seq-lengths", "512", "--gpus", "0", "--batch-size", "4", "--set", "search.space.accumulation={choices: [2]}"
