@@ -91,12 +91,19 @@ images:
 	$(BUILDER) build --file images/controller/Dockerfile --build-arg VERSION=$(VERSION) --tag $(CONTROLLER_IMAGE) .
 	$(BUILDER) build --file images/trial/Dockerfile --target $(TRIAL_TARGET) --build-arg VERSION=$(VERSION) --tag $(TRIAL_IMAGE) .
 
+# From Docker directly. What podman and buildah have built goes through a file, which also drops their prefix localhost/.
 kind-load:
 	@if command -v kind >/dev/null; then \
-	    kind load docker-image --name $(KIND_CLUSTER) $(CONTROLLER_IMAGE) $(TRIAL_IMAGE); \
+	    images="kind load docker-image --name $(KIND_CLUSTER)"; file="kind load image-archive --name $(KIND_CLUSTER)"; \
 	elif command -v k3d >/dev/null; then \
-	    k3d image import --cluster $(K3D_CLUSTER) $(CONTROLLER_IMAGE) $(TRIAL_IMAGE); \
-	else echo 'neither kind nor k3d is here: install one, or push the images to a registry (docs/install.md)'; exit 2; fi
+	    images="k3d image import --cluster $(K3D_CLUSTER)"; file="$$images"; \
+	else echo 'neither kind nor k3d is here: install one, or push the images to a registry (docs/install.md)'; exit 2; fi; \
+	if [ "$(notdir $(BUILDER))" = docker ]; then $$images $(CONTROLLER_IMAGE) $(TRIAL_IMAGE); exit; fi; \
+	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	for image in $(CONTROLLER_IMAGE) $(TRIAL_IMAGE); do \
+	    $(BUILDER) push "$$image" "docker-archive:$$folder/image.tar:$$image" && $$file "$$folder/image.tar" || exit 1; \
+	    rm "$$folder/image.tar"; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -57,8 +57,8 @@ class ClusterRunner:
         self._seen: dict[str, dict[str, _Seen]] = {}  # study: Job: what it showed
 
     def capacity(self) -> int | None:
-        """None: the cluster's scheduler decides."""
-        return None
+        """The bound of this installation; None when the cluster's scheduler decides alone."""
+        return self._settings.max_parallelism
 
     def list(self, study: str) -> list[ObservedJob]:
         """Return the jobs of a study, from the cache."""

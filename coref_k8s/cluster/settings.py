@@ -66,6 +66,8 @@ class JobSettings(Request):
     """Labels added to Jobs and pods."""
     annotations: dict[str, str] = {}
     """Annotations added to Jobs and pods."""
+    max_parallelism: int | None = Field(default=None, ge=1)
+    """Most trials of one study at once, whatever it asks for; none for as many as it asks for."""
     same_node: bool = False
     """Keep all pods on one node at a time, as a ReadWriteOnce volume needs it."""
     gpu_memory_label: str = "nvidia.com/gpu.memory"

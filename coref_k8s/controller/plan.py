@@ -145,10 +145,9 @@ class _Planner:
             and unit not in failed
             and not (unit.kind is Kind.FINALIST and unit.seq_len in early)
         ]
-        slots = s.spec.parallelism if s.capacity is None else min(s.spec.parallelism, s.capacity)
         # a preparation that has its result and is still ending takes no trial's place
         busy = sum(job.kind is not Kind.PREPARE for job in s.live)
-        slots = self._restart(waiting, attempts, slots=slots - busy)
+        slots = self._restart(waiting, attempts, slots=s.slots - busy)
         slots = self._ask(slots, failed)
         self._finals(slots, attempts, failed)
 

@@ -134,7 +134,7 @@ def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
         failures=dict(observer.attempts.failures),
         remaining=remaining(
             [_ahead(snapshot, view, observer.lengths[view.seq_len]) for view in snapshot.lengths],
-            snapshot.spec.parallelism,
+            snapshot.slots,
         ),
     )
 

@@ -134,6 +134,12 @@ class Snapshot:
     interrupted: bool = False
     """The user wants to leave: end the jobs so that they can go on later, decide nothing."""
 
+    @property
+    def slots(self) -> int:
+        """Most jobs of this study at once: what it asks for, and what the runner carries."""
+        asked = self.spec.parallelism
+        return asked if self.capacity is None else min(asked, self.capacity)
+
     @cached_property
     def live(self) -> tuple[ObservedJob, ...]:
         """Jobs that may still do something."""

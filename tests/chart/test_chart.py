@@ -294,6 +294,11 @@ def test_names_of_releases_with_dots_are_names_of_services() -> None:
     assert {o["metadata"]["name"] for o in found} == {"my-release-controller", "my-release-postgres"}
 
 
+def test_an_upgrade_can_bound_how_many_trials_run_at_once() -> None:
+    assert settings_of(objects({})).jobs.max_parallelism is None
+    assert settings_of(objects({"trial": {"maxParallelism": 2}})).jobs.max_parallelism == 2
+
+
 def test_pods_share_a_node_only_where_the_volume_asks_for_it() -> None:
     assert settings_of(objects({})).jobs.same_node
     assert not settings_of(objects(MATRIX["many-nodes"])).jobs.same_node

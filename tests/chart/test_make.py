@@ -17,14 +17,18 @@ from tests.chart.rendering import CHART, ROOT, objects, one
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
-def made(folder: Path, *arguments: str, programs: tuple[str, ...]) -> tuple[int, list[list[str]], str]:
+def made(
+    folder: Path, *arguments: str, programs: tuple[str, ...], scripts: dict[str, str] | None = None
+) -> tuple[int, list[list[str]], str]:
     """Run make with only these programs and its own; return its code, the calls and what it said."""
+    told = '#!/bin/sh\necho "{name} $*" >> {log}\n'
     bin_, log = folder / "bin", folder / "calls"
     bin_.mkdir()
-    for name in ("make", "sh", "sed", "python3", "date"):
+    for name in ("make", "sh", "sed", "python3", "date", "mktemp", "rm", "touch"):
         (bin_ / name).symlink_to(shutil.which(name) or name)
     for name in programs:
-        (bin_ / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {log}\n', encoding="utf-8")
+        script = (scripts or {}).get(name, told).format(name=name, log=log)
+        (bin_ / name).write_text(script, encoding="utf-8")
         (bin_ / name).chmod(0o755)
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(
@@ -78,6 +82,31 @@ def test_kind_load_takes_both_images_to_the_cluster_that_is_there(
     assert code == 0, said
     version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
     assert calls == [[*start, f"coref-k8s/controller:{version}", f"coref-k8s/trial:{version}"]]
+
+
+@pytest.mark.parametrize("builder", ["podman", "buildah"])
+@pytest.mark.parametrize(
+    ("cluster", "load"),
+    [
+        ("kind", ["kind", "load", "image-archive", "--name", "kind"]),
+        ("k3d", ["k3d", "image", "import", "--cluster", "k3s-default"]),
+    ],
+)
+def test_images_that_are_not_in_docker_go_through_a_file(
+    tmp_path: Path, builder: str, cluster: str, load: list[str]
+) -> None:
+    push = '#!/bin/sh\necho "{name} $*" >> {log}\nfile="${{3#docker-archive:}}"; touch "${{file%%:*}}"\n'
+    code, calls, said = made(
+        tmp_path, "kind-load", f"BUILDER={builder}", programs=(cluster, builder), scripts={builder: push}
+    )
+    assert code == 0, said
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
+    for image, (pushed, loaded) in zip(("controller", "trial"), (calls[:2], calls[2:]), strict=True):
+        name = f"coref-k8s/{image}:{version}"
+        assert loaded[:-1] == load
+        # the name in the file is the one that the chart asks for, without localhost/
+        assert pushed == [builder, "push", name, f"docker-archive:{loaded[-1]}:{name}"]
+        assert not Path(loaded[-1]).exists()
 
 
 def test_kind_load_without_either_says_what_to_do(tmp_path: Path) -> None:

@@ -89,6 +89,20 @@ def test_full_study_has_every_default() -> None:
     assert spec_from_mapping(study["spec"]) == StudySpec()
 
 
+def test_a_claim_of_ones_own_takes_the_place_of_the_chart_s() -> None:
+    (claim,) = documents(EXAMPLES / "data-claim.yaml")
+    kubernetes_validate.validate(claim, "1.37", strict=True)
+    name = claim["metadata"]["name"]
+    assert f"--set storage.existingClaim={name} " in (ROOT / "docs" / "install.md").read_text("utf-8")
+    found = objects({"storage": {"existingClaim": name}})
+    # nothing is left that `helm install --wait` would wait for without a pod that mounts it
+    assert not [o for o in found if o["kind"] == "PersistentVolumeClaim"]
+    settings = next(
+        o for o in found if o["metadata"]["name"] == "coref-controller" and o["kind"] == "ConfigMap"
+    )
+    assert f"dataClaim: {name}" in settings["data"]["cluster.yaml"]
+
+
 def test_external_database_values_install() -> None:
     (values,) = documents(EXAMPLES / "external-database.yaml")
     found = objects(values)

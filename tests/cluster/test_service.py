@@ -403,6 +403,22 @@ def test_what_keeps_pods_from_running_is_said(world: World, pod: Any, reason: st
     world.until(lambda: [m for r, m in world.events() if r == reason and words in m], f"an event {reason}")
 
 
+def test_an_installation_bounds_how_many_trials_run_at_once(world: World) -> None:
+    world.trials.behave = lambda order, start: (60.0, 0, False) if order.kind is Kind.TRIAL else None
+    bounded = world.controller(jobs=JOBS_HERE.model_copy(update={"max_parallelism": 1}))
+    world.submit(spec={"trials": 3, "parallelism": 3})
+    world.running("korean-64-0-1")
+    world.until(lambda: world.status()["trials"]["running"] == 1, "the status of the first trial")
+    assert world.jobs() == ["korean-64-0-1"]
+    # as `helm upgrade` does it: another controller, other settings, the same trial
+    bounded.stop()
+    world.controller(jobs=JOBS_HERE.model_copy(update={"max_parallelism": 2}))
+    world.running("korean-64-1-1")
+    assert world.jobs() == ["korean-64-0-1", "korean-64-1-1"]
+    world.annotate(cancel="true")
+    world.until_phase("Cancelled")
+
+
 def test_jobs_that_the_server_refuses_are_told_and_come_when_it_takes_them(world: World) -> None:
     world.controller()
     account = (world.api.namespace, "controller")
