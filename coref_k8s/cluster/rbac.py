@@ -23,10 +23,10 @@ def _rule(group: str, resources: list[str], verbs: list[str], **more: Any) -> Ru
 #: The controller, in the namespace of its studies. No right to read Secrets: pods mount them by name.
 CONTROLLER: tuple[Rule, ...] = (
     # patch: the finalizer that a purge needs
-    _rule(names.GROUP, [names.PLURAL], ["get", "list", "watch", "patch"]),
+    _rule(names.GROUP, [names.PLURAL], ["list", "watch", "patch"]),
     _rule(names.GROUP, [f"{names.PLURAL}/status"], ["patch"]),
     _rule("batch", ["jobs"], ["get", "list", "watch", "create", "patch", "delete"]),
-    _rule("", ["pods"], ["get", "list", "watch"]),
+    _rule("", ["pods"], ["list", "watch"]),
     # the end of a failed trial's log goes to the database
     _rule("", ["pods/log"], ["get"]),
     _rule("", ["events"], ["create"]),
