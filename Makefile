@@ -56,6 +56,7 @@ test-slow: install $(VENV)/checkov/.installed
 # In namespaces of its own, which it removes; needs the right to create CRDs, namespaces and (without kubelets) nodes.
 test-cluster: install
 	@test -n "$$KUBECONFIG" || { echo 'set KUBECONFIG to the cluster to test on'; exit 2; }
+	sh tests/install-services.sh postgres
 	$(BIN)/pytest -m cluster
 
 check: install

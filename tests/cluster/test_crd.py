@@ -15,6 +15,7 @@ from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.crd import IMMUTABLE, MUTABLE, crd, main, render
 from coref_k8s.cluster.resources import STUDIES
 from coref_k8s.study import StudySpec
+from tests.cluster.world import foreign_owner
 
 
 def schema() -> dict[str, Any]:
@@ -82,3 +83,13 @@ def test_none_means_all(api: ClusterApi, crd_installed: None) -> None:
         },
     )
     assert wanted(made).data.train_limit is None
+
+
+def test_the_definition_of_an_installation_is_not_the_tests_to_replace() -> None:
+    def definition(**owner: str) -> dict[str, Any]:
+        return {"metadata": {"annotations": {f"meta.helm.sh/release-{key}": v for key, v in owner.items()}}}
+
+    told = foreign_owner(definition(name="coref", namespace="research"))
+    assert told == "release coref in namespace research"
+    assert foreign_owner(definition(name="coref", namespace="test-1a2b")) == ""
+    assert foreign_owner({"metadata": {}}) == ""

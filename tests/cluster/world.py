@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import LIVE_SELECTOR
@@ -181,6 +183,15 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
+def foreign_owner(definition: Json) -> str:
+    """Return the Helm release, of no test, that a definition belongs to; empty when there is none."""
+    annotations = definition["metadata"].get("annotations") or {}
+    namespace = annotations.get("meta.helm.sh/release-namespace", "")
+    if not namespace or namespace.startswith("test-"):
+        return ""
+    return f"release {annotations.get('meta.helm.sh/release-name', '')} in namespace {namespace}"
+
+
 def install_crd(api: ClusterApi) -> None:
     """Create the definition, or bring it up to date, and wait until it is served."""
     body = crd()
@@ -188,6 +199,11 @@ def install_crd(api: ClusterApi) -> None:
         api.create(CRDS, body)
     except AlreadyExists:
         live = api.get(CRDS, names.CRD_NAME)
+        if whose := foreign_owner(live):
+            pytest.exit(
+                f"this cluster's definition belongs to {whose}, whose studies the tests would disturb: use another one",
+                returncode=2,
+            )
         api.replace(
             CRDS,
             {
