@@ -40,6 +40,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         "monitoring": {"bundled": True, "prometheus": {"size": ""}, "grafana": {"adminSecret": "grafana"}},
         "networkPolicy": {"enabled": False},
     },
+    "shared-cluster": {"rbac": {"aggregate": True}, "controller": {"clusterWide": True}},
     "operator": {
         "monitoring": {
             "podMonitor": {"enabled": "true", "labels": {"release": "kube-prometheus"}},

@@ -320,6 +320,17 @@ def test_rights_are_those_of_the_list(case: str, kind: str) -> None:
         assert not [o for o in found if o["kind"].startswith("ClusterRole")]
 
 
+def test_studies_can_join_the_cluster_s_own_roles_by_choice() -> None:
+    found = objects({"rbac": {"aggregate": True}})
+    roles = {o["metadata"]["name"]: o for o in found if o["kind"] == "ClusterRole"}
+    ours = {"view": f"{NAMESPACE}-{RELEASE}-studies-viewer", "edit": f"{NAMESPACE}-{RELEASE}-studies-user"}
+    assert roles.keys() == set(ours.values())
+    for into, role in (("view", "viewer"), ("edit", "user"), ("admin", "user")):
+        shipped = roles[ours["view" if into == "view" else "edit"]]
+        assert shipped["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{into}"] == "true"
+        assert shipped["rules"] == [rule for rule in rules(role) if rule["resources"] == [names.PLURAL]]
+
+
 def test_definition_is_the_one_of_the_code_and_stays() -> None:
     found = one(objects({}), "CustomResourceDefinition", names.CRD_NAME)
     assert found["metadata"]["annotations"].pop("helm.sh/resource-policy") == "keep"

@@ -69,3 +69,28 @@ def test_a_new_chart_does_not_restart_the_database() -> None:
         if item["kind"] in ("Deployment", "StatefulSet"):
             labels = item["spec"]["template"]["metadata"]["labels"]
             assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(labels), item["metadata"]["name"]
+
+
+def test_values_that_came_after_the_first_chart_may_be_missing() -> None:
+    """`helm upgrade --reuse-values` hands a new chart the old one's values, and nothing for what is new in it."""
+    placed = dict.fromkeys(("nodeSelector", "tolerations", "priorityClassName"))
+    missing: dict[str, Any] = {
+        "rbac": None,
+        "trial": {"maxParallelism": None},
+        "networkPolicy": {"trialEgress": None, "controllerEgress": None},
+        "postgres": {"affinity": None, "podLabels": None, "podAnnotations": None},
+        "monitoring": {
+            "bundled": True,
+            "dashboards": {"annotations": None},
+            "prometheus": {"storageClassName": None, **placed},
+            "grafana": placed,
+        },
+        "optunaDashboard": {"enabled": True, **placed},
+        "controller": {"replicas": 2},
+    }
+    # null takes a key away; what then may be open or not must be what the default says
+    assert objects_but_secrets(missing) == objects_but_secrets(EVERYTHING)
+
+
+def objects_but_secrets(values: dict[str, Any]) -> list[Any]:
+    return [item for item in objects(values) if item["kind"] != "Secret"]

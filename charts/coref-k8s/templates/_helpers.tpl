@@ -132,6 +132,15 @@ tolerations:
     - {port: 5353, protocol: TCP}
 {{- end -}}
 
+{{/* Egress that a value gives: everything where an older release's values have none (`--reuse-values`). */}}
+{{- define "coref.egress" -}}
+{{- if kindIs "invalid" . -}}
+- {}
+{{- else if . -}}
+{{ toYaml . }}
+{{- end -}}
+{{- end -}}
+
 {{/* Egress to the bundled database. */}}
 {{- define "coref.databaseEgress" -}}
 {{- if .Values.postgres.enabled -}}
