@@ -19,7 +19,7 @@ _FACTOR = np.uint32(0x9E3779B1)
 
 def minhash(text: str) -> bytes:
     """Return the signature of a text: PERMUTATIONS little-endian uint32."""
-    words = np.fromiter((crc32(word.encode()) for word in text.split()), np.uint32)
+    words = np.fromiter(map(crc32, map(str.encode, text.split())), np.uint32)
     shingles = np.zeros(max(1, len(words) - SHINGLE + 1), np.uint32)
     for place in range(min(SHINGLE, len(words))):
         # a polynomial in the words' hashes, modulo 2^32
@@ -27,7 +27,7 @@ def minhash(text: str) -> bytes:
     sketch = _datasketch().MinHash(
         num_perm=PERMUTATIONS, hashfunc=int, scheme=_SCHEME, permutations=_permutations()
     )
-    sketch.update_batch(np.unique(shingles).tolist())
+    sketch.update_batch(shingles.tolist())
     values: bytes = np.asarray(sketch.hashvalues, dtype="<u4").tobytes()
     return values
 

@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,12 +37,34 @@ def cores() -> int:
     return usable
 
 
+@contextmanager
+def analysers(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Give processes for `analyse_all`; each loads Kiwi at its first document. What waits at the end is dropped."""
+    # spawn: the parent may hold threads (Arrow, torch), which a fork would copy in any state
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def analyse_all(
-    documents: Iterable[Document], *, signature: bool = False, workers: int | None = None
+    documents: Iterable[Document],
+    *,
+    signature: bool = False,
+    workers: int | None = None,
+    pool: ProcessPoolExecutor | None = None,
 ) -> Iterator[Analysed]:
-    """Yield the analysis of every document, in order. `workers` processes; by default one a core."""
+    """Yield the analysis of every document, in order.
+
+    `workers` processes, by default one a core, are started if the text is worth it; those of `pool`, if given, are
+    there already.
+    """
     workers = workers or cores()
     stream = iter(documents)
+    if pool is not None:
+        yield from _shared(stream, pool, signature, workers)
+        return
     head: list[Document] = []
     size = 0
     for document in stream:
@@ -54,18 +77,21 @@ def analyse_all(
         for document in chain(head, stream):
             yield analyse_document(document, signature=signature)
         return
-    # spawn: the parent may hold threads (Arrow, torch), which a fork would copy in any state
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[list[Analysed]]] = deque()
-        try:
-            for batch in _batches(chain(head, stream)):
-                waiting.append(pool.submit(_analyse_batch, batch, signature))
-                if len(waiting) > 3 * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with analysers(workers) as started:
+        yield from _shared(chain(head, stream), started, signature, workers)
+
+
+def _shared(
+    documents: Iterable[Document], pool: ProcessPoolExecutor, signature: bool, workers: int
+) -> Iterator[Analysed]:
+    """Yield what the processes of a pool find; a few tasks wait for each, never all of them."""
+    waiting: deque[Future[list[Analysed]]] = deque()
+    for batch in _batches(documents):
+        waiting.append(pool.submit(_analyse_batch, batch, signature))
+        if len(waiting) > 3 * workers:
+            yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()
 
 
 def _analyse_batch(batch: list[Document], signature: bool) -> list[Analysed]:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from coref_k8s.corpus.shipped import shipped_documents
 from coref_k8s.document import Document
-from coref_k8s.korean import analyse, is_noun, josa_class, strip_josa
+from coref_k8s.korean import analyse, is_noun, josa_class, kiwi, strip_josa
 
 TEXT = "김영희는 학생이다. 누가 왔니? 그녀는 LG전자의 물건들을 나루터지기에게 5천 원에 샀다.\n\n제목\n\n그는 서울대학교 3학년이다."
 
@@ -48,6 +49,20 @@ def test_blank_lines_end_sentences_and_words_are_counted():
         "그는 서울대학교 3학년이다.",
     ]
     assert analysis.words == len(TEXT.split())
+
+
+def test_sentences_are_those_that_kiwi_splits():
+    for document in shipped_documents()[::9]:
+        for paragraph in filter(None, document.text.split("\n\n")):
+            split = [tokens for tokens in kiwi().tokenize(paragraph, split_sents=True) if tokens]
+            expected = [(tokens[0].start, tokens[-1].end) for tokens in split]
+            assert analyse(paragraph).sentences == expected
+
+
+def test_a_run_that_is_contracted_with_what_follows_has_no_surface_of_its_own():
+    # 학굘 is 학교 + ㄹ, 어머닌 is 어머니 + ㄴ: their last syllable holds the particle too
+    text = "학굘 갔다. 어머닌 왔다. 영희넨 철수랑 갔다. 우리나란 좋다."
+    assert [run.text for run in analyse(text).noun_runs] == ["철수"]
 
 
 def test_long_text_is_analysed_in_pieces_with_offsets_kept():

@@ -6,7 +6,7 @@ import pytest
 
 from coref_k8s.corpus.duplicates import minhash, near_duplicates
 from coref_k8s.corpus.generator import generate
-from coref_k8s.corpus.parallel import analyse_all, cores
+from coref_k8s.corpus.parallel import analyse_all, analysers, cores
 from coref_k8s.corpus.prepare import prepare
 from coref_k8s.corpus.quality import analyse_document, measure
 from coref_k8s.corpus.sampling import weighted_order
@@ -43,17 +43,13 @@ def test_generated_text_analysed_by_line_is_like_any_other():
 
 
 def test_processes_and_one_process_agree():
-    documents = [document for document in shipped_documents() if document.split == "dev"] * 13
-    assert sum(len(document.text) for document in documents) < 500_000
-    alone = list(analyse_all(documents[:9], signature=True, workers=1))
-    import coref_k8s.corpus.parallel as parallel
-
-    small, parallel.SMALL = parallel.SMALL, 10_000
-    try:
-        shared = list(analyse_all(documents[:9], signature=True, workers=2))
-    finally:
-        parallel.SMALL = small
-    assert shared == alone
+    documents = [document for document in shipped_documents() if document.split == "dev"] * 6
+    alone = list(analyse_all(documents, signature=True, workers=1))
+    with analysers(2) as pool:
+        assert list(analyse_all(documents, signature=True, pool=pool)) == alone
+        # nothing is left over of a stream that is given up, and the processes serve the next
+        assert next(analyse_all(documents, signature=True, pool=pool)) == alone[0]
+        assert list(analyse_all(documents[3:5], signature=True, pool=pool)) == alone[3:5]
     assert cores() >= 1
 
 
