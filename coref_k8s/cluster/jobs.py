@@ -140,7 +140,10 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
     if selector := {**settings.node_selector, **pod.node_selector}:
         spec["nodeSelector"] = selector
     tolerations = [_toleration(t) for t in (*settings.tolerations, *pod.tolerations)]
-    if resources.gpus:
+    # One volume that one node has at a time may be tied to a node or a zone by its first pod, which mostly needs no
+    # GPU (a preparation, `helm test`): it must not end up where no trial with one can follow.
+    near_gpus = settings.same_node and not resources.gpus and bool(settings.gpu_memory_label)
+    if resources.gpus or near_gpus:
         tolerations.insert(0, {"key": pod.gpu_resource, "operator": "Exists", "effect": "NoSchedule"})
     if tolerations:
         spec["tolerations"] = tolerations
@@ -149,6 +152,8 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
     affinity: Manifest = {}
     if resources.gpus and resources.gpu_memory_mb and settings.gpu_memory_label:
         affinity["nodeAffinity"] = _gpu_affinity(settings.gpu_memory_label, resources.gpu_memory_mb)
+    elif near_gpus:
+        affinity["nodeAffinity"] = _near_gpus(settings.gpu_memory_label)
     if settings.same_node:
         affinity["podAffinity"] = _same_node()
     if affinity:
@@ -172,6 +177,12 @@ def _gpu_affinity(label: str, megabytes: int) -> Manifest:
     enough = {"key": label, "operator": "Gt", "values": [str(megabytes - 1)]}
     terms = {"nodeSelectorTerms": [{"matchExpressions": [enough]}]}
     return {"requiredDuringSchedulingIgnoredDuringExecution": terms}
+
+
+def _near_gpus(label: str) -> Manifest:
+    # a wish only: where no node has GPUs, any will do
+    found = {"matchExpressions": [{"key": label, "operator": "Exists"}]}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": found}]}
 
 
 def _same_node() -> Manifest:

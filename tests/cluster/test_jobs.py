@@ -214,3 +214,23 @@ def test_a_toleration_without_an_operator_means_what_its_value_says(
 def test_a_toleration_that_kubernetes_would_refuse_is_no_request(given: dict[str, str], words: str) -> None:
     with pytest.raises(RequestError, match=words):
         spec_from_mapping({"pod": {"tolerations": [given]}})
+
+
+def test_a_volume_of_one_node_is_not_bound_away_from_the_gpus() -> None:
+    """The first pod decides where the volume is, and mostly needs no GPU itself."""
+
+    def pod(kind: Kind, **settings: Any) -> dict[str, Any]:
+        job = job_manifest(make_order(kind=kind), JobSettings(**settings), namespace="lab", owner_uid=None)
+        kubernetes_validate.validate(job, "1.36", strict=True)
+        return dict(job["spec"]["template"]["spec"])
+
+    for kind in (Kind.PREPARE, Kind.TRIAL):
+        one_node = pod(kind, same_node=True)
+        (wish,) = one_node["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        (seen,) = wish["preference"]["matchExpressions"]
+        assert seen == {"key": "nvidia.com/gpu.memory", "operator": "Exists"}
+        assert "requiredDuringSchedulingIgnoredDuringExecution" not in one_node["affinity"]["nodeAffinity"]
+        assert one_node["tolerations"][0]["key"] == "nvidia.com/gpu"
+        for many in (pod(kind), pod(kind, same_node=True, gpu_memory_label="")):
+            assert "nodeAffinity" not in many.get("affinity", {})
+            assert "tolerations" not in many
