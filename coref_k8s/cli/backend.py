@@ -195,8 +195,10 @@ def cluster_configured() -> bool:
 def open_cluster(where: Where) -> Backend:
     """Return the cluster's backend. Raises ClusterError when none is configured."""
     if not cluster_configured():
+        named = os.environ.get("KUBECONFIG")
+        why = f": KUBECONFIG names {named}, which is not there" if named else ""
         raise ClusterError(
-            "no Kubernetes cluster is configured here; set KUBECONFIG, or run on this machine with --local"
+            f"no Kubernetes cluster is configured here{why}; set KUBECONFIG, or run on this machine with --local"
         )
     if find_spec(_CLUSTER) is None:
         raise ClusterError("this version cannot talk to a cluster yet; run on this machine with --local")

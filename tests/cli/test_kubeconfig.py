@@ -57,3 +57,16 @@ def test_is_told_in_one_sentence(
     assert words in answer.err
     assert answer.err.count("\n") == 1, answer.err
     assert answer.err.startswith("coref-k8s: ")
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(
+    coref: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    answer = coref("submit", "--name", "korean")
+    assert (answer.code, answer.out) == (1, "")
+    assert f"KUBECONFIG names {tmp_path / 'none'}, which is not there" in answer.err
+    monkeypatch.delenv("KUBECONFIG")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "no Kubernetes cluster is configured here" in coref("submit", "--name", "korean").err
