@@ -67,7 +67,7 @@ COMMANDS = (
         "extend",
         "coref_k8s.cli.extending",
         CHANGE,
-        "Give a study more trials, or run more of them at once.",
+        "Give a study more trials, finalists, time or patience, or run more of it at once.",
     ),
     Verb(
         "export",
