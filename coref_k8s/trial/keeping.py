@@ -14,6 +14,7 @@ from coref_k8s.search.records import ranked
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import read_trials
 from coref_k8s.settings import Settings
+from coref_k8s.store import Store
 from coref_k8s.trial.files import TrialFolder
 
 
@@ -21,14 +22,33 @@ def drop_models(order: Order, settings: Settings) -> None:
     """Delete the models of the trials of this length that are not among the best any more.
 
     Called by every trial that has reported its result; when the database is away, the next one does it. Finalists
-    are among the best, so their models stay too.
+    are among the best, so their models stay too; and so do those that an ensemble is still to join.
     """
     spec, seq_len = order.spec, order.seq_len
     assert seq_len is not None
     with suppress(StorageError):
+        wanted = _members(order, settings)
         trials = read_trials(open_storage(settings.storage_url), order.study, seq_len, order.namespace)
         for record in ranked(trials)[max(spec.training.keep_models, spec.search.finalists) :]:
+            if record.number in wanted:
+                continue
             folder = TrialFolder(
                 settings.data_dir / trial_folder(spec, order.study, seq_len, record.number)
             ).model
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _members(order: Order, settings: Settings) -> set[int]:
+    """Return the trials of this length that ensembles which have not ended are made of."""
+    store = Store(settings.storage_url)
+    try:
+        unfinished = [one.spec for one in store.list_studies(order.namespace) if not one.ended]
+    finally:
+        store.close()
+    return {
+        number
+        for spec in unfinished
+        if (spec.purpose.kind, spec.purpose.study) == ("ensemble", order.study)
+        and spec.seq_lengths == (order.seq_len,)
+        for number in spec.purpose.trials
+    }
