@@ -72,6 +72,7 @@ class Applier:
         self._last_lines: dict[Unit, str] = {}
         self._other_study: OtherStudy | None = None
         self._moved: dict[tuple[int, int], dict[int, PriorTrial | None]] = {}
+        self._elsewhere: dict[int, list[PriorTrial]] = {}
 
     def apply(self, actions: list[Action], *, gpus_per_job: int) -> None:
         """Carry out the actions. What fails holds up the rest of its own unit only, and the end of the study.
@@ -266,22 +267,25 @@ class Applier:
             study.enqueue(params)
 
     def _prior(self, seq_len: int) -> list[PriorTrial]:
-        """Return what shorter lengths have learnt so far, and what the study has that this one starts from."""
+        """Return what other lengths have learnt so far, and what the study has that this one starts from."""
         spec = self._seen.study.spec
         prior: list[PriorTrial] = []
         if len(self._seen.lengths[seq_len].records) >= PRIOR_UNTIL:
             return prior
         if spec.search.warm_start:
-            for shorter, memory in self._seen.lengths.items():
-                if shorter < seq_len:
-                    prior += self._moved_from(shorter, memory.records, seq_len)
+            for other, memory in self._seen.lengths.items():
+                if other != seq_len:
+                    prior += self._moved_from(other, memory.records, seq_len)
         if spec.search.warm_start_from is not None:
-            prior += prior_of(self._offered(seq_len), spec, seq_len, source=self._other().spec)
+            if seq_len not in self._elsewhere:
+                offered = self._offered(seq_len)
+                self._elsewhere[seq_len] = prior_of(offered, spec, seq_len, source=self._other().spec)
+            prior += self._elsewhere[seq_len]
         return prior
 
-    def _moved_from(self, shorter: int, records: list[TrialRecord], seq_len: int) -> list[PriorTrial]:
-        """Return the trials of a shorter length as a prior; each is moved once, since an ended one does not change."""
-        moved, spec = self._moved.setdefault((shorter, seq_len), {}), self._seen.study.spec
+    def _moved_from(self, other: int, records: list[TrialRecord], seq_len: int) -> list[PriorTrial]:
+        """Return the trials of another length as a prior; each is moved once, since an ended one does not change."""
+        moved, spec = self._moved.setdefault((other, seq_len), {}), self._seen.study.spec
         for record in records:
             if record.number not in moved and record.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 moved[record.number] = next(iter(prior_of([record], spec, seq_len)), None)

@@ -34,8 +34,9 @@ class FinalistStudy(LengthStudy):
 
     def add(self, run: Run) -> TrialRecord:
         """Open a run and return it; one that was begun already is returned as it is."""
-        if not missing_runs([run], self.trials()):
-            return next(known for known in reversed(self.trials()) if not missing_runs([run], [known]))
+        for known in reversed(self.trials()):
+            if not missing_runs([run], [known]):
+                return known
         facts = {
             ROLE_ATTR: run.role.value,
             TRIAL_ATTR: run.of_trial,

@@ -23,8 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coref_k8s.search.cube import Cube
 from coref_k8s.search.gaussian import GaussianProcess, fit
-from coref_k8s.search.prior import PriorTrial, level
-from coref_k8s.search.records import TrialState as State
+from coref_k8s.search.prior import PriorTrial, best_of, levels
 
 #: By how much a parameter at the edge of its range is expected to score below one in the middle (spreads of the scores).
 EDGE = 0.3
@@ -32,7 +31,7 @@ EDGE = 0.3
 COST = 0.5
 #: Places that are compared: anywhere; around the best known ones, in rounds ever nearer.
 _ANYWHERE, _NEAR, _ROUNDS = 1000, 300, (0.3, 0.15, 0.05, 0.02)
-#: Observations that a process is fitted to: the cost grows with their cube.
+#: Observations that a process is fitted to: the cost grows with their cube. Own ones before those of a prior.
 MOST = 120
 #: Best places that a round begins with.
 _KEPT = 10
@@ -52,6 +51,7 @@ class GPSampler(BaseSampler):
     ) -> None:
         self._cube = Cube(space)
         self._space, self._seq_len, self._prior, self._startup = space, seq_len, prior, startup
+        self._elsewhere = any(one.elsewhere for one in prior)
         self._draw = np.random.default_rng(seed)
         self._random = RandomSampler(seed=seed)
 
@@ -89,7 +89,7 @@ class GPSampler(BaseSampler):
         known = observed(self._trials(own))
         if known is None or len(known.values) < self._startup:
             return None
-        known = known.fewer(MOST)
+        known = known.fewer(MOST)  # more own ones than that
         trend = self._trend(known.inputs)
         process = fit(known.inputs, known.values - trend, known.extra)
         running = [t.params for t in own if t.state is TrialState.RUNNING and not t.intermediate_values]
@@ -105,30 +105,33 @@ class GPSampler(BaseSampler):
 
     def _trials(self, own: Sequence[FrozenTrial]) -> list[Trial]:
         """Return what has a score or was stopped, the prior's scores at this study's level."""
-        offset = level(self._prior, own)
-        found = [
-            Trial(
-                self._input(one.params, one.record.seq_len),
-                {step: value + offset for step, value in one.record.intermediate.items()},
-                one.record.value + offset
-                if one.record.state is State.COMPLETE and one.record.value is not None
-                else None,
-            )
-            for one in self._prior
-        ]
+        found = []
         for t in own:
             done = t.state is TrialState.COMPLETE and t.values
             if done or t.state is TrialState.PRUNED or t.intermediate_values:
                 place = self._input(t.params, self._seq_len)
                 found.append(Trial(place, t.intermediate_values, t.values[0] if done else None))
-        return found
+        prior = best_of(self._prior, max(0, MOST - len(found)))
+        return [
+            Trial(
+                self._input(one.params, one.record.seq_len, elsewhere=one.elsewhere),
+                {step: value + offset for step, value in one.record.intermediate.items()},
+                (one.record.value or 0.0) + offset if one.done else None,
+            )
+            for one, offset in zip(prior, levels(prior, own), strict=True)
+        ] + found
 
-    def _input(self, params: Mapping[str, Any], seq_len: int) -> np.ndarray:
-        """Return the model's input (width + 1,): the place, and how many octaves the length is away."""
-        return np.append(self._cube.place(params), math.log2(seq_len / self._seq_len))
+    def _input(self, params: Mapping[str, Any], seq_len: int, *, elsewhere: bool = False) -> np.ndarray:
+        """Return the model's input: the place (width,), and how far away it was tried.
+
+        That is one column, how many octaves the length is away; with a prior of another study one more, 1 for its
+        trials: its best place need not be ours, at the same length either.
+        """
+        away = [math.log2(seq_len / self._seq_len), float(elsewhere)]
+        return np.append(self._cube.place(params), away if self._elsewhere else away[:1])
 
     def _trend(self, inputs: np.ndarray) -> np.ndarray:
-        """Return what is expected of inputs (n, width + 1) before any trial, (n,)."""
+        """Return what is expected of inputs (n, width or more) before any trial, (n,)."""
         off = (2 * (inputs[:, : self._cube.width] - 0.5)) ** 2
         return -EDGE * off[:, self._cube.numbers].sum(axis=1)
 
@@ -136,7 +139,8 @@ class GPSampler(BaseSampler):
         """Return the place (width,) with the largest expected improvement per cost, at this length, and that."""
 
         def expect(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            inputs = np.hstack([places, np.zeros((len(places), 1))])
+            here = np.zeros((len(places), process.inputs.shape[1] - places.shape[1]))
+            inputs = np.hstack([places, here])
             mean, deviation = process.predict(inputs)
             return mean + self._trend(inputs), deviation
 

@@ -32,6 +32,18 @@ class PriorTrial:
 
     params: dict[str, Any]
     record: TrialRecord
+    elsewhere: bool = False
+    """Whether it is of another study, whose data or model differ, and not of another length of this one."""
+
+    @property
+    def source(self) -> tuple[int, bool]:
+        """What it shares the level of its scores with."""
+        return self.record.seq_len, self.elsewhere
+
+    @property
+    def done(self) -> bool:
+        """Whether it has a score of its end."""
+        return self.record.state is State.COMPLETE and self.record.value is not None
 
 
 class PriorSampler(BaseSampler):
@@ -65,10 +77,9 @@ class PriorSampler(BaseSampler):
         what the sampler notes with the trial that is drawn reaches the real one.
         """
         own = study.get_trials(deepcopy=False)
-        offset = level(self._prior, own)
         trials = [
             as_trial(one, number - len(self._prior), self._space, offset)
-            for number, one in enumerate(self._prior)
+            for number, (one, offset) in enumerate(zip(self._prior, levels(self._prior, own), strict=True))
         ] + own
 
         def get_trials(
@@ -81,7 +92,7 @@ class PriorSampler(BaseSampler):
         return seen
 
 
-def best_of(prior: Sequence[PriorTrial], count: int = PRIOR_UNTIL) -> list[PriorTrial]:
+def best_of(prior: Sequence[PriorTrial], count: int) -> list[PriorTrial]:
     """Return the best trials of a prior, complete ones first, in their order."""
     if len(prior) <= count:
         return list(prior)
@@ -94,31 +105,36 @@ def best_of(prior: Sequence[PriorTrial], count: int = PRIOR_UNTIL) -> list[Prior
     return [prior[at] for at in sorted(kept)]
 
 
-def level(prior: Sequence[PriorTrial], own: Sequence[FrozenTrial]) -> float:
-    """Return by how much scores here lie above those of the prior; 0 before anything is complete."""
+def levels(prior: Sequence[PriorTrial], own: Sequence[FrozenTrial]) -> list[float]:
+    """Return by how much scores here lie above those of each trial's source: its length, or the other study."""
     complete = [t for t in own if t.state is TrialState.COMPLETE and t.values]
-    known = [p for p in prior if p.record.state is State.COMPLETE and p.record.value is not None]
+    sources: dict[tuple[int, bool], list[PriorTrial]] = {}
+    for one in prior:
+        sources.setdefault(one.source, []).append(one)
+    offsets = {source: _level(trials, complete) for source, trials in sources.items()}
+    return [offsets[one.source] for one in prior]
+
+
+def _level(prior: Sequence[PriorTrial], complete: Sequence[FrozenTrial]) -> float:
+    """Return the mean difference of the trials that ran in both; best to best before one has, 0 before anything."""
+    known = [(p.params, p.record.value) for p in prior if p.done and p.record.value is not None]
     if not complete or not known:
         return 0.0
     pairs = [
-        t.values[0] - p.record.value
-        for t in complete
-        for p in known
-        if p.params.items() <= t.params.items() and p.record.value is not None
+        t.values[0] - value for t in complete for params, value in known if params.items() <= t.params.items()
     ]
     if pairs:
         return statistics.fmean(pairs)
-    return max(t.values[0] for t in complete) - max(p.record.value or 0.0 for p in known)
+    return max(t.values[0] for t in complete) - max(value for _, value in known)
 
 
 def as_trial(one: PriorTrial, number: int, space: dict[str, BaseDistribution], offset: float) -> FrozenTrial:
     """Return a trial of the prior as Optuna has it, its scores at this study's level."""
     held = {name: value for name, value in one.params.items() if name in space}
-    done = one.record.state is State.COMPLETE and one.record.value is not None
     return FrozenTrial(
         number=number,
-        state=TrialState.COMPLETE if done else TrialState.PRUNED,
-        value=(one.record.value or 0.0) + offset if done else None,
+        state=TrialState.COMPLETE if one.done else TrialState.PRUNED,
+        value=(one.record.value or 0.0) + offset if one.done else None,
         datetime_start=None,
         datetime_complete=None,
         params=held,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from coref_k8s.search.gp import MOST, GPSampler
+from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PRIOR_UNTIL, PriorSampler, PriorTrial, best_of
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.study import StudySpec
@@ -32,11 +32,11 @@ def make_sampler(spec: StudySpec, seq_len: int, drawn: int, prior: Sequence[Prio
     if spec.search.sampler == "random":
         return RandomSampler(seed=seed)
     if spec.search.sampler == "gp" and drawn < GP_UNTIL:
-        return GPSampler(space, seq_len, best_of(prior, MOST - drawn), seed=seed, startup=startup)
+        return GPSampler(space, seq_len, prior, seed=seed, startup=startup)
     with warnings.catch_warnings():
         # multivariate and constant_liar are marked experimental; that is a choice made here
         warnings.simplefilter("ignore", ExperimentalWarning)
         tpe = TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=startup)
     if len(prior) < startup or drawn >= PRIOR_UNTIL:
         return tpe
-    return PriorSampler(best_of(prior), tpe, space)
+    return PriorSampler(best_of(prior, PRIOR_UNTIL), tpe, space)

@@ -35,10 +35,13 @@ def warm_start(
 def prior_of(
     records: Sequence[TrialRecord], spec: StudySpec, seq_len: int, *, source: StudySpec | None = None
 ) -> list[PriorTrial]:
-    """Return the finished trials that have a score, moved into the space of `seq_len`: a sampler's prior."""
+    """Return the finished trials that have a score, moved into the space of `seq_len`: a sampler's prior.
+
+    `source` is the request of the study that they are of, where it is another one.
+    """
     target = space_for(spec, seq_len)
     return [
-        PriorTrial(moved, record)
+        PriorTrial(moved, record, elsewhere=source is not None)
         for record in records
         if record.state in (TrialState.COMPLETE, TrialState.PRUNED)
         and (record.value is not None or record.intermediate)

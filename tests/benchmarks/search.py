@@ -46,6 +46,8 @@ class Scenario:
     """Settings of our search that differ from the defaults."""
     founding_gpus: int = GPUS
     trials: int = 20
+    extended: bool = True
+    """Whether a study that ends with fewer GPU-hours than the founding way used is extended."""
 
 
 #: What is varied, by name; `measured` is the figure that counts.
@@ -66,7 +68,16 @@ SCENARIOS = {
     "without-warm-start": Scenario(search=(("warm_start", False),)),
     "without-defaults": Scenario(search=(("defaults_first", False),)),
     "sampler-tpe": Scenario(search=(("sampler", "tpe"),)),
-    **{f"pruner-{name}": Scenario(search=(("pruner", name),)) for name in ("none", "asha", "hyperband")},
+    **{
+        f"pruner-{name}": Scenario(search=(("pruner", name),))
+        for name in ("none", "asha", "hyperband", "wilcoxon")
+    },
+    "not-extended": Scenario(extended=False),
+    **{
+        f"min-gain-{gain}": Scenario(search=(("min_gain", gain),), extended=False)
+        for gain in (0.001, 0.003, 0.01)
+    },
+    "patience-5": Scenario(search=(("patience", 5),), extended=False),
 }
 #: What is run unless told otherwise: what counts, and what our search leans on most taken away.
 USUAL = ("measured", "anywhere", "no-transfer")
@@ -79,7 +90,8 @@ def compare(scenario: Scenario, repetitions: int) -> tuple[list[Curve], list[Cur
     for seed in range(repetitions):
         world = Landscape(seed, spec, scenario.assumed)
         before.append(founding(spec, world, seed, scenario.founding_gpus))
-        now.append(ours(spec, world, seed, GPUS, budget=before[-1].gpu_hours))
+        budget = before[-1].gpu_hours if scenario.extended else 0.0
+        now.append(ours(spec, world, seed, GPUS, budget=budget))
     return before, now
 
 

@@ -29,6 +29,7 @@ from coref_k8s.search.rows import TrialRows
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.warm import WarmStudy
+from coref_k8s.search.wilcoxon import items_attr
 from coref_k8s.store import AttemptRecord, Phase, StudyRecord
 from coref_k8s.study import StudySpec
 from coref_k8s.telemetry.bus import Bus
@@ -309,6 +310,7 @@ def ours(spec: StudySpec, landscape: Landscape, seed: int, gpus: int, budget: fl
     def work(name: str, step: int, run: Run) -> None:
         order = jobs.orders[name]
         assert order.seq_len is not None
+        assert order.trial is not None
         assert order.trial_id is not None
         last = step == len(run.reports)
         if run.diverges_at == step:
@@ -319,6 +321,9 @@ def ours(spec: StudySpec, landscape: Landscape, seed: int, gpus: int, budget: fl
             )
             jobs.end(name, State.SUCCEEDED)
         else:
+            if spec.search.pruner == "wilcoxon":
+                items = landscape.items(order.seq_len, order.trial, run.reports[step - 1])
+                storage.set_trial_user_attr(order.trial_id, items_attr(step), items)
             storage.set_trial_intermediate_value(order.trial_id, step, run.reports[step - 1])
             if last:
                 storage.set_trial_state_values(order.trial_id, OptunaState.COMPLETE, [run.reports[-1]])

@@ -19,6 +19,8 @@ from coref_k8s.study import StudySpec
 COST = {512: 0.41, 768: 0.64, 1024: 1.0, 1280: 1.37, 1536: 1.68, 1792: 2.22, 2048: 2.22}
 #: Score of the untuned model, and what the best parameters add to it.
 BASE, GAIN = 0.30, 0.30
+#: Items of an evaluation, as `data.evalItems` has them.
+ITEMS = 200
 #: How far off (share of its range; decades for the learning rate) costs a trial 1 - 1/e of its gain, by parameter.
 WIDTHS = {
     "warmup_ratio": 1.3,
@@ -158,6 +160,18 @@ class Landscape:
         batch = effective_batch(self._spec, length, params["accumulation"])
         wanted = self._optima[length]["learning_rate"] + 0.15 * math.log2(batch / 32)
         return rate - wanted
+
+    def items(self, length: int, number: int, score: float) -> dict[str, float]:
+        """Return which of the items of an evaluation are hit, so many that their mean is the score.
+
+        How hard an item is, is half its own and the same for every trial, half the trial's.
+        """
+        own = random.Random(f"items/{self._seed}/{length}")
+        drawn = random.Random(f"items/{self._seed}/{length}/{number}")
+        hard = [own.gauss(0, 1) + drawn.gauss(0, 1) for _ in range(ITEMS)]
+        most = round(ITEMS * min(1.0, max(0.0, score)))
+        hit = set(sorted(range(ITEMS), key=hard.__getitem__)[:most])
+        return {str(item): float(item in hit) for item in range(ITEMS)}
 
     def run(self, length: int, params: dict[str, Any], number: int, hours_per_epoch: float = 1.0) -> Run:
         """Return what a trial does; the same parameters under another number have another seed."""

@@ -92,13 +92,13 @@ def test_later_trials_are_sized_by_what_earlier_ones_measured() -> None:
     assert last.effective_batch == first.effective_batch
 
 
-def test_each_trial_of_a_shorter_length_is_moved_once_for_the_prior_of_a_longer_one(
+def test_each_trial_is_moved_once_for_the_prior_of_another_length(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    moved: list[int] = []
+    moved: list[tuple[int, int]] = []
 
     def prior_of(records, *args, **more):
-        moved.extend(record.number for record in records)
+        moved.extend((record.seq_len, record.number) for record in records)
         return real(records, *args, **more)
 
     real = apply.prior_of
@@ -107,11 +107,12 @@ def test_each_trial_of_a_shorter_length_is_moved_once_for_the_prior_of_a_longer_
     assert w.finish() is Phase.SUCCEEDED
     assert sorted(moved) == sorted(set(moved))
     spec = w.store.study.spec
-    everything = real(w.trials[512].all, spec, 1024)
-    last = w.trials[1024].priors[-1]
-    assert 4 <= len(last) <= len(everything) == 6
-    assert last == [one for one in everything if one in last]
-    assert all(not prior for prior in w.trials[512].priors)
+    for length, other in ((512, 1024), (1024, 512)):
+        everything = real(w.trials[other].all, spec, length)
+        last = w.trials[length].priors[-1]
+        assert 3 <= len(last) <= len(everything) == 6
+        assert last == [one for one in everything if one in last]
+    assert not w.trials[512].priors[0]
 
 
 def test_gpu_time_is_accounted_by_attempt_and_outcome() -> None:

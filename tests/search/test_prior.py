@@ -10,7 +10,7 @@ import pytest
 from coref_k8s.errors import RequestError
 from coref_k8s.request import build_spec
 from coref_k8s.search.other import other_study
-from coref_k8s.search.prior import PriorTrial, best_of, level
+from coref_k8s.search.prior import PriorTrial, best_of, levels
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.storage import open_storage
@@ -50,13 +50,17 @@ def test_scores_of_a_prior_are_moved_to_this_studys_level() -> None:
     prior = [PriorTrial({"x": 0.1}, record(0, 0.9)), PriorTrial({"x": 0.2}, record(1, 0.7))]
     study = optuna.create_study(direction="maximize")
     space = {"x": optuna.distributions.FloatDistribution(0, 1)}
-    assert level(prior, []) == 0.0
+    assert levels(prior, []) == [0.0, 0.0]
     # no trial ran in both: best against best
     study.add_trial(optuna.trial.create_trial(params={"x": 0.5}, distributions=space, value=0.4))
-    assert level(prior, study.trials) == pytest.approx(-0.5)
+    assert levels(prior, study.trials) == pytest.approx([-0.5, -0.5])
     # one did
     study.add_trial(optuna.trial.create_trial(params={"x": 0.2}, distributions=space, value=0.3))
-    assert level(prior, study.trials) == pytest.approx(-0.4)
+    assert levels(prior, study.trials) == pytest.approx([-0.4, -0.4])
+    # another length, and another study's same length, have levels of their own
+    longer = PriorTrial({"x": 0.3}, record(0, 0.6, seq_len=1024))
+    elsewhere = PriorTrial({"x": 0.3}, record(0, 0.2), elsewhere=True)
+    assert levels([*prior, longer, elsewhere], study.trials) == pytest.approx([-0.4, -0.4, -0.2, 0.2])
 
 
 def test_of_a_large_prior_the_best_are_kept() -> None:
