@@ -154,6 +154,7 @@ _WORDS = {
     "int_parsing": "must be a whole number",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
     "string_type": "must be text",
     "string_too_short": "must not be empty",

@@ -291,11 +291,11 @@ class LimitsSpec(Request):
     pending_deadline: Seconds = 1800.0
     """Time a pod may wait to be scheduled before the study says so (seconds)."""
     max_duration: float | None = Field(
-        default=None, gt=0, strict=False, json_schema_extra=flag("--max-duration")
+        default=None, gt=0, allow_inf_nan=False, strict=False, json_schema_extra=flag("--max-duration")
     )
     """Time after which no new trial starts (seconds)."""
     max_gpu_hours: float | None = Field(
-        default=None, gt=0, strict=False, json_schema_extra=flag("--max-gpu-hours")
+        default=None, gt=0, allow_inf_nan=False, strict=False, json_schema_extra=flag("--max-gpu-hours")
     )
     """GPU time after which no new trial starts (hours x GPUs)."""
     on_end: Literal["stop", "drain"] = "stop"

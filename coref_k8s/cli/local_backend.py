@@ -135,8 +135,9 @@ class LocalBackend:
                 folder = trial_folder(parent.spec, purpose.study, spec.seq_lengths[0], number)
                 if not (self.settings.data_dir / folder / "model" / "config.json").is_file():
                     raise NotFoundError(
-                        f"trial {number} of study {purpose.study!r} has no model in {self.root}{folder} any more: a study "
-                        f"keeps those of its best {parent.spec.training.keep_models} (--keep-models); join fewer with --top"
+                        f"trial {number} of study {purpose.study!r} has no model in {self.root}{folder}: a study keeps those of "
+                        f"its best {parent.spec.training.keep_models} (--keep-models), an imported one has none; join fewer "
+                        "with --top, or train the best again: coref-k8s train"
                     )
         return parent.prepared is not None and same_data(spec, parent.spec)
 

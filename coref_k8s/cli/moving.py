@@ -68,6 +68,7 @@ def import_(
 
     It goes on there: `resume` when it had not succeeded, `extend` for more trials. Its data are prepared again.
     """
+    from coref_k8s.cli.local_backend import LocalBackend
     from coref_k8s.controller.portable import from_file, renamed, restore
     from coref_k8s.settings import Settings
     from coref_k8s.store import Store
@@ -94,4 +95,5 @@ def import_(
             style="dim",
         )
     else:
-        note(f"Next: coref-k8s results {view.name}", style="dim")
+        there = LocalBackend.open(data_dir=data_dir, storage=storage)
+        note(f"Next: coref-k8s results {view.name}{there.options}", style="dim")

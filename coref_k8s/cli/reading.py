@@ -11,7 +11,7 @@ import typer
 
 from coref_k8s.cli import tables, words
 from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_backends, placed
-from coref_k8s.cli.comparing import as_table, side_by_side
+from coref_k8s.cli.comparing import as_table, settings_table, side_by_side
 from coref_k8s.cli.console import dump, note, out, suggest, titled, write
 from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
 from coref_k8s.cli.winners import best_tables
@@ -120,13 +120,16 @@ def results(
 ) -> None:
     """List the trials of a study, best first, with metrics and parameters; or put several studies side by side.
 
-    Several are shown by length: best score, test score with its interval where finalists were run, trials, time and GPU-hours.
+    Several are shown by length: best score, test score with its interval where there is one, trials, time and GPU-hours; and the
+    settings in which they differ.
     """
     views = [find_study(where, name)[1] for name in dict.fromkeys(names)]
     if len(views) > 1 and not every:
         compared = side_by_side(views, price)
         if output == "table":
             out.print(as_table(compared))
+            if (differing := settings_table(views)) is not None:
+                out.print("", differing, sep="\n")
         else:
             write(dump(compared, "json") if output == "json" else _csv(compared))
         return

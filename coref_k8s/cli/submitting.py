@@ -129,6 +129,10 @@ def launch(
             "--wait, --dry-run and --output are for clusters; here coref-k8s plan shows what would be done"
         )
     spec, warnings = backend.check(spec)
+    if spec.limits.max_gpu_hours is not None and not spec.pod.gpus:
+        warnings.append(
+            "a limit of GPU-hours never ends a study without GPUs (--gpus 0); --max-duration does"
+        )
     for warning in warnings:
         note(f"warning: {warning}", style="yellow")
     if backend.in_foreground:

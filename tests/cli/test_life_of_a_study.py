@@ -227,9 +227,10 @@ def test_a_missing_source_is_a_warning_while_another_is_left_and_a_name_is_made_
     own[own.index("data.sources=[{source: text.txt}]")] = (
         "data.sources=[{source: text.txt}, {source: ./none}]"
     )
-    answer = coref(*own)
+    answer = coref(*own, "--gpus", "0", "--max-gpu-hours", "1")
     assert answer.code == 0
     assert "warning: source ./none will be left out" in answer.err
+    assert "warning: a limit of GPU-hours never ends a study without GPUs (--gpus 0)" in answer.err
     (name,) = [study["name"] for study in json.loads(coref("list", "-o", "json").out)]
     assert name.startswith("coref-2")
     assert name in answer.err

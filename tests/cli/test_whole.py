@@ -285,7 +285,11 @@ def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
     assert rows[0]["test"] is None
     assert rows[2]["test"] == best["test"]["score"]
     assert (rows[2]["trials"], rows[2]["runs"], rows[2]["gpu_hours"]) == (1, 3, 0.0)
-    assert "untuned" in coref("results", "tiny", "sure").out
+    table = coref("results", "tiny", "sure").out
+    assert "untuned" in table
+    assert re.search(r"search\.finalists +0 +1\b", table)
+    assert "data.evalItems" not in table, "in that they do not differ"
+    assert (rows[0]["setting_trials"], rows[2]["setting_trials"]) == (2, 1)
     assert (
         coref("results", "tiny", "sure", "-o", "csv")
         .out.splitlines()[0]
@@ -314,6 +318,12 @@ def test_the_final_training_of_the_best_on_more_text(coref: Any, study: Any) -> 
         files = [Path(f"data/prepared/{one['hash']}/128/items-{split}.json") for one in (statistics, before)]
         assert files[0].read_bytes() == files[1].read_bytes()
     assert "Succeeded" in coref("status", "tiny-final-128").out
+    # beside its search: what it reaches on test, and what was different
+    *_, row = json.loads(coref("results", "tiny", "tiny-final-128", "-o", "json").out)
+    assert row["test_ci_low"] <= row["test"] == found["test"]["score"] <= row["test_ci_high"]
+    assert row["against_untuned"] in ("better", "worse", "no difference shown")
+    assert row["setting_data.trainLimit"] is None
+    assert "setting_search.sampler" not in row
     again = coref("train", "tiny", "--from-best", "--seq-len", "128")
     assert again.code == 2
     assert "tiny-final-128" in again.err
