@@ -29,6 +29,9 @@ from coref_k8s.search.prior import PriorTrial, best_of, levels
 EDGE = 0.3
 #: Exponent of the cost by which the expected improvement is divided: 1 tries few epochs until the end, 0 never.
 COST = 0.5
+#: How far another study lies from this one (sides of the unit cube): at 1 or less its trials count almost as own ones, and
+#: one that has nothing to do with this one does harm for long.
+ELSEWHERE = 3.0
 #: Places that are compared: anywhere; around the best known ones, in rounds ever nearer.
 _ANYWHERE, _NEAR, _ROUNDS = 1000, 300, (0.3, 0.15, 0.05, 0.02)
 #: Observations that a process is fitted to: the cost grows with their cube. Own ones before those of a prior.
@@ -124,10 +127,10 @@ class GPSampler(BaseSampler):
     def _input(self, params: Mapping[str, Any], seq_len: int, *, elsewhere: bool = False) -> np.ndarray:
         """Return the model's input: the place (width,), and how far away it was tried.
 
-        That is one column, how many octaves the length is away; with a prior of another study one more, 1 for its
-        trials: its best place need not be ours, at the same length either.
+        That is one column, how many octaves the length is away; with a prior of another study one more, in which its
+        trials lie apart: its best place need not be ours, at the same length either.
         """
-        away = [math.log2(seq_len / self._seq_len), float(elsewhere)]
+        away = [math.log2(seq_len / self._seq_len), ELSEWHERE * elsewhere]
         return np.append(self._cube.place(params), away if self._elsewhere else away[:1])
 
     def _trend(self, inputs: np.ndarray) -> np.ndarray:

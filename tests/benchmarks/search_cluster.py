@@ -282,10 +282,18 @@ def _order(spec: StudySpec, namespace: str, study: str, unit: Unit, **more: Any)
     )  # fmt: skip
 
 
-def ours(spec: StudySpec, landscape: Landscape, seed: int, gpus: int, budget: float = 0.0) -> Curve:
+def ours(
+    spec: StudySpec,
+    landscape: Landscape,
+    seed: int,
+    gpus: int,
+    budget: float = 0.0,
+    lengths: dict[int, LengthStudy] | None = None,
+) -> Curve:
     """The real controller with `gpus` GPUs.
 
     A study that ends below `budget` GPU-hours is extended, as `coref-k8s extend` does, until it has used them.
+    `lengths` is filled with what each length has tried.
     """
     spec = spec.model_copy(update={"seed": seed, "parallelism": gpus})
     cluster, curve, storage = Gpus(gpus), Curve(), InMemoryStorage()
@@ -294,7 +302,7 @@ def ours(spec: StudySpec, landscape: Landscape, seed: int, gpus: int, budget: fl
         return BEGIN + timedelta(hours=cluster.now)
 
     jobs = _Jobs(cluster, landscape, clock)
-    lengths: dict[int, LengthStudy] = {}
+    lengths = {} if lengths is None else lengths
 
     def open_length(spec: StudySpec, study: str, seq_len: int, namespace: str) -> LengthStudy:
         lengths[seq_len] = _MemoryLength(storage, spec, study, seq_len, namespace)  # type: ignore[arg-type]

@@ -15,6 +15,9 @@ from coref_k8s.request import build_spec
 from coref_k8s.search.cube import Cube
 from coref_k8s.search.gaussian import _gradient, fit
 from coref_k8s.search.gp import GPSampler, Trial, expected_improvement, observed
+from coref_k8s.search.prior import PriorTrial
+from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.records import TrialState as State
 from coref_k8s.search.space import default_params, distributions, space_for
 
 SPEC = build_spec(seq_lengths=[1024])
@@ -200,3 +203,29 @@ def test_a_choice_that_is_offered_no_more_is_no_nearer_to_one_than_to_another() 
         np.linalg.norm(place - cube.place({"position_range": c})) for c in ("clamp", "rescale", "grow")
     ]
     assert distances == pytest.approx([distances[0]] * 3)
+
+
+def test_another_studys_trials_give_way_to_own_ones_that_say_otherwise() -> None:
+    """Of the same length, good at the other end of a range: own trials alone decide, and without them the other study."""
+    cube, draw = Cube(SPACE), np.random.default_rng(8)
+    column = cube.place({**default_params(SPEC, 1024), "learning_rate": 5e-6}).argmin()
+
+    def score(place: np.ndarray, best: float) -> float:
+        return 0.5 - 0.5 * abs(float(place[column]) - best)
+
+    prior = [
+        PriorTrial(cube.params(p), TrialRecord(1024, n, n, State.COMPLETE, {}, score(p, 0.1)), elsewhere=True)
+        for n, p in enumerate(cube.random(draw, 40))
+    ]
+
+    def rate(own: int) -> float:
+        known = [(cube.params(p), score(p, 0.9)) for p in cube.random(np.random.default_rng(9), own)]
+        asked = []
+        for seed in range(4):
+            study = study_of(known)
+            study.sampler = GPSampler(SPACE, 1024, prior, seed=seed, startup=5)
+            asked.append(cube.place(study.ask(SPACE).params)[column])
+        return float(np.mean(asked))
+
+    assert rate(own=0) < 0.35
+    assert rate(own=20) > 0.65
