@@ -188,6 +188,8 @@ def test_a_job_deleted_by_hand_comes_again(world: World) -> None:
     world.controller()
     world.submit(spec={"trials": 1})
     world.running("korean-64-0-1")
+    # one that goes before it was looked at counts as not seen yet, for minutes
+    world.until(lambda: world.status()["trials"]["running"] == 1, "the controller to see it run")
     world.api.delete(JOBS, "korean-64-0-1")
     world.until_phase("Succeeded")
     assert [o.attempt for o in world.trials.orders if o.kind is Kind.TRIAL] == [1, 2]
