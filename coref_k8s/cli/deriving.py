@@ -110,12 +110,12 @@ def ensemble(
     (one,) = length.lengths
     if top > len(one.ranked):
         raise RequestError(
-            f"study {study!r} has {len(one.ranked)} complete trials of {one.seq_len} tokens, fewer than --top {top}"
+            f"study {study!r} has {len(one.ranked)} complete trials of {one.seq_len} tokens, fewer than --top {top}; choose a smaller --top"
         )
     kept = max(view.spec.training.keep_models, view.spec.search.finalists)
     if top > kept:
         raise RequestError(
-            f"study {study!r} keeps the models of its best {kept} trials (training.keepModels), fewer than --top {top}"
+            f"study {study!r} keeps the models of its best {kept} trials (training.keepModels), fewer than --top {top}; choose a smaller --top"
         )
     spec = _with_settings(ensemble_spec(view.spec, study, one.ranked[:top]), settings)
     _say(f"the best {top} trials of {study} at {one.seq_len} tokens", view)

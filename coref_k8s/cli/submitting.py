@@ -184,7 +184,8 @@ def resume(
     backend, view = find_study(where, name)
     if view.phase is Phase.SUCCEEDED:
         raise RequestError(
-            f"study {name!r} has succeeded, nothing is left to do; coref-k8s best {name} shows it"
+            f"study {name!r} has succeeded, nothing is left to do: coref-k8s best {name} shows it, "
+            f"coref-k8s extend {name} gives it more trials, finalists or time"
         )
     _check_metrics(backend, metrics_port)
     backend.resume(name)

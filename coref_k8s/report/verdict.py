@@ -46,8 +46,8 @@ _TEXT = {
         "결선: 실행 {all}회 중 {done}회 완료, {running}회 진행 중",
     ),
     "unconfirmed": (
-        "one run each, not confirmed by finalists (--finalists)",
-        "한 번씩만 실행한 점수이며 결선으로 확인하지 않음 (--finalists)",
+        "one run each, not confirmed by finalists (extend --finalists)",
+        "한 번씩만 실행한 점수이며 결선으로 확인하지 않음 (extend --finalists)",
     ),
     "lost": (
         "no finalist has a result, so this is the best single run",
