@@ -66,17 +66,22 @@ def test_whole_life_of_a_release(helm: helm_python.Config, api: ClusterApi) -> N
     # in this namespace the server makes only pods that meet the restricted standard
     wait_for(lambda: {"controller", "postgres"} <= components(api), "pods of the controller and the database")
 
+    # two controllers with a database each would both run the studies of this namespace
+    with pytest.raises(helm_python.HelmError, match=f"release {RELEASE} already runs the studies"):
+        helm.install(str(CHART), "second", {"crds": {"install": False}})
+
     # immutable fields would be refused here; the database already knows the first password
     values = {
         "controller": {"replicas": 2},
         "monitoring": {"bundled": True},
-        "trial": {"image": {"tag": "2"}},
+        "trial": {"image": {"tag": "2"}, "maxParallelism": 3},
     }
     assert helm.upgrade(str(CHART), RELEASE, values)["revision"] == 2
     assert password(api) == first
     assert controller(api)["spec"]["replicas"] == 2
     settings = api.get(CONFIG_MAPS, f"{RELEASE}-controller")["data"]["cluster.yaml"]
     assert "coref-k8s/trial:2" in settings
+    assert "maxParallelism: 3" in settings
     grafana = api.get(SECRETS, f"{RELEASE}-grafana")["data"]["admin-password"]
     wait_for(lambda: {"prometheus", "grafana"} <= components(api), "pods of the bundled monitoring")
     assert helm.upgrade(str(CHART), RELEASE, values)["revision"] == 3
@@ -106,6 +111,10 @@ def test_whole_life_of_a_release(helm: helm_python.Config, api: ClusterApi) -> N
 def test_every_object_is_admitted_by_the_server(helm: helm_python.Config) -> None:
     everything = {
         "controller": {"replicas": 2},
+        "rbac": {"aggregate": True},
+        "networkPolicy": {"trialEgress": [{"ports": [{"port": 443}]}], "controllerEgress": []},
+        "commonLabels": {"team": "nlp"},
+        "commonAnnotations": {"contact": "nlp@example.com"},
         "monitoring": {
             "bundled": True,
             "podMonitor": {"enabled": "false"},
