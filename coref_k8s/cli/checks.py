@@ -73,12 +73,13 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[str]:
         check_choices(spec)
         return []
     from coref_k8s.corpus.hub import hub_id
+    from coref_k8s.corpus.local import is_local
 
     problems: dict[str, str] = {}
     for one in spec.data.sources:
         if one.source.startswith("gaps:") or Path(one.source).exists():
             continue
-        if looks_like_path(one.source):
+        if is_local(one.source):
             problems[one.source] = "no such file or folder"
         elif (problem := hub.problem(f"api/datasets/{hub_id(one.source)}")) is not None:
             problems[one.source] = problem

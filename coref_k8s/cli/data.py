@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from coref_k8s.cli.backend import DataDir
-from coref_k8s.cli.console import dump, err, note, out, write
+from coref_k8s.cli.console import dump, err, note, out, suggest, write
+from coref_k8s.cli.data_tables import data_view, losses, summary
 from coref_k8s.cli.requesting import File, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
+from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
+from coref_k8s.report.messages import told
 from coref_k8s.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ def prepare(
     file: File = None,
     settings: Set = None,
     data_dir: DataDir = None,
+    lang: LangOption = None,
     flags: dict[SpecOption, Any],
 ) -> None:
     """Prepare data without a study, to look at them or to choose among them.
@@ -37,24 +43,30 @@ def prepare(
     _, spec = read_request(file, None, settings, flags)
     from coref_k8s.cli.checks import check_before_start, localised, require_trial_packages
 
+    chosen = lang or locale_lang()
     require_trial_packages()
     spec = localised(spec)
     for warning in check_before_start(spec):
-        note(f"warning: {warning}", style="yellow")
+        note(say(chosen, "e_warning", message=told(warning, chosen)), style="yellow")
     from coref_k8s.trial.prepare_job import prepare_data
 
-    with _bars() as progress:
+    # what is left out stands in the statistics, and is said below in the reader's language
+    logging.getLogger("coref_k8s.corpus").addHandler(logging.NullHandler())
+    with _bars(chosen) as progress:
         done = prepare_data(spec, Settings.from_env(data_dir=data_dir), None, progress)
+    for line in losses(done.statistics, chosen):
+        note(say(chosen, "e_warning", message=line), style="yellow")
+    note(summary(done.statistics, chosen))
     path = done.path.relative_to(Path.cwd()) if done.path.is_relative_to(Path.cwd()) else done.path
     write(str(path))
-    note(f"Next: coref-k8s data show {path}   coref-k8s submit --local --dataset-choice {path}", style="dim")
+    suggest(chosen, f"data show {path}", f"submit --local --dataset-choice {path}")
 
 
 @contextmanager
-def _bars() -> Iterator[ProgressCallback]:
+def _bars(lang: Lang) -> Iterator[ProgressCallback]:
     """Give a callback that draws a bar a stage, on stderr."""
     columns = (
-        TextColumn("{task.description:<12}"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),
@@ -65,7 +77,9 @@ def _bars() -> Iterator[ProgressCallback]:
 
         def update(progress: Progress) -> None:
             if progress.stage not in stages:
-                stages[progress.stage] = bars.add_task(progress.stage, unit=progress.unit)
+                stages[progress.stage] = bars.add_task(
+                    told(progress.stage, lang), unit=told(progress.unit, lang)
+                )
             bars.update(stages[progress.stage], completed=progress.done, total=progress.total)
 
         yield update
@@ -88,19 +102,22 @@ def show(
         ),
     ],
     data_dir: DataDir = None,
+    lang: LangOption = None,
     samples: Annotated[bool, typer.Option("--samples/--no-samples", help="Show pieces of text.")] = True,
     output: Annotated[
         Literal["text", "json"], typer.Option("--output", "-o", help="Form of the answer.")
     ] = "text",
 ) -> None:
     """Show what was prepared: documents, lengths, distances between mentions, samples of text."""
-    from coref_k8s.corpus.show import read_statistics, render
+    from coref_k8s.corpus.show import read_statistics
 
     statistics = read_statistics(prepared_folder(name, Settings.from_env(data_dir=data_dir)))
     if output == "json":
         write(dump(statistics, "json"))
     else:
-        out.print(render(statistics, samples=samples), markup=False, highlight=False, soft_wrap=True)
+        for part in data_view(statistics, lang or locale_lang(), samples=samples):
+            # text as it is: wrapped by the terminal, not by us
+            out.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, Text))
 
 
 def prepared_folder(name: str, settings: Settings) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from coref_k8s.corpus.chunking import chunk
 from coref_k8s.corpus.encoding import Encoded, encode
-from coref_k8s.corpus.filtering import PRIORITY, Filters, text_key
+from coref_k8s.corpus.filtering import MEANING, PRIORITY, Filters, text_key
 from coref_k8s.corpus.fingerprint import CODE_VERSION, data_hash, tokenizer_fingerprint
 from coref_k8s.corpus.packing import SPECIALS, Packer, Piece
 from coref_k8s.corpus.parallel import analyse_all
@@ -223,9 +223,9 @@ class Preparation:
         return {length: stream.counts for length, stream in streams.items()}
 
     def _why_empty(self) -> str:
-        removed = ", ".join(f"{reason} {count}" for reason, count in self._filters.counts.items() if count)
         read = sum(self._loaded.documents.values())
-        return f"{read} documents were read, and the filters removed: {removed or 'none'}"
+        removed = ", ".join(f"{count} {MEANING[why]}" for why, count in self._filters.counts.items() if count)
+        return f"documents read: {read}; removed by filters: {removed or 'none'}"
 
 
 class _LengthStream:

@@ -93,7 +93,10 @@ def read_conllu(lines: Iterable[str], *, where: str) -> Iterator[Document]:
         if "." in name:
             continue
         if "-" in name:
-            first, last = map(int, name.split("-"))
+            try:
+                first, last = map(int, name.split("-"))
+            except ValueError as error:
+                raise DataError(f"{place}: {name!r} is no range of words such as 3-4") from error
             skip = {str(word) for word in range(first, last + 1)}
             token = reader.word(form, misc)
             continue

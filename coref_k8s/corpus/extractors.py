@@ -119,8 +119,13 @@ def _clusters(value: Any, text: str) -> dict[str, list[tuple[int, int]]]:
     """Gold chains as {label: [[start, end], ...]} or [[[start, end], ...], ...] or either as JSON."""
     if not value:
         return {}
-    if isinstance(value, str):
-        value = json.loads(value)
+    try:
+        return _checked(json.loads(value) if isinstance(value, str) else value, text)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"clusters must be {{label: [[start, end], ...]}} in characters ({error})") from error
+
+
+def _checked(value: Any, text: str) -> dict[str, list[tuple[int, int]]]:
     named = value.items() if isinstance(value, Mapping) else enumerate(value)
     clusters = {}
     for label, spans in named:

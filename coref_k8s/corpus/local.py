@@ -69,8 +69,6 @@ def read_file(file: Path) -> Iterator[Document | Mapping[str, Any]]:
         raise DataError(
             f"{file}: not UTF-8 ({error}); convert it, older Korean files with iconv -f cp949 -t utf-8"
         ) from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file}: {error}") from error
 
 
 def _read(file: Path) -> Iterator[Document | Mapping[str, Any]]:
@@ -95,7 +93,12 @@ def _read(file: Path) -> Iterator[Document | Mapping[str, Any]]:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    row = json.loads(line)
+                    try:
+                        row = json.loads(line.rstrip())
+                    except json.JSONDecodeError as error:
+                        raise DataError(
+                            f"{file}:{number}: not JSON ({error.msg} at column {error.colno})"
+                        ) from error
                     if not isinstance(row, dict):
                         raise DataError(f"{file}:{number}: a line must be a JSON object")
                     yield row

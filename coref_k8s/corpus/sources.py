@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,14 +97,19 @@ def load_documents(
         except Exception as error:  # whatever a hub, a proxy or a file does, the others go on
             if not _lasting(error):
                 loaded.lost[place] = loaded.documents[name]
-            skipped = SkippedSource(name, _reason(error), loaded.documents[name])
+            skipped = SkippedSource(name, _reason(error, name), loaded.documents[name])
             loaded.skipped.append(skipped)
+            if place == len(spec.sources) - 1 and not any(loaded.documents.values()):
+                break  # the error below says it
             _log.warning("source %s is left out: %s", name, skipped.reason)
             if bus:
                 bus.emit("warning", message=f"source {name} is left out: {skipped.reason}", source=name)
     if not any(loaded.documents.values()):
-        reasons = "; ".join(f"{lost.source}: {lost.reason}" for lost in loaded.skipped) or "no domain matches"
-        raise DataError(f"no source gave a document ({reasons})")
+        reasons = "; ".join(
+            lost.reason if lost.source in lost.reason else f"{lost.source}: {lost.reason}"
+            for lost in loaded.skipped
+        )
+        raise DataError(f"no source gave a document ({reasons or 'no domain matches'})")
 
 
 def source_name(config: DatasetConfig) -> str:
@@ -140,7 +146,8 @@ def _open(
                     own = file.name.endswith(".coref.txt") and config.domain == "general"
                     yield (item if own else replace(item, domain=config.domain)), ""
                 else:
-                    yield from _extract(extractor, item, config, f"{file.stem}-{number}")
+                    where = f"{file}: row {number + 1}"
+                    yield from _extract(extractor, item, config, f"{file.stem}-{number}", where)
         return
     from coref_k8s.corpus.hub import open_hub
 
@@ -148,13 +155,17 @@ def _open(
     loaded.revisions[name] = loaded.commits[place] = commit
     extractor = get_extractor(config.extractor or extractor_for(hub_id, config.subset))
     for number, row in enumerate(rows):
-        yield from _extract(extractor, row, config, f"{hub_id}-{config.subset or 'all'}-{number}")
+        doc_id = f"{hub_id}-{config.subset or 'all'}-{number}"
+        yield from _extract(extractor, row, config, doc_id, f"row {number + 1}")
 
 
 def _extract(
-    extractor: Extractor, row: Mapping[str, Any], config: DatasetConfig, doc_id: str
+    extractor: Extractor, row: Mapping[str, Any], config: DatasetConfig, doc_id: str, where: str
 ) -> Iterator[tuple[Document, str]]:
-    found = extractor(row)
+    try:
+        found = extractor(row)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
     if found is None:
         return
     if isinstance(found, str):
@@ -171,9 +182,9 @@ def _lasting(error: Exception) -> bool:
     return isinstance(error, DataError) and not isinstance(error, HubError)
 
 
-def _reason(error: Exception) -> str:
-    """Say in one line why a source failed."""
+def _reason(error: Exception, name: str) -> str:
+    """Say in one line why a source failed; its name stands beside it."""
     if isinstance(error, DataError):
-        return str(error)
+        return re.sub(rf"^{re.escape(name)}:(\d+): ", r"line \1: ", str(error).removeprefix(f"{name}: "))
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {line}"[:300]

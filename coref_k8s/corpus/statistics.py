@@ -166,4 +166,5 @@ def _sample(document: Document, runs: Sequence[int]) -> str:
             (s, e, numbers.setdefault(t, str(len(numbers) + 1))) for s, e, t in spans if counts[t] > 1
         ]
     end = min(SAMPLE_CHARACTERS, len(document.text))
-    return mark(document.text[:end], [mention for mention in mentions if mention[1] <= end])
+    shown = mark(document.text[:end], [mention for mention in mentions if mention[1] <= end])
+    return shown if end == len(document.text) else f"{shown} …"

@@ -91,7 +91,20 @@ _PARTS: tuple[tuple[str, str], ...] = (
     (r"trial (\d+) of (.+), the best single model", "{1}의 시도 {0}(가장 나은 단일 모델)"),
     (r"kept", "채택"),
     (r"not kept: (.+)", "채택하지 않음: {0}"),
-    # stages of preparation
+    (r"source (.+) will be left out: (.+)", "데이터 {0} 제외 예정: {1}"),
+    # why a source of text is left out
+    (r"no such file or folder", "그런 파일이나 폴더가 없음"),
+    (r"it does not exist", "허브에 없음"),
+    (r"it does not exist or needs HF_TOKEN", "허브에 없거나 HF_TOKEN이 필요함"),
+    (r"(.+) does not exist", "{0} 없음"),
+    (r"it holds no documents", "문서가 없음"),
+    (r"(.+) is gated: accept its terms on the hub and set HF_TOKEN", "{0}은(는) 승인이 필요함: 허브에서 이용 약관에 동의하고 HF_TOKEN을 설정하세요"),
+    (
+        r"the hub has no data set (.+), or it is private: check the name, or set HF_TOKEN",
+        "허브에 {0} 데이터가 없거나 비공개임: 이름을 확인하거나 HF_TOKEN을 설정하세요",
+    ),
+    # stages of preparation, and what they count
+    (r"documents", "문서"),
     (r"read", "읽기"),
     (r"analyse", "형태소 분석"),
     (r"deduplicate", "중복 제거"),

@@ -199,13 +199,36 @@ def test_text_is_normalised_unless_chains_count_its_characters(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.jsonl", b'{"text": "x"', "a.jsonl: "),
+        ("a.jsonl", b'\n{"text": "x"', "line 2: not JSON ("),
         ("a.jsonl", b'["x"]', "must be a JSON object"),
         ("a.jsonl", b'{"body_text": "x"}', "none of the columns"),
         ("a.jsonl", b'{"text": 5}', "the column text of a row holds no text but int"),
         ("a.jsonl", b'{"text": "abc", "clusters": [[[0, 9]]]}', "lies outside its text of 3 characters"),
         ("a.txt", b"\xb0\xa1\xb3\xaa", "not UTF-8 ("),
-        ("a.parquet", b"PAR0", "a.parquet: "),
+        ("a.parquet", b"PAR0", "Parquet file size is 4 bytes"),
+        ("a.jsonl", b'{"text": "abc", "clusters": "[[[0"}', "row 1: clusters must be {label: "),
+        ("a.jsonl", b'{"text": "abc", "clusters": {"e": [5]}}', "row 1: clusters must be {label: "),
+        (
+            "a.jsonl",
+            b'{"doc_key": "d", "sentences": ["ab c"], "clusters": []}',
+            "sentences must be lists of tokens",
+        ),
+        (
+            "a.jsonl",
+            b'{"doc_key": "d", "sentences": [["ab"]], "clusters": [[[0, 1]]]}',
+            "beyond its 1 tokens",
+        ),
+        (
+            "a.jsonl",
+            b'{"doc_key": "d", "sentences": [["ab"]], "clusters": [[[-1, 0]]]}',
+            "beyond its 1 tokens",
+        ),
+        (
+            "a.jsonl",
+            b'{"doc_key": "d", "sentences": [["ab"]], "clusters": [[0]]}',
+            "no list of [first, last]",
+        ),
+        ("a.conllu", b"a-b" + b"\t_" * 9 + b"\n", "line 1: 'a-b' is no range of words"),
         ("a.jsonl", b"", "holds no documents"),
         ("a.doc", b"x", "ends in none of"),
     ],

@@ -1,25 +1,11 @@
-"""What `coref-k8s data show` prints."""
+"""Finding prepared data, reading their statistics, and the progress of a preparation."""
 
 import pytest
 
 from coref_k8s.corpus.prepare import prepare
 from coref_k8s.corpus.progress import Reporter
-from coref_k8s.corpus.show import find_prepared, read_statistics, render
+from coref_k8s.corpus.show import find_prepared, read_statistics
 from coref_k8s.errors import DataError, NotFoundError
-
-
-def test_the_statistics_are_printed_with_marked_samples(tmp_path, tokenizer, request_for):
-    ref = prepare(request_for("gaps:12", "/nowhere/a.txt"), tmp_path, tokenizer)
-    text = render(ref.statistics)
-    assert f"prepared data {ref.hash}" in text
-    assert "documents      train 10, dev 1, test 1" in text
-    assert "left out: /nowhere/a.txt: /nowhere/a.txt does not exist" in text
-    assert "100.0 % begin and end at token boundaries" in text
-    assert f"  512  {ref.statistics['lengths']['512']['rows']:>4}" in text
-    sample = ref.statistics["samples"][0]
-    assert "{1|" in sample["text"]
-    assert sample["text"] in text
-    assert sample["text"] not in render(ref.statistics, samples=False)
 
 
 def test_prepared_data_are_found_by_path_hash_or_its_beginning(tmp_path, tokenizer, request_for):
