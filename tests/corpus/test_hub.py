@@ -176,9 +176,7 @@ def test_without_network_local_sources_go_on(tmp_path):
     assert answer["documents"] == {"wikimedia/wikipedia": 0, str(text): 1}
     assert len(answer["events"]) == 1
     assert "could not be loaded" in answer["events"][0][1]
-    assert nothing["error"].startswith(
-        "no source gave a document (some/thing could not be loaded"
-    )
+    assert nothing["error"].startswith("no source gave a document (some/thing could not be loaded")
 
 
 LOSS = """

@@ -132,7 +132,9 @@ def test_item_files_are_written_once_and_whole(tmp_path, tokenizer, request_for)
 
 
 def test_nothing_left_is_an_error_that_says_why(tmp_path, tokenizer, request_for):
-    with pytest.raises(DataError, match=r"no document is left to train on; documents read: 12; .*: 12 shorter than"):
+    with pytest.raises(
+        DataError, match=r"no document is left to train on; documents read: 12; .*: 12 shorter than"
+    ):
         prepare(request_for("gaps:12", min_length=100_000), tmp_path, tokenizer)
     with pytest.raises(DataError, match=r"no source gave a document \(/nowhere/a\.txt does not exist\)"):
         prepare(request_for("/nowhere/a.txt"), tmp_path, tokenizer)
