@@ -173,12 +173,13 @@ def controller(api: ClusterApi) -> Finding:
     """Check that somebody holds a fresh lease."""
     found, _ = api.list(LEASES)
     ours = [lease for lease in found if lease["metadata"]["name"].endswith("-controller")]
-    held = [lease for lease in ours if lease["spec"].get("holderIdentity")]
+    held = [one for one in ours if one["spec"].get("holderIdentity") and one["spec"].get("renewTime")]
     if not held:
         return Finding(
             Grade.FAILED,
             f"no controller holds a lease in namespace {api.namespace}",
-            "kubectl get pods -l app.kubernetes.io/component=controller; kubectl logs says why it does not start",
+            "kubectl get pods -l app.kubernetes.io/component=controller; kubectl logs says why it does not start; "
+            "a controller of all namespaces is asked in its own (-n)",
         )
     ages = {
         lease["spec"]["holderIdentity"]: (datetime.now(UTC) - renewed).total_seconds()
