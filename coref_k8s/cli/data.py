@@ -72,17 +72,21 @@ def _bars(lang: Lang) -> Iterator[ProgressCallback]:
         TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=err) as bars:
-        stages: dict[str, Any] = {}
+    bars = Bars(*columns, console=err)
+    stages: dict[str, Any] = {}
 
-        def update(progress: Progress) -> None:
-            if progress.stage not in stages:
-                stages[progress.stage] = bars.add_task(
-                    told(progress.stage, lang), unit=told(progress.unit, lang)
-                )
-            bars.update(stages[progress.stage], completed=progress.done, total=progress.total)
+    def update(progress: Progress) -> None:
+        if not stages:
+            bars.start()
+        if progress.stage not in stages:
+            stages[progress.stage] = bars.add_task(told(progress.stage, lang), unit=told(progress.unit, lang))
+        bars.update(stages[progress.stage], completed=progress.done, total=progress.total)
 
+    try:
         yield update
+    finally:
+        if stages:  # bars that never began would leave an empty line
+            bars.stop()
 
 
 data = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at prepared data.")

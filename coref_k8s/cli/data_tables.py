@@ -44,7 +44,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "near_duplicate": ("near-duplicate", "거의 같은 글"),
     "length": ("length", "길이"),
     "rows": ("sequences", "시퀀스"),
-    "padding": ("padding", "패딩"),
+    "padding": ("padding\nat most", "패딩\n(최대)"),
     "chunks": ("chunks", "조각"),
     "distances": (
         "Distance of a mention to the one before (tokens)",

@@ -1,8 +1,10 @@
 """Preparation from end to end: what is written, that it is found again, and that it is whole or absent."""
 
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from coref_k8s.corpus.fingerprint import data_hash
@@ -11,6 +13,8 @@ from coref_k8s.corpus.prepared import open_prepared
 from coref_k8s.corpus.shipped import korean_folder, shipped_documents
 from coref_k8s.errors import DataError
 from coref_k8s.evaluation.vocabulary import Vocabulary
+from coref_k8s.sizing.table import MEMORY_TABLE
+from coref_k8s.trial.batches import StepPlan
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,20 @@ def test_all_training_text_is_there_and_no_other(shipped, tokenizer):
 def test_packing_leaves_less_than_five_percent_padding(shipped):
     for counts in shipped.statistics["lengths"].values():
         assert counts["padding"] < 0.05
+
+
+def test_of_the_positions_trained_on_less_than_five_percent_are_padding(tmp_path, tokenizer, request_for):
+    documents = korean_folder() / "documents"
+    ref = prepare(request_for(documents, seq_lengths=tuple(MEMORY_TABLE)), tmp_path, tokenizer)
+    for seq_len, row in MEMORY_TABLE.items():
+        lengths = np.array([len(one["input_ids"]) for one in open_prepared(ref.path, seq_len).train])
+        plan = StepPlan(lengths, row.batch * row.accumulation, seed=0)
+        real = padded = 0
+        for step in range(32):
+            for batch in lengths[plan.rows(step)].reshape(row.accumulation, row.batch):
+                real += batch.sum()
+                padded += len(batch) * math.ceil(batch.max() / 8) * 8
+        assert 1 - real / padded < 0.05, seq_len
 
 
 def test_the_same_request_is_found_again(tmp_path, tokenizer, request_for, monkeypatch):
