@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import resource
 import shutil
 import time
@@ -16,6 +17,8 @@ from coref_k8s.runner import Order
 from coref_k8s.settings import Settings
 from coref_k8s.telemetry.trial_metrics import TrialMetrics
 from coref_k8s.trial.observers import CheckpointReport, EvaluationReport, MemoryReport, StepReport
+
+log = logging.getLogger(__name__)
 
 #: Name of the file with a trial's series, in its folder; the controller of this machine serves it.
 TEXTFILE = "metrics.prom"
@@ -49,7 +52,14 @@ class MetricsObserver:
         if order.resources.memory_bytes:
             self.metrics.host_limit.set(order.resources.memory_bytes)
         if settings.metrics_port is not None:
-            start_http_server(settings.metrics_port, registry=self.metrics.registry)
+            self._serve(settings.metrics_port)
+
+    def _serve(self, port: int) -> None:
+        try:
+            start_http_server(port, registry=self.metrics.registry)
+        except OSError as error:
+            # a sidecar, or the host's network: hours of training are worth more than being watched
+            log.warning("metrics are not served on port %d (%s); the trial goes on without", port, error)
 
     def on_begin(self, step: int, steps: int) -> None:
         """See `TrialObserver`."""

@@ -109,6 +109,17 @@ def test_a_trial_serves_what_it_does(tmp_path: Path) -> None:
     assert found["coref_trial_volume_size_bytes 512,0"] >= found["coref_trial_volume_free_bytes 512,0"] > 0
 
 
+def test_a_port_that_is_taken_costs_the_metrics_and_not_the_trial(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        play(MetricsObserver(order(), Settings(tmp_path, "", None, metrics_port=port)))
+    assert f"metrics are not served on port {port}" in caplog.text
+
+
 def test_nothing_is_said_before_it_is_measured(tmp_path: Path) -> None:
     port = free_port()
     MetricsObserver(order(), Settings(tmp_path, "", None, metrics_port=port))
