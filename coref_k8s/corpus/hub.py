@@ -89,6 +89,8 @@ def _explain(error: Exception, name: str) -> str:
         return f"the hub has no data set {name}, or it is private: check the name, or set HF_TOKEN"
     if status == 403:
         return f"the hub refuses {name} to this HF_TOKEN (403): accept its terms, or use a token that may read it"
+    if kind == "OfflineModeIsEnabled":
+        return f"{name} is on the hub, and HF_HUB_OFFLINE forbids to ask it"
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return f"{name} could not be loaded ({kind}: {line[:200]})"
 

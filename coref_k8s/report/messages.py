@@ -103,6 +103,12 @@ _PARTS: tuple[tuple[str, str], ...] = (
         r"the hub has no data set (.+), or it is private: check the name, or set HF_TOKEN",
         "허브에 {0} 데이터가 없거나 비공개임: 이름을 확인하거나 HF_TOKEN을 설정하세요",
     ),
+    (r"HF_HUB_OFFLINE forbids to ask", "HF_HUB_OFFLINE이 허브 접속을 막음"),
+    (r"(.+) is on the hub, and HF_HUB_OFFLINE forbids to ask it", "{0}은(는) 허브에 있고 HF_HUB_OFFLINE이 허브 접속을 막음"),
+    (r"(.+) could not be loaded \((.+)\)", "{0}을(를) 읽지 못함({1})"),
+    (r"line (\d+): (.+)", "{0}번째 줄: {1}"),
+    (r"row (\d+): (.+)", "{0}번째 행: {1}"),
+    (r"not JSON \((.+)\)", "JSON이 아님({0})"),
     # stages of preparation, and what they count
     (r"documents", "문서"),
     (r"read", "읽기"),

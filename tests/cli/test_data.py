@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 TOKENIZER = Path(__file__).parents[2] / "data/korean/tokenizer"
+SOURCES = ("texts", "short.txt", "broken.jsonl")
 DOCUMENTS = Path(__file__).parents[2] / "data/korean/documents"
 
 
@@ -60,7 +61,7 @@ def prepared(coref: Any, place: Path, said: dict[str, Any]) -> Any:
     """The answer of a preparation of the texts and of two sources that are not there for it."""
     if not said:
         Path("broken.jsonl").write_text('{"text": "글"\n', encoding="utf-8")
-        said["answer"] = coref(*request("texts", "short.txt", "broken.jsonl", evalItems=2))
+        said["answer"] = coref(*request(*SOURCES, evalItems=2))
     assert said["answer"].code == 0, said["answer"].err
     return said["answer"]
 
@@ -105,10 +106,11 @@ def test_data_show_in_both_languages(
 
 def test_what_is_prepared_is_found_again_and_told_in_korean(coref: Any, prepared: Any) -> None:
     before = folders()
-    again = coref(*request("texts", "short.txt", "broken.jsonl", evalItems=2), "--lang", "ko")
+    again = coref(*request(*SOURCES, evalItems=2), "--lang", "ko")
     assert (again.out, folders()) == (prepared.out, before)
     assert "문서: train" in again.err
     assert again.err.count("제외됨: ") == 1
+    assert "broken.jsonl: 1번째 줄: JSON이 아님(" in again.err
     assert "다음: coref-k8s data show" in again.err
 
 

@@ -323,6 +323,11 @@ def test_budgets_are_told_in_the_head() -> None:
         ("Crashed (exit code 1, 3 starts): RuntimeError: boom", "비정상 종료"),
         ("4 trials failed, limits.maxFailedTrials bears 3; the last one: Crashed (exit code 1)", "시도 4개가 실패함(limits.maxFailedTrials는 3개까지 허용); 마지막 실패: 비정상 종료 (종료 코드 1)"),
         ("no lambada items in these documents: lbd_top1 are 0", "이 문서들에는 lambada 문항이 없어"),
+        ("source a/b is left out: it holds no documents", "데이터 a/b 제외됨: 문서가 없음"),
+        ("source a/b will be left out: it does not exist", "데이터 a/b 제외 예정: 허브에 없음"),
+        ("a/b is on the hub, and HF_HUB_OFFLINE forbids to ask it", "a/b은(는) 허브에 있고"),
+        ("/a/b.txt does not exist", "/a/b.txt 없음"),
+        ("line 3: not JSON (Extra data at column 2)", "3번째 줄: JSON이 아님(Extra data at column 2)"),
         ("some words nobody knows", "some words nobody knows"),
     ],
 )  # fmt: skip
