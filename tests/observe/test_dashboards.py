@@ -19,7 +19,8 @@ from coref_k8s.request import build_spec
 from coref_k8s.store.records import Phase
 from tests.cluster.world import JOBS_HERE, World
 from tests.local.run_study import session
-from tests.observe.prometheus import RULES, Prometheus, free_port, prometheus
+from tests.observe.prometheus import RULES, Prometheus, prometheus
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "charts/coref-k8s/dashboards"
@@ -87,10 +88,10 @@ def test_every_panel_has_data_of_a_real_study(whole: World, tmp_path: Path) -> N
             whole.annotate("endless", cancel="true")
             whole.until_phase("Cancelled", "endless")
             # a finished trial's series go away, and a deleted study's
-            assert server.until_none(["coref_trial_step"], 60) == []
-            assert server.until(['coref_study_phase{study="endless", phase="Cancelled"} == 1'], 60) == []
+            assert server.until_none(["coref_trial_step"], 180) == []
+            assert server.until(['coref_study_phase{study="endless", phase="Cancelled"} == 1'], 180) == []
             whole.api.delete(STUDIES, "endless")
-            assert server.until_none(['coref_study_phase{study="endless"}'], 60) == []
+            assert server.until_none(['coref_study_phase{study="endless"}'], 180) == []
             assert server.query('coref_study_phase{study="quick"}')
     finally:
         controller.stop()

@@ -32,6 +32,7 @@ from coref_k8s.telemetry.metrics import StudyMetrics
 from coref_k8s.trial.metrics import MetricsObserver
 from coref_k8s.trial.observers import CheckpointReport, EvaluationReport, MemoryReport, StepReport
 from tests.local.run_study import session
+from tests.ports import free_port
 from tests.report.sample import study, with_finalists
 
 STEP = StepReport(3, 10, 2.5, 1e-4, 900.0, 0.5, 0.02, 7 * 10**9)
@@ -51,12 +52,6 @@ def series(text: str) -> dict[str, float]:
 def scrape(port: int) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         return series(answer.read().decode())
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def order(trial: int = 0, kind: Kind = Kind.TRIAL) -> Order:
