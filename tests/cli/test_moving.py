@@ -66,7 +66,11 @@ def test_an_imported_study_goes_on_under_its_new_name(study: str, capsys: pytest
     here = Settings.from_env().storage_url
     store = Store(here)
     store.set_phase("", study, Phase.SUCCEEDED, "")
-    assert run(["import", str(exported()), "--name", "copy"]) == 0
+    file = str(exported())
+    capsys.readouterr()
+    assert run(["import", file, "--name", "copy", "--data-dir", "other"]) == 0
+    assert "coref-k8s results copy --data-dir" in capsys.readouterr().err
+    assert run(["import", file, "--name", "copy"]) == 0
     assert [a.job_name for a in store.attempts("", "copy")] == ["copy-512-2-1"]
     assert run(["resume", "copy"]) == 2
     assert run(["extend", "copy", "--trials", "+2"]) == 0

@@ -14,7 +14,7 @@ from optuna.trial import TrialState, create_trial
 from coref_k8s.request import build_spec
 from coref_k8s.search.cube import Cube
 from coref_k8s.search.gaussian import _gradient, fit
-from coref_k8s.search.gp import GPSampler, Trial, expected_improvement, observed
+from coref_k8s.search.gp import MOST, GPSampler, Trial, expected_improvement, observed
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.records import TrialState as State
@@ -229,3 +229,16 @@ def test_another_studys_trials_give_way_to_own_ones_that_say_otherwise() -> None
 
     assert rate(own=0) < 0.35
     assert rate(own=20) > 0.65
+
+
+def test_of_a_large_prior_only_so_much_is_fitted_and_every_own_trial() -> None:
+    cube, draw = Cube(SPACE), np.random.default_rng(10)
+    prior = [
+        PriorTrial(cube.params(p), TrialRecord(512, n, n, State.COMPLETE, {}, 0.9 - n / 1000))
+        for n, p in enumerate(cube.random(draw, 300))
+    ]
+    study = study_of([(cube.params(p), 0.1) for p in cube.random(draw, 20)])
+    model = GPSampler(SPACE, 1024, prior, seed=0, startup=5)._model(study.trials)
+    assert model is not None
+    octaves = model[0].inputs[:, -1]
+    assert (len(octaves), int((octaves == 0).sum())) == (MOST, 20)
