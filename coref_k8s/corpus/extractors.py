@@ -52,7 +52,7 @@ def auto(row: Mapping[str, Any]) -> Extracted | None:
             f"the column {there[0]} of a row holds no text but {type(row[there[0]]).__name__}; name an extractor that knows it"
         )
     raise DataError(
-        f"a row has none of the columns {', '.join(_TEXT_COLUMNS)}, but {', '.join(map(str, row))}; "
+        f"none of the columns {', '.join(_TEXT_COLUMNS)} is there, but {', '.join(map(str, row))}; "
         "name an extractor that knows it"
     )
 

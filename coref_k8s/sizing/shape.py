@@ -115,8 +115,14 @@ def _fetched_config(model: str) -> bytes | None:
 def _read(path: Path) -> ModelShape:
     try:
         text = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{path.parent} holds no model: it has no config.json; check the model that you name"
+        ) from error
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read as a model's config ({error}); check --model") from error
+        raise ModelError(
+            f"{path}: cannot be read as a model's config ({error}); check the model that you name"
+        ) from error
     return _shape(text, str(path))
 
 
@@ -124,7 +130,9 @@ def _shape(text: bytes, path: str) -> ModelShape:
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise ModelError(f"{path}: cannot be read as a model's config ({error}); check --model") from error
+        raise ModelError(
+            f"{path}: cannot be read as a model's config ({error}); check the model that you name"
+        ) from error
     try:
         return ModelShape(
             layers=config["num_hidden_layers"],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from coref_k8s.errors import ModelError
 from coref_k8s.sizing import shape
 from coref_k8s.sizing.estimate import estimate
 from coref_k8s.sizing.shape import KF_DEBERTA_BASE, shape_of
@@ -80,3 +81,11 @@ def test_the_optimiser_decides_what_is_kept_for_each_weight() -> None:
     assert found["adamw"].optimiser == 2 * weights
     assert found["adamw8bit"].optimiser == weights // 2
     assert found["adamw"].total - found["sgd"].total == 2 * weights
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds no model"):
+        shape_of(str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot be read as a model"):
+        shape_of(str(tmp_path))
