@@ -263,6 +263,15 @@ def test_the_doctor_reads_the_label_that_trials_ask_for(
     assert (finding.grade, words in finding.what) == (grade, True), finding
 
 
+def test_the_doctor_says_what_a_user_may_not_see(world: World) -> None:
+    """The shipped role ends at the release's namespace, nodes are outside of it."""
+    rights = rbac.rules("user", service=f"{SERVICE}:8080")
+    with closing(world.kube.as_service_account(world.api.namespace, "person", rights)) as person:
+        finding = gpus(person, StudySpec(seq_lengths=(1024,)), "nvidia.com/gpu.memory")
+    assert (finding.grade, "403" in finding.what) == ("unknown", False)
+    assert "you may not list nodes" in finding.what
+
+
 def test_what_the_server_refuses_is_said_with_a_remedy(
     world: World, coref: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
