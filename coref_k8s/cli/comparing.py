@@ -9,7 +9,9 @@ from rich.table import Table
 
 from coref_k8s.cli import words
 from coref_k8s.cli.console import titled
+from coref_k8s.cli.strings import Lang, say
 from coref_k8s.controller.view import LengthView, StudyView
+from coref_k8s.report.messages import told
 from coref_k8s.search.tested import tested
 
 
@@ -83,25 +85,18 @@ def _row(view: StudyView, one: LengthView, price: float | None) -> dict[str, Any
     return row if price is None else {**row, "cost": round(gpu_hours * price, 2)}
 
 
-def as_table(rows: Sequence[dict[str, Any]]) -> Table:
+#: Columns of the table: keys of their headings.
+_HEADINGS = ("h_study", "h_tokens", "h_model", "h_trials", "h_best_dev", "h_on_test", "h_interval", "r_untuned",
+             "h_time", "h_gpu_hours")  # fmt: skip
+
+
+def as_table(rows: Sequence[dict[str, Any]], lang: Lang = "en") -> Table:
     """Return the rows for a person."""
     table = titled()
-    headings = [
-        "study",
-        "tokens",
-        "model",
-        "trials",
-        "best",
-        "test",
-        "95 % interval",
-        "untuned",
-        "time",
-        "GPU h",
-    ]
     priced = any("cost" in row for row in rows)
-    for heading in [*headings, *(["cost"] if priced else [])]:
-        left = heading in ("study", "model", "untuned")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "model")
+    for key in [*_HEADINGS, *(["h_cost"] if priced else [])]:
+        left = key in ("h_study", "h_model", "r_untuned")
+        table.add_column(say(lang, key), justify="left" if left else "right", no_wrap=key != "h_model")
     for row in rows:
         low, high = row["test_ci_low"], row["test_ci_high"]
         table.add_row(
@@ -112,21 +107,21 @@ def as_table(rows: Sequence[dict[str, Any]]) -> Table:
             words.score(row["score"] if row["dev"] is None else row["dev"]),
             words.score(row["test"]),
             f"{low:.3f} … {high:.3f}" if low is not None and high is not None else "–",
-            row["against_untuned"] or "–",
-            words.duration(row["hours"] * 3600),
+            told(row["against_untuned"] or "–", lang),
+            words.lasting(row["hours"] * 3600, lang),
             f"{row['gpu_hours']:.2f}",
             *([f"{row['cost']:.2f}"] if priced else []),
         )
     return table
 
 
-def settings_table(views: Sequence[StudyView]) -> Table | None:
+def settings_table(views: Sequence[StudyView], lang: Lang = "en") -> Table | None:
     """Return in what the requests differ, for a person; None when they are the same."""
     differing = settings(views)
     if not differing:
         return None
     table = titled()
-    table.add_column("setting", no_wrap=True)
+    table.add_column(say(lang, "h_setting"), no_wrap=True)
     for view in views:
         table.add_column(view.name)
     for path, values in differing.items():

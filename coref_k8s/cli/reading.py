@@ -123,12 +123,13 @@ def results(
     Several are shown by length: best score, test score with its interval where there is one, trials, time and GPU-hours; and the
     settings in which they differ.
     """
+    chosen = lang or locale_lang()
     views = [find_study(where, name)[1] for name in dict.fromkeys(names)]
     if len(views) > 1 and not every:
         compared = side_by_side(views, price)
         if output == "table":
-            out.print(as_table(compared))
-            if (differing := settings_table(views)) is not None:
+            out.print(as_table(compared, chosen))
+            if (differing := settings_table(views, chosen)) is not None:
                 out.print("", differing, sep="\n")
         else:
             write(dump(compared, "json") if output == "json" else _csv(compared))
@@ -137,7 +138,7 @@ def results(
         raise RequestError("--gpu-hour-price is for several studies side by side; name more than one")
     if output == "table":
         for view in views:
-            out.print(tables.results(view, most=None if every else 10, lang=lang or locale_lang()))
+            out.print(tables.results(view, most=None if every else 10, lang=chosen))
         return
     rows = tables.rows(views)
     write(dump(rows, "json") if output == "json" else _csv(rows))

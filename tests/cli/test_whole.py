@@ -289,6 +289,10 @@ def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
     assert "untuned" in table
     assert re.search(r"search\.finalists +0 +1\b", table)
     assert "data.evalItems" not in table, "in that they do not differ"
+    korean = coref("results", "tiny", "sure", "--lang", "ko").out
+    assert "연구" in korean
+    assert "설정" in korean
+    assert "untuned" not in korean
     assert (rows[0]["setting_trials"], rows[2]["setting_trials"]) == (2, 1)
     assert (
         coref("results", "tiny", "sure", "-o", "csv")
