@@ -123,7 +123,7 @@ class JobCache:
                     self._lost[job].add(key[1])
             self._copies.pop(job, None)
             study = self._study_of.get(job)
-            news = self._is_news("pod", key, pod_news(pod) if pod else None)
+            news = self._is_news("pod", key, pod_news(pod, self.jobs.get(job)) if pod else None)
         if study is not None and news:
             self._on_change(*study)
 

@@ -1,6 +1,7 @@
 """What a Job and its pods say, as an `ObservedJob`: pure, and from slim copies, so thousands fit in memory.
 
-Job conditions decide whether a job has ended; pods only say why, since they may be gone by then.
+Job conditions decide whether a job has ended; pods only say why, since they may be gone by then. One that is there
+and not seen to have ended is waited for: Jobs and pods are watched apart, and their news come in any order.
 """
 
 from __future__ import annotations
@@ -90,14 +91,19 @@ def has_ended(job: Json) -> bool:
     return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
 
 
+def pod_has_ended(pod: Json) -> bool:
+    """Return whether none of a pod's containers will run again."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def job_news(job: Json) -> tuple[Any, ...]:
     """Return what of a Job is worth looking at the study for."""
     deleted = bool(job["metadata"].get("deletionTimestamp"))
     return job["metadata"]["uid"], has_ended(job), deleted, job["spec"].get("suspend")
 
 
-def pod_news(pod: Json) -> tuple[Any, ...]:
-    """Return what of a pod is worth looking at the study for; how it ends, its Job says."""
+def pod_news(pod: Json, job: Json | None) -> tuple[Any, ...]:
+    """Return what of a pod is worth looking at the study for; that it ended is only news when its Job has told before."""
     waiting = [
         ((c.get("state") or {}).get("waiting") or {}).get("reason")
         for c in pod["status"].get("containerStatuses") or ()
@@ -105,7 +111,8 @@ def pod_news(pod: Json) -> tuple[Any, ...]:
     unplaced = any(
         c["type"] == "PodScheduled" and c["status"] == "False" for c in pod["status"].get("conditions") or ()
     )
-    return is_disrupted(pod), pod["status"].get("phase") == "Pending", unplaced, waiting
+    awaited = job is not None and has_ended(job) and pod_has_ended(pod)
+    return is_disrupted(pod), pod["status"].get("phase") == "Pending", unplaced, waiting, awaited
 
 
 def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
@@ -142,12 +149,15 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
     )
 
 
-def time_tells(job: ObservedJob, pods: Iterable[Json]) -> bool:
-    """Return whether a job can come to show something else though neither it nor its pods change.
+def time_tells(seen: ObservedJob, job: Json, pods: Iterable[Json]) -> bool:
+    """Return whether a job can come to show something else than `seen` though neither it nor its pods change.
 
-    What waits may wait for too long, and a pod that is being deleted may stay for too long.
+    What waits may wait for too long, a pod that is being deleted may stay for too long, and so may the news of its end.
     """
-    return job.state is State.PENDING or any("deletionTimestamp" in pod["metadata"] for pod in pods)
+    awaited = seen.state is State.RUNNING and has_ended(job)
+    return (
+        seen.state is State.PENDING or awaited or any("deletionTimestamp" in pod["metadata"] for pod in pods)
+    )
 
 
 def why_stopped(job: Json) -> str:
@@ -186,6 +196,11 @@ def _verdict(job: Json, pods: list[Json], now: datetime) -> tuple[State, Reason 
     status = job.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or () if c["status"] == "True"}
     last = pods[-1] if pods else None
+    ended = conditions.get("Complete") or conditions.get("Failed")
+    if ended and last is not None and not pod_has_ended(last):
+        since = parse_time(ended.get("lastTransitionTime"))
+        if since is not None and now - since < SILENT_AFTER:
+            return State.RUNNING, None, "", None
     if "Complete" in conditions:
         if last is not None and _terminated(last).get("reason") == "OOMKilled":
             # the kernel killed a child; the container still exited 0

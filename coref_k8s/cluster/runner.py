@@ -72,7 +72,7 @@ class ClusterRunner:
             job, pods = copy
             name = job["metadata"]["name"]
             seen = before.get(name)
-            if seen is None or seen.copy is not copy or time_tells(seen.job, pods):
+            if seen is None or seen.copy is not copy or time_tells(seen.job, job, pods):
                 known = disrupted_names(job, pods)
                 unwritten = frozenset(known) if known > noted_names(job) else frozenset()
                 seen = _Seen(copy, observed(job, pods, now), unwritten)

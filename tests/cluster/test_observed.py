@@ -16,6 +16,7 @@ from coref_k8s.cluster.observed import (
     pod_news,
     slim_job,
     slim_pod,
+    time_tells,
 )
 from coref_k8s.runner import ObservedJob, Reason, State
 
@@ -212,17 +213,32 @@ def test_retries_are_the_pods_before_the_last_one() -> None:
     assert see(job(("Failed", "BackoffLimitExceeded", ""), status={"failed": 3})).retries == 2
 
 
+def test_the_end_of_a_job_is_not_judged_before_its_pod_is_seen_to_have_ended() -> None:
+    complete, failed = job(("Complete", "", "")), job(("Failed", "BackoffLimitExceeded", "too often"))
+    ended_at = datetime(2026, 11, 22, 11, 30, tzinfo=UTC)
+    for found, after in ((complete, State.SUCCEEDED), (failed, State.FAILED)):
+        early = observed(found, [pod()], ended_at + timedelta(seconds=2))
+        assert (early.state, early.finished_at) == (State.RUNNING, None)
+        assert time_tells(early, found, [pod()])
+        late = observed(found, [pod()], ended_at + timedelta(minutes=1))  # its news will not come any more
+        assert late.state is after
+        assert not time_tells(late, found, [pod()])
+    assert not time_tells(see(job(), pod()), job(), [pod()])
+
+
 def test_what_is_news_and_what_only_takes_time() -> None:
     began = job_news(job())
     assert job_news(job(status={"active": 1, "ready": 1})) == began
     assert job_news(job(("SuccessCriteriaMet", "", ""))) == began
     assert job_news(job(("Complete", "", ""))) != began
     assert job_news(job(suspend=True)) != began
-    runs = pod_news(pod())
-    assert pod_news(pod(phase="Succeeded", state=ended(0))) == runs
-    assert pod_news(pod(phase="Failed", state=ended(1))) == runs
-    assert pod_news(pod(phase="Failed", state=ended(143))) != runs
-    assert pod_news(pod(phase="Pending")) != runs
-    assert pod_news(pod(phase="Pending", state={"waiting": {"reason": "ErrImagePull"}})) != pod_news(
-        pod(phase="Pending")
-    )
+    runs = pod_news(pod(), job())
+    assert pod_news(pod(phase="Succeeded", state=ended(0)), job()) == runs
+    assert pod_news(pod(phase="Failed", state=ended(1)), job()) == runs
+    assert pod_news(pod(phase="Failed", state=ended(143)), job()) != runs
+    assert pod_news(pod(phase="Pending"), job()) != runs
+    pulling = {"waiting": {"reason": "ErrImagePull"}}
+    assert pod_news(pod(phase="Pending", state=pulling), job()) != pod_news(pod(phase="Pending"), job())
+    # its Job has told before that it ended: nothing else will
+    assert pod_news(pod(phase="Succeeded", state=ended(0)), job(("Complete", "", ""))) != runs
+    assert pod_news(pod(), None) == runs

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import JobCache
-from coref_k8s.cluster.resources import NODES, PODS
+from coref_k8s.cluster.jobs import CONTAINER
+from coref_k8s.cluster.observed import has_ended
+from coref_k8s.cluster.resources import JOBS, NODES, PODS
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.runner import Reason, State
@@ -57,5 +59,33 @@ def test_jobs_that_did_not_change_are_not_read_again(
         api.delete(PODS, name)
         wait_for(lambda: runner.list("korean")[1] != second, "the news of one")
         assert runner.list("korean")[0] is first
+    finally:
+        cache.close()
+
+
+def test_the_end_of_a_job_waits_for_the_news_of_its_pod(
+    fake_only: KubeCluster, api: ClusterApi, job_settings: JobSettings
+) -> None:
+    told: list[str] = []
+    cache = JobCache(api, on_change=lambda _, study: told.append(study)).open(20)
+    try:
+        runner = ClusterRunner(api, cache, job_settings)
+        order = make_order()
+        runner.start(order)
+        pod = wait_for(lambda: api.list(PODS)[0], "its pod")[0]["metadata"]["name"]
+        api.patch(PODS, pod, {"status": {"phase": "Running"}}, subresource="status")
+        wait_for(lambda: [j for j in runner.list("korean") if j.state is State.RUNNING], "it to run")
+        # Jobs and pods are watched apart: here the Job's end comes first
+        done = {"type": "Complete", "status": "True", "lastTransitionTime": f"{datetime.now(UTC):%FT%TZ}"}
+        api.patch(JOBS, order.name, {"status": {"conditions": [done]}}, subresource="status")
+        wait_for(lambda: (j := cache.job(api.namespace, order.name)) and has_ended(j), "the Job's end")
+        assert runner.list("korean")[0].state is State.RUNNING
+        told.clear()
+        killed = {"terminated": {"exitCode": 0, "reason": "OOMKilled"}}
+        status = {"phase": "Succeeded", "containerStatuses": [{"name": CONTAINER, "state": killed}]}
+        api.patch(PODS, pod, {"status": status}, subresource="status")
+        wait_for(lambda: told, "the controller to be told")
+        [job] = runner.list("korean")
+        assert (job.state, job.reason) == (State.FAILED, Reason.HOST_OUT_OF_MEMORY)
     finally:
         cache.close()
