@@ -129,6 +129,8 @@ class ObservedJob:
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    earlier_seconds: float = 0.0
+    """How long it ran before `started_at`, in pods that are gone."""
     node: str = ""
     stopped: str = ""
     """Why `stop` was called for it; empty when it was not. Kept with the job, for the next controller to know."""

@@ -5,11 +5,20 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
-from coref_k8s.cluster.observed import is_disrupted, job_news, job_of, pod_news, slim_job, slim_pod
+from coref_k8s.cluster.observed import (
+    is_disrupted,
+    job_news,
+    job_of,
+    pod_news,
+    ran_seconds,
+    slim_job,
+    slim_pod,
+)
 from coref_k8s.cluster.reflector import Reflector
 from coref_k8s.cluster.resources import JOBS, PODS
 from coref_k8s.errors import ClusterError
@@ -22,7 +31,7 @@ LIVE_SELECTOR = f"{SELECTOR},!{names.RECORDED_LABEL}"
 
 #: Namespace and name.
 Key = tuple[str, str]
-#: A Job, and its pods. What the Job has lost is under `lost`.
+#: A Job, and its pods. What the Job has lost is under `lost`, how long pods ran that are gone under `spent`.
 Copy = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
@@ -55,6 +64,10 @@ class JobCache:
         self._pods_of: dict[Key, set[Key]] = defaultdict(set)  # Job: its pods
         self._job_of: dict[Key, Key] = {}
         self._lost: dict[Key, set[str]] = defaultdict(set)  # Job: pods that it lost without fault
+        self._last: dict[Key, Any] = {}  # pods as they were last seen
+        self._spent: dict[Key, dict[str, float]] = defaultdict(
+            dict
+        )  # Job: pods that are gone, and how long they ran
         self._copies: dict[Key, Copy] = {}  # of Jobs that have not changed since they were asked for
         self._told: dict[tuple[str, Key], tuple[Any, ...]] = {}  # what was worth a call, last time
 
@@ -88,7 +101,8 @@ class JobCache:
             return None
         pods = [self.pods.get(pod) for pod in self._pods_of.get(key, ())]
         lost = frozenset(self._lost.get(key, ()))
-        copy = self._copies[key] = {**job, "lost": lost}, [pod for pod in pods if pod is not None]
+        gone = {"lost": lost, "spent": dict(self._spent.get(key, ()))}
+        copy = self._copies[key] = {**job, **gone}, [pod for pod in pods if pod is not None]
         return copy
 
     def job(self, namespace: str, name: str) -> dict[str, Any] | None:
@@ -103,6 +117,7 @@ class JobCache:
                 study = self._study_of.pop(key, (key[0], ""))
                 _discard(self._jobs_of, study, key)
                 self._lost.pop(key, None)
+                self._spent.pop(key, None)
             else:
                 study = self._study_of[key] = key[0], job["metadata"]["labels"].get(names.STUDY_LABEL, "")
                 self._jobs_of[study].add(key)
@@ -111,19 +126,24 @@ class JobCache:
             self._on_change(*study)
 
     def _pod_changed(self, key: Key) -> None:
-        pod = self.pods.get(key)
+        pod, gone = self.pods.get(key), False
         with self._lock:
             if pod is None:
                 job = self._job_of.pop(key, (key[0], ""))
                 _discard(self._pods_of, job, key)
+                last = self._last.pop(key, None)
+                if job in self._study_of and last and (ran := ran_seconds(last, datetime.now(UTC))):
+                    self._spent[job][key[1]], gone = ran, True
             else:
                 job = self._job_of[key] = key[0], job_of(pod)
                 self._pods_of[job].add(key)
+                self._last[key] = pod
                 if is_disrupted(pod) and job in self._study_of:
                     self._lost[job].add(key[1])
             self._copies.pop(job, None)
             study = self._study_of.get(job)
-            news = self._is_news("pod", key, pod_news(pod, self.jobs.get(job)) if pod else None)
+            told = pod_news(pod, self.jobs.get(job)) if pod else None
+            news = self._is_news("pod", key, told) or gone
         if study is not None and news:
             self._on_change(*study)
 

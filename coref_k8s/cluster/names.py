@@ -29,6 +29,8 @@ ATTEMPT_LABEL = f"{GROUP}/attempt"
 RECORDED_LABEL = f"{GROUP}/recorded"
 #: On a Job: names of the pods that it lost without fault; the pods themselves do not stay.
 DISRUPTED_ANNOTATION = f"{GROUP}/disrupted"
+#: On a Job: how long those of its pods ran that are gone, as `POD=SECONDS,…`.
+SPENT_ANNOTATION = f"{GROUP}/spent"
 #: On a Job: why the controller told it to end; one that has no such word was ended by somebody else.
 STOPPED_ANNOTATION = f"{GROUP}/stopped"
 #: On a Job: how many of those it may lose before it is given up.

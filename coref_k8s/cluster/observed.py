@@ -30,7 +30,12 @@ SILENT_AFTER = timedelta(seconds=30)
 #: A pod that has a node but no running container for so long is worth a word: a volume or Secret is missing.
 STARTING_FOR = timedelta(minutes=5)
 
-_KEPT_ANNOTATIONS = (names.DISRUPTED_ANNOTATION, names.MAX_DISRUPTIONS_ANNOTATION, names.STOPPED_ANNOTATION)
+_KEPT_ANNOTATIONS = (
+    names.DISRUPTED_ANNOTATION,
+    names.SPENT_ANNOTATION,
+    names.MAX_DISRUPTIONS_ANNOTATION,
+    names.STOPPED_ANNOTATION,
+)
 
 _IMAGE_TROUBLE = {
     "ErrImagePull",
@@ -124,6 +129,7 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
     metadata, status = job["metadata"], job.get("status") or {}
     labels = metadata.get("labels") or {}
     state, reason, message, exit_code = _verdict(job, ordered, now)
+    started, earlier = _started_at(job, ordered, state)
     finished = None
     if state in (State.SUCCEEDED, State.FAILED):
         finished = _finished_at(status) or now
@@ -142,8 +148,9 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
         retries=_retries(status, state, reason),
         disruptions=len(disrupted_names(job, ordered)),
         created_at=_created_at(metadata, ordered, state),
-        started_at=_started_at(ordered, status, state),
+        started_at=started,
         finished_at=finished,
+        earlier_seconds=earlier,
         node=next((node for pod in reversed(ordered) if (node := pod["spec"].get("nodeName"))), ""),
         stopped=why_stopped(job),
     )
@@ -315,17 +322,41 @@ def _created_at(metadata: Json, pods: list[Json], state: State) -> datetime | No
     return parse_time(source.get("creationTimestamp"))
 
 
-def _started_at(pods: list[Json], status: Json, state: State) -> datetime | None:
-    starts = []
-    for pod in pods:
-        for container in pod["status"].get("containerStatuses") or ():
-            shown = container.get("state") or {}
-            began = (shown.get("running") or shown.get("terminated") or {}).get("startedAt")
-            starts += [parse_time(began)] if began else []
-    known = [start for start in starts if start is not None]
-    if known:
-        return min(known)
-    return None if state is State.PENDING else parse_time(status.get("startTime"))
+def _started_at(job: Json, pods: list[Json], state: State) -> tuple[datetime | None, float]:
+    """Return when the first of its pods that are still there began, and how long those ran that are gone."""
+    there = {pod["metadata"]["name"] for pod in pods}
+    gone = [seconds for pod, seconds in spent(job).items() if pod not in there]
+    if known := [start for pod in pods for start in _times(pod, "startedAt")]:
+        return min(known), sum(gone)
+    if state is State.PENDING or job.get("spent"):
+        return None, sum(gone)
+    # nobody saw its pods: all of its time at most
+    return parse_time((job.get("status") or {}).get("startTime")), 0.0
+
+
+def noted_spent(job: Json) -> dict[str, float]:
+    """Return how long pods ran that are gone (seconds), as it is written on the Job."""
+    text = (job["metadata"].get("annotations") or {}).get(names.SPENT_ANNOTATION, "")
+    parts = (part.partition("=") for part in text.split(","))
+    return {pod: float(seconds) for pod, _, seconds in parts if seconds.isdecimal()}
+
+
+def spent(job: Json) -> dict[str, float]:
+    """Return how long pods ran that are gone (seconds): written on the Job, or remembered (`spent`)."""
+    return noted_spent(job) | job.get("spent", {})
+
+
+def ran_seconds(pod: Json, now: datetime) -> int:
+    """Return how long a pod's container ran: until now when it has not ended; 0 when it never began."""
+    if not (starts := _times(pod, "startedAt")):
+        return 0
+    return max(0, round((max(_times(pod, "finishedAt"), default=now) - min(starts)).total_seconds()))
+
+
+def _times(pod: Json, which: str) -> list[datetime]:
+    shown = (container.get("state") or {} for container in pod["status"].get("containerStatuses") or ())
+    found = ((one.get("running") or one.get("terminated") or {}).get(which) for one in shown)
+    return [time for text in found if text and (time := parse_time(text)) is not None]
 
 
 def _finished_at(status: Json) -> datetime | None:

@@ -16,7 +16,15 @@ from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import Copy, JobCache
 from coref_k8s.cluster.errors import AlreadyExists, Invalid, NotFound, unless_replaced
 from coref_k8s.cluster.jobs import job_manifest
-from coref_k8s.cluster.observed import disrupted_names, has_ended, noted_names, observed, time_tells
+from coref_k8s.cluster.observed import (
+    disrupted_names,
+    has_ended,
+    noted_names,
+    noted_spent,
+    observed,
+    spent,
+    time_tells,
+)
 from coref_k8s.cluster.podlogs import job_log
 from coref_k8s.cluster.resources import JOBS
 from coref_k8s.cluster.settings import JobSettings
@@ -31,6 +39,8 @@ class _Seen(NamedTuple):
     job: ObservedJob
     lost: frozenset[str]
     """All pods it lost without fault, if they are not all written on it; else none."""
+    spent: dict[str, float]
+    """How long pods ran that are gone, if it is not all written on it; else none."""
 
 
 class ClusterRunner:
@@ -75,7 +85,9 @@ class ClusterRunner:
             if seen is None or seen.copy is not copy or time_tells(seen.job, job, pods):
                 known = disrupted_names(job, pods)
                 unwritten = frozenset(known) if known > noted_names(job) else frozenset()
-                seen = _Seen(copy, observed(job, pods, now), unwritten)
+                gone, shown = spent(job), observed(job, pods, now)
+                unwritten_spent = gone if shown.live and gone != noted_spent(job) else {}
+                seen = _Seen(copy, shown, unwritten, unwritten_spent)
             after[name] = seen
         if after:
             self._seen[study] = after
@@ -149,11 +161,17 @@ class ClusterRunner:
     def note_disruptions(self, study: str) -> None:
         """Write on the Jobs which pods they lost without fault, so that a restarted controller can count them.
 
-        Lost pods are deleted soon; one request a disruption is what remembering them costs.
+        Also how long they ran. Lost pods are deleted soon; remembering them costs two requests a disruption: one when a
+        pod is about to go, one when it is gone.
         """
         for seen in self._look(study):
+            annotations = {}
             if seen.lost:
-                annotations = {names.DISRUPTED_ANNOTATION: ",".join(sorted(seen.lost))}
+                annotations[names.DISRUPTED_ANNOTATION] = ",".join(sorted(seen.lost))
+            if seen.spent:
+                times = (f"{pod}={seconds:.0f}" for pod, seconds in sorted(seen.spent.items()))
+                annotations[names.SPENT_ANNOTATION] = ",".join(times)
+            if annotations:
                 self._patch(seen.job.name, seen.job.uid, {"metadata": {"annotations": annotations}})
 
     def _patch(self, name: str, uid: str, body: dict[str, Any]) -> None:

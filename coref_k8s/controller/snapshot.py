@@ -152,6 +152,8 @@ class Snapshot:
 
 def gpu_seconds(job: ObservedJob, gpus_per_job: int, now: datetime) -> float:
     """Return the GPU time of a job: from its start to its end (until now while it runs), times its GPUs."""
-    if job.started_at is None or job.kind in WITHOUT_GPU:
+    if job.kind in WITHOUT_GPU:
         return 0.0
-    return max(timedelta(), (job.finished_at or now) - job.started_at).total_seconds() * gpus_per_job
+    began = job.started_at
+    ran = max(timedelta(), (job.finished_at or now) - began).total_seconds() if began else 0.0
+    return (job.earlier_seconds + ran) * gpus_per_job

@@ -18,6 +18,7 @@ from coref_k8s.cluster.observed import (
     slim_pod,
     time_tells,
 )
+from coref_k8s.controller.snapshot import gpu_seconds
 from coref_k8s.runner import ObservedJob, Reason, State
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -173,6 +174,21 @@ def test_disruptions_are_counted_once_and_remembered() -> None:
     # ended by somebody's `kubectl delete pod`: also not its fault
     assert see(job(), pod("p1", "Failed", state=ended(143))).disruptions == 1
     assert see(job(), pod("p1", "Failed", state=ended(1))).disruptions == 0
+
+
+def test_the_time_of_pods_that_are_gone_is_kept() -> None:
+    fresh = pod("p2", state={"running": {"startedAt": at(timedelta(minutes=5))}})
+    noted = job(annotations={"corefk8s.dev/spent": "p0=600,p1=60"})
+    seen = see(noted, fresh)
+    assert (seen.started_at, seen.earlier_seconds) == (NOW - timedelta(minutes=5), 660)
+    assert gpu_seconds(seen, 2, NOW) == 2 * (660 + 300)
+    # one that is still there shows its time itself
+    assert see(noted, pod("p1"), fresh).earlier_seconds == 600
+    # remembered, and not written yet; between two pods nothing runs
+    between = see({**noted, "spent": {"p1": 61.0}})
+    assert (between.started_at, between.earlier_seconds) == (None, 661)
+    assert gpu_seconds(between, 1, NOW) == 661
+    assert see(job(), fresh).earlier_seconds == 0
 
 
 def test_two_pods_of_one_second_are_told_apart() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.errors import Invalid
+from coref_k8s.cluster.observed import noted_spent, ran_seconds
 from coref_k8s.cluster.resources import CRDS, JOBS, LEASES, PODS, STUDIES
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.controller.portable import from_file, renamed, restore, to_file
@@ -87,18 +89,27 @@ def test_memory_runs_out_and_the_next_attempt_has_more(world: World) -> None:
 
 def test_an_evicted_pod_is_replaced_and_costs_the_trial_nothing(world: World) -> None:
     def behave(order: Order, start: int) -> Behaviour | None:
-        return (60.0, 0, False) if order.kind is Kind.TRIAL and start == 1 else None
+        return (60.0, 0, False) if order.kind is Kind.TRIAL and start <= 2 else None
+
+    def spent() -> dict[str, float]:
+        return noted_spent(world.api.get(JOBS, "korean-64-0-1"))
 
     world.trials.behave = behave
     world.controller()
     world.submit(spec={"trials": 1, "parallelism": 1})
-    pod = world.running("korean-64-0-1")
-    world.api.evict(pod["metadata"]["name"])
+    first = world.running("korean-64-0-1")["metadata"]["name"]
+    # times have whole seconds
+    world.until(lambda: ran_seconds(world.running("korean-64-0-1"), datetime.now(UTC)) >= 2, "a pod to lose")
+    world.api.evict(first)
+    world.until(lambda: spent().get(first, 0) >= 1, "its time to be noted")
+    second = world.running("korean-64-0-1")["metadata"]["name"]
+    assert second != first
+    world.api.evict(second)
     world.until_phase("Succeeded")
     orders = [o for o in world.trials.orders if o.kind is Kind.TRIAL]
-    assert [(o.trial, o.attempt) for o in orders] == [(0, 1), (0, 1)]
+    assert [(o.trial, o.attempt) for o in orders] == [(0, 1)] * 3
     attempt = world.trials.database.store().attempts(world.api.namespace, "korean", trial=0)[0]
-    assert (attempt.outcome, attempt.disruptions, attempt.retries) == (Outcome.SUCCEEDED, 1, 0)
+    assert (attempt.outcome, attempt.disruptions, attempt.retries) == (Outcome.SUCCEEDED, 2, 0)
 
 
 def test_a_queue_admits_preempts_and_admits_again(world: World) -> None:
