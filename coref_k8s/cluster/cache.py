@@ -65,9 +65,7 @@ class JobCache:
         self._job_of: dict[Key, Key] = {}
         self._lost: dict[Key, set[str]] = defaultdict(set)  # Job: pods that it lost without fault
         self._last: dict[Key, Any] = {}  # pods as they were last seen
-        self._spent: dict[Key, dict[str, float]] = defaultdict(
-            dict
-        )  # Job: pods that are gone, and how long they ran
+        self._spent: dict[Key, dict[str, float]] = defaultdict(dict)  # Job: seconds that its gone pods ran
         self._copies: dict[Key, Copy] = {}  # of Jobs that have not changed since they were asked for
         self._told: dict[tuple[str, Key], tuple[Any, ...]] = {}  # what was worth a call, last time
 
