@@ -230,8 +230,9 @@ def _verdict(job: Json, pods: list[Json], now: datetime) -> tuple[State, Reason 
         return State.PENDING, Reason.SUSPENDED, "suspended; its queue has not admitted it", None
     if silent := _lost(pods, now, SILENT_AFTER):
         return State.RUNNING, Reason.DISRUPTED, f"node {silent} does not answer", None
-    running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
-    if running or job["metadata"].get("deletionTimestamp"):
+    # one that has succeeded ends its Job, which only has to say so: nothing waits
+    at_work = any(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
+    if at_work or job["metadata"].get("deletionTimestamp"):
         return State.RUNNING, None, "", None
     waiting = next((pod for pod in reversed(pods) if pod["status"].get("phase") == "Pending"), None)
     if waiting is None:

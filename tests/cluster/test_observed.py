@@ -122,6 +122,8 @@ def test_who_it_is() -> None:
         (job(("FailureTarget", "PodFailurePolicy", POLICY.format(42))), [pod()], State.RUNNING, None, None),
         (job(suspend=True), [], State.PENDING, Reason.SUSPENDED, None),
         (job(), [pod()], State.RUNNING, None, None),
+        # its Job will say so in a moment
+        (job(), [pod(phase="Succeeded", state=ended(0))], State.RUNNING, None, None),
     ],
 )  # fmt: skip
 def test_states(
