@@ -62,7 +62,6 @@ class JobCache:
         self._jobs_of: dict[Key, set[Key]] = defaultdict(set)  # study: its Jobs
         self._study_of: dict[Key, Key] = {}
         self._pods_of: dict[Key, set[Key]] = defaultdict(set)  # Job: its pods
-        self._job_of: dict[Key, Key] = {}
         self._lost: dict[Key, set[str]] = defaultdict(set)  # Job: pods that it lost without fault
         self._last: dict[Key, Any] = {}  # pods as they were last seen
         self._spent: dict[Key, dict[str, float]] = defaultdict(dict)  # Job: seconds that its gone pods ran
@@ -127,13 +126,13 @@ class JobCache:
         pod, gone = self.pods.get(key), False
         with self._lock:
             if pod is None:
-                job = self._job_of.pop(key, (key[0], ""))
-                _discard(self._pods_of, job, key)
                 last = self._last.pop(key, None)
+                job = key[0], job_of(last) if last else ""
+                _discard(self._pods_of, job, key)
                 if job in self._study_of and last and (ran := ran_seconds(last, datetime.now(UTC))):
                     self._spent[job][key[1]], gone = ran, True
             else:
-                job = self._job_of[key] = key[0], job_of(pod)
+                job = key[0], job_of(pod)
                 self._pods_of[job].add(key)
                 self._last[key] = pod
                 if is_disrupted(pod) and job in self._study_of:

@@ -164,13 +164,7 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
 def _toleration(toleration: Toleration) -> Manifest:
     # Kubernetes reads a missing operator as Equal, also where no value is given
     operator = toleration.operator or ("Exists" if toleration.value is None else "Equal")
-    found = {
-        "key": toleration.key,
-        "operator": operator,
-        "value": toleration.value,
-        "effect": toleration.effect,
-    }
-    return {field: given for field, given in found.items() if given is not None}
+    return toleration.model_copy(update={"operator": operator}).model_dump(by_alias=True, exclude_none=True)
 
 
 def _gpu_affinity(label: str, megabytes: int) -> Manifest:

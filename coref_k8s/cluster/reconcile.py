@@ -124,13 +124,10 @@ class StudyReconciler:
             if record is None:
                 return self._refuse(resource, ConditionReason.CONFLICT, refusal)
             return self._advance(key, spec, resource, record)
-        except StorageError as error:
-            trouble = Trouble(ConditionReason.DATABASE, str(error))
-            self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
-            raise
-        except Forbidden as error:
-            # a quota of Jobs, an admission policy, rights that were taken away: only the cluster's people can help
-            trouble = Trouble(ConditionReason.REFUSED, str(error))
+        except (StorageError, Forbidden) as error:
+            # Forbidden: a quota of Jobs, an admission policy, rights that were taken away; the cluster's people can help
+            away = isinstance(error, StorageError)
+            trouble = Trouble(ConditionReason.DATABASE if away else ConditionReason.REFUSED, str(error))
             self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
             raise
 

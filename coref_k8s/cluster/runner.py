@@ -37,10 +37,8 @@ class _Seen(NamedTuple):
 
     copy: Copy
     job: ObservedJob
-    lost: frozenset[str]
-    """All pods it lost without fault, if they are not all written on it; else none."""
-    spent: dict[str, float]
-    """How long pods ran that are gone, if it is not all written on it; else none."""
+    unwritten: dict[str, str]
+    """Annotations that its pods leave behind and that are not on it yet."""
 
 
 class ClusterRunner:
@@ -83,11 +81,8 @@ class ClusterRunner:
             name = job["metadata"]["name"]
             seen = before.get(name)
             if seen is None or seen.copy is not copy or time_tells(seen.job, job, pods):
-                known = disrupted_names(job, pods)
-                unwritten = frozenset(known) if known > noted_names(job) else frozenset()
-                gone, shown = spent(job), observed(job, pods, now)
-                unwritten_spent = gone if shown.live and gone != noted_spent(job) else {}
-                seen = _Seen(copy, shown, unwritten, unwritten_spent)
+                shown = observed(job, pods, now)
+                seen = _Seen(copy, shown, _unwritten(copy, live=shown.live))
             after[name] = seen
         if after:
             self._seen[study] = after
@@ -165,17 +160,23 @@ class ClusterRunner:
         pod is about to go, one when it is gone.
         """
         for seen in self._look(study):
-            annotations = {}
-            if seen.lost:
-                annotations[names.DISRUPTED_ANNOTATION] = ",".join(sorted(seen.lost))
-            if seen.spent:
-                times = (f"{pod}={seconds:.0f}" for pod, seconds in sorted(seen.spent.items()))
-                annotations[names.SPENT_ANNOTATION] = ",".join(times)
-            if annotations:
-                self._patch(seen.job.name, seen.job.uid, {"metadata": {"annotations": annotations}})
+            if seen.unwritten:
+                self._patch(seen.job.name, seen.job.uid, {"metadata": {"annotations": seen.unwritten}})
 
     def _patch(self, name: str, uid: str, body: dict[str, Any]) -> None:
         self._guard()
         body = {**body, "metadata": {**body.get("metadata", {}), "uid": uid}}
         with unless_replaced():
             self._api.patch(JOBS, name, body, self.namespace)
+
+
+def _unwritten(copy: Copy, *, live: bool) -> dict[str, str]:
+    """Return the annotations that say which pods a Job lost without fault and how long those ran that are gone."""
+    job, pods = copy
+    found = {}
+    lost, gone = disrupted_names(job, pods), spent(job)
+    if lost > noted_names(job):
+        found[names.DISRUPTED_ANNOTATION] = ",".join(sorted(lost))
+    if live and gone != noted_spent(job):
+        found[names.SPENT_ANNOTATION] = ",".join(f"{pod}={gone[pod]:.0f}" for pod in sorted(gone))
+    return found

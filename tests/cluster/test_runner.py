@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from coref_k8s.cluster.api import ClusterApi
@@ -42,25 +43,21 @@ def test_a_pod_that_only_waits_becomes_trouble_in_time(
 
 
 def test_jobs_that_did_not_change_are_not_read_again(
-    fake_only: KubeCluster, api: ClusterApi, job_settings: JobSettings
+    fake_only: KubeCluster, api: ClusterApi, make_runner: Callable[[], ClusterRunner]
 ) -> None:
-    cache = JobCache(api).open(20)
-    try:
-        runner = ClusterRunner(api, cache, job_settings)
-        for trial in (0, 1):
-            runner.start(make_order(trial=trial))
-        pods = wait_for(lambda: len(found := api.list(PODS)[0]) == 2 and found, "their pods")
-        for pod in pods:
-            status = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"phase": "Running"}}
-            api.patch(PODS, pod["metadata"]["name"], status, subresource="status")
-        wait_for(lambda: all(j.state is State.RUNNING for j in runner.list("korean")), "both to run")
-        first, second = runner.list("korean")
-        name = next(p["metadata"]["name"] for p in pods if p["metadata"]["labels"]["job-name"] == second.name)
-        api.delete(PODS, name)
-        wait_for(lambda: runner.list("korean")[1] != second, "the news of one")
-        assert runner.list("korean")[0] is first
-    finally:
-        cache.close()
+    runner = make_runner()
+    for trial in (0, 1):
+        runner.start(make_order(trial=trial))
+    pods = wait_for(lambda: len(found := api.list(PODS)[0]) == 2 and found, "their pods")
+    for pod in pods:
+        status = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"phase": "Running"}}
+        api.patch(PODS, pod["metadata"]["name"], status, subresource="status")
+    wait_for(lambda: all(j.state is State.RUNNING for j in runner.list("korean")), "both to run")
+    first, second = runner.list("korean")
+    name = next(p["metadata"]["name"] for p in pods if p["metadata"]["labels"]["job-name"] == second.name)
+    api.delete(PODS, name)
+    wait_for(lambda: runner.list("korean")[1] != second, "the news of one")
+    assert runner.list("korean")[0] is first
 
 
 def test_the_end_of_a_job_waits_for_the_news_of_its_pod(
