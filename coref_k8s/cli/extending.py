@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import getitem
 from typing import Annotated, Any
 
 import typer
@@ -94,16 +96,15 @@ def extend(
         *outer, key = _PATHS[option]
         (changes.setdefault(outer[0], {}) if outer else changes)[key] = value
     spec = amended(view.spec, changes, names={path: option for option, path in _PATHS.items()})
-    told = [option for option in given if _value(spec, option) != _value(view.spec, option)]
+    before, after = _values(view.spec), _values(spec)
+    told = [option for option in given if after[option] != before[option]]
     if not told:
         raise RequestError(f"study {name!r} has all of that already; coref-k8s status {name} shows it")
-    more = view.ended and any(_more(option, view.spec, spec) for option in told)
+    more = view.ended and any(_more(option, before[option], after[option]) for option in told)
     if more:
         _check_hours(view, spec)
     backend.extend(name, changes, goes_on=more)
-    words = (
-        f"{_PATHS[one][-1]} {_shown(_value(view.spec, one))} → {_shown(_value(spec, one))}" for one in told
-    )
+    words = (f"{_PATHS[one][-1]} {_shown(before[one])} → {_shown(after[one])}" for one in told)
     out.print(f"study {name}: {', '.join(words)}", highlight=False)
     _warn(view, told)
     if backend.in_foreground and not backend.is_running(name) and (more or not view.ended):
@@ -131,16 +132,14 @@ def _new_count(text: str, view: StudyView) -> int:
     return count
 
 
-def _value(spec: StudySpec, option: str) -> Any:
-    found: Any = spec.model_dump(mode="json", by_alias=True)
-    for key in _PATHS[option]:
-        found = found[key]
-    return found
+def _values(spec: StudySpec) -> dict[str, Any]:
+    """Return what a request says of each option."""
+    request = spec.model_dump(mode="json", by_alias=True)
+    return {option: reduce(getitem, path, request) for option, path in _PATHS.items()}
 
 
-def _more(option: str, old: StudySpec, new: StudySpec) -> bool:
+def _more(option: str, before: Any, after: Any) -> bool:
     """Whether a change lets a study that has ended do more than it has done."""
-    before, after = _value(old, option), _value(new, option)
     if before is None or option == "--parallelism":
         return False
     return bool(after < before if option == "--min-gain" else after > before)

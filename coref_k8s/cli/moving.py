@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from coref_k8s.cli.backend import DataDir, Storage, Study, Where, find_study, placed
-from coref_k8s.cli.console import note, write
+from coref_k8s.cli.console import note, suggest, write
+from coref_k8s.cli.strings import locale_lang
 from coref_k8s.errors import RequestError
 
 
@@ -96,4 +97,4 @@ def import_(
         )
     else:
         there = LocalBackend.open(data_dir=data_dir, storage=storage)
-        note(f"Next: coref-k8s results {view.name}{there.options}", style="dim")
+        suggest(locale_lang(), f"results {view.name}{there.options}")
