@@ -232,7 +232,7 @@ def install() -> dict[Path, str]:
 
 def full_study() -> str:
     """Return a study with every field at its default, each with its description."""
-    from coref_k8s.study import StudySpec
+    from coref_k8s.study.spec import StudySpec
 
     head = "# Every field of a study with its default. Keep what you change, delete the rest.\n"
     study = "apiVersion: corefk8s.dev/v1alpha1\nkind: CorefStudy\nmetadata:\n  name: full\nspec:\n"

@@ -1,7 +1,14 @@
 """Every error a user can meet. The CLI prints the message, without a traceback, and exits non-zero.
 
-A message is one sentence that says what is wrong, where, and what to do.
+An error carries a `Message`: `raise RequestError("study.name-taken", study=name)`. In words it is one sentence that says what
+is wrong, where, and what to do; `str(error)` is that sentence in English, `error.message.say("ko")` in Korean.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+from coref_k8s.wording.message import Message
 
 #: Exit code of a trial whose request is wrong: retrying cannot help (Job policy FailJob).
 EXIT_INVALID = 42
@@ -16,7 +23,18 @@ class CorefError(Exception):
 
     exit_code = 1
     #: What the reader can do, where the message, which may be a server's, does not say it.
-    remedy = ""
+    remedy: Message | str = ""
+
+    def __init__(self, message: Message | str, **values: Any) -> None:
+        # a code has no blanks; what has is words of another program
+        if isinstance(message, str):
+            message = Message.verbatim(message) if " " in message else Message(message, values)
+        super().__init__(message)
+        self.message = message
+        """What is wrong, as a code with values."""
+
+    def __str__(self) -> str:
+        return self.message.say()
 
 
 class RequestError(CorefError):

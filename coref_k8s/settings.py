@@ -13,13 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coref_k8s.errors import RequestError
+from coref_k8s.study.paths import BUS_NAME, DATABASE_NAME, DEFAULT_DATA_DIR
 
-#: Folder of everything that is written, when nothing else is said (relative to the working directory).
-DEFAULT_DATA_DIR = "data"
-#: Name of the event file below the data folder.
-BUS_NAME = "coref_automl_bus.ndjson"
-#: Name of the database file below the data folder.
-DATABASE_NAME = "coref.db"
 #: Value of COREF_BUS that writes events to standard output only.
 NO_BUS = "-"
 

@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 import pytest
 
+from coref_k8s.controller.runner import ObservedJob, Reason, Runner, State
 from coref_k8s.errors import NotFoundError
-from coref_k8s.runner import Kind, ObservedJob, Order, Reason, Runner, State
-from coref_k8s.sizing.plan import Resources
-from coref_k8s.study import LimitsSpec, StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order, Resources
+from coref_k8s.study.spec import LimitsSpec, StudySpec
 
 T = TypeVar("T")
 

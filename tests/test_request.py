@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coref_k8s.errors import RequestError
-from coref_k8s.request import build_spec, load_study_file, spec_from_mapping, validated_name
+from coref_k8s.study.reading import build_spec, load_study_file, spec_from_mapping, validated_name
 
 
 @pytest.mark.parametrize(

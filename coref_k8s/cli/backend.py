@@ -21,7 +21,7 @@ from coref_k8s.cli.strings import Lang
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError
 from coref_k8s.store.records import StudyRecord
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 #: Module of the cluster's backend: `ClusterBackend(namespace, context)`.
 _CLUSTER = "coref_k8s.cli.cluster_backend"

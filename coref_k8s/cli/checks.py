@@ -10,7 +10,7 @@ from pathlib import Path
 
 from coref_k8s.errors import DataError, MissingDependencyError, ModelError
 from coref_k8s.sizing.shape import looks_like_path, shape_of
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 #: Packages of the trial program, in the order of what is missing most likely.
 _TRIAL_PACKAGES = ("torch", "transformers", "datasets", "kiwipiepy")

@@ -25,9 +25,9 @@ from coref_k8s.cluster.observed import parse_time
 from coref_k8s.cluster.resources import JOBS, STUDIES
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError
-from coref_k8s.runner import Kind
 from coref_k8s.store.records import Phase, StudyRecord
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.spec import StudySpec
 
 Json = dict[str, Any]
 

@@ -17,10 +17,10 @@ from coref_k8s.cli.strings import LangOption
 from coref_k8s.cli.submitting import DryRun, MetricsPort, ResourceForm, Wait, launch
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import NotFoundError, RequestError
-from coref_k8s.request import spec_from_mapping, validated_name
 from coref_k8s.search.derived import ensemble_spec, final_spec
 from coref_k8s.search.records import TrialRecord, TrialState
-from coref_k8s.study import DataSpec, StudySpec
+from coref_k8s.study.reading import spec_from_mapping, validated_name
+from coref_k8s.study.spec import DataSpec, StudySpec
 
 TrainLimit = Annotated[
     str | None,

@@ -8,7 +8,7 @@ import typer
 
 from coref_k8s.cli.backend import Context, Namespace, Where, open_cluster
 from coref_k8s.cli.console import out
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]", "unknown": "[dim]?[/]"}
 

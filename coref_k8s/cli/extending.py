@@ -12,9 +12,9 @@ from coref_k8s.cli.backend import Study, Where, find_study, placed
 from coref_k8s.cli.console import note, out
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
-from coref_k8s.request import amended
 from coref_k8s.store.records import Phase
-from coref_k8s.study import StudySpec
+from coref_k8s.study.reading import amended
+from coref_k8s.study.spec import StudySpec
 
 #: Where each option's value stands in the request, in the order in which they are told.
 _PATHS = {

@@ -14,12 +14,13 @@ from typing import Any
 
 from coref_k8s.cli import words
 from coref_k8s.cli.strings import Lang, say
+from coref_k8s.controller.runner import Reason
 from coref_k8s.controller.view import StudyView, Waiting
 from coref_k8s.report.messages import told
 from coref_k8s.report.verdict import sentences, standing
-from coref_k8s.runner import Kind, Reason
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
+from coref_k8s.study.names import Kind
 
 _OUTCOMES = {
     "complete": TrialState.COMPLETE,

@@ -15,11 +15,11 @@ from coref_k8s.cli.console import out
 from coref_k8s.cli.strings import Lang
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError, RequestError
-from coref_k8s.request import amended
-from coref_k8s.runner import trial_folder
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
-from coref_k8s.study import StudySpec
+from coref_k8s.study.paths import trial_folder
+from coref_k8s.study.reading import amended
+from coref_k8s.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from coref_k8s.local.session import LocalSession

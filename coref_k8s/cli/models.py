@@ -16,7 +16,7 @@ from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, headi
 from coref_k8s.cli.strings import LangOption, locale_lang
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
-from coref_k8s.study import ObjectiveSpec
+from coref_k8s.study.spec import ObjectiveSpec
 
 if TYPE_CHECKING:
     from coref_k8s.evaluation.result import EvaluationResult

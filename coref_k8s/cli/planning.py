@@ -15,10 +15,10 @@ from coref_k8s.search.expected import spared_share
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.space import describe, space_for
 from coref_k8s.sizing.batch import plan_batch
-from coref_k8s.sizing.plan import BatchPlan, Resources
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.sizing.shape import shape_of
-from coref_k8s.study import Range, StudySpec
+from coref_k8s.study.order import BatchPlan, Resources
+from coref_k8s.study.spec import Range, StudySpec
 
 GIB = 2**30
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from coref_k8s.cli.spec_options import SpecOption, apply_flags, apply_sets
-from coref_k8s.request import load_study_file, spec_from_mapping, validated_name
-from coref_k8s.study import StudySpec
+from coref_k8s.study.reading import load_study_file, spec_from_mapping, validated_name
+from coref_k8s.study.spec import StudySpec
 
 File = Annotated[
     Path | None,

@@ -19,8 +19,8 @@ from pydantic.fields import FieldInfo
 from coref_k8s.cli.expanding import expand
 from coref_k8s.cli.parsing import NUMBERS
 from coref_k8s.errors import RequestError
-from coref_k8s.request import parse_yaml
-from coref_k8s.study import StudySpec
+from coref_k8s.study.reading import parse_yaml
+from coref_k8s.study.spec import StudySpec
 
 _PANELS = {
     "": "The study",

@@ -19,7 +19,7 @@ from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
 from coref_k8s.report.messages import told
 from coref_k8s.store.records import Phase
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 Output = Annotated[
     Literal["table", "yaml", "json"], typer.Option("--output", "-o", help="Form of the answer.")

@@ -18,9 +18,9 @@ from coref_k8s.report.budgets import budgets
 from coref_k8s.report.messages import told
 from coref_k8s.report.verdict import Lang, standing
 from coref_k8s.report.verdict import rows as comparison_rows
-from coref_k8s.runner import trial_folder
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
+from coref_k8s.study.paths import trial_folder
 
 PHASE_STYLES = {
     Phase.PENDING: "dim",

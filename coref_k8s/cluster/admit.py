@@ -8,9 +8,9 @@ from typing import Any
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.crd import IMMUTABLE, SEARCH_MUTABLE
-from coref_k8s.request import spec_from_mapping
 from coref_k8s.store import Phase, StudyRecord
-from coref_k8s.study import SearchSpec, StudySpec
+from coref_k8s.study.reading import spec_from_mapping
+from coref_k8s.study.spec import SearchSpec, StudySpec
 
 _SEARCH_MUTABLE = {n for n, f in SearchSpec.model_fields.items() if (f.alias or n) in SEARCH_MUTABLE}
 

@@ -18,7 +18,8 @@ import yaml
 from coref_k8s.cluster import names
 from coref_k8s.cluster.schema import structural
 from coref_k8s.cluster.status import StudyStatus
-from coref_k8s.study import LENGTH_STEP, MAX_NAME, PARAMETERS, SEQ_LENGTHS, SearchSpec, StudySpec
+from coref_k8s.study.names import MAX_NAME
+from coref_k8s.study.spec import LENGTH_STEP, PARAMETERS, SEQ_LENGTHS, SearchSpec, StudySpec
 
 #: Fields that a study keeps once it has started: what was measured before would not compare with what follows.
 IMMUTABLE = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.store import Store
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 
 class Database:

@@ -18,7 +18,7 @@ from coref_k8s.cluster.resources import CRDS, LEASES, NODES, SERVICES, STUDIES, 
 from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.errors import ClusterError
 from coref_k8s.sizing.resources import size_pod
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 Json = dict[str, Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 from coref_k8s.cluster import names
 from coref_k8s.cluster.settings import JobSettings, KeyRef
 from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
-from coref_k8s.runner import WITHOUT_GPU, Order
-from coref_k8s.sizing.plan import Resources
-from coref_k8s.study import Toleration
+from coref_k8s.study.names import WITHOUT_GPU
+from coref_k8s.study.order import Order, Resources
+from coref_k8s.study.spec import Toleration
 
 #: Name of the only container.
 CONTAINER = "trial"

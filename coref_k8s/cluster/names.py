@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coref_k8s.request import API_VERSION as API_VERSION
-from coref_k8s.request import KIND as KIND
+from coref_k8s.study.reading import API_VERSION as API_VERSION
+from coref_k8s.study.reading import KIND as KIND
 
 GROUP, VERSION = API_VERSION.split("/")
 PLURAL = "corefstudies"

@@ -13,8 +13,9 @@ from typing import Any
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.jobs import CONTAINER, EXIT_KILLED
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
-from coref_k8s.runner import Kind, ObservedJob, Reason, State
+from coref_k8s.study.names import Kind
 from coref_k8s.telemetry.bus import last_words
 
 Json = Mapping[str, Any]

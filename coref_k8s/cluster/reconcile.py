@@ -36,7 +36,7 @@ from coref_k8s.controller.many import Controller, Key
 from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.errors import NotFoundError, RequestError, StorageError, UnknownKeyError
 from coref_k8s.store import Phase, StudyRecord
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.telemetry.metrics import ControllerMetrics
 

@@ -28,8 +28,9 @@ from coref_k8s.cluster.observed import (
 from coref_k8s.cluster.podlogs import job_log
 from coref_k8s.cluster.resources import JOBS
 from coref_k8s.cluster.settings import JobSettings
+from coref_k8s.controller.runner import ObservedJob, Reason
 from coref_k8s.errors import RequestError
-from coref_k8s.runner import ObservedJob, Order, Reason
+from coref_k8s.study.order import Order
 
 
 class _Seen(NamedTuple):

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from coref_k8s.errors import RequestError
-from coref_k8s.study import Request, Seconds, Toleration
+from coref_k8s.study.spec import Request, Seconds, Toleration
 
 #: Where the controller's namespace is written inside a pod.
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

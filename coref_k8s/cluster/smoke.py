@@ -18,7 +18,7 @@ from coref_k8s.cluster.errors import NotFound
 from coref_k8s.cluster.resources import STUDIES
 from coref_k8s.cluster.settings import own_namespace
 from coref_k8s.errors import ClusterError, CorefError
-from coref_k8s.request import load_study_file, spec_from_mapping
+from coref_k8s.study.reading import load_study_file, spec_from_mapping
 
 #: Time between two looks (seconds).
 PAUSE = 2.0

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from coref_k8s.study import Request
+from coref_k8s.study.spec import Request
 
 Phases = Literal["Pending", "Preparing", "Running", "Succeeded", "Failed", "Cancelled"]
 

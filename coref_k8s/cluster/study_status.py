@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from coref_k8s.cluster.status import Condition, ConditionReason
 from coref_k8s.controller.actions import Action, Fail, Record, SetPhase
 from coref_k8s.controller.progress import LengthProgress, Progress
-from coref_k8s.runner import Reason
+from coref_k8s.controller.runner import Reason
 from coref_k8s.store import TERMINAL, Outcome, Phase
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 Json = dict[str, Any]
 

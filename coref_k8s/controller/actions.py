@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from coref_k8s.controller.runner import ObservedJob
 from coref_k8s.controller.snapshot import PREPARATION, Unit, unit_of
-from coref_k8s.runner import Kind, ObservedJob
 from coref_k8s.store.records import Outcome, Phase
+from coref_k8s.study.names import Kind
 
 
 @dataclass(frozen=True)

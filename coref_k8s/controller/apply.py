@@ -22,9 +22,9 @@ from coref_k8s.controller.actions import (
 )
 from coref_k8s.controller.observe import Observer
 from coref_k8s.controller.orders import make_order
+from coref_k8s.controller.runner import Reason, Runner
 from coref_k8s.controller.snapshot import Unit, gpu_seconds
 from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageError
-from coref_k8s.runner import WITHOUT_GPU, Kind, Order, Reason, Runner, job_name
 from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
 from coref_k8s.search.other import OtherStudy, other_study
 from coref_k8s.search.prior import PRIOR_UNTIL, PriorTrial
@@ -33,6 +33,8 @@ from coref_k8s.search.space import default_params
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.warmstart import prior_of, warm_start
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
+from coref_k8s.study.names import WITHOUT_GPU, Kind, job_name
+from coref_k8s.study.order import Order
 from coref_k8s.telemetry.bus import Bus, Section, last_words
 
 #: Lines of a failed job's log that are kept (the store cuts them to 4 KiB).

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Attempt, TrialView
-from coref_k8s.runner import ObservedJob, Reason, State
 from coref_k8s.search.records import TrialState
 from coref_k8s.store.records import Outcome
-from coref_k8s.study import LimitsSpec
+from coref_k8s.study.spec import LimitsSpec
 
 _BY_TRIAL = {
     TrialState.COMPLETE: Outcome.SUCCEEDED,

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from coref_k8s.controller.finals import finals_left, run_unit, searching, verdict_due, verdict_unit
 from coref_k8s.controller.snapshot import PREPARATION, LengthView, Snapshot, Unit
-from coref_k8s.runner import Kind
 from coref_k8s.store.records import Phase
+from coref_k8s.study.names import Kind
 
 
 @dataclass(frozen=True)

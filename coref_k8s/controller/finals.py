@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from coref_k8s.controller.snapshot import LengthView, Snapshot, TrialView, Unit
-from coref_k8s.runner import Kind
+from coref_k8s.study.names import Kind
 
 
 def trial_unit(length: LengthView, trial: TrialView) -> Unit:

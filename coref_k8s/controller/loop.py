@@ -12,8 +12,8 @@ from coref_k8s.controller.observe import Observer, OpenLength
 from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.plan import plan
 from coref_k8s.controller.progress import Progress, progress_of
+from coref_k8s.controller.runner import Runner
 from coref_k8s.errors import CorefError, NotFoundError
-from coref_k8s.runner import Runner
 from coref_k8s.store import TERMINAL, Store
 from coref_k8s.telemetry.bus import Bus
 

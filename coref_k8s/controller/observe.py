@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from coref_k8s.controller.runner import ObservedJob, Runner
 from coref_k8s.controller.snapshot import PREPARATION, LengthView, Snapshot, TrialView, Unit, unit_of
 from coref_k8s.controller.state import AttemptMemory, FinalsMemory, JobMemory, LengthMemory
-from coref_k8s.runner import Kind, ObservedJob, Runner
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.store import Store, StudyRecord
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.spec import StudySpec
 
 #: Kinds of jobs that the loop plans; a training run after the search looks after itself.
 HANDLED = frozenset({Kind.PREPARE, Kind.TRIAL, Kind.FINALIST, Kind.VERDICT})

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from coref_k8s.controller.snapshot import Unit
-from coref_k8s.runner import WITHOUT_GPU, Kind, Order, trial_folder
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.resources import size_pod
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import WITHOUT_GPU, Kind
+from coref_k8s.study.order import Order
+from coref_k8s.study.paths import trial_folder
+from coref_k8s.study.spec import StudySpec
 
 
 def make_order(

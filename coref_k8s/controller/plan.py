@@ -36,10 +36,11 @@ from coref_k8s.controller.finals import (
     verdict_due,
     verdict_unit,
 )
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import PREPARATION, Attempt, LengthView, Snapshot, TrialView, Unit, unit_of
-from coref_k8s.runner import Kind, ObservedJob, Reason, State
 from coref_k8s.search.records import CARRIED, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
+from coref_k8s.study.names import Kind
 
 #: Time a trial that has its result may take to end by itself, writing its last files.
 LINGER = timedelta(minutes=5)

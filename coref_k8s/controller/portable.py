@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import DataError, NotFoundError, RequestError
-from coref_k8s.request import validated_name
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import Store
+from coref_k8s.study.reading import validated_name
 
 FORMAT = "coref-k8s/study"
 #: Raised when a file of this program could not be read by the one before.

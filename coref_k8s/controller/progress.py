@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from coref_k8s.controller.finals import run_unit
 from coref_k8s.controller.observe import Observer
 from coref_k8s.controller.remaining import Ahead, remaining
+from coref_k8s.controller.runner import ObservedJob, State
 from coref_k8s.controller.snapshot import LengthView, Snapshot, Unit, unit_of
 from coref_k8s.controller.state import LengthMemory
-from coref_k8s.runner import Kind, ObservedJob, State
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.store.records import Outcome, Phase
+from coref_k8s.study.names import Kind
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
-from coref_k8s.runner import WITHOUT_GPU, Kind, ObservedJob
+from coref_k8s.controller.runner import ObservedJob
 from coref_k8s.search.records import TrialState
 from coref_k8s.store.records import Outcome, Phase
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import WITHOUT_GPU, Kind
+from coref_k8s.study.spec import StudySpec
 
 
 class Unit(NamedTuple):

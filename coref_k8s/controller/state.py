@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Attempt, FinalsView, LengthView, TrialView, Unit
-from coref_k8s.runner import Kind, ObservedJob, Order, Reason, State
 from coref_k8s.search.finalist_study import FinalistStudy
 from coref_k8s.search.finalists import ROLE_ATTR, Role, Run, missing_runs, surplus_runs, wanted_runs
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
@@ -22,6 +22,8 @@ from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.sizing.correction import Correction
 from coref_k8s.store.records import AttemptRecord, Outcome
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 
 #: How long a started job counts as existing without being seen. Longer than a cache ever lags while it is
 #: alive; starting the job again after that is harmless, counting its place as free would not be.

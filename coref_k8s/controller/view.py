@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from coref_k8s.controller.remaining import Ahead, remaining
-from coref_k8s.runner import Kind, ObservedJob, Reason, State
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase
 from coref_k8s.store.store import Store
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

@@ -24,9 +24,9 @@ from coref_k8s.corpus.sources import Emitter, Loaded, load_documents, source_nam
 from coref_k8s.corpus.split import draw, split_documents
 from coref_k8s.corpus.spool import Spool
 from coref_k8s.corpus.statistics import LengthCounts, TextCounts, assemble
-from coref_k8s.document import Document, Split
 from coref_k8s.errors import DataError, ModelError
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
+from coref_k8s.text.document import Document, Split
 
 #: Most dev and test documents that are kept for evaluation, each; items are drawn from these.
 EVAL_DOCUMENTS = 2000

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from coref_k8s.document import Document
 from coref_k8s.errors import DataError
+from coref_k8s.text.document import Document
 
 _BRACKET = re.compile(r"\((?P<opened>[^()]+)(?P<closed>\))?|(?P<closing>[^()]+)\)")
 _PART = re.compile(r"\[\d+/\d+\]$")

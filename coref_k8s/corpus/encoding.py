@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from coref_k8s.document import Document
 from coref_k8s.errors import ModelError
+from coref_k8s.text.document import Document
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import hashlib
 from collections import Counter
 
 from coref_k8s.corpus.quality import Quality
-from coref_k8s.document import Document, Split
-from coref_k8s.study import DatasetConfig, DataSpec
+from coref_k8s.study.spec import DatasetConfig, DataSpec
+from coref_k8s.text.document import Document, Split
 
 #: Of two equal texts the one that must not be trained on is kept.
 PRIORITY: dict[Split, int] = {"test": 0, "dev": 1, "train": 2}

@@ -10,10 +10,10 @@ from typing import Any
 from coref_k8s.corpus.local import content_hash, is_local
 from coref_k8s.corpus.shipped import shipped_documents
 from coref_k8s.corpus.sources import GAPS
-from coref_k8s.document import Split
 from coref_k8s.errors import DataError
-from coref_k8s.study import DatasetConfig, StudySpec
-from coref_k8s.tokenisers import rules_of
+from coref_k8s.study.spec import DatasetConfig, StudySpec
+from coref_k8s.text.document import Split
+from coref_k8s.text.tokenisers import rules_of
 
 #: Raised whenever the code writes other data from the same input.
 CODE_VERSION = 3

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from coref_k8s.corpus.names import INTRODUCTIONS, MENTIONS, NAMES, ROLES, write
 from coref_k8s.corpus.shipped import shipped_documents
-from coref_k8s.document import Document, Split
+from coref_k8s.text.document import Document, Split
 
 #: Characters of the carrier prose to a token of the shipped tokeniser (a large one needs fewer tokens).
 CHARS_PER_TOKEN = 2.0

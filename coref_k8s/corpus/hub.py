@@ -14,7 +14,7 @@ from typing import Any
 from coref_k8s.corpus.extractors import HUB_NAMES
 from coref_k8s.errors import HubError, MissingDependencyError
 from coref_k8s.settings import Settings
-from coref_k8s.study import DatasetConfig
+from coref_k8s.study.spec import DatasetConfig
 
 #: Data sets above this size are streamed (bytes).
 STREAM_ABOVE = 512 * 2**20

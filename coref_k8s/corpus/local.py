@@ -10,8 +10,8 @@ from typing import Any
 
 from coref_k8s.corpus.conllu import read_conllu
 from coref_k8s.corpus.marked import SUFFIX, parse_marked
-from coref_k8s.document import Document
 from coref_k8s.errors import DataError
+from coref_k8s.text.document import Document
 
 #: Endings of the files that are read; others in a folder are passed over.
 ROW_SUFFIXES = (".jsonl", ".jsonlines", ".parquet")

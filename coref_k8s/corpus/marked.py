@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from coref_k8s.document import SPLITS, Document
 from coref_k8s.errors import DataError
+from coref_k8s.text.document import SPLITS, Document
 
 SUFFIX = ".coref.txt"
 _OPEN = re.compile(r"\{(\d+)\|")

@@ -10,7 +10,7 @@ gives a name away.
 
 from __future__ import annotations
 
-from coref_k8s.korean import josa_class
+from coref_k8s.text.korean import josa_class
 
 _FIRST = "렌론벨빌칼켈쿤퀸탈툴펜폴핀헨뮌옌"
 _SECOND = "룬벤칸킨탄탐톤툰틴혼훈륜센숀첸템"

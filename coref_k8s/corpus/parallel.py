@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from coref_k8s.corpus.quality import Analysed, analyse_document
-from coref_k8s.document import Document
+from coref_k8s.text.document import Document
 
 #: Text that is analysed without a pool (characters), about six seconds.
 SMALL = 500_000

@@ -23,8 +23,8 @@ from coref_k8s.corpus.prepared import items_path, open_prepared
 from coref_k8s.corpus.progress import ProgressCallback, Reporter
 from coref_k8s.corpus.show import STATISTICS, read_statistics
 from coref_k8s.corpus.sources import GAPS, Emitter
-from coref_k8s.document import Document, Split
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
+from coref_k8s.text.document import Document, Split
 
 #: Writes the evaluation items of one split: (documents, tokenizer, seq_len, split, path).
 EvalWriter = Callable[[list[Document], Any, int, str, Path], None]

@@ -10,8 +10,8 @@ from typing import Any
 
 from coref_k8s.corpus.fingerprint import tokenizer_fingerprint
 from coref_k8s.corpus.show import STATISTICS, read_statistics
-from coref_k8s.document import Document, Split
 from coref_k8s.errors import DataError
+from coref_k8s.text.document import Document, Split
 
 
 def rows_path(folder: Path, seq_len: int) -> Path:

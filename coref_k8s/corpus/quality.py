@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from coref_k8s.document import Document
-from coref_k8s.korean import Analysis, Span, analyse
+from coref_k8s.text.document import Document
+from coref_k8s.text.korean import Analysis, Span, analyse
 
 #: Upper ends of the distance buckets (characters) of repeated mentions; the last one is open.
 DISTANCES = (250, 1000, 2000, 4000)

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from coref_k8s.corpus.marked import SUFFIX, parse_marked
-from coref_k8s.document import Document
 from coref_k8s.errors import NotFoundError
+from coref_k8s.text.document import Document
 
 
 def korean_folder() -> Path:

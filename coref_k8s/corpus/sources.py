@@ -14,9 +14,9 @@ from coref_k8s.corpus.extractors import extractor_for
 from coref_k8s.corpus.generator import generate
 from coref_k8s.corpus.local import files_of, is_local, read_file
 from coref_k8s.corpus.registry import Extracted, Extractor, get_extractor
-from coref_k8s.document import Document
 from coref_k8s.errors import DataError, HubError, MissingDependencyError
-from coref_k8s.study import DatasetConfig, DataSpec
+from coref_k8s.study.spec import DatasetConfig, DataSpec
+from coref_k8s.text.document import Document
 
 GAPS = "gaps:"
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from coref_k8s.document import Split
+from coref_k8s.text.document import Split
 
 
 def draw(key: str) -> float:

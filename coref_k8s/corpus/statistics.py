@@ -12,7 +12,7 @@ import numpy as np
 from coref_k8s.corpus.marked import mark
 from coref_k8s.corpus.quality import DISTANCES, Analysed
 from coref_k8s.corpus.sources import Loaded
-from coref_k8s.document import Document
+from coref_k8s.text.document import Document
 
 #: Upper ends of the distance buckets (tokens) of METRICS.md.
 TOKEN_DISTANCES = (512, 1024, 1536, 2048)

@@ -85,7 +85,7 @@ def _texts() -> Iterator[tuple[str, set[int]]]:
 
 def _word_parts() -> tuple[Counter[str], Counter[str]]:
     """Count the words (nouns without their particles) and what was cut off them."""
-    from coref_k8s.korean import analyse
+    from coref_k8s.text.korean import analyse
 
     heads: Counter[str] = Counter()
     tails: Counter[str] = Counter()

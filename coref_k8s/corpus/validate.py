@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from coref_k8s.corpus.marked import parse_marked
-from coref_k8s.document import Document
 from coref_k8s.errors import DataError
+from coref_k8s.text.document import Document
 
 
 def problems(document: Document) -> list[str]:

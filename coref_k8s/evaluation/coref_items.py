@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from coref_k8s.evaluation.table import Mention, Workbench
 from coref_k8s.evaluation.vocabulary import Vocabulary
-from coref_k8s.korean import josa_class
+from coref_k8s.text.korean import josa_class
 
 #: Tokens kept to the right of a target.
 RIGHT_CONTEXT = 32

@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from coref_k8s.document import Document
 from coref_k8s.errors import DataError
 from coref_k8s.evaluation import coref_items, lambada_items, seed_items
 from coref_k8s.evaluation.baselines import LISTED
@@ -25,6 +24,7 @@ from coref_k8s.evaluation.lambada_items import LambadaItem
 from coref_k8s.evaluation.seed_items import SeedItem
 from coref_k8s.evaluation.table import DocumentTable, Workbench, prepare
 from coref_k8s.evaluation.vocabulary import Vocabulary
+from coref_k8s.text.document import Document
 
 #: Changes whenever the same documents would give other items.
 FORMAT = 2

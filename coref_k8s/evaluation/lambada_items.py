@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from coref_k8s.document import Document
 from coref_k8s.evaluation.table import Mention, Workbench, cover
 from coref_k8s.evaluation.vocabulary import Vocabulary
-from coref_k8s.korean import kiwi, strip_josa
+from coref_k8s.text.document import Document
+from coref_k8s.text.korean import kiwi, strip_josa
 
 #: Words at the end of a sentence among which its last content word is looked for.
 LAST_WORDS = 3

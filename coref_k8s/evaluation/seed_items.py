@@ -16,7 +16,7 @@ from typing import Literal
 from coref_k8s.evaluation.lambada_items import LambadaItem
 from coref_k8s.evaluation.table import Workbench
 from coref_k8s.evaluation.vocabulary import Vocabulary, normalise
-from coref_k8s.korean import CORE_TAGS, Span, is_noun, kiwi
+from coref_k8s.text.korean import CORE_TAGS, Span, is_noun, kiwi
 
 #: Characters kept on each side of the mask, at 512 tokens; grows with the length.
 WINDOW = 200

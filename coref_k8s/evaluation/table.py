@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from coref_k8s.document import Document
 from coref_k8s.evaluation.vocabulary import Tokens, Vocabulary
-from coref_k8s.korean import Analysis, analyse
+from coref_k8s.text.document import Document
+from coref_k8s.text.korean import Analysis, analyse
 
 
 @dataclass(frozen=True)

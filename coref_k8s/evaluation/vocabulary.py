@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from coref_k8s.errors import ModelError
-from coref_k8s.tokenisers import rules_of
+from coref_k8s.text.tokenisers import rules_of
 
 
 def normalise(piece: str) -> str:

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.local.supervise import alive, now, write_json
-from coref_k8s.runner import Kind, ObservedJob, Order, Reason, State
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 
 #: How much of a log is read at once, from its end (bytes).
 _BLOCK = 64 * 1024

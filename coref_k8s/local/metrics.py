@@ -16,8 +16,8 @@ from coref_k8s.controller.progress import Progress
 from coref_k8s.controller.snapshot import unit_of
 from coref_k8s.controller.web import Answer, WebServer
 from coref_k8s.errors import RequestError
-from coref_k8s.runner import WITHOUT_GPU
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import WITHOUT_GPU
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.metrics import StudyMetrics
 
 #: Written by `coref_k8s.trial.metrics` into a trial's folder.

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coref_k8s.controller.runner import ObservedJob
 from coref_k8s.errors import CorefError, NotFoundError
 from coref_k8s.local import supervise
 from coref_k8s.local.hardware import cpu_cores, visible_gpus
 from coref_k8s.local.jobfiles import JobFolder, job_folders
-from coref_k8s.runner import WITHOUT_GPU, Kind, ObservedJob, Order
+from coref_k8s.study.names import WITHOUT_GPU, Kind
+from coref_k8s.study.order import Order
 
 #: What a job runs unless told otherwise.
 TRIAL_COMMAND = (sys.executable, "-m", "coref_k8s.trial")
@@ -33,7 +35,7 @@ _STARTING_SECONDS = 30.0
 
 
 class ProcessRunner:
-    """Runs orders as processes of this machine; see `coref_k8s.runner.Runner`.
+    """Runs orders as processes of this machine; see `coref_k8s.controller.runner.Runner`.
 
     `environment` is added to that of the jobs (data root, storage, bus: `Settings.environment`).
     With GPUs a job gets `gpus_per_job` of them in CUDA_VISIBLE_DEVICES; without, its share of the cores.

@@ -18,7 +18,7 @@ from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy, delete_length
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store, StudyRecord
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 
 #: Studies of one machine have no namespace.

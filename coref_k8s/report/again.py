@@ -16,7 +16,8 @@ from coref_k8s.report.numbers import guess_without
 from coref_k8s.report.texts import METRICS
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.tested import tested
-from coref_k8s.study import MAX_NAME, StudySpec
+from coref_k8s.study.names import MAX_NAME
+from coref_k8s.study.spec import StudySpec
 
 
 def warnings(page: Context) -> list[str]:

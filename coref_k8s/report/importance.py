@@ -17,7 +17,7 @@ from typing import Any
 
 from coref_k8s.search.records import TrialRecord, ranked
 from coref_k8s.search.space import distributions, space_for
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 #: Complete trials below which nothing is said.
 LEAST = 8

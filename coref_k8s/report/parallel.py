@@ -14,7 +14,7 @@ from coref_k8s.report.charts import MOST, polyline
 from coref_k8s.report.html import short
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.space import Interval, space_for
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 _WIDE, _HIGH, _SIDE, _HEAD, _FOOT = 1140, 380, 46, 52, 30
 _NARROW, _ROW, _EDGE = 360, 58, 14

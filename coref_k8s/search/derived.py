@@ -11,7 +11,7 @@ from typing import Any
 
 from coref_k8s.errors import RequestError
 from coref_k8s.search.records import TrialRecord
-from coref_k8s.study import DataSpec, PurposeSpec, Range, SearchSpec, StudySpec
+from coref_k8s.study.spec import DataSpec, PurposeSpec, Range, SearchSpec, StudySpec
 
 
 def final_spec(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 
 def spared_share(spec: StudySpec) -> float | None:

@@ -18,7 +18,7 @@ from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
 from coref_k8s.search.studies import REASON_ATTR, LengthStudy, read_trials
 from coref_k8s.search.verdict import Verdict
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 #: Attribute of the Optuna study.
 _VERDICT_ATTR = "verdict"

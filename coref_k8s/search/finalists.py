@@ -14,7 +14,7 @@ from typing import Any
 
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.space import default_params
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 
 class Role(StrEnum):

@@ -11,7 +11,7 @@ from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.studies import read_trials
 from coref_k8s.store import Store
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
 from coref_k8s.search.studies import METRICS_ATTR, STATES
 from coref_k8s.search.verdict import Verdict
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 _OPTUNA = {ours: theirs for theirs, ours in STATES.items()}
 _VALUED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -13,7 +13,7 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 #: Finished trials before the median means anything.
 MEDIAN_STARTUP = 4

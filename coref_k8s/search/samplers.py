@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PRIOR_UNTIL, PriorSampler, PriorTrial, best_of
 from coref_k8s.search.space import distributions, space_for
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 #: Trials of a length from which on a Gaussian process, whose cost grows with their cube, gives way to TPE.
 GP_UNTIL = 100

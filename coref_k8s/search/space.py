@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from coref_k8s.study import Range, StudySpec
+from coref_k8s.study.spec import Range, StudySpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

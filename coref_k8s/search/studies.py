@@ -29,7 +29,7 @@ from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
 from coref_k8s.search.warm import WarmStudy
 from coref_k8s.search.wilcoxon import clearly_worse, items_attr
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from coref_k8s.search.finalist_study import FinalistStudy

@@ -10,7 +10,7 @@ from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import CARRIED, TrialRecord, TrialState, ranked
 from coref_k8s.search.space import Interval, space_for
 from coref_k8s.sizing.batch import effective_batch
-from coref_k8s.study import Range, StudySpec
+from coref_k8s.study.spec import Range, StudySpec
 
 
 def warm_start(

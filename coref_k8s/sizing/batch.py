@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from coref_k8s.errors import SizingError
 from coref_k8s.sizing.estimate import estimate
-from coref_k8s.sizing.plan import BatchPlan
 from coref_k8s.sizing.shape import ModelShape, shape_of
 from coref_k8s.sizing.table import row_for
-from coref_k8s.study import StudySpec
+from coref_k8s.study.order import BatchPlan
+from coref_k8s.study.spec import StudySpec
 
 #: Share of a GPU's memory that may be planned for.
 USABLE = 0.8

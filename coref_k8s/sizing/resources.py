@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from coref_k8s.errors import RequestError
-from coref_k8s.sizing.plan import Resources
 from coref_k8s.sizing.shape import shape_of
-from coref_k8s.study import StudySpec
+from coref_k8s.study.order import Resources
+from coref_k8s.study.spec import StudySpec
 
 GIB = 2**30
 #: Python, torch with CUDA, Kiwi's model and the tokeniser (bytes of host memory).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coref_k8s.sizing.plan import BatchPlan
+from coref_k8s.study.order import BatchPlan
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def compute_optimal_batch_config(
     80 % of it is used. Raises SizingError when not even one sequence fits, RequestError for a length
     that no study may have.
     """
-    from coref_k8s.request import build_spec
     from coref_k8s.sizing.batch import plan_batch
+    from coref_k8s.study.reading import build_spec
 
     plan: BatchPlan = plan_batch(
         build_spec(

@@ -9,8 +9,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from coref_k8s.runner import Kind
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.spec import StudySpec
 
 
 class Phase(StrEnum):
@@ -90,7 +90,7 @@ class AttemptRecord:
     """Memory tier it ran in: 0 as requested, higher after running out of memory."""
     outcome: Outcome
     reason: str = ""
-    """One word (see `coref_k8s.runner.Reason`); empty when it succeeded."""
+    """One word (see `coref_k8s.controller.runner.Reason`); empty when it succeeded."""
     message: str = ""
     exit_code: int | None = None
     retries: int = 0

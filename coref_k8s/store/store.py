@@ -16,11 +16,11 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
 from coref_k8s.errors import NotFoundError, RequestError
-from coref_k8s.runner import Kind
 from coref_k8s.store.engine import open_engine, storage_errors
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase, StudyRecord
 from coref_k8s.store.tables import attempt_table, study_table
-from coref_k8s.study import StudySpec, check_name
+from coref_k8s.study.names import Kind, check_name
+from coref_k8s.study.spec import StudySpec
 
 #: Longest piece of a log that is kept with an attempt (bytes).
 LOG_TAIL_BYTES = 4096

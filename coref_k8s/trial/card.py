@@ -14,7 +14,7 @@ import yaml
 from coref_k8s.corpus.local import is_local
 from coref_k8s.corpus.sources import GAPS
 from coref_k8s.evaluation.compare import Difference
-from coref_k8s.runner import Order
+from coref_k8s.study.order import Order
 from coref_k8s.trial.licences import UNKNOWN
 
 #: Metrics in the order of the tables, by their headings.

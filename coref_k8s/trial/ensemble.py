@@ -24,7 +24,7 @@ from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.saving import save_at_length
-from coref_k8s.runner import Order
+from coref_k8s.study.order import Order
 from coref_k8s.trial.card import Compared, Facts, card, usage_of_members
 from coref_k8s.trial.device import host_peak_bytes, pick_device, use_threads
 from coref_k8s.trial.evaluating import Evaluator

@@ -16,10 +16,9 @@ from coref_k8s.evaluation.extent import WHOLE, Extent
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.loss import masked_logits
-from coref_k8s.runner import Order
 from coref_k8s.search.space import space_for
-from coref_k8s.sizing.plan import BatchPlan
-from coref_k8s.study import Range, StudySpec
+from coref_k8s.study.order import BatchPlan, Order
+from coref_k8s.study.spec import Range, StudySpec
 from coref_k8s.trial.device import autocast, autocast_dtype
 from coref_k8s.trial.signals import StopSignal
 

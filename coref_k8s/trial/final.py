@@ -16,7 +16,7 @@ from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.saving import save_at_length
-from coref_k8s.runner import Order
+from coref_k8s.study.order import Order
 from coref_k8s.trial.card import Compared, Facts, card
 from coref_k8s.trial.evaluating import Evaluator
 from coref_k8s.trial.files import TrialFolder, read_json, write_folder, write_json

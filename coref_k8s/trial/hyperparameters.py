@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from coref_k8s.errors import TrialError
-from coref_k8s.study import PARAMETERS
+from coref_k8s.study.spec import PARAMETERS
 
 #: Folded into the order's batch plan (batch x accumulation) before the trial sees it.
 _ELSEWHERE = frozenset({"accumulation"})

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.errors import EXIT_TERMINATED, OutOfMemoryError, TrialError
-from coref_k8s.runner import Kind, Order
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.settings import Settings
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.trial.files import TrialFolder, read_json
 from coref_k8s.trial.keeping import drop_models

@@ -13,8 +13,9 @@ import traceback
 from pydantic import ValidationError
 
 from coref_k8s.errors import EXIT_INVALID, EXIT_TERMINATED, CorefError, RequestError, TrialError
-from coref_k8s.runner import Kind, Order
 from coref_k8s.settings import Settings
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 from coref_k8s.telemetry.bus import Bus, Section
 from coref_k8s.trial.signals import Interrupted, StopSignal
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from prometheus_client import start_http_server, write_to_textfile
 
-from coref_k8s.runner import Order
 from coref_k8s.settings import Settings
+from coref_k8s.study.order import Order
 from coref_k8s.telemetry.trial_metrics import TrialMetrics
 from coref_k8s.trial.observers import CheckpointReport, EvaluationReport, MemoryReport, StepReport
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from coref_k8s.runner import Order
+from coref_k8s.study.order import Order
 from coref_k8s.telemetry.bus import Bus, Section
 
 #: Least time between two `train_step` lines (seconds).

@@ -8,12 +8,12 @@ from pathlib import Path
 from coref_k8s.corpus.filtering import text_key
 from coref_k8s.corpus.prepared import documents_path, open_prepared, read_documents
 from coref_k8s.corpus.show import STATISTICS
-from coref_k8s.document import Split
 from coref_k8s.errors import NotFoundError
-from coref_k8s.runner import Order
 from coref_k8s.search.derived import same_data
 from coref_k8s.store import Store
-from coref_k8s.study import StudySpec
+from coref_k8s.study.order import Order
+from coref_k8s.study.spec import StudySpec
+from coref_k8s.text.document import Split
 from coref_k8s.trial.files import TrialFolder
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from coref_k8s.corpus.prepare import PreparedRef
 from coref_k8s.corpus.show import read_statistics
-from coref_k8s.document import Document
-from coref_k8s.runner import Order
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store
-from coref_k8s.study import StudySpec
+from coref_k8s.study.order import Order
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
+from coref_k8s.text.document import Document
 from coref_k8s.trial.files import write_json
 from coref_k8s.trial.models import load_tokenizer, model_path
 from coref_k8s.trial.parents import Parent, parent_of

@@ -14,7 +14,7 @@ from coref_k8s.errors import DataError
 from coref_k8s.evaluation.items import DOCUMENTS_PER_ITEM, ItemSet, build_items
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
-from coref_k8s.study import DatasetConfig, DataSpec
+from coref_k8s.study.spec import DatasetConfig, DataSpec
 from coref_k8s.trial.device import autocast_dtype, pick_device
 from coref_k8s.trial.evaluating import Evaluator
 from coref_k8s.trial.models import load_tokenizer

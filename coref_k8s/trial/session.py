@@ -19,9 +19,10 @@ from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.loss import masked_lm_loss
-from coref_k8s.runner import Kind, Order
 from coref_k8s.sizing.batch import predict
 from coref_k8s.sizing.shape import shape_of
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 from coref_k8s.trial.batches import StepPlan, StepSource
 from coref_k8s.trial.checkpoint import CheckpointStore, seed_everything
 from coref_k8s.trial.device import autocast_dtype, host_peak_bytes, pick_device, use_threads

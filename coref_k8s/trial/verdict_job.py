@@ -16,13 +16,14 @@ from coref_k8s.errors import DataError, TrialError
 from coref_k8s.evaluation.average import averaged
 from coref_k8s.evaluation.compare import compare
 from coref_k8s.evaluation.result import EvaluationResult
-from coref_k8s.runner import Kind, Order
 from coref_k8s.search.finalist_study import read_runs, write_verdict
 from coref_k8s.search.finalists import ROLE_ATTR, TRIAL_ATTR, Role
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.settings import Settings
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 from coref_k8s.telemetry.bus import Bus, Section
 from coref_k8s.trial.files import TrialFolder, write_json
 

@@ -42,7 +42,8 @@ NAMESPACE = "bench"
 
 def cluster(pipe: Connection, url: str, kubeconfig: str, hold: bool) -> None:
     """Run the fake cluster; `hold` lets trials run until told otherwise. Answers to `report` and `release N`."""
-    from coref_k8s.runner import Kind, Order
+    from coref_k8s.study.names import Kind
+    from coref_k8s.study.order import Order
     from tests.cluster.conftest import storage_secret
     from tests.cluster.simulation import WELL, Behaviour, Trials
     from tests.cluster.world import JOBS_HERE, install_crd

@@ -25,13 +25,14 @@ from optuna.trial import TrialState
 from sqlalchemy import text
 
 from coref_k8s.controller.loop import StudyLoop
-from coref_k8s.request import build_spec
-from coref_k8s.runner import ObservedJob, Order, State
+from coref_k8s.controller.runner import ObservedJob, State
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.store import Store
-from coref_k8s.study import StudySpec
+from coref_k8s.study.order import Order
+from coref_k8s.study.reading import build_spec
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from tests.postgres import running_server
 

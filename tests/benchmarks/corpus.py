@@ -33,8 +33,8 @@ from kiwipiepy import Token
 from coref_k8s.corpus.parallel import analyse_all, analysers, cores
 from coref_k8s.corpus.quality import analyse_document
 from coref_k8s.corpus.shipped import shipped_documents
-from coref_k8s.document import Document
-from coref_k8s.korean import kiwi
+from coref_k8s.text.document import Document
+from coref_k8s.text.korean import kiwi
 
 #: Least speed-up over one plain pass, as a share of the cores.
 TARGET = 0.9
@@ -72,7 +72,7 @@ def beside_kiwi(documents: list[Document]) -> float:
             return tokens
 
     plain_kiwi, kiwi_timed = kiwi(), Timed()
-    with patch("coref_k8s.korean.kiwi", lambda: kiwi_timed):
+    with patch("coref_k8s.text.korean.kiwi", lambda: kiwi_timed):
         began = time.thread_time()
         for document in documents:
             analyse_document(document, signature=True)

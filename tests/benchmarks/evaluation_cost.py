@@ -33,8 +33,8 @@ from coref_k8s.evaluation.items import ItemSet, build_items
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.loss import masked_lm_loss, masked_logits
 from coref_k8s.model.small import create_small_model
-from coref_k8s.request import load_study_file, spec_from_mapping
-from coref_k8s.study import StudySpec
+from coref_k8s.study.reading import load_study_file, spec_from_mapping
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.trial.batches import StepPlan, StepSource
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.masking import Masker, Vocabulary

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from coref_k8s.request import build_spec
+from coref_k8s.study.reading import build_spec
 from tests.benchmarks.search_cluster import Curve, founding, ours
 from tests.benchmarks.search_landscape import Assumptions, Landscape
 

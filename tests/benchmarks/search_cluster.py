@@ -23,15 +23,16 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from coref_k8s.controller.loop import StudyLoop
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Unit
-from coref_k8s.runner import ObservedJob, Order, Reason, State
 from coref_k8s.search.rows import TrialRows
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.warm import WarmStudy
 from coref_k8s.search.wilcoxon import items_attr
 from coref_k8s.store import AttemptRecord, Phase, StudyRecord
-from coref_k8s.study import StudySpec
+from coref_k8s.study.order import Order
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from tests.benchmarks.search_landscape import BASE, Landscape, Run
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from coref_k8s.search.space import space_for
 from coref_k8s.sizing.batch import effective_batch
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 
 #: GPU time of one epoch of one length relative to 1,024 tokens: see docs/search.md, "Cost".
 COST = {512: 0.41, 768: 0.64, 1024: 1.0, 1280: 1.37, 1536: 1.68, 1792: 2.22, 2048: 2.22}

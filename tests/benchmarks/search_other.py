@@ -20,11 +20,11 @@ import optuna
 import pytest
 
 from coref_k8s.controller.apply import Applier
-from coref_k8s.request import build_spec
 from coref_k8s.search import gp
 from coref_k8s.search.other import OtherStudy
 from coref_k8s.search.studies import LengthStudy
-from coref_k8s.study import StudySpec
+from coref_k8s.study.reading import build_spec
+from coref_k8s.study.spec import StudySpec
 from tests.benchmarks.search import GPUS, MEASURED
 from tests.benchmarks.search_cluster import ours
 from tests.benchmarks.search_landscape import Landscape

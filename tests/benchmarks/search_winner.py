@@ -20,13 +20,13 @@ from dataclasses import replace
 import numpy as np
 import optuna
 
-from coref_k8s.request import build_spec
 from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import TrialRecord, ranked
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.warmstart import prior_of
+from coref_k8s.study.reading import build_spec
 from tests.benchmarks.search import GPUS, MEASURED
 from tests.benchmarks.search_cluster import ours
 from tests.benchmarks.search_landscape import Landscape

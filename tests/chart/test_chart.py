@@ -21,7 +21,7 @@ from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.jobs import job_manifest
 from coref_k8s.cluster.rbac import rules
 from coref_k8s.cluster.settings import ClusterSettings
-from coref_k8s.runner import Kind
+from coref_k8s.study.names import Kind
 from tests.chart.rendering import (
     CHART,
     MATRIX,

@@ -11,8 +11,8 @@ import yaml
 
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import STUDIES
-from coref_k8s.request import spec_from_mapping
-from coref_k8s.study import StudySpec
+from coref_k8s.study.reading import spec_from_mapping
+from coref_k8s.study.spec import StudySpec
 from tests.chart.rendering import CHART, ROOT, objects, pod_specs
 from tests.cluster.world import install_crd
 from tests.kube.cluster import KubeCluster

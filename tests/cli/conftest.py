@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.settings import Settings
 from coref_k8s.store import AttemptRecord, Outcome, Phase, Store
+from coref_k8s.study.names import Kind
+from coref_k8s.study.reading import build_spec
 
 METRICS = {
     "score": 0.41, "coref_f1": 0.5, "coref_top5": 0.4, "coref_top5_gain": 0.3, "coref_top1": 0.2, "lbd_top1": 0.3,

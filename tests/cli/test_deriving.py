@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from coref_k8s.request import build_spec
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store
+from coref_k8s.study.reading import build_spec
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from coref_k8s.controller.view import StudyView
-from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.settings import Settings
 from coref_k8s.store import AttemptRecord, Outcome, Phase, Store
+from coref_k8s.study.names import Kind
+from coref_k8s.study.reading import build_spec
 from tests.cli.conftest import play
 from tests.cli.test_life_of_a_study import SUBMIT, place
 

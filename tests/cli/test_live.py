@@ -16,11 +16,12 @@ from rich.console import Console
 from coref_k8s.cli.live import LiveState
 from coref_k8s.cli.strings import locale_lang
 from coref_k8s.cli.view import BusTail, Watcher, screen, sparkline
+from coref_k8s.controller.runner import Reason
 from coref_k8s.controller.view import StudyView, Waiting
-from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind, Reason
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import Phase
+from coref_k8s.study.names import Kind
+from coref_k8s.study.reading import build_spec
 from coref_k8s.telemetry.bus import Bus, Section
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from coref_k8s.runner import Kind, Order
-from coref_k8s.sizing.plan import BatchPlan, Resources
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import BatchPlan, Order, Resources
+from coref_k8s.study.spec import StudySpec
 
 GIB = 2**30
 

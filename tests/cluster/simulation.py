@@ -16,9 +16,10 @@ from optuna.trial import TrialState as OptunaState
 
 from coref_k8s.cluster.database import Database
 from coref_k8s.evaluation.result import EvaluationResult, ItemScores
-from coref_k8s.runner import Kind, Order
 from coref_k8s.search.finalist_study import read_runs, write_verdict
 from coref_k8s.search.records import TrialState
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 from coref_k8s.trial.verdict_job import judge
 
 #: What a pod does: how long it "runs" (seconds), its exit code, whether it reports a result.

@@ -19,9 +19,9 @@ from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.doctor import gpus
 from coref_k8s.cluster.resources import JOBS, STUDIES, VOLUME_CLAIMS
 from coref_k8s.errors import RequestError
-from coref_k8s.request import spec_from_mapping
-from coref_k8s.runner import Kind
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.reading import spec_from_mapping
+from coref_k8s.study.spec import StudySpec
 from tests.cluster.world import SERVICE, World
 
 pytestmark = pytest.mark.cluster

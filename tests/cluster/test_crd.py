@@ -14,7 +14,7 @@ from coref_k8s.cluster.admit import wanted
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.crd import IMMUTABLE, MUTABLE, crd, main, render
 from coref_k8s.cluster.resources import STUDIES
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 from tests.cluster.world import foreign_owner
 
 

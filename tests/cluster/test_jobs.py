@@ -17,9 +17,10 @@ import yaml
 from coref_k8s.cluster.jobs import EXIT_KILLED, job_manifest
 from coref_k8s.cluster.settings import JobSettings, KeyRef
 from coref_k8s.errors import RequestError
-from coref_k8s.request import spec_from_mapping
-from coref_k8s.runner import Kind, Order
-from coref_k8s.study import MAX_NAME, Toleration
+from coref_k8s.study.names import MAX_NAME, Kind
+from coref_k8s.study.order import Order
+from coref_k8s.study.reading import spec_from_mapping
+from coref_k8s.study.spec import Toleration
 from tests.cluster.orders import gpu_resources, make_order
 
 GOLDEN = Path(__file__).parent / "golden"

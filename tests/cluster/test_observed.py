@@ -18,8 +18,8 @@ from coref_k8s.cluster.observed import (
     slim_pod,
     time_tells,
 )
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import gpu_seconds
-from coref_k8s.runner import ObservedJob, Reason, State
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BEGAN = "2026-11-22T11:00:00Z"

@@ -6,7 +6,7 @@ import pytest
 
 from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.resources import JOBS, STUDIES
-from coref_k8s.runner import Kind
+from coref_k8s.study.names import Kind
 from tests.cluster.world import World
 from tests.kube.cluster import KubeCluster
 from tests.kube.rbac import Access, Authorizer, User

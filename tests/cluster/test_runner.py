@@ -12,7 +12,7 @@ from coref_k8s.cluster.observed import has_ended
 from coref_k8s.cluster.resources import JOBS, NODES, PODS
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.cluster.settings import JobSettings
-from coref_k8s.runner import Reason, State
+from coref_k8s.controller.runner import Reason, State
 from tests.cluster.orders import make_order
 from tests.kube.cluster import KubeCluster, wait_for
 

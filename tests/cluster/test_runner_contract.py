@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coref_k8s.errors import RequestError
-from coref_k8s.runner import Kind
+from coref_k8s.study.names import Kind
 from tests.runner_contract import Harness, RunnerContract
 
 pytestmark = pytest.mark.cluster

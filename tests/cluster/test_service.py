@@ -15,8 +15,9 @@ from coref_k8s.cluster.resources import CRDS, JOBS, LEASES, PODS, STUDIES
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.controller.portable import from_file, renamed, restore, to_file
 from coref_k8s.errors import NotFoundError
-from coref_k8s.runner import Kind, Order
 from coref_k8s.store import Outcome, Phase
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 from tests.cluster.simulation import WELL, Behaviour
 from tests.cluster.world import JOBS_HERE, World, install_crd
 

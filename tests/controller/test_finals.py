@@ -19,10 +19,11 @@ from coref_k8s.controller.actions import (
     Stop,
 )
 from coref_k8s.controller.plan import plan
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Attempt, FinalsView, Snapshot, TrialView, Unit
-from coref_k8s.runner import Kind, ObservedJob, Reason, State, job_name
 from coref_k8s.search.records import TrialState
 from coref_k8s.store import Outcome, Phase
+from coref_k8s.study.names import Kind, job_name
 from tests.controller.test_plan import NOW, OPEN, job, length, moment, spec
 from tests.controller.world import World
 

@@ -11,12 +11,14 @@ from coref_k8s.controller import apply
 from coref_k8s.controller.apply import FencedError
 from coref_k8s.controller.loop import run_until_done
 from coref_k8s.controller.orders import make_order, seed_of
+from coref_k8s.controller.runner import Reason, State
 from coref_k8s.controller.snapshot import PREPARATION, Unit
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError, StorageError
-from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind, Order, Reason, State
 from coref_k8s.search.records import TrialState
 from coref_k8s.store import Outcome, Phase
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
+from coref_k8s.study.reading import build_spec
 from tests.controller.world import World
 
 

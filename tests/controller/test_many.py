@@ -8,8 +8,8 @@ import pytest
 
 from coref_k8s.controller.many import Controller, Key, KeyQueue, work
 from coref_k8s.errors import ClusterError, NotFoundError, StorageError
-from coref_k8s.request import build_spec
 from coref_k8s.store import Phase
+from coref_k8s.study.reading import build_spec
 from tests.controller.world import World
 
 A, B = Key("team", "a"), Key("team", "b")

@@ -22,11 +22,12 @@ from coref_k8s.controller.actions import (
     WarmStart,
 )
 from coref_k8s.controller.plan import plan
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import PREPARATION, Attempt, LengthView, Snapshot, TrialView, Unit
-from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind, ObservedJob, Reason, State, job_name
 from coref_k8s.search.records import TrialState
 from coref_k8s.store import Outcome, Phase
+from coref_k8s.study.names import Kind, job_name
+from coref_k8s.study.reading import build_spec
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 OPEN = TrialState.RUNNING

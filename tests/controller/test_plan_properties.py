@@ -7,13 +7,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from coref_k8s.controller.apply import Applier
+from coref_k8s.controller.runner import Reason, State
 from coref_k8s.controller.snapshot import unit_of
 from coref_k8s.errors import ClusterError
-from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind, Reason, State
 from coref_k8s.search.finalists import key_of, wanted_runs
 from coref_k8s.search.records import TrialState
 from coref_k8s.store import TERMINAL, Outcome, Phase
+from coref_k8s.study.names import Kind
+from coref_k8s.study.reading import build_spec
 from tests.controller.world import Broken, World
 
 

@@ -11,16 +11,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from coref_k8s.controller.loop import StudyLoop
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Unit, unit_of
 from coref_k8s.errors import ClusterError, NotFoundError
-from coref_k8s.runner import Kind, ObservedJob, Order, Reason, State
 from coref_k8s.search.finalists import Run, key_of
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.store import AttemptRecord, Phase, StudyRecord
 from coref_k8s.store.records import TERMINAL
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import pytest
 
 from coref_k8s.corpus.shipped import shipped_tokenizer
-from coref_k8s.study import DatasetConfig, DataSpec, StudySpec
+from coref_k8s.study.spec import DatasetConfig, DataSpec, StudySpec
 
 
 @pytest.fixture(scope="session")

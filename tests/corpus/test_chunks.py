@@ -12,8 +12,8 @@ from coref_k8s.corpus.chunking import chunk, links_across
 from coref_k8s.corpus.encoding import Encoded, encode
 from coref_k8s.corpus.packing import Packer, Piece
 from coref_k8s.corpus.rows import make_row
-from coref_k8s.document import Document
 from coref_k8s.errors import ModelError
+from coref_k8s.text.document import Document
 
 
 def made(tokens, sentences=(0,), mentions=(), words=None):

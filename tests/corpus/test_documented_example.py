@@ -11,7 +11,7 @@ import yaml
 
 from coref_k8s.corpus import registry
 from coref_k8s.corpus.sources import load_documents
-from coref_k8s.study import DataSpec
+from coref_k8s.study.spec import DataSpec
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "data.md"
 

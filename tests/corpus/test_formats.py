@@ -12,9 +12,9 @@ from coref_k8s.corpus.shipped import korean_folder, shipped_documents
 from coref_k8s.corpus.sources import Loaded, load_documents
 from coref_k8s.corpus.validate import main as validate
 from coref_k8s.corpus.validate import problems
-from coref_k8s.document import Document
 from coref_k8s.errors import DataError
-from coref_k8s.study import DatasetConfig, DataSpec
+from coref_k8s.study.spec import DatasetConfig, DataSpec
+from coref_k8s.text.document import Document
 
 TEXT = "김영희는 나루터에 앉아 있었다. 그녀는 사공을 기다렸다."
 CHAINS = {"1": [(0, 3), (18, 20)]}

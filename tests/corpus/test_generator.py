@@ -8,7 +8,7 @@ from coref_k8s.corpus.names import NAMES
 from coref_k8s.corpus.shipped import shipped_documents
 from coref_k8s.corpus.tokenizer import build
 from coref_k8s.corpus.validate import problems
-from coref_k8s.document import SPLITS
+from coref_k8s.text.document import SPLITS
 
 LENGTHS = (512, 1024, 2048)
 

@@ -9,8 +9,8 @@ from typing import Any
 from coref_k8s.corpus.filtering import text_key
 from coref_k8s.corpus.prepare import prepare
 from coref_k8s.corpus.prepared import documents_path, read_documents
-from coref_k8s.document import Document, Split
-from coref_k8s.request import build_spec
+from coref_k8s.study.reading import build_spec
+from coref_k8s.text.document import Document, Split
 
 
 def written(folder: Path, count: int) -> Path:

@@ -22,7 +22,7 @@ from pathlib import Path
 from coref_k8s.corpus import hub
 from coref_k8s.corpus.sources import Loaded, load_documents
 from coref_k8s.errors import CorefError
-from coref_k8s.study import DataSpec
+from coref_k8s.study.spec import DataSpec
 
 answers = []
 for request in json.loads(sys.argv[1]):
@@ -186,7 +186,7 @@ from transformers import AutoTokenizer
 from coref_k8s.corpus import hub
 from coref_k8s.corpus.prepare import prepare
 from coref_k8s.corpus.shipped import shipped_tokenizer
-from coref_k8s.study import DataSpec, StudySpec
+from coref_k8s.study.spec import DataSpec, StudySpec
 
 hub.STREAM_ABOVE, hub._SHUFFLE_BUFFER = 0, 1  # what is read is given on at once
 tokenizer = AutoTokenizer.from_pretrained(shipped_tokenizer())

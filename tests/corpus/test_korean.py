@@ -3,8 +3,8 @@
 import pytest
 
 from coref_k8s.corpus.shipped import shipped_documents
-from coref_k8s.document import Document
-from coref_k8s.korean import analyse, is_noun, josa_class, kiwi, strip_josa
+from coref_k8s.text.document import Document
+from coref_k8s.text.korean import analyse, is_noun, josa_class, kiwi, strip_josa
 
 TEXT = "김영희는 학생이다. 누가 왔니? 그녀는 LG전자의 물건들을 나루터지기에게 5천 원에 샀다.\n\n제목\n\n그는 서울대학교 3학년이다."
 

@@ -12,9 +12,9 @@ from coref_k8s.corpus.quality import analyse_document, measure
 from coref_k8s.corpus.sampling import weighted_order
 from coref_k8s.corpus.shipped import shipped_documents
 from coref_k8s.corpus.split import split_documents
-from coref_k8s.document import Document
-from coref_k8s.korean import analyse
-from coref_k8s.study import DatasetConfig
+from coref_k8s.study.spec import DatasetConfig
+from coref_k8s.text.document import Document
+from coref_k8s.text.korean import analyse
 
 TEXT = "김영희는 나루터에 앉아 있었다. 그녀는 나루터의 사공을 기다렸다. 사공은 오지 않았다."
 

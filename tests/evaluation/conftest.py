@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from coref_k8s.document import Document
 from coref_k8s.evaluation.items import ItemSet, build_items
+from coref_k8s.text.document import Document
 from tests.evaluation.scripted import SEQ_LEN, planted, train_tokenizer
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from coref_k8s.document import Document
 from coref_k8s.evaluation.items import ItemSet
+from coref_k8s.text.document import Document
 
 SEQ_LEN = 256
 # All end in a consonant, so 은 and 을 fit.

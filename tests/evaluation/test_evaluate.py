@@ -94,7 +94,7 @@ def test_tau_of_dev_is_used_on_test(tokenizer, items):
 
 
 def test_without_items_every_number_is_finite_and_a_warning_says_why(tokenizer):
-    from coref_k8s.document import Document
+    from coref_k8s.text.document import Document
 
     empty = build_items([Document("one", "바람이 불었다.")], tokenizer, SEQ_LEN)
     for full in (True, False):

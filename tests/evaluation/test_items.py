@@ -6,14 +6,14 @@ from collections import Counter
 
 import pytest
 
-from coref_k8s.document import Document
 from coref_k8s.evaluation import coref_items
 from coref_k8s.evaluation.arms import TRUNCATED, coref_pass, lambada_pass
 from coref_k8s.evaluation.closed import MAX_LENGTHS, candidates
 from coref_k8s.evaluation.items import ItemSet, build_items
 from coref_k8s.evaluation.table import prepare
 from coref_k8s.evaluation.vocabulary import Vocabulary, normalise
-from coref_k8s.korean import josa_class
+from coref_k8s.text.document import Document
+from coref_k8s.text.korean import josa_class
 from tests.evaluation.scripted import SEQ_LEN, planted
 
 FILLER = "바람이 골목 끝까지 불어와 낡은 간판을 흔들었다. "

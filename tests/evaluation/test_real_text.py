@@ -10,10 +10,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from coref_k8s.corpus.shipped import shipped_documents, shipped_tokenizer
-from coref_k8s.document import Document
 from coref_k8s.evaluation.coref_items import bucket
 from coref_k8s.evaluation.evaluate import evaluate
 from coref_k8s.evaluation.items import build_items
+from coref_k8s.text.document import Document
 from tests.evaluation.scripted import constant, copier
 
 

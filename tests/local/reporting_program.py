@@ -1,9 +1,10 @@
 """A trial that takes no training and reports as the real one does: with our own store and reporter, to any database."""
 
-from coref_k8s.runner import Kind, Order
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 
 settings = Settings.from_env()
 order = Order.model_validate_json(settings.order)

@@ -10,12 +10,12 @@ import pytest
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.local.session import LocalSession
 from coref_k8s.report.verdict import sentences
-from coref_k8s.runner import Kind
 from coref_k8s.search.finalist_study import read_runs
 from coref_k8s.search.finalists import fresh_seeds
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.storage import open_storage
 from coref_k8s.store import Outcome, Phase
+from coref_k8s.study.names import Kind
 from tests.local.run_study import session
 from tests.local.test_local_study import HERE, history, put, spec
 

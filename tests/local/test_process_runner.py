@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.errors import CorefError
 from coref_k8s.local.hardware import cpu_cores, visible_gpus
 from coref_k8s.local.processes import ProcessRunner
 from coref_k8s.local.supervise import alive, classify, start_time
-from coref_k8s.runner import Kind, ObservedJob, Order, Reason, State
-from coref_k8s.study import LimitsSpec, StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
+from coref_k8s.study.spec import LimitsSpec, StudySpec
 from tests.runner_contract import Harness, RunnerContract
 
 PROGRAM = Path(__file__).parent.parent / "runner_program.py"

@@ -15,8 +15,8 @@ from charts.dashboards import dashboards, main
 from coref_k8s.cluster.resources import STUDIES
 from coref_k8s.controller.progress import Progress
 from coref_k8s.controller.view import StudyView
-from coref_k8s.request import build_spec
 from coref_k8s.store.records import Phase
+from coref_k8s.study.reading import build_spec
 from tests.cluster.world import JOBS_HERE, World
 from tests.local.run_study import session
 from tests.observe.prometheus import RULES, Prometheus, prometheus

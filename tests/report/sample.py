@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from coref_k8s.controller.view import StudyView
-from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind
 from coref_k8s.search.finalists import wanted_runs
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.space import space_for
 from coref_k8s.search.verdict import NO_DIFFERENCE, Candidate, Comparison, Difference, Verdict
 from coref_k8s.store import AttemptRecord, Outcome, Phase
-from coref_k8s.study import StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.reading import build_spec
+from coref_k8s.study.spec import StudySpec
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 LENGTHS = (1024, 1536, 2048)

@@ -20,9 +20,9 @@ from coref_k8s.evaluation.compare import Difference
 from coref_k8s.report.importance import importances
 from coref_k8s.report.messages import told
 from coref_k8s.report.page import report
-from coref_k8s.request import spec_from_mapping
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import Phase
+from coref_k8s.study.reading import spec_from_mapping
 from tests.report.sample import COMMIT, NOW, with_finalists
 from tests.report.sample import study as sample
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from coref_k8s.request import build_spec
+from coref_k8s.study.reading import build_spec
 from tests.benchmarks.search import MEASURED, main
 from tests.benchmarks.search_cluster import founding, ours
 from tests.benchmarks.search_landscape import BASE, GAIN, Landscape

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from coref_k8s.errors import RequestError
-from coref_k8s.request import build_spec, parse_yaml, spec_from_mapping
 from coref_k8s.search.derived import ensemble_spec, final_spec, same_data
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.space import space_for
-from coref_k8s.study import StudySpec
+from coref_k8s.study.reading import build_spec, parse_yaml, spec_from_mapping
+from coref_k8s.study.spec import StudySpec
 
 PARAMS = {"learning_rate": 3e-5, "accumulation": 4, "position_range": "grow", "epochs": 2.0}
 

@@ -11,7 +11,6 @@ import pytest
 
 from coref_k8s.controller.portable import from_file, renamed, restore, to_file
 from coref_k8s.controller.view import StudyView, read_view
-from coref_k8s.request import build_spec
 from coref_k8s.search.finalist_study import read_runs, read_verdicts, write_verdict
 from coref_k8s.search.finalists import (
     Role,
@@ -29,6 +28,7 @@ from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy, delete_length
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.store import Store
+from coref_k8s.study.reading import build_spec
 
 SPEC = build_spec(seq_lengths=[512], trials=4, seed=7, search={"finalists": 2, "finalist_seeds": 3})
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
-from coref_k8s.request import build_spec
 from coref_k8s.search.cube import Cube
 from coref_k8s.search.gaussian import _gradient, fit
 from coref_k8s.search.gp import MOST, GPSampler, Trial, expected_improvement, observed
@@ -19,6 +18,7 @@ from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.records import TrialState as State
 from coref_k8s.search.space import default_params, distributions, space_for
+from coref_k8s.study.reading import build_spec
 
 SPEC = build_spec(seq_lengths=[1024])
 SPACE = distributions(space_for(SPEC, 1024))

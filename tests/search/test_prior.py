@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from coref_k8s.errors import RequestError
-from coref_k8s.request import build_spec
 from coref_k8s.search.other import other_study
 from coref_k8s.search.prior import PriorTrial, best_of, levels
 from coref_k8s.search.records import TrialRecord, TrialState
@@ -17,6 +16,7 @@ from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.warmstart import prior_of, warm_start
 from coref_k8s.store import Store
+from coref_k8s.study.reading import build_spec
 
 PARAMS = {
     "learning_rate": 4e-4, "warmup_ratio": 0.1, "weight_decay": 0.05, "accumulation": 1, "mask_low": 0.1,

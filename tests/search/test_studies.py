@@ -6,13 +6,13 @@ import optuna
 import pytest
 
 from coref_k8s.errors import StorageError
-from coref_k8s.request import build_spec
 from coref_k8s.search.records import TrialState, ranked
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.space import space_for
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy, delete_length, read_trials
 from coref_k8s.search.warmstart import warm_start
+from coref_k8s.study.reading import build_spec
 
 SPEC = build_spec(seq_lengths=[512, 1024], search={"startup_trials": 2})
 

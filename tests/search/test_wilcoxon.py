@@ -12,11 +12,11 @@ from scipy.stats import wilcoxon
 
 from coref_k8s.evaluation.composite import by_item
 from coref_k8s.evaluation.result import ItemScores
-from coref_k8s.request import build_spec
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.wilcoxon import clearly_worse, signed_rank
+from coref_k8s.study.reading import build_spec
 
 
 @given(st.lists(st.integers(-5, 5), min_size=2, max_size=60).filter(any))

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coref_k8s.errors import ModelError, SizingError
-from coref_k8s.request import build_spec
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.resources import parse_quantity, size_pod
 from coref_k8s.sizing.table import MEMORY_TABLE, compute_optimal_batch_config
-from coref_k8s.study import SEQ_LENGTHS
+from coref_k8s.study.reading import build_spec
+from coref_k8s.study.spec import SEQ_LENGTHS
 
 FOUNDING = {512: (32, 1), 1024: (16, 2), 1536: (8, 4), 2048: (4, 8)}
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coref_k8s.request import build_spec
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.correction import BOUNDS, ENOUGH, Correction
+from coref_k8s.study.reading import build_spec
 
 
 def trial(ratio: float, gpu: str = "A100") -> dict[str, object]:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from coref_k8s.errors import NotFoundError, RequestError, StorageError
-from coref_k8s.runner import Kind
 from coref_k8s.store import AttemptRecord, Outcome, Phase, Store
-from coref_k8s.study import LimitsSpec, Range, SearchSpec, StudySpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.spec import LimitsSpec, Range, SearchSpec, StudySpec
 from tests.postgres import Server
 
 SPEC = StudySpec(
@@ -188,7 +188,7 @@ def test_deleting_a_study_takes_its_attempts_along_and_no_others(store: Store) -
 OPEN = """
 import sys, time
 from coref_k8s.store import Store
-from coref_k8s.study import StudySpec
+from coref_k8s.study.spec import StudySpec
 url, name, start = sys.argv[1], sys.argv[2], float(sys.argv[3])
 time.sleep(max(0.0, start - time.time()))
 store = Store(url)

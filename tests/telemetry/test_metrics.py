@@ -18,15 +18,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.controller.orders import make_order, workdir_of
 from coref_k8s.controller.progress import FinalsProgress, LengthProgress, Progress, RunningJob
+from coref_k8s.controller.runner import ObservedJob, State
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.controller.web import Answer, WebServer
 from coref_k8s.errors import RequestError
 from coref_k8s.local.metrics import LocalMetrics
-from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind, ObservedJob, Order, State
 from coref_k8s.settings import Settings
-from coref_k8s.sizing.plan import BatchPlan, Resources
 from coref_k8s.store.records import Phase
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import BatchPlan, Order, Resources
+from coref_k8s.study.reading import build_spec
 from coref_k8s.telemetry.docs import main as document
 from coref_k8s.telemetry.metrics import StudyMetrics
 from coref_k8s.trial.metrics import MetricsObserver

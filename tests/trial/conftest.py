@@ -15,11 +15,11 @@ from typing import Any
 import optuna
 import pytest
 
-from coref_k8s.runner import Kind, Order
 from coref_k8s.search.storage import open_storage
-from coref_k8s.sizing.plan import BatchPlan, Resources
 from coref_k8s.store import Store
-from coref_k8s.study import DatasetConfig, DataSpec, PodSpec, StudySpec, TrainingSpec
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import BatchPlan, Order, Resources
+from coref_k8s.study.spec import DatasetConfig, DataSpec, PodSpec, StudySpec, TrainingSpec
 from tests.trial import forked
 
 LENGTH = 128

@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 from coref_k8s.errors import TrialError
 from coref_k8s.evaluation.result import EvaluationResult, ItemScores
 from coref_k8s.model.load import load_masked_lm
-from coref_k8s.runner import Order
 from coref_k8s.settings import Settings
-from coref_k8s.study import PurposeSpec
+from coref_k8s.study.order import Order
+from coref_k8s.study.spec import PurposeSpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.trial import ensemble as module
 from coref_k8s.trial.job import run_training

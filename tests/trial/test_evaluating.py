@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coref_k8s.request import build_spec
-from coref_k8s.sizing.plan import BatchPlan
+from coref_k8s.study.order import BatchPlan
+from coref_k8s.study.reading import build_spec
 from coref_k8s.trial.evaluating import shortest_training
 
 BATCH = BatchPlan(

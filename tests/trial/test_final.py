@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from coref_k8s.model.load import load_masked_lm
-from coref_k8s.runner import Order
-from coref_k8s.study import PurposeSpec
+from coref_k8s.study.order import Order
+from coref_k8s.study.spec import PurposeSpec
 from tests.trial.conftest import LENGTH, House
 
 

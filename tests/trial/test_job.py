@@ -12,7 +12,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from coref_k8s.runner import Kind
+from coref_k8s.study.names import Kind
 from tests.trial.conftest import LENGTH, PARAMS, House
 
 _PROGRAM = """

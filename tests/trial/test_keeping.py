@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coref_k8s.request import build_spec
-from coref_k8s.runner import Kind, Order
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.settings import Settings
 from coref_k8s.store import Phase, Store
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
+from coref_k8s.study.reading import build_spec
 from coref_k8s.trial.keeping import drop_models
 from tests.trial.conftest import RESOURCES
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from coref_k8s.runner import Order
+from coref_k8s.study.order import Order
 from tests.trial.conftest import House
 
 STEPS = 60

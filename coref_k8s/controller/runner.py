@@ -9,82 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
-from coref_k8s.sizing.plan import BatchPlan, Resources
-from coref_k8s.study import Request, StudySpec
-
-
-class Kind(StrEnum):
-    """What a job does."""
-
-    PREPARE = "prepare"
-    TRIAL = "trial"
-    FINALIST = "finalist"
-    VERDICT = "verdict"
-
-
-#: Kinds of jobs that need no GPU.
-WITHOUT_GPU = frozenset({Kind.PREPARE, Kind.VERDICT})
-
-
-class Order(Request):
-    """Everything that one job must know, except secrets; passed as JSON in `COREF_ORDER` or a file."""
-
-    kind: Kind
-    """What to do."""
-    study: str
-    """Study name."""
-    namespace: str = ""
-    """Namespace of the study; empty on one machine."""
-    spec: StudySpec
-    """The request."""
-    attempt: int = 1
-    """1 for the first Job of this trial; every further Job (more memory, disruption) adds 1."""
-    seq_len: int | None = None
-    """Sequence length (tokens); none for preparation."""
-    trial: int | None = None
-    """Trial number in the study of its length."""
-    trial_id: int | None = None
-    """The trial's id in the storage."""
-    params: dict[str, Any] = {}
-    """Sampled parameters by name (see `coref_k8s.study.PARAMETERS`)."""
-    seed: int = 0
-    """Seed of this trial."""
-    untuned: bool = False
-    """Score the model as it is, without training it."""
-    batch: BatchPlan | None = None
-    """Batch, accumulation and checkpointing; none for preparation."""
-    resources: Resources
-    """What the job may use."""
-    workdir: str
-    """Folder of this job below the data root: checkpoints, model, result, log."""
-    prepared: str = ""
-    """Folder of the prepared data below the data root."""
-
-    @property
-    def name(self) -> str:
-        """Deterministic job name: creating it twice is creating it once."""
-        return job_name(self.study, self.kind, self.seq_len, self.trial, self.attempt)
-
-
-def job_name(study: str, kind: Kind, seq_len: int | None, trial: int | None, attempt: int) -> str:
-    """`<study>-<len>-<trial>-<attempt>`, with the kind in it unless it is a trial."""
-    parts = [study]
-    if kind is not Kind.TRIAL:
-        parts.append(kind.value)
-    parts += [str(part) for part in (seq_len, trial) if part is not None]
-    return "-".join([*parts, str(attempt)])
-
-
-def trial_folder(spec: StudySpec, study: str, seq_len: int, trial: int) -> str:
-    """`studies/<study>/<len>/<trial>`: the folder of a trial below the data root.
-
-    Where a study has one thing to do, a second trial (after the first has failed and the study was resumed) is
-    that same thing, and goes on in its folder.
-    """
-    number = trial if spec.purpose.kind == "search" else 0
-    return f"studies/{study}/{seq_len}/{number}"
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 
 
 class State(StrEnum):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -19,8 +18,6 @@ from pydantic.alias_generators import to_camel
 SEQ_LENGTHS = (512, 768, 1024, 1280, 1536, 1792, 2048)
 #: What a length must be a multiple of when `any_length` is set.
 LENGTH_STEP = 64
-#: Longest study name (characters): leaves room for `-<length>-<trial>-<attempt>` in a 63-character Job name.
-MAX_NAME = 40
 #: Parameters that a search space may hold, in the order in which they are shown.
 PARAMETERS = (
     "learning_rate",
@@ -36,8 +33,6 @@ PARAMETERS = (
     "epochs",
     "dataset",
 )
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 class Request(BaseModel):
@@ -450,17 +445,3 @@ class StudySpec(Request):
         for name in (n for space in spaces for n, one in space.items() if not one.fixed):
             raise ValueError(f"a study to {kind} searches nothing; give search.space.{name} a single choice")
         return self
-
-
-def check_name(name: str) -> str:
-    """Return `name` when it can name a study, its Jobs and its files; raise ValueError otherwise."""
-    if len(name) > MAX_NAME:
-        raise ValueError(
-            f"study name {name!r} has {len(name)} characters; its Job names leave room for {MAX_NAME}"
-        )
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"study name {name!r} is no DNS label: use lower-case letters, digits and '-', "
-            "with a letter or digit at both ends"
-        )
-    return name

@@ -15,7 +15,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from coref_k8s.errors import RequestError, UnknownKeyError
-from coref_k8s.study import Range, StudySpec, check_name
+from coref_k8s.study.names import check_name
+from coref_k8s.study.spec import Range, StudySpec
 
 API_VERSION = "corefk8s.dev/v1alpha1"
 KIND = "CorefStudy"

@@ -1,0 +1,1 @@
+"""Text: documents with their chains, Korean morphology, tokenisers."""

@@ -1,0 +1,121 @@
+"""Numbers, times, plurals and particles as people read them: the one place where values become text."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from coref_k8s.wording.language import Lang
+
+#: Shown where a value is unknown.
+UNKNOWN = "–"
+
+_UNITS: Mapping[Lang, tuple[str, ...]] = {"en": (" d", " h", " min", " s"), "ko": ("일", "시간", "분", "초")}
+_AND: Mapping[Lang, str] = {"en": " and ", "ko": ", "}
+
+
+def duration(span: timedelta | float | None, lang: Lang = "en", *, estimate: bool = False) -> str:
+    """Return a time (seconds, or a timedelta) in its two largest units: `3 min 20 s`, `2시간 5분`; `–` when unknown.
+
+    An estimate has no seconds from ten minutes on.
+    """
+    if span is None:
+        return UNKNOWN
+    left = round(span.total_seconds() if isinstance(span, timedelta) else span)
+    if estimate and left >= 600:
+        left = round(left / 60) * 60
+    parts: list[str] = []
+    for unit, size in zip(_UNITS[lang], (86_400, 3600, 60, 1), strict=True):
+        count, left = divmod(left, size)
+        if count or (size == 1 and not parts):
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def score(value: float | None) -> str:
+    """Return a score with three digits; `–` when there is none."""
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def difference(value: float | None) -> str:
+    """Return a difference of scores with its sign: `+0.310`; `–` when there is none."""
+    return UNKNOWN if value is None else f"{value:+.3f}"
+
+
+def parameter(value: Any) -> str:
+    """Return a parameter's value as short as it is exact enough to compare."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2e}" if 0 < abs(value) < 0.001 else f"{value:.3g}"
+
+
+def number(value: float) -> str:
+    """Return a number with thousands separators, without needless digits: `50,000`, `0.25`."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
+
+
+def listed(values: Sequence[Any], lang: Lang = "en") -> str:
+    """Return `a, b and c`, in Korean `a, b, c`."""
+    *most, last = [str(value) for value in values] or [""]
+    return f"{', '.join(most)}{_AND[lang]}{last}" if most else last
+
+
+def with_particle(text: str, pair: str) -> str:
+    """Return a text with the particle that its last sound asks for: `스터디를`, `모델을` for the pair `을/를`.
+
+    After digits and letters the sound is that of their Korean reading; `으로/로` also takes 로 after ㄹ.
+    """
+    closed, open_ = pair.split("/")
+    final = _final(text)
+    return text + (open_ if final == 0 or (final == 8 and closed == "으로") else closed)
+
+
+#: Final consonants of the Korean names of digits and of the Latin letters that end in one; 8 is ㄹ.
+_READ = {"0": 21, "1": 8, "3": 16, "6": 1, "7": 8, "8": 8, "l": 8, "m": 16, "n": 4, "r": 8}
+
+
+def _final(text: str) -> int:
+    """Return the index of the final consonant of the last sound, 0 for none."""
+    last = next((c for c in reversed(text.lower()) if c.isalnum()), "")
+    if "가" <= last <= "힣":
+        return (ord(last) - ord("가")) % 28
+    return _READ.get(last, 0)
+
+
+class Words(string.Formatter):
+    """Fills a text of the catalogue in: `{name:format}` with the formats of this module, or Python's own."""
+
+    def __init__(self, lang: Lang, say: Callable[..., str]) -> None:
+        self._lang = lang
+        self._say = say
+
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Return a value; a message among them is said first, in the same language."""
+        value = kwargs[str(key)]
+        return value.say(self._lang) if hasattr(value, "code") and hasattr(value, "say") else value
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Return a value in its format."""
+        lang = self._lang
+        named: dict[str, Callable[[], str]] = {
+            "duration": lambda: duration(value, lang),
+            "about": lambda: duration(value, lang, estimate=True),
+            "score": lambda: score(value),
+            "difference": lambda: difference(value),
+            "parameter": lambda: parameter(value),
+            "count": lambda: number(value),
+            "list": lambda: listed(value, lang),
+        }
+        if format_spec in named:
+            return named[format_spec]()
+        if "|" in format_spec:
+            one, many = format_spec.split("|")
+            return f"{number(value)} {one if value == 1 else many}"
+        if "/" in format_spec:
+            name, _, pair = format_spec.rpartition(" ")
+            return with_particle(self.format_field(value, name), pair)
+        if isinstance(value, list | tuple):
+            return listed([self.format_field(one, format_spec) for one in value], lang)
+        return str(super().format_field(value, format_spec))
