@@ -1,11 +1,20 @@
 """What a user writes becomes a spec, or one sentence that says what to change."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coref_k8s.errors import RequestError
-from coref_k8s.study.reading import build_spec, load_study_file, spec_from_mapping, validated_name
+from coref_k8s.study.reading import (
+    build_spec,
+    load_study_file,
+    paths_of,
+    read_known,
+    spec_from_mapping,
+    validated_name,
+    with_unknown,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +96,37 @@ def test_a_bad_file_says_what_is_wrong(tmp_path: Path, content: str, sentence: s
 @pytest.mark.parametrize("name", ["a", "a-1", "a" * 40, "1024"])
 def test_good_names(name: str) -> None:
     assert validated_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("stored", "unknown"),
+    [
+        ({"task": "other"}, ["task"]),
+        ({"search": {"sampler": "newest", "finalists": 2}}, ["search.sampler"]),
+        ({"search": {"space": {"learning_rate": {"choices": [1e-4]}, "novel": {"low": 1}}}}, ["search.space.novel"]),
+        ({"data": {"sources": [{"source": "a", "weight": 3}, {"source": "b"}]}}, ["data.sources.0.weight"]),
+        ({"data": {"sources": [{"subset": "a"}]}}, ["data.sources"]),
+        ({"training": {"checkpointSeconds": None, "epochChoices": [1, "two"]}},
+         ["training.checkpointSeconds", "training.epochChoices"]),
+        ({"limits": 3, "trials": "many"}, ["trials", "limits"]),
+        ({}, []),
+    ],
+)  # fmt: skip
+def test_of_another_version_what_is_known_is_read_and_the_rest_is_kept(
+    stored: dict[str, Any], unknown: list[str]
+) -> None:
+    spec, rest = read_known({"seqLengths": [512], **stored})
+    assert sorted(paths_of(rest)) == sorted(unknown)
+    assert spec.seq_lengths == (512,)
+    written = with_unknown(spec.model_copy(update={"parallelism": 7}), rest)
+    assert read_known(written) == (spec.model_copy(update={"parallelism": 7}), rest)
+    for key, value in stored.items():  # nothing is lost, and nothing is changed
+        assert _within(value, written[key])
+
+
+def _within(part: Any, whole: Any) -> bool:
+    if isinstance(part, dict):
+        return all(_within(value, whole[key]) for key, value in part.items())
+    if isinstance(part, list) and len(part) == len(whole):
+        return all(_within(one, other) for one, other in zip(part, whole, strict=True))
+    return bool(part == whole)

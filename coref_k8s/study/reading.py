@@ -5,9 +5,10 @@ Pydantic finds what is wrong; this module says it in words: which key, what to w
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,6 +37,82 @@ def spec_from_mapping(
     as `--trials` for `("trials",)`.
     """
     return _validate(data, by_alias=True, where=where, names=names)
+
+
+def read_known(data: Mapping[str, Any]) -> tuple[StudySpec, dict[str, Any]]:
+    """Return as much of a stored request as this version knows, and what it does not know; raises nothing.
+
+    For requests that are already in a database or a cluster and may be of a newer or an older version: keys and words
+    that are not known, and values that are not allowed (any more), are left out of the spec, which has the default there.
+    They come back as the same nested mapping in camelCase (an item of a list under its number, as text).
+
+    Who shows a study reads it so, and names what is not known with `paths_of`; who writes it back writes
+    `with_unknown(spec, unknown)`, so that nothing is lost; who runs it leaves it alone while anything is unknown. What a
+    person has just written is read by `spec_from_mapping`, which refuses instead.
+    """
+    rest, unknown = copy.deepcopy(dict(data)), dict[str, Any]()
+    while True:
+        try:
+            return StudySpec.model_validate(rest, by_alias=True, by_name=False), unknown
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            # what is missing cannot be left out: what it is missing in goes
+            _set_aside(rest, unknown, first["loc"][: -1 if first["type"] == "missing" else None])
+
+
+def paths_of(unknown: Mapping[str, Any]) -> list[str]:
+    """Return the dotted paths of what `read_known` did not know."""
+    return [
+        f"{key}.{path}" if path else key
+        for key, value in unknown.items()
+        for path in (paths_of(value) if isinstance(value, _Aside) else [""])
+    ]
+
+
+def with_unknown(spec: StudySpec, unknown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request as it is stored (JSON, camelCase), with what `read_known` did not know back in its place."""
+    found: dict[str, Any] = _restored(spec.model_dump(mode="json", by_alias=True), unknown)
+    return found
+
+
+class _Aside(dict[str, Any]):
+    """A level on the way to what is not known, as opposed to a mapping that is not known."""
+
+
+def _set_aside(rest: dict[str, Any], unknown: dict[str, Any], loc: tuple[int | str, ...]) -> None:
+    """Move what stands at a place to `unknown`; all of the request when there is nothing at it."""
+    node: Any = rest
+    at: list[int | str] = []
+    for part in loc:
+        if isinstance(node, dict) and str(part) in node:
+            part = str(part)
+        elif not isinstance(node, list):
+            break
+        node = node[part]  # type: ignore[index]
+        at.append(part)
+    while at and isinstance(at[-1], int):
+        at.pop()  # lists keep their length: a bad item takes its list along
+    for way in [at] if at else [[key] for key in rest]:
+        _move(rest, unknown, way)
+
+
+def _move(rest: Any, unknown: dict[str, Any], at: Sequence[int | str]) -> None:
+    for part in at[:-1]:
+        rest, unknown = rest[part], unknown.setdefault(str(part), _Aside())
+    unknown[str(at[-1])] = rest.pop(at[-1])
+
+
+def _restored(known: Any, unknown: Mapping[str, Any]) -> Any:
+    if isinstance(known, list):
+        return [
+            _restored(one, unknown[str(place)]) if str(place) in unknown else one
+            for place, one in enumerate(known)
+        ]
+    inner = known if isinstance(known, dict) else {}
+    return inner | {
+        key: _restored(inner.get(key), value) if isinstance(value, _Aside) else value
+        for key, value in unknown.items()
+    }
 
 
 def amended(
