@@ -10,10 +10,9 @@ import yaml
 
 from coref_k8s import __version__
 from coref_k8s.report.context import Context
-from coref_k8s.report.html import Cell, number, table
+from coref_k8s.report.html import Cell, table
 from coref_k8s.report.messages import told
-from coref_k8s.report.numbers import guess_without
-from coref_k8s.report.texts import METRICS
+from coref_k8s.report.metrics import METRICS, guess_without, metric
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.tested import tested
 from coref_k8s.study.names import MAX_NAME
@@ -25,35 +24,41 @@ def warnings(page: Context) -> list[str]:
     view, found = page.view, list[str]()
     planned = sum(one.planned for one in view.lengths)
     if not view.ended:
-        found.append(page.plain("w_unfinished", done=view.done, planned=planned))
+        found.append(page.plain("report.w-unfinished", done=view.done, planned=planned))
     elif view.why:
         found.append(told(view.why, page.lang))
     for lost in view.statistics.get("skipped_sources", ()):
         found.append(
-            page.plain("w_source", source=lost.get("source"), reason=told(str(lost.get("reason")), page.lang))
+            page.plain(
+                "report.w-source", source=lost.get("source"), reason=told(str(lost.get("reason")), page.lang)
+            )
         )
     reasons = Counter((str(t.attrs.get("reason", "")).splitlines() or ["?"])[0][:160] for t in view.failures)
-    found += [page.plain("w_failed", n=n, why=told(why, page.lang)) for why, n in reasons.most_common(5)]
+    found += [
+        page.plain("report.w-failed", n=n, why=told(why, page.lang)) for why, n in reasons.most_common(5)
+    ]
     for name, kinds in versions(page).items():
         if len(kinds) > 1:
             listed = ", ".join(f"{version} ({n})" for version, n in kinds.most_common())
-            found.append(page.plain("w_versions", name=name, found=listed))
+            found.append(page.plain("report.w-versions", name=name, found=listed))
     for one in view.lengths:
         if one.best is not None:
             for message in one.best.attrs.get("evidence", {}).get("warnings", ()):
-                found.append(page.plain("w_items", length=one.seq_len, message=told(message, page.lang)))
+                found.append(
+                    page.plain("report.w-items", length=one.seq_len, message=told(message, page.lang))
+                )
     for one in view.lengths:
         scores = one.best.metrics if one.best is not None else {}
-        for name, title in METRICS.items():
+        for name in METRICS:
             guess = guess_without(scores, name)
             if guess is not None and scores.get(name, guess) < guess:
                 found.append(
                     page.plain(
-                        "w_guess",
+                        "report.w-guess",
                         length=one.seq_len,
-                        name=title,
-                        value=number(scores[name]),
-                        guess=number(guess),
+                        name=metric(name, page.lang),
+                        value=scores[name],
+                        guess=guess,
                     )
                 )
     for one in view.lengths:
@@ -61,10 +66,10 @@ def warnings(page: Context) -> list[str]:
         rests_on = shown.metrics if shown is not None else one.best.metrics if one.best is not None else {}
         gains = [low for name in METRICS if (low := rests_on.get(f"{name}_gain_ci_low")) is not None]
         if gains and max(gains) <= 0:
-            found.append(page.plain("w_gain", length=one.seq_len))
+            found.append(page.plain("report.w-gain", length=one.seq_len))
     searched = view.spec.purpose.kind == "search" and not view.spec.search.finalists
     if view.ended and searched and any(len(one.ranked) > 1 for one in view.lengths):
-        found.append(page.plain("w_single"))
+        found.append(page.plain("report.w-single"))
     return found
 
 
@@ -126,20 +131,22 @@ def again(page: Context) -> str:
     rows: list[list[Cell]] = [
         [name, ", ".join(version for version, _ in found.most_common())]
         for name, found in versions(page).items()
-    ] or [["coref-k8s", f"{__version__} ({page.plain('unknown')})"]]
-    revisions: list[list[Cell]] = [[page.view.spec.model, model_revision(page) or page.plain("local_folder")]]
+    ] or [["coref-k8s", f"{__version__} ({page.plain('report.not-recorded')})"]]
+    revisions: list[list[Cell]] = [
+        [page.view.spec.model, model_revision(page) or page.plain("report.local-folder")]
+    ]
     revisions += [[name, commit] for name, commit in page.view.statistics.get("revisions", {}).items()]
     if page.view.statistics.get("hash"):
         revisions.append([page.view.prepared or "prepared", page.view.statistics["hash"]])
     for one in page.view.lengths:
         if one.best is not None and (sha := one.best.attrs.get("evidence", {}).get("items_sha256")):
-            revisions.append([f"{page.plain('items')} {one.seq_len}", sha])
+            revisions.append([f"{page.plain('words.items')} {one.seq_len}", sha])
     return (
-        page.about("again_about")
+        page.about("report.again-about")
         + f'<pre id="request">{escape(request(page))}</pre><pre id="command">{escape(command)}</pre>'
         + '<div class="two"><div>'
-        + table([page.plain("software"), page.plain("version")], rows)
+        + table(page.heads("report.software", "report.version"), rows)
         + "</div><div>"
-        + table(["", page.plain("revision")], revisions, name="hash")
+        + table(["", page.plain("words.revision")], revisions, name="hash")
         + "</div></div>"
     )

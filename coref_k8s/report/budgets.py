@@ -5,22 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 
 from coref_k8s.controller.view import StudyView
-from coref_k8s.report.html import duration
-from coref_k8s.report.texts import say
-from coref_k8s.report.verdict import Lang
+from coref_k8s.wording import Lang, Message
 
 
 def budgets(view: StudyView, now: datetime, lang: Lang = "en") -> str:
     """Return how much of each limit is used, and when a length ends before its trials; empty without limits."""
     limits, search, found = view.spec.limits, view.spec.search, []
     if limits.max_gpu_hours is not None:
-        used = f"{view.gpu_seconds / 3600:.2f}"
-        found.append(say(lang, "of_gpu_hours", used=used, most=f"{limits.max_gpu_hours:g}"))
+        used = view.gpu_seconds / 3600
+        found.append(Message.of("report.of-gpu-hours", used=used, most=limits.max_gpu_hours))
     if limits.max_duration is not None and (elapsed := view.elapsed(now)) is not None:
-        spans = {"used": duration(elapsed.total_seconds(), lang), "most": duration(limits.max_duration, lang)}
-        found.append(say(lang, "of_time", **spans))
+        found.append(Message.of("report.of-time", used=elapsed, most=limits.max_duration))
     if search.patience is not None:
-        found.append(say(lang, "patience", n=search.patience))
+        found.append(Message.of("report.patience", n=search.patience))
     if search.min_gain is not None:
-        found.append(say(lang, "min_gain", gain=f"{search.min_gain:g}"))
-    return f"{say(lang, 'budget')}: {', '.join(found)}" if found else ""
+        found.append(Message.of("report.min-gain", gain=search.min_gain))
+    limited = ", ".join(one.say(lang) for one in found)
+    return Message.of("report.budget", limits=limited).say(lang) if found else ""

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from coref_k8s.report.html import short, ticks
+from coref_k8s.report.html import ticks
+from coref_k8s.wording.formats import parameter
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 560, 290, 56, 14, 46, 12
 #: Trials beyond which a chart shows only the best: more are a grey wall that no one can read.
@@ -68,7 +69,7 @@ class Chart:
         for tick in y_ticks:
             _, y = place(x_low, tick)
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{short(tick)}</text>')
+            parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{parameter(tick)}</text>')
         for tick in named:
             x, _ = place(tick, y_low)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 26}" text-anchor="middle">{short_x(tick)}</text>')

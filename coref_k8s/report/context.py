@@ -7,8 +7,8 @@ from datetime import datetime
 from html import escape
 
 from coref_k8s.controller.view import StudyView
-from coref_k8s.report.texts import Lang, say
 from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.wording import Lang, say
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,25 @@ class Context:
     lang: Lang
     now: datetime
 
-    def plain(self, key: str, **values: object) -> str:
+    def plain(self, code: str, **values: object) -> str:
         """Return a text that is not escaped."""
-        return say(self.lang, key, **values)
+        return say(code, self.lang, **values)
 
-    def say(self, key: str, **values: object) -> str:
+    def say(self, code: str, **values: object) -> str:
         """Return a text, escaped."""
-        return escape(self.plain(key, **values))
+        return escape(self.plain(code, **values))
 
-    def about(self, key: str, **values: object) -> str:
+    def about(self, code: str, **values: object) -> str:
         """Return an explanation as a paragraph."""
-        return f'<p class="about">{self.say(key, **values)}</p>'
+        return f'<p class="about">{self.say(code, **values)}</p>'
+
+    def heads(self, *codes: str) -> list[str]:
+        """Return the headings of columns, not escaped; an empty code is a column without one."""
+        return [self.plain(code) if code else "" for code in codes]
+
+    def length(self, seq_len: int) -> str:
+        """Return `512 tokens`."""
+        return self.plain("words.of-tokens", length=seq_len)
 
     def colour(self, seq_len: int) -> str:
         """Return the class of a length's colour."""

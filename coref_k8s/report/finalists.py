@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from coref_k8s.report.context import Context
-from coref_k8s.report.html import Cell, forest, number, signed, table
-from coref_k8s.report.texts import METRICS
+from coref_k8s.report.html import Cell, forest, table
+from coref_k8s.report.metrics import SCORED, metric
 from coref_k8s.report.verdict import claim, named
 from coref_k8s.search.tested import tested
+from coref_k8s.wording.formats import difference, interval, score
 
 
 def finalists(page: Context) -> str:
@@ -14,16 +15,16 @@ def finalists(page: Context) -> str:
     differences, candidates = _differences(page), _candidates(page)
     if not differences and not candidates:
         return ""
-    body = page.about("finalists_about" if candidates else "tested_about")
+    body = page.about("report.finalists-about" if candidates else "report.tested-about")
     if differences:
-        heads = [
-            *(page.plain(key) for key in ("tokens", "against", "metric", "winner", "rival", "difference")), "",
-            page.plain("interval"), "",
-        ]  # fmt: skip
+        heads = page.heads(
+            "words.tokens", "report.against", "words.metric", "report.winner", "report.rival", "words.difference", "",
+            "words.interval", "",
+        )  # fmt: skip
         body += table(heads, differences, left=3)
     if candidates:
-        heads = [page.plain(key) for key in ("tokens", "trial", "mean_dev", "runs")]
-        body += f"<h3>{page.say('candidates')}</h3>" + table(heads, candidates)
+        heads = page.heads("words.tokens", "words.trial", "report.mean-dev", "report.runs")
+        body += f"<h3>{page.say('report.candidates')}</h3>" + table(heads, candidates)
     return body
 
 
@@ -32,7 +33,7 @@ def _differences(page: Context) -> list[list[Cell]]:
     for length in page.view.lengths:
         found = tested(length.best, length.verdict)
         compared = found.comparisons if found is not None else ()
-        told = [(each.against, one) for each in compared for one in each.differences if one.metric in METRICS]
+        told = [(each.against, one) for each in compared for one in each.differences if one.metric in SCORED]
         reach = max((max(abs(one.low), abs(one.high)) for _, one in told), default=1.0) or 1.0
         for place, (against, one) in enumerate(told):
             again = place > 0 and told[place - 1][0] == against
@@ -40,12 +41,12 @@ def _differences(page: Context) -> list[list[Cell]]:
                 [
                     "" if place else str(length.seq_len),
                     "" if again else named(against, page.lang),
-                    page.plain("score") if one.metric == "score" else METRICS[one.metric],
-                    number(one.other + one.difference),
-                    number(one.other),
-                    signed(one.difference),
+                    metric(one.metric, page.lang),
+                    score(one.other + one.difference),
+                    score(one.other),
+                    difference(one.difference),
                     forest(one.difference, one.low, one.high, reach),
-                    f"{signed(one.low)} … {signed(one.high)}",
+                    interval(one.low, one.high, difference),
                     claim(one.claim, page.lang),
                 ]
             )
@@ -54,7 +55,7 @@ def _differences(page: Context) -> list[list[Cell]]:
 
 def _candidates(page: Context) -> list[list[Cell]]:
     return [
-        [str(verdict.seq_len), str(one.trial), number(one.mean), ", ".join(number(s) for s in one.scores)]
+        [str(verdict.seq_len), str(one.trial), score(one.mean), ", ".join(score(s) for s in one.scores)]
         for verdict in page.view.verdicts
         for one in verdict.candidates
     ]

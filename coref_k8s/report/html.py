@@ -1,4 +1,4 @@
-"""Small pieces of HTML and how numbers are written in them."""
+"""Small pieces of HTML."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
-
-from coref_k8s.report.texts import Lang
 
 
 @dataclass(frozen=True)
@@ -55,46 +52,6 @@ def table(
         f'<div class="wide" tabindex="0"><table class="{name} l{left}"><thead><tr>{top}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return `0.412`, or `–` for nothing."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def signed(value: float | None) -> str:
-    """Return `+0.310`, or `–` for nothing."""
-    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
-
-
-def short(value: Any) -> str:
-    """Return a parameter's value as short as it is exact enough to compare."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if value and abs(value) < 0.001:
-        mantissa, exponent = f"{value:.1e}".split("e")
-        return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-    return f"{value:.3g}"
-
-
-def percent(share: float) -> str:
-    """Return `12 %`."""
-    return f"{100 * share:.0f}\u00a0%"
-
-
-def duration(seconds: float, lang: Lang) -> str:
-    """Return a time in its two largest units."""
-    units = (("d", "일", 86_400), ("h", "시간", 3600), ("min", "분", 60), ("s", "초", 1))
-    left = round(seconds)
-    parts: list[str] = []
-    for english, korean, size in units:
-        count, rest = divmod(left, size)
-        if count or (size == 1 and not parts):
-            parts.append(f"{count}{korean}" if lang == "ko" else f"{count} {english}")
-        left = rest
-        if len(parts) == 2:
-            break
-    return " ".join(parts)
 
 
 def whisker(

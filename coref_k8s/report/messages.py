@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from coref_k8s.report.verdict import Lang
+from coref_k8s.wording import Lang, Message
 
 _PARTS: tuple[tuple[str, str], ...] = (
     # how studies end
@@ -119,11 +119,12 @@ _PARTS: tuple[tuple[str, str], ...] = (
 _KNOWN = tuple((re.compile(pattern, re.DOTALL), korean) for pattern, korean in _PARTS)
 
 
-def told(message: str, lang: Lang) -> str:
+def told(message: Message | str, lang: Lang) -> str:
     """Return a stored message in the reader's language, as far as it is known."""
-    if lang == "en" or not message:
-        return message
-    return _whole(message) or "; ".join(_whole(part) or part for part in message.split("; "))
+    text = (Message.load(message) if isinstance(message, str) else message).say(lang)
+    if lang == "en" or not text:
+        return text
+    return _whole(text) or "; ".join(_whole(part) or part for part in text.split("; "))
 
 
 def _whole(message: str) -> str | None:

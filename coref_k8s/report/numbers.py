@@ -1,22 +1,19 @@
-"""The sections that are tables: metrics, the founding numbers, distances, parameters, every trial, cost."""
+"""The sections that are tables: metrics, reference metrics, distances, parameters, every trial, cost."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from html import escape
 
 from coref_k8s.report.charts import legend
 from coref_k8s.report.context import Context, key_of
-from coref_k8s.report.html import Cell, Raw, duration, number, percent, short, signed, table, whisker
+from coref_k8s.report.html import Cell, Raw, table, whisker
+from coref_k8s.report.metrics import METRICS, SCORED, gain, guess_without, interval_of, metric
 from coref_k8s.report.parallel import axis
-from coref_k8s.report.texts import METRICS
 from coref_k8s.search.records import TrialRecord, ranked
 from coref_k8s.store.records import Outcome
+from coref_k8s.wording.formats import UNKNOWN, difference, duration, number, parameter, percent, score
 
-#: The lists that stand for no model (docs/metrics-evaluation.md).
-_GUESSES = ("frequent", "nearest", "constant")
-_FOUNDING = {"coref_f1": "Coref F1", "coref_top5": "Coref Top5", "lbd_top1": "LAMBADA Top1"}
 #: Rows of the table of all trials, for each length.
 _ROWS = 500
 
@@ -31,67 +28,59 @@ def metrics(page: Context) -> str:
     """The best trial of each length: value, interval, gain, and what is reached without a model."""
     rows: list[list[Cell]] = []
     best = [one.best for one in page.view.lengths if one.best is not None]
-    ends = [t.metrics.get(f"{name}_ci_high", t.metrics.get(name, 0.0)) for t in best for name in METRICS]
+    ends = [t.metrics.get(f"{name}_ci_high", t.metrics.get(name, 0.0)) for t in best for name in SCORED]
     top = min(1.0, max(ends, default=1.0) * 1.1) or 1.0
     for one in page.view.lengths:
         if one.best is None:
             continue
         found = one.best.metrics | {"score": one.best.value}
-        for name, title in METRICS.items():
+        for name in SCORED:
             if (value := found.get(name)) is None:
                 continue
             low, high = found.get(f"{name}_ci_low"), found.get(f"{name}_ci_high")
-            interval = f"{low:.3f} … {high:.3f}" if low is not None and high is not None else "–"
             guess = guess_without(found, name)
             rows.append(
                 [
-                    str(one.seq_len), page.plain("score") if name == "score" else title,
-                    number(value), whisker(value, low, high, guess=guess, top=top), interval,
-                    "" if name == "score" else signed(found.get(f"{name}_gain")),
-                    "" if guess is None else number(guess),
+                    str(one.seq_len), metric(name, page.lang),
+                    score(value), whisker(value, low, high, guess=guess, top=top), interval_of(found, name),
+                    "" if name == "score" else gain(found, name),
+                    "" if guess is None else score(guess),
                 ]
             )  # fmt: skip
     if not rows:
-        return page.about("no_trials")
-    first = [page.plain(key) for key in ("tokens", "metric", "value")]
-    heads = [*first, "", *(page.plain(key) for key in ("interval", "gain", "guess"))]
+        return page.about("report.no-trials")
+    heads = page.heads(
+        "words.tokens", "words.metric", "words.value", "", "words.interval", "words.gain", "report.guess"
+    )
     weights = page.view.spec.objective.weights
-    formula = " + ".join(f"{weight:g} {METRICS.get(name, name)}" for name, weight in weights.items())
+    formula = " + ".join(f"{weight:g} {metric(name, page.lang)}" for name, weight in weights.items())
     return (
         table(heads, _grouped(rows), left=2)
-        + page.about("score_about", formula=formula)
-        + page.about("interval_about")
-        + page.about("guess_about")
+        + page.about("report.score-about", formula=formula)
+        + page.about("report.interval-about")
+        + page.about("report.guess-about")
     )
 
 
-def guess_without(found: Mapping[str, float | None], name: str) -> float | None:
-    """Return what the best of three lists reaches without a model; None for a metric that they cannot answer."""
-    end = {"coref_top1": "top1", "coref_top5": "top5"}.get(name)
-    values = [found.get(f"baseline_{guess}_{end}") for guess in _GUESSES] if end else []
-    known = [value for value in values if value is not None]
-    return max(known, default=None)
-
-
 def founding(page: Context) -> str:
-    """The numbers computed the founding document's way, each beside what a constant list scores."""
+    """The metrics as the reference report defines them, each beside what a constant list scores."""
     rows: list[list[Cell]] = []
     for one in page.view.lengths:
         found = one.best.metrics if one.best else {}
-        for name, title in _FOUNDING.items():
+        for name in METRICS:
             value, constant = found.get(f"seed_{name}"), found.get(f"baseline_seed_{name}")
             if value is not None:
                 more = None if constant is None else value - constant
                 rows.append(
-                    [str(one.seq_len), title, number(value), whisker(value, guess=constant),
-                     number(constant), signed(more)]
+                    [str(one.seq_len), metric(name, page.lang), score(value), whisker(value, guess=constant),
+                     score(constant), difference(more)]
                 )  # fmt: skip
     if not rows:
         return ""
-    heads = [page.plain("tokens"), page.plain("metric"), page.plain("value"), ""]
-    return page.about("founding_about") + table(
-        [*heads, page.plain("guess"), page.plain("founding_more")], _grouped(rows), left=2
+    heads = page.heads(
+        "words.tokens", "words.metric", "words.value", "", "report.guess", "report.reference-more"
     )
+    return page.about("report.reference-about") + table(heads, _grouped(rows), left=2)
 
 
 def distance(page: Context) -> str:
@@ -103,24 +92,30 @@ def distance(page: Context) -> str:
         found, known = one.best.metrics, one.best.attrs.get("evidence", {})
         for bucket in known.get("buckets", ()):
             up_to, n = bucket["up_to"], bucket["n"]
-            where = f"{bucket['above'] + 1:,}–{up_to:,}"
+            where = f"{number(bucket['above'] + 1)}–{number(up_to)}"
             top5 = found.get(f"coref_top5_to{up_to}")
             if top5 is None:
-                cells: list[Cell] = [Raw(f'<span class="dim">{page.say("too_small")}</span>'), "", "", ""]
+                cells: list[Cell] = [
+                    Raw(f'<span class="dim">{page.say("words.too-small")}</span>'),
+                    "",
+                    "",
+                    "",
+                ]
             else:
                 # a result of an older version has no interval
                 low, high = (found.get(f"coref_top5_to{up_to}_ci_{end}") for end in ("low", "high"))
                 cells = [
-                    number(found.get(f"coref_top1_to{up_to}")), number(top5), whisker(top5, low, high),
-                    signed(found.get(f"coref_top5_gain_to{up_to}")),
+                    score(found.get(f"coref_top1_to{up_to}")), score(top5), whisker(top5, low, high),
+                    difference(found.get(f"coref_top5_gain_to{up_to}")),
                 ]  # fmt: skip
             rows.append([str(one.seq_len), where, str(n), *cells])
     if not rows:
         return ""
-    heads = [page.plain("tokens"), page.plain("distance_range"), page.plain("items")]
-    return page.about("distance_about") + table(
-        [*heads, "Coref Top1", "Coref Top5", "", f"Top5: {page.plain('gain')}"], _grouped(rows), left=2
-    )
+    heads = page.heads(
+        "words.tokens", "report.distance-range", "words.items",
+        "words.metric-coref_top1", "words.metric-coref_top5", "", "words.metric-coref_top5_gain",
+    )  # fmt: skip
+    return page.about("report.distance-about") + table(heads, _grouped(rows), left=2)
 
 
 def parameters(page: Context) -> str:
@@ -129,24 +124,22 @@ def parameters(page: Context) -> str:
     names = dict.fromkeys(name for trial in best for name in trial.params)
     if not names:
         return ""
-    heads: list[Cell] = [page.plain("parameter")]
-    heads += [
-        f"{page.plain('length_tokens', length=t.seq_len)} ({page.plain('trial')} {t.number})" for t in best
-    ]
+    heads: list[Cell] = [page.plain("words.parameter")]
+    heads += [page.plain("words.trial-of-length", length=t.seq_len, trial=t.number) for t in best]
     rows = [[name, *(_parameter(page, trial, name) for trial in best)] for name in names]
-    return page.about("params_about") + table(heads, rows)
+    return page.about("report.params-about") + table(heads, rows)
 
 
 def _parameter(page: Context, trial: TrialRecord, name: str) -> Cell:
     if name not in trial.params:
-        return "–"
+        return UNKNOWN
     value = trial.params[name]
     one = axis(name, page.view.spec, trial.seq_len, [value])
     slot = ""
     if not one.choices and one.high > one.low:
-        title = f"{short(one.low)} – {short(one.high)}{' log' if one.log else ''}"
+        title = f"{parameter(one.low)} – {parameter(one.high)}{' log' if one.log else ''}"
         slot = f'<span class="slot" title="{escape(title)}"><i style="left:{100 * one.place(value):.0f}%"></i></span>'
-    return Raw(escape(short(value)) + slot)
+    return Raw(escape(parameter(value)) + slot)
 
 
 def trials(page: Context) -> str:
@@ -158,39 +151,37 @@ def trials(page: Context) -> str:
         first = ranked(one.trials)
         shown = (first + [t for t in one.trials if t not in first])[:_ROWS]
         names = list(dict.fromkeys(name for t in shown for name in t.params))
-        columns = [name for name in METRICS if name != "score" and any(name in t.metrics for t in shown)]
+        columns = [name for name in METRICS if any(name in t.metrics for t in shown)]
         heads = [
-            page.plain("trial"),
-            page.plain("state"),
-            page.plain("score"),
-            *(METRICS[name] for name in columns),
+            *page.heads("words.trial", "words.state", "words.metric-score"),
+            *(metric(name, page.lang) for name in columns),
         ]
         rows: list[list[Cell]] = []
         for t in shown:
             spent = (t.finished_at - t.started_at).total_seconds() if t.started_at and t.finished_at else None
             rows.append(
                 [
-                    str(t.number), page.plain(t.state.value), number(t.value),
-                    *(number(t.metrics.get(name)) for name in columns),
-                    "–" if spent is None else f"{spent:,.0f} s",
-                    *(short(t.params.get(name, "–")) for name in names),
+                    str(t.number), page.plain(f"words.state-{t.state.value}"), score(t.value),
+                    *(score(t.metrics.get(name)) for name in columns),
+                    UNKNOWN if spent is None else f"{spent:,.0f} s",
+                    *(parameter(t.params.get(name)) for name in names),
                 ]
             )  # fmt: skip
         opened = " open" if len(page.view.lengths) == 1 and len(shown) <= 30 else ""
         body = table(
-            [*heads, page.plain("time"), *names], rows, keys=[key_of(t) for t in shown], name="sortable"
+            [*heads, page.plain("words.time"), *names], rows, keys=[key_of(t) for t in shown], name="sortable"
         )
-        title = f"{page.plain('length_tokens', length=one.seq_len)} ({len(one.trials)})"
+        title = f"{page.length(one.seq_len)} ({len(one.trials)})"
         parts.append(f"<details{opened}><summary>{escape(title)}</summary>{body}</details>")
         if len(shown) < len(one.trials):
-            parts.append(page.about("only_best", shown=len(shown), n=len(one.trials)))
+            parts.append(page.about("report.only-best", shown=len(shown), n=len(one.trials)))
     return "".join(parts)
 
 
 def cost(page: Context) -> str:
     """GPU time and time of the ended attempts by outcome."""
     if not page.view.attempts:
-        return page.about("cost_none")
+        return page.about("report.cost-none")
     sums: dict[Outcome, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for one in page.view.attempts:
         spent = (
@@ -211,21 +202,21 @@ def cost(page: Context) -> str:
             f"{values[0]:.0f}",
             *([f"{values[1]:,.0f}", gpu] if total[1] else []),
             spent,
-            percent(share),
+            percent(share, page.lang),
         ]
 
-    rows = [row(page.plain(outcome.value), sums[outcome]) for outcome in known]
-    rows.append(row(page.plain("total"), total))
+    rows = [row(page.plain(f"words.outcome-{outcome.value}"), sums[outcome]) for outcome in known]
+    rows.append(row(page.plain("report.total"), total))
     stack = "".join(
         f'<i class="{colours[outcome]}" style="flex:{sums[outcome][basis]:.3f}"></i>'
         for outcome in known
         if sums[outcome][basis]
     )
-    on_gpu = ("gpu_seconds", "gpu_time") if total[1] else ()
-    heads = [page.plain(key) for key in ("outcome", "attempts", *on_gpu, "wall_time", "share")]
+    on_gpu = ("report.gpu-seconds", "report.gpu-time") if total[1] else ()
+    heads = page.heads("report.outcome", "report.attempts", *on_gpu, "report.wall-time", "report.share")
     return (
-        page.about("cost_about" if total[1] else "cost_time")
+        page.about("report.cost-about" if total[1] else "report.cost-time")
         + f'<div class="stack">{stack}</div>'
-        + legend([(colours[outcome], page.plain(outcome.value)) for outcome in known])
+        + legend([(colours[outcome], page.plain(f"words.outcome-{outcome.value}")) for outcome in known])
         + table(heads, rows, total=True)
     )

@@ -15,16 +15,17 @@ from coref_k8s.report.again import again, warnings
 from coref_k8s.report.budgets import budgets
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.finalists import finalists
-from coref_k8s.report.html import duration, number, percent, short
 from coref_k8s.report.messages import told
+from coref_k8s.report.metrics import METRICS, metric
 from coref_k8s.report.slices import slices
 from coref_k8s.report.standing import answer
-from coref_k8s.report.texts import LINKS, METRICS, TEXT, Lang
 from coref_k8s.report.timeline import timeline
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Outcome
+from coref_k8s.wording import Lang
+from coref_k8s.wording.formats import UNKNOWN, duration, parameter, score
 
-#: Sections in their order: name (of its title in `texts`, and of its anchor), what makes it, whether two fit
+#: Sections in their order: name (of its anchor, and of its title in the catalogue), what makes it, whether two fit
 #: beside each other. One that returns nothing is left out.
 SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
     ("finalists", finalists, False),
@@ -49,7 +50,7 @@ def report(view: StudyView, lang: Lang = "en", now: datetime | None = None) -> s
     """Return one HTML file with everything in it: nothing is fetched from elsewhere."""
     page = Context(view, lang, now or datetime.now(UTC))
     made = [(name, body, half) for name, make, half in SECTIONS if (body := make(page))]
-    links = "".join(f'<a href="#{name}">{escape(_link(page, name))}</a>' for name, _, _ in made)
+    links = "".join(f'<a href="#{name}">{page.say(f"report.link-{name}")}</a>' for name, _, _ in made)
     here = files("coref_k8s.report")
     style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     about = json.dumps({key_of(t): _about(page, t) for t in view.trials}, ensure_ascii=False)
@@ -61,21 +62,17 @@ def report(view: StudyView, lang: Lang = "en", now: datetime | None = None) -> s
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
         f'<link rel="icon" href="data:,"><style>{style}</style></head><body>{_head(page)}{answer(page)}<nav>{links}</nav>'
         f"{_warnings(page)}{_body(page, made)}"
-        f"<footer>coref-k8s {__version__} · {page.say('made', when=f'{page.now:%Y-%m-%d %H:%M}')}</footer>"
+        f"<footer>coref-k8s {__version__} · {page.say('report.made', when=f'{page.now:%Y-%m-%d %H:%M}')}</footer>"
         f'<script type="application/json" id="about-trials">{about.replace("<", chr(92) + "u003c")}</script>'
         f"<script>{script}</script></body></html>\n"
     )
-
-
-def _link(page: Context, name: str) -> str:
-    return LINKS[name][page.lang == "ko"] if name in LINKS else page.plain(name)
 
 
 def _body(page: Context, made: list[tuple[str, str, bool]]) -> str:
     """Return the sections, halves side by side where the window is wide."""
     parts, side = [], []
     for name, body, half in made:
-        section = f'<section id="{name}"><h2>{page.say(name)}</h2>{body}</section>'
+        section = f'<section id="{name}"><h2>{page.say(f"report.{name}")}</h2>{body}</section>'
         if half:
             side.append(section)
             continue
@@ -92,31 +89,32 @@ def _head(page: Context) -> str:
     if view.namespace:
         facts.append(escape(view.namespace))
     if (elapsed := view.elapsed(page.now)) is not None:
-        facts.append(page.say("took", span=duration(elapsed.total_seconds(), page.lang)))
+        facts.append(page.say("report.took", span=elapsed))
     bests = [
         # what finalists have confirmed is their mean: the best of many single runs promises too much
         (one.verdict.dev if one.verdict else one.best.value or 0.0, one.best)
         for one in view.lengths
         if one.best is not None
     ]
-    score, best = max(bests, key=lambda pair: pair[0], default=(None, None))
+    value, best = max(bests, key=lambda pair: pair[0], default=(None, None))
     counts = {state.value: sum(one.counts[state] for one in view.lengths) for state in TrialState}
     cards = [
         (
-            page.say("best_score"), number(score),
-            page.say("at", length=best.seq_len, trial=best.number) if best else "",
+            page.say("words.best-score"), score(value),
+            page.say("words.trial-of-length", length=best.seq_len, trial=best.number) if best else "",
         ),
-        (page.say("trials_done"), f"{view.done} / {sum(one.planned for one in view.lengths)}", page.say("by_state", **counts)),
+        (page.say("report.trials-done"), f"{view.done} / {sum(one.planned for one in view.lengths)}", page.say("report.by-state", **counts)),
         _spent(page),
     ]  # fmt: skip
     if (left := view.remaining(page.now)) is not None:
-        cards.append((page.say("left"), duration(left.total_seconds(), page.lang), ""))
+        cards.append((page.say("report.left"), duration(left, page.lang), ""))
     boxes = "".join(f"<div>{title}<b>{value}</b>{more}</div>" for title, value, more in cards)
     phase = view.phase.value
+    in_words = page.say(f"words.phase-{phase.lower()}")
     limits = budgets(view, page.now, page.lang)
     limited = f'<p class="dim">{escape(limits)}</p>' if limits else ""
     return (
-        f'<header><h1>{escape(view.name)}</h1><p class="dim"><span class="phase {phase}">{page.say(phase)}</span> '
+        f'<header><h1>{escape(view.name)}</h1><p class="dim"><span class="phase {phase}">{in_words}</span> '
         f'{" · ".join(facts)}</p>{limited}</header><div class="cards">{boxes}</div>'
     )
 
@@ -125,9 +123,8 @@ def _spent(page: Context) -> tuple[str, str, str]:
     """The card of what was spent: GPU time, or the time of attempts where there was no GPU."""
     view = page.view
     if view.gpu_seconds:
-        share = percent(view.wasted_gpu_seconds / view.gpu_seconds)
-        told = page.say("no_result", share=share)
-        return page.say("gpu_time"), duration(view.gpu_seconds, page.lang), told
+        lost = page.say("report.no-result", share=view.wasted_gpu_seconds / view.gpu_seconds)
+        return page.say("report.gpu-time"), duration(view.gpu_seconds, page.lang), lost
     spans = [
         ((a.finished_at - a.started_at).total_seconds(), a.outcome is Outcome.SUCCEEDED)
         for a in view.attempts
@@ -135,13 +132,9 @@ def _spent(page: Context) -> tuple[str, str, str]:
     ]
     spent = sum(seconds for seconds, _ in spans)
     if not spent:
-        return page.say("wall_time"), "–", ""
-    lost = sum(seconds for seconds, useful in spans if not useful)
-    return (
-        page.say("wall_time"),
-        duration(spent, page.lang),
-        page.say("no_result", share=percent(lost / spent)),
-    )
+        return page.say("report.wall-time"), UNKNOWN, ""
+    lost = page.say("report.no-result", share=sum(seconds for seconds, useful in spans if not useful) / spent)
+    return page.say("report.wall-time"), duration(spent, page.lang), lost
 
 
 def _warnings(page: Context) -> str:
@@ -149,24 +142,20 @@ def _warnings(page: Context) -> str:
     if not found:
         return ""
     items = "".join(f"<li>{escape(one)}</li>" for one in found)
-    return (
-        f'<section class="warnings" id="warnings"><h2>{page.say("warnings")}</h2><ul>{items}</ul></section>'
-    )
+    return f'<section class="warnings" id="warnings"><h2>{page.say("report.warnings")}</h2><ul>{items}</ul></section>'
 
 
 def _about(page: Context, trial: TrialRecord) -> str:
     """What the page shows of a trial that is pointed at."""
-    head = page.plain("at", length=trial.seq_len, trial=trial.number)
-    lines = [f"{head} · {page.plain(trial.state.value)}"]
-    scores = {"score": trial.value} | {name: trial.metrics.get(name) for name in METRICS if name != "score"}
+    head = page.plain("words.trial-of-length", length=trial.seq_len, trial=trial.number)
+    lines = [f"{head} · {page.plain(f'words.state-{trial.state.value}')}"]
+    scores = {"score": trial.value} | {name: trial.metrics.get(name) for name in METRICS}
     values = [
-        f"{page.plain(name) if name in TEXT else METRICS[name]} {value:.3f}"
-        for name, value in scores.items()
-        if value is not None
+        f"{metric(name, page.lang)} {score(value)}" for name, value in scores.items() if value is not None
     ]
     if values:
         lines.append(", ".join(values))
-    lines += [f"{name} = {short(value)}" for name, value in trial.params.items()]
+    lines += [f"{name} = {parameter(value)}" for name, value in trial.params.items()]
     if trial.state is TrialState.FAILED:
         lines.append(told(str(trial.attrs.get("reason", "")), page.lang)[:200])
     return "\n".join(lines)

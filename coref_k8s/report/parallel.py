@@ -11,10 +11,10 @@ from html import escape
 from typing import Any
 
 from coref_k8s.report.charts import MOST, polyline
-from coref_k8s.report.html import short
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.space import Interval, space_for
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording.formats import parameter
 
 _WIDE, _HIGH, _SIDE, _HEAD, _FOOT = 1140, 380, 46, 52, 30
 _NARROW, _ROW, _EDGE = 360, 58, 14
@@ -42,8 +42,8 @@ class Axis:
     def labels(self) -> list[tuple[float, str]]:
         """Places and texts of the values that are named."""
         if self.choices:
-            return [(self.place(one), short(one)) for one in self.choices]
-        return [(0.0, short(self.low)), (1.0, short(self.high))]
+            return [(self.place(one), parameter(one)) for one in self.choices]
+        return [(0.0, parameter(self.low)), (1.0, parameter(self.high))]
 
 
 def axis(name: str, spec: StudySpec, seq_len: int, values: Sequence[Any]) -> Axis:

@@ -7,17 +7,17 @@ from html import escape
 from coref_k8s.controller.view import LengthView
 from coref_k8s.report.charts import MOST, Chart, Mark, legend
 from coref_k8s.report.context import Context, key_of, scored
-from coref_k8s.report.html import percent
 from coref_k8s.report.importance import LEAST, importances
 from coref_k8s.report.parallel import parallel
 from coref_k8s.search.records import TrialState
+from coref_k8s.wording.formats import percent
 
 
 def history(page: Context) -> str:
     """Every trial by its number, and the best so far; nothing for a single trial."""
     if sum(len(scored(one.trials)) for one in page.view.lengths) < 2:
         return ""
-    chart = Chart(page.plain("trial"), page.plain("score"))
+    chart = Chart(page.plain("words.trial"), page.plain("words.metric-score"))
     for one in page.view.lengths:
         colour = page.colour(one.seq_len)
         best: list[tuple[float, float]] = []
@@ -33,19 +33,21 @@ def history(page: Context) -> str:
         if best:
             best.append((max(t.number for t in one.trials), best[-1][1]))
             chart.marks.insert(0, Mark(best, f"{colour} step", line=True))
-            chart.legend.append((colour, page.plain("length_tokens", length=one.seq_len)))
+            chart.legend.append((colour, page.length(one.seq_len)))
     if any(t.state is TrialState.PRUNED for t in page.view.trials):
-        chart.legend.append(("ring", page.plain("pruned")))
-    chart.legend.append(("step", page.plain("best_so_far")))
+        chart.legend.append(("ring", page.plain("words.state-pruned")))
+    chart.legend.append(("step", page.plain("report.best-so-far")))
     drawn = chart.svg()
-    return drawn and page.about("history_about") + drawn
+    return drawn and page.about("report.history-about") + drawn
 
 
 def by_length(page: Context) -> str:
     """The best of each length with its interval, the others beside it; nothing for a single trial."""
     if sum(len(one.ranked) for one in page.view.lengths) < 2:
         return ""
-    chart = Chart(page.plain("tokens"), page.plain("score"), x_ticks=page.view.spec.seq_lengths)
+    chart = Chart(
+        page.plain("words.tokens"), page.plain("words.metric-score"), x_ticks=page.view.spec.seq_lengths
+    )
     line: list[tuple[float, float]] = []
     for one in page.view.lengths:
         for trial in one.ranked[1:]:
@@ -59,9 +61,9 @@ def by_length(page: Context) -> str:
         chart.marks.append(Mark([line[-1]], page.colour(one.seq_len), key_of(one.best), spread=spread))
     if len(line) > 1:
         chart.marks.insert(0, Mark(line, "c5 step", line=True))
-    chart.legend = [("c0", page.plain("best_of_length")), ("faint", page.plain("other"))]
+    chart.legend = [("c0", page.plain("report.best-of-length")), ("faint", page.plain("report.other-trials"))]
     drawn = chart.svg()
-    return drawn and page.about("lengths_about") + drawn
+    return drawn and page.about("report.lengths-about") + drawn
 
 
 def curves(page: Context) -> str:
@@ -70,12 +72,12 @@ def curves(page: Context) -> str:
     for one in page.view.lengths:
         drawn = _curves_of(page, one)
         if drawn:
-            parts.append(f"<div><h3>{page.say('length_tokens', length=one.seq_len)}</h3>{drawn}</div>")
-    return page.about("curves_about") + f'<div class="two">{"".join(parts)}</div>' if parts else ""
+            parts.append(f"<div><h3>{page.length(one.seq_len)}</h3>{drawn}</div>")
+    return page.about("report.curves-about") + f'<div class="two">{"".join(parts)}</div>' if parts else ""
 
 
 def _curves_of(page: Context, one: LengthView) -> str:
-    chart = Chart(page.plain("evaluation"), page.plain("score"))
+    chart = Chart(page.plain("report.evaluation"), page.plain("words.metric-score"))
     told = [t for t in one.trials if t.intermediate]
     if all(len(t.intermediate) < 2 for t in told):
         return ""  # one evaluation is no curve
@@ -88,10 +90,12 @@ def _curves_of(page: Context, one: LengthView) -> str:
             style = f"{page.colour(one.seq_len)} best"
         points = sorted(trial.intermediate.items())
         chart.marks.append(Mark(points, style, key_of(trial), line=len(points) > 1))
-    chart.legend = [(page.colour(one.seq_len), page.plain("best"))] if one.best else []
+    chart.legend = [(page.colour(one.seq_len), page.plain("words.best"))] if one.best else []
     states = {t.state for t in told if t is not one.best}
     shown = (("faint", TrialState.COMPLETE), ("faint dash", TrialState.PRUNED))
-    chart.legend += [(style, page.plain(state.value)) for style, state in shown if state in states]
+    chart.legend += [
+        (style, page.plain(f"words.state-{state.value}")) for style, state in shown if state in states
+    ]
     return chart.svg()
 
 
@@ -104,28 +108,28 @@ def importance(page: Context) -> str:
         if not one.ranked:
             continue
         found = importances(page.view.spec, one.seq_len, one.trials)
-        title = f"<h3>{page.say('length_tokens', length=one.seq_len)}</h3>"
+        title = f"<h3>{page.length(one.seq_len)}</h3>"
         if found is None:
             few = len(one.ranked) < LEAST
             why = (
-                page.about("importance_few", n=len(one.ranked), least=LEAST)
+                page.about("report.importance-few", n=len(one.ranked), least=LEAST)
                 if few
-                else page.about("importance_flat")
+                else page.about("report.importance-flat")
             )
             parts.append(f"<div>{title}{why}</div>")
             continue
         most = max(max(p.share, p.chance) for p in found.parameters)
         bars = "".join(
             f'<span{weak}>{escape(p.name)}</span><i{weak}><b style="width:{100 * p.share / most:.1f}%"></b>'
-            f'<u style="left:{100 * p.chance / most:.1f}%"></u></i><span{weak}>{percent(p.share)}</span>'
+            f'<u style="left:{100 * p.chance / most:.1f}%"></u></i><span{weak}>{percent(p.share, page.lang)}</span>'
             for p in found.parameters
             for weak in ["" if p.shown else ' class="weak"']
         )
         explained = True
-        about = page.about("importance_rests", n=found.trials, top=found.top)
-        marks = legend([("c0", page.plain("share_of")), ("mark", page.plain("chance"))])
+        about = page.about("report.importance-rests", n=found.trials, top=found.top)
+        marks = legend([("c0", page.plain("report.share-of")), ("mark", page.plain("report.chance"))])
         parts.append(f'<div>{title}{about}<div class="bars">{bars}</div>{marks}</div>')
-    about = page.about("importance_about") if explained else ""
+    about = page.about("report.importance-about") if explained else ""
     return f'{about}<div class="two">{"".join(parts)}</div>' if parts else ""
 
 
@@ -133,10 +137,10 @@ def coordinates(page: Context) -> str:
     """Parallel coordinates, one drawing a length."""
     parts = []
     for one in page.view.lengths:
-        drawn = parallel(page.view.spec, one.seq_len, one.trials, page.plain("score"))
+        drawn = parallel(page.view.spec, one.seq_len, one.trials, page.plain("words.metric-score"))
         if not drawn:
             continue
-        parts.append(f"<h3>{page.say('length_tokens', length=one.seq_len)}</h3>{drawn}")
+        parts.append(f"<h3>{page.length(one.seq_len)}</h3>{drawn}")
         if (n := len(scored(one.trials))) > MOST:
-            parts.append(page.about("only_best", shown=MOST, n=n))
-    return page.about("parallel_about") + "".join(parts) if parts else ""
+            parts.append(page.about("report.only-best", shown=MOST, n=n))
+    return page.about("report.parallel-about") + "".join(parts) if parts else ""

@@ -7,7 +7,7 @@ from html import escape
 
 from coref_k8s.report.charts import MOST, named
 from coref_k8s.report.context import Context, key_of, scored
-from coref_k8s.report.html import number, ticks
+from coref_k8s.report.html import ticks
 from coref_k8s.report.parallel import Axis, axes_of
 from coref_k8s.search.records import TrialRecord, TrialState
 
@@ -25,9 +25,9 @@ def slices(page: Context) -> str:
         if len(trials) < 2 or not axes:
             continue
         pictures = "".join(_picture(axis, trials, page.colour(one.seq_len)) for axis in axes)
-        title = page.say("length_tokens", length=one.seq_len)
+        title = page.length(one.seq_len)
         parts.append(f'<h3>{title}</h3><div class="slices">{pictures}</div>')
-    return page.about("slices_about") + "".join(parts) if parts else ""
+    return page.about("report.slices-about") + "".join(parts) if parts else ""
 
 
 def _picture(axis: Axis, trials: Sequence[TrialRecord], colour: str) -> str:
@@ -47,7 +47,7 @@ def _picture(axis: Axis, trials: Sequence[TrialRecord], colour: str) -> str:
         x, y = place(0, step)
         parts.append(
             f'<line class="grid" x1="{x}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{x - 5}" y="{y + 4:.1f}" text-anchor="end">{number(step, 2)}</text>'
+            f'<text x="{x - 5}" y="{y + 4:.1f}" text-anchor="end">{step:.2f}</text>'
         )
     for at, text in axis.labels:
         anchor = "middle" if axis.choices else ("end" if at else "start")

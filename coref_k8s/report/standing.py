@@ -19,18 +19,18 @@ def answer(page: Context) -> str:
     lines = "".join(_length(page, one) for one in page.view.lengths)
     if not lines:
         return ""
-    return f'<section id="answer"><h2>{page.say("answer")}</h2>{lines}</section>'
+    return f'<section id="answer"><h2>{page.say("report.answer")}</h2>{lines}</section>'
 
 
 def _length(page: Context, one: LengthView) -> str:
     found = tested(one.best, one.verdict)
     if found is None:
         said = standing(one, page.view.ended, page.lang)
-        return "".join(_line(page, one, "open", page.plain("untested"), text) for text in said)
+        return "".join(_line(page, one, "open", page.plain("report.untested"), text) for text in said)
     reach = _reach(found)
     lines = [f'<p class="first">{_named(page, one)}: {escape(headline(one, found, page.lang))}</p>']
     for each in found.comparisons:
-        style, word = "open", page.plain("uncompared")
+        style, word = "open", page.plain("report.not-compared")
         drawn = ""
         if (score := each.score) is not None:
             style, word = _STYLES.get(score.claim, "open"), claim(score.claim, page.lang)
@@ -46,7 +46,7 @@ def _line(page: Context, one: LengthView, style: str, word: str, text: str) -> s
 
 
 def _named(page: Context, one: LengthView) -> str:
-    return f"<b>{page.say('length_tokens', length=one.seq_len)}</b>"
+    return f"<b>{page.length(one.seq_len)}</b>"
 
 
 def _reach(found: Tested) -> float:

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from coref_k8s.report.charts import MOST, legend, polyline
 from coref_k8s.report.context import Context, key_of
-from coref_k8s.report.html import duration
 from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.wording.formats import duration
 
 _WIDTH, _LEFT, _RIGHT, _LANE, _BOTTOM = 560, 4, 4, 10, 22
 _STYLES = {
@@ -49,11 +49,11 @@ def timeline(page: Context) -> str:
             f'<text x="{x:.1f}" y="{height + 17}" text-anchor="{anchor}">{duration(at, page.lang)}</text>'
         )
     states = [state for state in _STYLES if any(one.state is state for _, one in shown)]
-    names = [(_STYLES[state], page.plain(state.value)) for state in states]
+    names = [(_STYLES[state], page.plain(f"words.state-{state.value}")) for state in states]
     if page.view.runs:
-        names.append(("thin", page.plain("finalists_run")))
+        names.append(("thin", page.plain("report.finalists-run")))
     return (
-        page.about("timeline_about")
+        page.about("report.timeline-about")
         + f'<figure><svg class="plot line" viewBox="0 0 {_WIDTH} {height + _BOTTOM}" role="img">{"".join(axis)}{"".join(bars)}</svg>'
         + f"{legend(names)}</figure>"
     )

@@ -13,6 +13,7 @@ from coref_k8s.wording.language import Lang
 UNKNOWN = "–"
 
 _UNITS: Mapping[Lang, tuple[str, ...]] = {"en": (" d", " h", " min", " s"), "ko": ("일", "시간", "분", "초")}
+_PERCENT: Mapping[Lang, str] = {"en": "\u00a0%", "ko": "%"}
 _AND: Mapping[Lang, str] = {"en": " and ", "ko": ", "}
 
 
@@ -40,15 +41,26 @@ def score(value: float | None) -> str:
 
 
 def difference(value: float | None) -> str:
-    """Return a difference of scores with its sign: `+0.310`; `–` when there is none."""
-    return UNKNOWN if value is None else f"{value:+.3f}"
+    """Return a difference of scores with its sign: `+0.310`, `−0.020`; `–` when there is none."""
+    return UNKNOWN if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def interval(low: float | None, high: float | None, form: Callable[[float | None], str] = score) -> str:
+    """Return an interval, its ends as scores or as differences; `–` when there is none."""
+    return UNKNOWN if low is None or high is None else f"{form(low)} … {form(high)}"
+
+
+def percent(share: float | None, lang: Lang = "en", digits: int = 0) -> str:
+    """Return a share as `12 %`, in Korean `12%`; `–` when there is none."""
+    return UNKNOWN if share is None else f"{100 * share:.{digits}f}{_PERCENT[lang]}"
 
 
 def parameter(value: Any) -> str:
-    """Return a parameter's value as short as it is exact enough to compare."""
+    """Return a parameter's value as short as it is exact enough to compare: `2.34e-5`, `0.1`, `512`."""
     if not isinstance(value, float):
-        return str(value)
-    return f"{value:.2e}" if 0 < abs(value) < 0.001 else f"{value:.3g}"
+        return UNKNOWN if value is None else str(value)
+    mantissa, exponent, power = f"{value:.3g}".partition("e")
+    return f"{mantissa}e{int(power)}" if exponent else mantissa
 
 
 def number(value: float) -> str:
@@ -92,8 +104,12 @@ class Words(string.Formatter):
         self._say = say
 
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Return a value; a message among them is said first, in the same language."""
-        value = kwargs[str(key)]
+        """Return a value; messages among them are said first, in the same language."""
+        return self._said(kwargs[str(key)])
+
+    def _said(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._said(one) for one in value]
         return value.say(self._lang) if hasattr(value, "code") and hasattr(value, "say") else value
 
     def format_field(self, value: Any, format_spec: str) -> str:
@@ -104,6 +120,7 @@ class Words(string.Formatter):
             "about": lambda: duration(value, lang, estimate=True),
             "score": lambda: score(value),
             "difference": lambda: difference(value),
+            "percent": lambda: percent(value, lang),
             "parameter": lambda: parameter(value),
             "count": lambda: number(value),
             "list": lambda: listed(value, lang),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from coref_k8s.report.page import report
-from coref_k8s.report.texts import Lang
 from coref_k8s.search.records import TrialState
+from coref_k8s.wording import Lang
 from tests.report.browser import Browser, browser
 from tests.report.sample import NOW, study
 

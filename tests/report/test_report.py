@@ -104,7 +104,7 @@ def test_a_distance_with_few_items_has_no_number() -> None:
     assert {where: re.split(" +", found) [0] for where, found in rows.items()} == {
         "1–512": "120", "513–1,024": "51", "1,025–1,536": "19", "1,537–2,048": "4",
     }  # fmt: skip
-    assert text.count("n too small") == 2
+    assert text.count("too few items") == 2
 
 
 def test_what_was_lost_is_told_first() -> None:
