@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from coref_k8s.errors import ModelError
+from coref_k8s.text.alignment import token_spans
 from coref_k8s.text.document import Document
 
 
@@ -35,29 +34,18 @@ def encode(document: Document, noun_runs: Sequence[int], sentences: Sequence[int
     Mentions are the gold chains' where the document has them, else all noun runs, equal strings being one
     entity. Raises ModelError when the tokeniser gives no character offsets.
     """
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(f"tokeniser {type(tokenizer).__name__} gives no character offsets; use a fast one")
-    encoding = tokenizer(
-        document.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False, truncation=False
-    )
-    offsets = np.asarray(encoding["offset_mapping"], dtype=np.int32).reshape(-1, 2)
-    words = encoding.word_ids()
-    word_starts = np.fromiter(
-        (index == 0 or words[index] != words[index - 1] for index in range(len(words))), bool, len(words)
-    )
-    starts, ends = offsets[:, 0].tolist(), offsets[:, 1].tolist()
-    sentence_starts = sorted({bisect_left(starts, char) for char in sentences[::2]} | {0})
+    tokens = token_spans(tokenizer, document.text)
+    sentence_starts = sorted({tokens.covering(char, char)[0] for char in sentences[::2]} | {0})
     spans: list[tuple[int, int, int]] = []
     candidates = 0
     for start, end, entity in _mentions(document, noun_runs):
         candidates += 1
-        first, last = bisect_left(starts, start), bisect_left(ends, end)
-        if first < len(starts) and starts[first] == start and last < len(ends) and ends[last] == end >= start:
-            spans.append((first, last + 1, entity))
+        if span := tokens.exactly(start, end):
+            spans.append((*span, entity))
     return Encoded(
-        ids=np.asarray(encoding["input_ids"], dtype=np.int32),
-        word_starts=word_starts,
-        sentences=np.asarray([s for s in sentence_starts if s < len(starts)] or [0], dtype=np.int32),
+        ids=np.asarray(tokens.ids, dtype=np.int32),
+        word_starts=np.asarray(tokens.word_starts, dtype=bool),
+        sentences=np.asarray([s for s in sentence_starts if s < len(tokens)] or [0], dtype=np.int32),
         mentions=np.asarray(spans, dtype=np.int32).reshape(-1, 3),
         candidates=candidates,
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coref_k8s.evaluation.coref_items import RIGHT_CONTEXT
-from coref_k8s.evaluation.table import Workbench, cover
+from coref_k8s.evaluation.table import Workbench
 from coref_k8s.evaluation.vocabulary import Vocabulary
 
 #: Longest antecedent string (tokens) that is scored; longer phrases are no single name.
@@ -43,11 +43,11 @@ def conll_items(
         text, tokens = bench.document.text, bench.tokens
         runs = [(run.start, run.end) for run in bench.analysis.noun_runs]
         for start, end, entity in bench.document.mentions():
-            first, last = cover(tokens, start, end)
+            first, last = tokens.covering(start, end)
             if first >= last:
                 continue
             again = text.find(text[start:end], end)
-            following = cover(tokens, again, again + 1)[0] if again >= 0 else len(tokens.ids)
+            following = tokens.covering(again, again + 1)[0] if again >= 0 else len(tokens.ids)
             stop = max(last, min(last + RIGHT_CONTEXT, following))
             pieces = vocabulary.word(text[start:end])
             items.append(

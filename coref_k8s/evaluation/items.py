@@ -27,7 +27,7 @@ from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.text.document import Document
 
 #: Changes whenever the same documents would give other items.
-FORMAT = 2
+FORMAT = 3
 #: Documents looked at per item wanted: more documents make narrower intervals, and cost preparation time.
 DOCUMENTS_PER_ITEM = 2
 

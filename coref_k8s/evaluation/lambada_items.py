@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from coref_k8s.evaluation.table import Mention, Workbench, cover
+from coref_k8s.evaluation.table import Mention, Workbench
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.text.document import Document
 from coref_k8s.text.korean import kiwi, strip_josa
@@ -59,7 +59,7 @@ def from_document(
 ) -> Iterator[LambadaItem]:
     """Yield the items of a document, in text order."""
     text, tokens = bench.document.text, bench.tokens
-    sentences = [(start, end, *cover(tokens, start, end)) for start, end in bench.analysis.sentences]
+    sentences = [(start, end, *tokens.covering(start, end)) for start, end in bench.analysis.sentences]
     for number, (start, end, first, last) in enumerate(sentences):
         if number == 0 or last - first > seq_len - 2:
             continue
@@ -88,19 +88,20 @@ def from_released(bench: Workbench, index: int, seq_len: int) -> LambadaItem | N
     at, stop = bench.document.clusters[ANSWER][0]
     surface = strip_josa(bench.document.text[at:stop])
     tokens = bench.tokens
-    first, last = cover(tokens, at, at + len(surface))
-    if first >= last or tokens.starts[first] != at or tokens.ends[last - 1] != at + len(surface):
+    target = tokens.exactly(at, at + len(surface))
+    if target is None:
         return None
+    first, last = target
     sentence = next((s for s in bench.analysis.sentences if s[0] <= at < s[1]), (0, len(bench.document.text)))
     end = min(len(tokens.ids), max(last, first + seq_len - 2))
     begin = max(0, end - (seq_len - 2))
-    inside = cover(tokens, *sentence)
+    inside = tokens.covering(*sentence)
     return LambadaItem(
         id=f"{bench.document.doc_id}:{at}-{at + len(surface)}",
         document=index,
         passage=(begin, end),
         sentence=(max(begin, inside[0]), min(end, inside[1])),
-        target=(first, last),
+        target=target,
         string=surface,
         released=True,
     )
@@ -128,7 +129,7 @@ def _reads(bench: Workbench, word: str, start: int, end: int) -> bool:
     text, tokens = bench.document.text, bench.tokens
     at = text.find(word, start, end)
     while at >= 0:
-        if tokens.starts[cover(tokens, at, at + 1)[0]] == at:
+        if tokens.starts[tokens.covering(at, at + 1)[0]] == at:
             return True
         at = text.find(word, at + 1, end)
     return False
@@ -163,11 +164,6 @@ def _verb_stems(
         if stem.tag not in _FREE_STEMS or stem.len < 2 or ending.start < stem.end:
             continue
         at, stop = start + stem.start, start + stem.end
-        span = cover(tokens, at, stop)
-        if (
-            span[0] < span[1]
-            and tokens.starts[span[0]] == at
-            and tokens.ends[span[1] - 1] == stop
-            and tokens.ids[slice(*span)] == vocabulary.word(text[at:stop])
-        ):
+        span = tokens.exactly(at, stop)
+        if span and tokens.ids[slice(*span)] == vocabulary.word(text[at:stop]):
             yield at, span, text[at:stop]

@@ -5,12 +5,13 @@ All offsets are tokens of the document, end exclusive, unless a name says charac
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from coref_k8s.evaluation.vocabulary import Tokens, Vocabulary
+from coref_k8s.evaluation.vocabulary import Vocabulary
+from coref_k8s.text.alignment import Tokens
 from coref_k8s.text.document import Document
 from coref_k8s.text.korean import Analysis, analyse
 
@@ -79,17 +80,12 @@ class Workbench:
             spans = []
             at = text.find(needle)
             while at >= 0:
-                span = cover(tokens, at, at + len(needle))
+                span = tokens.covering(at, at + len(needle))
                 if span[0] < span[1] and (tokens.starts[span[0]] == at or span[0] in complete):
                     spans.append(span)
                 at = text.find(needle, at + 1)
             self._found[string] = spans
         return self._found[string]
-
-
-def cover(tokens: Tokens, start: int, end: int) -> tuple[int, int]:
-    """Tokens that hold a part of characters [start, end)."""
-    return bisect_right(tokens.ends, start), bisect_left(tokens.starts, end)
 
 
 def prepare(document: Document, vocabulary: Vocabulary) -> Workbench:
@@ -102,7 +98,7 @@ def prepare(document: Document, vocabulary: Vocabulary) -> Workbench:
     bench = Workbench(document, tokens, analysis, table, runs=len(analysis.noun_runs))
     for run in analysis.noun_runs:
         pieces = vocabulary.word(run.text)
-        start, end = cover(tokens, run.start, run.end)
+        start, end = tokens.covering(run.start, run.end)
         if not pieces or start >= end:
             continue
         if run.text not in numbers:
@@ -113,7 +109,6 @@ def prepare(document: Document, vocabulary: Vocabulary) -> Workbench:
         table.runs.append((start, end, numbers[run.text]))
         table.entities.append(entity)
         bench.by_string[numbers[run.text]].append((start, end))
-        aligned = tokens.starts[start] == run.start and tokens.ends[end - 1] == run.end
-        if aligned and tokens.ids[start:end] == pieces:
+        if tokens.exactly(run.start, run.end) and tokens.ids[start:end] == pieces:
             bench.mentions.append(Mention(start, end, (run.start, run.end), numbers[run.text], entity))
     return bench

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from coref_k8s.errors import ModelError
+from coref_k8s.text.alignment import Tokens, check_offsets, token_spans
 from coref_k8s.text.tokenisers import rules_of
 
 
@@ -23,21 +23,11 @@ def normalise(piece: str) -> str:
     return "".join(unicodedata.normalize("NFC", piece).replace("▁", " ").split())
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """A tokenised text without special tokens; `starts` and `ends` are characters, without blanks."""
-
-    ids: list[int]
-    starts: list[int]
-    ends: list[int]
-
-
 class Vocabulary:
     """Wraps a fast tokeniser of transformers. Raises ModelError when it cannot serve masked evaluation."""
 
     def __init__(self, tokenizer: Any) -> None:
-        if not getattr(tokenizer, "is_fast", False):
-            raise ModelError("evaluation needs a fast tokeniser (tokenizer.json); this one has no offsets")
+        check_offsets(tokenizer)
         if tokenizer.mask_token_id is None:
             raise ModelError(
                 "the tokeniser has no mask token, so its model is no masked language model; choose another"
@@ -69,22 +59,14 @@ class Vocabulary:
 
     def tokenise(self, text: str) -> Tokens:
         """Tokenise a text of any length (characters) without special tokens."""
-        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        ids, starts, ends = list(encoding["input_ids"]), [], []
-        for start, end in encoding["offset_mapping"]:
-            # Unigram tokenisers count the blank before a word as part of it.
-            while start < end and text[start].isspace():
-                start += 1
-            while end > start and text[end - 1].isspace():
-                end -= 1
-            starts.append(start)
-            ends.append(end)
-        return Tokens(ids, starts, ends)
+        return token_spans(self.tokenizer, text)
 
     def word(self, word: str) -> list[int]:
-        """T(word): the tokens that the tokeniser gives the word on its own; empty when one is unknown."""
+        """T(word): the tokens that the tokeniser gives the word after a blank; empty when one is unknown."""
         if word not in self._words:
-            ids = list(self.tokenizer(word, add_special_tokens=False, verbose=False)["input_ids"])
+            tokens = self.tokenise(f" {word}")
+            # a blank that is a token of its own stands before the word, not in it
+            ids = tokens.ids[slice(*tokens.covering(1, len(word) + 1))]
             self._words[word] = [] if self.unknown in ids else ids
         return self._words[word]
 
