@@ -28,6 +28,7 @@ from coref_k8s.errors import ClusterError, NotFoundError, RequestError
 from coref_k8s.store.records import Phase, StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
 
 Json = dict[str, Any]
 
@@ -253,19 +254,11 @@ class ClusterBackend:
 
     def _summary(self, resource: Json) -> StudyView:
         record = self._record(resource)
-        message = record.message
+        message = Message.load(record.message)
         if not resource.get("status"):
-            message = "the controller has not taken it up yet; coref-k8s doctor says whether there is one"
-        return StudyView(
-            name=record.name,
-            namespace=record.namespace,
-            phase=record.phase,
-            message=message,
-            spec=wanted(resource),
-            created_at=record.created_at,
-            started_at=record.started_at,
-            finished_at=record.finished_at,
-        )
+            words = "the controller has not taken it up yet; coref-k8s doctor says whether there is one"
+            message = Message.verbatim(words)
+        return StudyView.like(record, message=message, spec=wanted(resource))
 
 
 def _go_on() -> dict[str, str | None]:

@@ -326,7 +326,7 @@ class LiveState:
     def _why(self, one: Waiting) -> str:
         if one.reason is Reason.SUSPENDED:
             return say(self.lang, "suspended")
-        return one.message or str(one.reason)
+        return told(one.message, self.lang) or str(one.reason)
 
     def _tell_end(self, when: datetime, seq_len: int, trial: LiveTrial) -> None:
         if trial.announced:

@@ -127,7 +127,7 @@ def waiting(view: StudyView, lang: Lang = "en") -> Table:
     for one in view.waiting:
         if one.reason is not None:
             parts = [str(part) for part in (one.seq_len, one.kind.value, one.trial) if part is not None]
-            table.add_row(" ".join(parts), one.message or one.reason.value)
+            table.add_row(" ".join(parts), told(one.message, lang) or one.reason.value)
     return table
 
 

@@ -268,4 +268,5 @@ class ControllerService:
             self._count(error)
             raise
         # from the cache that every controller has, leading or not
-        return Answer(view.with_jobs(self._runner(namespace).list(name)).to_json(), "application/json")
+        runner = self._runner(namespace)
+        return Answer(view.with_jobs(runner.list(name), runner.capacity()).to_json(), "application/json")

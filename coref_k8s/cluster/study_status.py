@@ -46,11 +46,11 @@ def study_status(
 ) -> Json:
     """Return the status; conditions keep the time of their last change from the resource's own status."""
     trouble = trouble or trouble_of(progress, spec)
-    planned = sum(length.trials for length in progress.lengths) or spec.trials * len(spec.seq_lengths)
-    done = sum(_done(length) for length in progress.lengths)
+    planned = sum(length.planned for length in progress.lengths) or spec.trials * len(spec.seq_lengths)
+    done = sum(length.done for length in progress.lengths)
     status: Json = {
         "phase": progress.phase.value,
-        "message": progress.message[:LONGEST],
+        "message": str(progress.message)[:LONGEST],
         "observedGeneration": resource["metadata"].get("generation"),
         "progress": f"{done}/{planned}",
         "trials": {
@@ -185,8 +185,8 @@ def _conditions(
 ) -> list[tuple[Condition, bool, ConditionReason, str]]:
     phase, ended = progress.phase, progress.phase in TERMINAL
     reason = ConditionReason(phase.value)
-    prepared = progress.prepared
-    words = progress.message or phase.value
+    prepared = progress.prepared is not None
+    words = str(progress.message) or phase.value
     return [
         (Condition.ACCEPTED, True, ConditionReason.ACCEPTED, "the request is valid"),
         (
@@ -204,10 +204,6 @@ def _conditions(
         ),
         (Condition.COMPLETE, ended, reason, words),
     ]
-
-
-def _done(length: LengthProgress) -> int:
-    return length.complete + length.pruned + length.failed
 
 
 def _best(length: LengthProgress) -> Json:

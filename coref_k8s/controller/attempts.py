@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coref_k8s.controller.runner import ObservedJob, Reason, State
-from coref_k8s.controller.snapshot import Attempt, TrialView
+from coref_k8s.controller.snapshot import Attempt, TrialSnapshot
 from coref_k8s.search.records import TrialState
 from coref_k8s.store.records import Outcome
 from coref_k8s.study.spec import LimitsSpec
@@ -60,7 +60,7 @@ def tier_of(attempts: Sequence[Attempt]) -> int:
 
 
 def outcome_of(
-    job: ObservedJob, *, closed: TrialView | None, done: bool, stopped: bool
+    job: ObservedJob, *, closed: TrialSnapshot | None, done: bool, stopped: bool
 ) -> tuple[Outcome, str, str]:
     """Return outcome, reason and words of an ended job.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from coref_k8s.controller.finals import finals_left, run_unit, searching, verdict_due, verdict_unit
-from coref_k8s.controller.snapshot import PREPARATION, LengthView, Snapshot, Unit
+from coref_k8s.controller.snapshot import PREPARATION, LengthSnapshot, Snapshot, Unit
 from coref_k8s.store.records import Phase
 from coref_k8s.study.names import Kind
 
@@ -58,7 +58,7 @@ def _remarks(s: Snapshot, failed: Mapping[Unit, str]) -> str:
     return "; ".join(remarks)
 
 
-def _finals_remark(length: LengthView, failed: Mapping[Unit, str]) -> str:
+def _finals_remark(length: LengthSnapshot, failed: Mapping[Unit, str]) -> str:
     finals = length.finals
     if finals is None:
         return ""
@@ -81,7 +81,7 @@ def _unfinished_finals(s: Snapshot) -> list[str]:
     return words + ([f"not all finalists of length {_named(some)} were run"] if some else [])
 
 
-def _named(lengths: list[LengthView]) -> str:
+def _named(lengths: list[LengthSnapshot]) -> str:
     return ", ".join(str(length.seq_len) for length in lengths)
 
 
@@ -97,7 +97,7 @@ def _too_many_failures(s: Snapshot, failed: Mapping[Unit, str]) -> str | None:
 
 def _limit(s: Snapshot) -> str | None:
     limits = s.spec.limits
-    if limits.max_duration is not None and s.now - s.resumed_at >= timedelta(seconds=limits.max_duration):
+    if limits.max_duration is not None and s.counted(s.now) >= timedelta(seconds=limits.max_duration):
         return f"stopped after {limits.max_duration:g} s, as limits.maxDuration says"
     if limits.max_gpu_hours is not None and s.used_gpu_seconds() >= limits.max_gpu_hours * 3600:
         return f"stopped after {limits.max_gpu_hours:g} GPU-hours, as limits.maxGpuHours says"
@@ -107,7 +107,7 @@ def _limit(s: Snapshot) -> str | None:
 def _all_closed(s: Snapshot, failed: Mapping[Unit, str]) -> bool:
     """Whether every trial and finalist has an outcome, counting those that get theirs in this plan, and nothing runs."""
     return (
-        s.prepared
+        s.prepared is not None
         and not s.live
         and not any(
             searching(s, length, failed) or finals_left(length, failed) or verdict_due(length, failed)

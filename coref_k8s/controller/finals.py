@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from coref_k8s.controller.snapshot import LengthView, Snapshot, TrialView, Unit
+from coref_k8s.controller.snapshot import LengthSnapshot, Snapshot, TrialSnapshot, Unit
 from coref_k8s.study.names import Kind
 
 
-def trial_unit(length: LengthView, trial: TrialView) -> Unit:
+def trial_unit(length: LengthSnapshot, trial: TrialSnapshot) -> Unit:
     """Return the unit of a trial."""
     return Unit(Kind.TRIAL, length.seq_len, trial.number)
 
 
-def run_unit(length: LengthView, run: TrialView) -> Unit:
+def run_unit(length: LengthSnapshot, run: TrialSnapshot) -> Unit:
     """Return the unit of a finalist's run."""
     return Unit(Kind.FINALIST, length.seq_len, run.number)
 
 
-def verdict_unit(length: LengthView) -> Unit:
+def verdict_unit(length: LengthSnapshot) -> Unit:
     """Return the unit that compares a length's finalists."""
     return Unit(Kind.VERDICT, length.seq_len)
 
 
-def trials_left(s: Snapshot, length: LengthView) -> int:
+def trials_left(s: Snapshot, length: LengthSnapshot) -> int:
     """Return how many trials of a length are still to be asked for."""
     return 0 if length.exhausted else max(0, s.spec.trials - length.asked)
 
 
-def searching(s: Snapshot, length: LengthView, failed: Mapping[Unit, str]) -> bool:
+def searching(s: Snapshot, length: LengthSnapshot, failed: Mapping[Unit, str]) -> bool:
     """Whether a length has trials to ask for or to finish; those that are closed in this plan are finished."""
     return bool(trials_left(s, length)) or any(
         not trial.hopeless and trial_unit(length, trial) not in failed for trial in length.open
     )
 
 
-def finals_left(length: LengthView, failed: Mapping[Unit, str]) -> bool:
+def finals_left(length: LengthSnapshot, failed: Mapping[Unit, str]) -> bool:
     """Whether a length has runs of finalists to begin or to finish."""
     finals = length.finals
     return finals is not None and (
@@ -44,7 +44,7 @@ def finals_left(length: LengthView, failed: Mapping[Unit, str]) -> bool:
     )
 
 
-def verdict_due(length: LengthView, failed: Mapping[Unit, str]) -> bool:
+def verdict_due(length: LengthSnapshot, failed: Mapping[Unit, str]) -> bool:
     """Whether there are complete runs that no verdict covers, and judging them has not failed."""
     finals = length.finals
     return (

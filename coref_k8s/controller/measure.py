@@ -5,7 +5,7 @@ from __future__ import annotations
 from coref_k8s.controller.many import Key
 from coref_k8s.controller.progress import LengthProgress, Progress
 from coref_k8s.search.tested import tested
-from coref_k8s.store.records import TERMINAL, Outcome, Phase
+from coref_k8s.store.records import Outcome, Phase
 from coref_k8s.telemetry.metrics import REASONS, StudyMetrics
 
 
@@ -31,7 +31,7 @@ class StudyMeter:
             metrics.failures.labels(*key, reason).set(count)
         for length in progress.lengths:
             labels = (*key, str(length.seq_len))
-            metrics.planned.labels(*labels).set(length.trials)
+            metrics.planned.labels(*labels).set(length.planned)
             for state in ("complete", "pruned", "failed", "running", "waiting"):
                 metrics.trials.labels(*labels, state).set(getattr(length, state))
             if length.best is not None and length.best.value is not None:
@@ -40,7 +40,7 @@ class StudyMeter:
                 for state in ("complete", "failed", "running", "waiting"):
                     metrics.runs.labels(*labels, state).set(getattr(finals, state))
             self._test(labels, length)
-        left = 0.0 if progress.phase in TERMINAL else None
+        left = 0.0 if progress.ended else None
         if left is None and progress.remaining is not None:
             left = progress.remaining.total_seconds()
         if left is not None:

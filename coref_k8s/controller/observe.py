@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from coref_k8s.controller.runner import ObservedJob, Runner
-from coref_k8s.controller.snapshot import PREPARATION, LengthView, Snapshot, TrialView, Unit, unit_of
+from coref_k8s.controller.snapshot import PREPARATION, LengthSnapshot, Snapshot, TrialSnapshot, Unit, unit_of
 from coref_k8s.controller.state import AttemptMemory, FinalsMemory, JobMemory, LengthMemory
+from coref_k8s.controller.study import StudyState
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
 
 #: Kinds of jobs that the loop plans; a training run after the search looks after itself.
 HANDLED = frozenset({Kind.PREPARE, Kind.TRIAL, Kind.FINALIST, Kind.VERDICT})
@@ -65,8 +67,11 @@ class Observer:
             for record in self._store.attempts(self.namespace, self.name):
                 self.attempts.add(record)
             self._loaded = True
-        resumed_at = study.resumed_at or study.created_at
-        views: tuple[LengthView, ...] = ()
+        state = StudyState.like(
+            study, spec=spec, message=Message.load(study.message), capacity=self._runner.capacity()
+        )
+        resumed_at = state.counted_from
+        views: tuple[LengthSnapshot, ...] = ()
         # one that was imported has its trials, but nothing prepared here
         if study.prepared is not None or (study.ended and self.attempts.of_trials):
             self._open(spec)
@@ -76,15 +81,10 @@ class Observer:
         for n, finals in self.finals.items():
             open_units += [Unit(Kind.FINALIST, n, number) for number in finals.runs.open]
             open_units.append(Unit(Kind.VERDICT, n))
-        return Snapshot(
+        return Snapshot.like(
+            state,
             now=now,
-            name=self.name,
-            spec=spec,
-            phase=study.phase,
-            message=study.message,
             cancel_requested=study.cancel_requested,
-            prepared=study.prepared is not None,
-            resumed_at=resumed_at,
             lengths=views,
             jobs=jobs,
             closed=closed,
@@ -92,7 +92,6 @@ class Observer:
             attempts=self.attempts.of([PREPARATION, *open_units, *closed], resumed_at),
             gpu_seconds=self.attempts.gpu_seconds,
             gpus_per_job=spec.pod.gpus if self._gpus_per_job is None else self._gpus_per_job,
-            capacity=self._runner.capacity(),
             interrupted=interrupted,
         )
 
@@ -103,7 +102,9 @@ class Observer:
             return None if finals is None else finals.runs
         return self.lengths.get(unit.seq_len or 0) if unit.kind is Kind.TRIAL else None
 
-    def _look(self, memory: LengthMemory, resumed_at: datetime, jobs: tuple[ObservedJob, ...]) -> LengthView:
+    def _look(
+        self, memory: LengthMemory, resumed_at: datetime, jobs: tuple[ObservedJob, ...]
+    ) -> LengthSnapshot:
         """Look at a length, and at its finalists from when they may be needed on."""
         view, spec, seq_len = memory.look(resumed_at), memory.study.spec, memory.study.seq_len
         if not spec.search.finalists or not view.complete:
@@ -114,9 +115,10 @@ class Observer:
             return view
         if seq_len not in self.finals:
             self.finals[seq_len] = FinalsMemory(memory.study.finalists())
-        return replace(view, finals=self.finals[seq_len].look(memory.records, resumed_at, over=over))
+        finals = self.finals[seq_len].look(memory.records, resumed_at, over=over)
+        return replace(view, finals=finals, planned_runs=finals.planned, runs_done=finals.done)
 
-    def _closed(self, job: ObservedJob) -> TrialView | None:
+    def _closed(self, job: ObservedJob) -> TrialSnapshot | None:
         """Return what the job has to show, once it has something."""
         if job.kind is Kind.VERDICT:
             finals = self.finals.get(job.seq_len or 0)

@@ -37,7 +37,15 @@ from coref_k8s.controller.finals import (
     verdict_unit,
 )
 from coref_k8s.controller.runner import ObservedJob, Reason, State
-from coref_k8s.controller.snapshot import PREPARATION, Attempt, LengthView, Snapshot, TrialView, Unit, unit_of
+from coref_k8s.controller.snapshot import (
+    PREPARATION,
+    Attempt,
+    LengthSnapshot,
+    Snapshot,
+    TrialSnapshot,
+    Unit,
+    unit_of,
+)
 from coref_k8s.search.records import CARRIED, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 from coref_k8s.study.names import Kind
@@ -89,13 +97,13 @@ class _Planner:
             outcome, reason, message = outcome_of(
                 job,
                 closed=self.s.closed.get(unit),
-                done=unit == PREPARATION and self.s.prepared,
+                done=unit == PREPARATION and self.s.prepared is not None,
                 stopped=job.uid in self.s.stopping,
             )
             earlier = [a for a in known if a.number != job.attempt]
             self.out.append(Record(job, outcome, tier_of(earlier), reason, message))
             self.out.append(Remove(job))
-            forgiven = job.finished_at is not None and job.finished_at < self.s.resumed_at
+            forgiven = job.finished_at is not None and job.finished_at < self.s.counted_from
             known[:] = [*earlier, Attempt(job.attempt, outcome, job.disruptions, message, forgiven)]
 
     def _close_units(self, attempts: dict[Unit, list[Attempt]]) -> dict[Unit, str]:
@@ -118,7 +126,7 @@ class _Planner:
         return failed
 
     @cached_property
-    def _open(self) -> list[tuple[Unit, TrialView]]:
+    def _open(self) -> list[tuple[Unit, TrialSnapshot]]:
         """Return what has no outcome yet: trials, then runs of finalists."""
         trials = [(trial_unit(n, trial), trial) for n in self.s.lengths for trial in n.open]
         return trials + [(run_unit(n, run), run) for n in self.s.lengths if n.finals for run in n.finals.open]
@@ -190,13 +198,13 @@ class _Planner:
             slots -= 1
         return slots
 
-    def _leading(self, shortest: LengthView, failed: dict[Unit, str]) -> bool:
+    def _leading(self, shortest: LengthSnapshot, failed: dict[Unit, str]) -> bool:
         """Whether the shortest length has too little to teach yet, and goes on learning."""
         closing = sum(t.hopeless or trial_unit(shortest, t) in failed for t in shortest.open)
-        enough = shortest.closed + closing >= math.ceil(LEAD * self.s.spec.trials)
+        enough = shortest.done + closing >= math.ceil(LEAD * self.s.spec.trials)
         return not enough and searching(self.s, shortest, failed)
 
-    def _offer(self, length: LengthView) -> None:
+    def _offer(self, length: LengthSnapshot) -> None:
         """Offer a length, before its first trial, what is worth trying: of another study, a shorter length, by default."""
         s, search = self.s, self.s.spec.search
         shorter = [n for n in s.lengths if n.seq_len < length.seq_len] if search.warm_start else []
@@ -246,10 +254,10 @@ class _Planner:
         self.out += [Stop(job, why) for job in jobs if job.uid not in self.s.stopping]
 
     def _phase(self, phase: Phase, message: str) -> None:
-        if (phase, message) != (self.s.phase, self.s.message):
+        if (phase, message) != (self.s.phase, str(self.s.message)):
             self.out.append(SetPhase(phase, message))
 
-    def _lingers(self, trial: TrialView) -> bool:
+    def _lingers(self, trial: TrialSnapshot) -> bool:
         if trial.state is not TrialState.COMPLETE:
             return False
         return trial.finished_at is None or self.s.now - trial.finished_at < LINGER

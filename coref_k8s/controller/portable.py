@@ -101,10 +101,10 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
             view.spec,
             {
                 "phase": view.phase.value,
-                "message": view.message,
+                "message": view.message.to_text(),
                 "created_at": view.created_at,
                 "started_at": view.started_at,
-                "resumed_at": view.started_at or view.created_at,
+                "resumed_at": view.counted_from,
                 "finished_at": view.finished_at,
                 "statistics_json": json.dumps(view.statistics, ensure_ascii=False)
                 if view.statistics

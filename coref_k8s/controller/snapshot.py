@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from coref_k8s.controller.runner import ObservedJob
+from coref_k8s.controller.study import LengthState, StudyState
 from coref_k8s.search.records import TrialState
-from coref_k8s.store.records import Outcome, Phase
+from coref_k8s.store.records import Outcome
 from coref_k8s.study.names import WITHOUT_GPU, Kind
-from coref_k8s.study.spec import StudySpec
 
 
 class Unit(NamedTuple):
@@ -51,7 +51,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class TrialView:
+class TrialSnapshot:
     """What is known of one trial."""
 
     number: int
@@ -62,12 +62,12 @@ class TrialView:
 
 
 @dataclass(frozen=True)
-class FinalsView:
+class FinalsSnapshot:
     """The runs of one length's finalists. Finished ones are only counted."""
 
     missing: int = 0
     """Runs to be begun once the search of the length is over."""
-    open: tuple[TrialView, ...] = ()
+    open: tuple[TrialSnapshot, ...] = ()
     """Hopeless are those whose trial is no finalist any more."""
     complete: int = 0
     candidates: int = 0
@@ -76,52 +76,44 @@ class FinalsView:
     judged: bool = False
     """Whether there is a verdict on all complete runs."""
 
-
-@dataclass(frozen=True)
-class LengthView:
-    """The trials of one sequence length. Finished ones are only counted."""
-
-    seq_len: int
-    open: tuple[TrialView, ...] = ()
-    complete: int = 0
-    pruned: int = 0
-    failed: int = 0
-    failed_lately: int = 0
-    """Failed since the study was last resumed."""
-    exhausted: str = ""
-    """Why the search expects too little of further trials; empty while it expects enough."""
-    finals: FinalsView | None = None
-    """None where there is nothing to run again: no finalists asked for, or no trial is complete."""
+    @property
+    def done(self) -> int:
+        """Runs with an outcome."""
+        return self.complete + self.failed
 
     @property
-    def closed(self) -> int:
-        """Trials with an outcome."""
-        return self.complete + self.pruned + self.failed
+    def planned(self) -> int:
+        """Runs in all."""
+        return self.missing + len(self.open) + self.done
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthSnapshot(LengthState):
+    """The trials of one sequence length. Finished ones are only counted."""
+
+    open: tuple[TrialSnapshot, ...] = ()
+    failed_lately: int = 0
+    """Failed since the study was last resumed."""
+    finals: FinalsSnapshot | None = None
+    """None where there is nothing to run again: no finalists asked for, or no trial is complete."""
 
     @property
     def asked(self) -> int:
         """Trials that were begun."""
-        return self.closed + len(self.open)
+        return self.done + len(self.open)
 
 
-@dataclass(frozen=True)
-class Snapshot:
+@dataclass(frozen=True, kw_only=True)
+class Snapshot(StudyState):
     """One study at one moment."""
 
     now: datetime
-    name: str
-    spec: StudySpec
-    phase: Phase
-    message: str
-    cancel_requested: bool
-    prepared: bool
-    resumed_at: datetime
-    """From here `limits.maxDuration` counts."""
-    lengths: tuple[LengthView, ...] = ()
+    cancel_requested: bool = False
+    lengths: tuple[LengthSnapshot, ...] = ()
     """Ascending; empty until preparation is done."""
     jobs: tuple[ObservedJob, ...] = ()
     """Those that exist, and those started that are not seen yet."""
-    closed: Mapping[Unit, TrialView] = field(default_factory=dict)
+    closed: Mapping[Unit, TrialSnapshot] = field(default_factory=dict)
     """Trials with an outcome whose job still exists."""
     stopping: frozenset[str] = frozenset()
     """Jobs (uid) that were told to stop."""
@@ -130,16 +122,8 @@ class Snapshot:
     gpu_seconds: float = 0.0
     """GPU time of ended attempts (seconds x GPUs)."""
     gpus_per_job: int = 0
-    capacity: int | None = None
-    """Jobs that the runner can run at once; None when its scheduler decides."""
     interrupted: bool = False
     """The user wants to leave: end the jobs so that they can go on later, decide nothing."""
-
-    @property
-    def slots(self) -> int:
-        """Most jobs of this study at once: what it asks for, and what the runner carries."""
-        asked = self.spec.parallelism
-        return asked if self.capacity is None else min(asked, self.capacity)
 
     @cached_property
     def live(self) -> tuple[ObservedJob, ...]:

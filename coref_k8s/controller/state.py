@@ -14,9 +14,17 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from coref_k8s.controller.runner import ObservedJob, Reason, State
-from coref_k8s.controller.snapshot import Attempt, FinalsView, LengthView, TrialView, Unit
+from coref_k8s.controller.snapshot import Attempt, FinalsSnapshot, LengthSnapshot, TrialSnapshot, Unit
 from coref_k8s.search.finalist_study import FinalistStudy
-from coref_k8s.search.finalists import ROLE_ATTR, Role, Run, missing_runs, surplus_runs, wanted_runs
+from coref_k8s.search.finalists import (
+    ROLE_ATTR,
+    Role,
+    Run,
+    missing_runs,
+    planned_runs,
+    surplus_runs,
+    wanted_runs,
+)
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.verdict import Verdict
@@ -24,6 +32,7 @@ from coref_k8s.sizing.correction import Correction
 from coref_k8s.store.records import AttemptRecord, Outcome
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
+from coref_k8s.wording import Message
 
 #: How long a started job counts as existing without being seen. Longer than a cache ever lags while it is
 #: alive; starting the job again after that is harmless, counting its place as free would not be.
@@ -177,7 +186,7 @@ class LengthMemory:
     _expected: tuple[int, float] | None = None
     """Trials learnt from, and what one more was expected to add then."""
 
-    def look(self, resumed_at: datetime) -> LengthView:
+    def look(self, resumed_at: datetime) -> LengthSnapshot:
         """Read the trials and return what `plan` needs of them."""
         self.records = self.study.trials()
         self.open = {}
@@ -192,26 +201,24 @@ class LengthMemory:
         failed_lately = sum(moment >= resumed_at for moment in self._failures)
         if self.study.spec.purpose.kind != "search":
             failed = failed_lately  # its only trial: whoever resumes the study wants it done after all
-        return LengthView(
+        return LengthSnapshot(
             seq_len=self.study.seq_len,
-            open=tuple(TrialView(n, r.state, self._hopeless(r)) for n, r in self.open.items()),
+            planned=self.study.spec.trials,
+            open=tuple(TrialSnapshot(n, r.state, self._hopeless(r)) for n, r in self.open.items()),
             complete=self.counts[TrialState.COMPLETE],
             pruned=self.counts[TrialState.PRUNED],
             failed=failed,
             failed_lately=failed_lately,
             exhausted=self._exhausted(),
+            planned_runs=planned_runs(self.study.spec),
+            complete_seconds=self.complete_seconds,
+            begun_at=tuple(r.started_at for r in self.open.values() if r.started_at),
         )
 
-    @property
-    def mean_seconds(self) -> float | None:
-        """Mean duration of complete trials (seconds); None before there is one."""
-        complete = self.counts[TrialState.COMPLETE]
-        return self.complete_seconds / complete if complete else None
-
-    def closed(self, number: int) -> TrialView | None:
+    def closed(self, number: int) -> TrialSnapshot | None:
         """Return a trial that has an outcome; None for one that has none or is unknown."""
         record = self._closed.get(number)
-        return None if record is None else TrialView(number, record.state, finished_at=record.finished_at)
+        return None if record is None else TrialSnapshot(number, record.state, finished_at=record.finished_at)
 
     def _close(self, record: TrialRecord) -> None:
         self._closed[record.number] = record
@@ -228,17 +235,17 @@ class LengthMemory:
         if best is not self.best:
             self.best, self._since_best = best, 0
 
-    def _exhausted(self) -> str:
-        """Return why further trials are not worth their time; empty while they are."""
+    def _exhausted(self) -> Message | None:
+        """Return why further trials are not worth their time; None while they are."""
         search = self.study.spec.search
         learnt = self.counts[TrialState.COMPLETE] + self.counts[TrialState.PRUNED]
         if learnt <= search.startup_trials:
-            return ""
+            return None
         if search.patience is not None and self._since_best >= search.patience:
-            return f"{search.patience} in a row without a better one (search.patience)"
+            return Message.of("controller.no-better-trial", n=search.patience)
         if search.min_gain is not None and self._gain(learnt) < search.min_gain:
-            return f"one more is expected to add less than {search.min_gain:g} (search.minGain)"
-        return ""
+            return Message.of("controller.little-to-gain", gain=search.min_gain)
+        return None
 
     def _gain(self, learnt: int) -> float:
         """Return what one more trial is expected to add, asked for once a trial."""
@@ -267,7 +274,7 @@ class FinalsMemory:
         self.verdict: Verdict | None = None
         self._trials: Sequence[TrialRecord] = ()
 
-    def look(self, trials: Sequence[TrialRecord], resumed_at: datetime, *, over: bool) -> FinalsView:
+    def look(self, trials: Sequence[TrialRecord], resumed_at: datetime, *, over: bool) -> FinalsSnapshot:
         """Read the runs and return what `plan` needs of them; while the search is not over, none is surplus."""
         self._trials = trials
         view = self.runs.look(resumed_at)
@@ -276,7 +283,7 @@ class FinalsMemory:
         missing = len(missing_runs(wanted, self.runs.records))
         if not self._judged():
             self.verdict = self.study.verdict()
-        return FinalsView(
+        return FinalsSnapshot(
             missing=missing,
             open=tuple(replace(run, hopeless=run.number in surplus) for run in view.open),
             complete=view.complete,
@@ -292,11 +299,11 @@ class FinalsMemory:
         """Return the run to begin next; None when all were begun."""
         return next(iter(missing_runs(self._wanted(), self.study.trials())), None)
 
-    def closed(self) -> TrialView | None:
+    def closed(self) -> TrialSnapshot | None:
         """Return the verdict as the outcome of the job that made it; None while it does not cover all runs."""
         if self.verdict is None or not self._judged():
             return None
-        return TrialView(0, TrialState.COMPLETE, finished_at=self.verdict.made_at)
+        return TrialSnapshot(0, TrialState.COMPLETE, finished_at=self.verdict.made_at)
 
     def _judged(self) -> bool:
         done = tuple(run.number for run in self.runs.records if run.state is TrialState.COMPLETE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from coref_k8s.controller.remaining import Ahead, remaining
 from coref_k8s.controller.runner import ObservedJob, Reason, State
+from coref_k8s.controller.study import LengthState, StudyState, remaining
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.verdict import Verdict
-from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase
+from coref_k8s.store.records import AttemptRecord, Outcome, Phase
 from coref_k8s.store.store import Store
 from coref_k8s.study.names import Kind
-from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import NOTHING, Message
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -39,24 +39,14 @@ class Waiting:
     trial: int | None
     reason: Reason | None = None
     """None while it only starts."""
-    message: str = ""
-    """What it waits for, in words."""
+    message: Message = NOTHING
+    """What it waits for."""
 
 
-@dataclass(frozen=True)
-class StudyView:
-    """A study with its trials. Times are UTC."""
+@dataclass(frozen=True, kw_only=True)
+class StudyView(StudyState):
+    """A study with its trials."""
 
-    name: str
-    namespace: str
-    phase: Phase
-    message: str
-    spec: StudySpec
-    created_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    prepared: str | None = None
-    """Folder of the prepared data below the data root."""
     statistics: dict[str, Any] = field(default_factory=dict)
     """What preparation counted."""
     trials: list[TrialRecord] = field(default_factory=list)
@@ -70,8 +60,8 @@ class StudyView:
     waiting: list[Waiting] = field(default_factory=list)
     """What was begun and does not run at the moment, where that is known (`with_jobs`)."""
 
-    def with_jobs(self, jobs: Iterable[ObservedJob]) -> StudyView:
-        """Return the view with what its jobs say of work that does not run."""
+    def with_jobs(self, jobs: Iterable[ObservedJob], capacity: int | None = None) -> StudyView:
+        """Return the view with what its jobs say of work that does not run; `capacity` is the runner's."""
         live = {(job.kind, job.seq_len, job.trial): job for job in jobs if job.live}
         begun = [(Kind.TRIAL, t.seq_len, t.number) for t in self.trials if t.open]
         begun += [(Kind.FINALIST, r.seq_len, r.number) for r in self.runs if r.open]
@@ -81,30 +71,13 @@ class StudyView:
             if job is None:
                 waiting.append(Waiting(*unit))
             elif job.state is State.PENDING:
-                waiting.append(Waiting(*unit, job.reason, job.message))
-        return replace(self, waiting=waiting)
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will happen any more unless the study is resumed."""
-        return self.phase in TERMINAL
+                waiting.append(Waiting(*unit, job.reason, Message.load(job.message)))
+        return replace(self, waiting=waiting, capacity=capacity)
 
     @cached_property
     def lengths(self) -> tuple[LengthView, ...]:
         """The study, one sequence length after the other."""
-        return tuple(
-            LengthView(
-                length,
-                self.spec.trials,
-                [t for t in self.trials if t.seq_len == length],
-                [r for r in self.runs if r.seq_len == length],
-                next((v for v in self.verdicts if v.seq_len == length), None),
-                planned_runs(self.spec),
-                {w.trial for w in self.waiting if (w.kind, w.seq_len) == (Kind.TRIAL, length)},
-                self.ended,
-            )
-            for length in self.spec.seq_lengths
-        )
+        return tuple(_length(self, seq_len) for seq_len in self.spec.seq_lengths)
 
     def only(self, seq_len: int) -> StudyView:
         """Return the view of one of its lengths."""
@@ -129,11 +102,11 @@ class StudyView:
         return [t for t in self.trials if t.state is TrialState.FAILED]
 
     @property
-    def why(self) -> str:
-        """Why the study is in its phase, in words; of a failed preparation with the end of its log."""
+    def why(self) -> Message:
+        """Why the study is in its phase; of a failed preparation with the end of its log."""
         last = next((a for a in reversed(self.attempts) if a.kind is Kind.PREPARE), None)
         if self.phase is Phase.FAILED and last is not None and last.outcome is Outcome.FAILED:
-            return f"preparation failed: {last.message}"
+            return Message.of("controller.preparation-failed", why=Message.load(last.message))
         return self.message
 
     @property
@@ -146,24 +119,9 @@ class StudyView:
         """GPU time of attempts that gave no result."""
         return sum(one.gpu_seconds for one in self.attempts if one.outcome is not Outcome.SUCCEEDED)
 
-    def elapsed(self, now: datetime) -> timedelta | None:
-        """Time since the study was first taken up; None before."""
-        return (self.finished_at or now) - self.started_at if self.started_at else None
-
     def remaining(self, now: datetime) -> timedelta | None:
         """Estimated time to the end, from the mean duration of complete trials of each length; None when unknown."""
-        if self.ended:
-            return None
-        ahead = [
-            Ahead(
-                one.seq_len,
-                one.planned - one.done + one.planned_runs - one.runs_done,
-                one.mean_seconds,
-                sum((now - t.started_at).total_seconds() for t in one.open if t.started_at),
-            )
-            for one in self.lengths
-        ]
-        return remaining(ahead, self.spec.parallelism)
+        return None if self.ended else remaining(self.lengths, self.slots, now)
 
     def to_json(self) -> bytes:
         """Return the view as JSON."""
@@ -179,37 +137,22 @@ class StudyView:
         return _adapter().validate_json(data)
 
 
-@dataclass(frozen=True)
-class LengthView:
+@dataclass(frozen=True, kw_only=True)
+class LengthView(LengthState):
     """One sequence length of a study."""
 
-    seq_len: int
-    planned: int
-    """Trials asked for."""
-    trials: list[TrialRecord]
+    trials: list[TrialRecord] = field(default_factory=list)
     runs: list[TrialRecord] = field(default_factory=list)
     """Runs of its finalists."""
     verdict: Verdict | None = None
     """What they have shown."""
-    planned_runs: int = 0
-    """Runs of finalists that its search will be followed by; 0 without finalists."""
-    _waiting: Collection[int | None] = ()
-    _ended: bool = False
-
-    @property
-    def runs_done(self) -> int:
-        """Runs of finalists with an outcome, as far as they still count."""
-        return sum(run.state in (TrialState.COMPLETE, TrialState.FAILED) for run in self.runs)
+    idle: frozenset[int | None] = frozenset()
+    """Open trials that do not run at the moment, as far as that is known."""
 
     @cached_property
     def counts(self) -> Counter[TrialState]:
         """Number of trials by state."""
         return Counter(t.state for t in self.trials)
-
-    @property
-    def done(self) -> int:
-        """Trials with an outcome."""
-        return sum(self.counts[s] for s in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED))
 
     @property
     def open(self) -> list[TrialRecord]:
@@ -219,12 +162,12 @@ class LengthView:
     @property
     def running(self) -> list[TrialRecord]:
         """Open trials that do not wait, as far as that is known."""
-        return [t for t in self.open if t.number not in self._waiting and not self._ended]
+        return [t for t in self.open if t.number not in self.idle]
 
     @property
     def waiting(self) -> list[TrialRecord]:
         """Open trials that are suspended, have no place yet, or go on when the study is resumed."""
-        return [t for t in self.open if t.number in self._waiting or self._ended]
+        return [t for t in self.open if t.number in self.idle]
 
     @property
     def ranked(self) -> list[TrialRecord]:
@@ -237,15 +180,32 @@ class LengthView:
         winner = None if self.verdict is None else self.verdict.winner
         return next((t for t in self.ranked if t.number == winner), next(iter(self.ranked), None))
 
-    @property
-    def mean_seconds(self) -> float | None:
-        """Mean duration of complete trials (seconds)."""
-        spans = [
-            (t.finished_at - t.started_at).total_seconds()
-            for t in self.trials
-            if t.state is TrialState.COMPLETE and t.started_at and t.finished_at
-        ]
-        return sum(spans) / len(spans) if spans else None
+
+def _length(view: StudyView, seq_len: int) -> LengthView:
+    trials = [t for t in view.trials if t.seq_len == seq_len]
+    runs = [run for run in view.runs if run.seq_len == seq_len]
+    state = Counter(t.state for t in trials)
+    spans = [
+        (t.finished_at - t.started_at).total_seconds()
+        for t in trials
+        if t.state is TrialState.COMPLETE and t.started_at and t.finished_at
+    ]
+    waiting = (w.trial for w in view.waiting if (w.kind, w.seq_len) == (Kind.TRIAL, seq_len))
+    return LengthView(
+        seq_len=seq_len,
+        planned=view.spec.trials,
+        complete=state[TrialState.COMPLETE],
+        pruned=state[TrialState.PRUNED],
+        failed=state[TrialState.FAILED],
+        planned_runs=planned_runs(view.spec),
+        runs_done=sum(run.state in (TrialState.COMPLETE, TrialState.FAILED) for run in runs),
+        complete_seconds=sum(spans),
+        begun_at=tuple(t.started_at for t in trials if t.open and t.started_at),
+        trials=trials,
+        runs=runs,
+        verdict=next((v for v in view.verdicts if v.seq_len == seq_len), None),
+        idle=frozenset(t.number for t in trials if t.open) if view.ended else frozenset(waiting),
+    )
 
 
 def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | None = None) -> StudyView:
@@ -262,16 +222,10 @@ def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | Non
     storage = storage or open_storage(store.url)
     trials = [t for length in record.spec.seq_lengths for t in read_trials(storage, name, length, namespace)]
     lengths = record.spec.seq_lengths if record.spec.search.finalists else ()
-    return StudyView(
-        name=name,
-        namespace=namespace,
-        phase=record.phase,
-        message=record.message,
+    return StudyView.like(
+        record,
         spec=record.spec,
-        created_at=record.created_at,
-        started_at=record.started_at,
-        finished_at=record.finished_at,
-        prepared=record.prepared,
+        message=Message.load(record.message),
         statistics=record.statistics,
         trials=trials,
         attempts=store.attempts(namespace, name),

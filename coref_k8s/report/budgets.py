@@ -14,8 +14,8 @@ def budgets(view: StudyView, now: datetime, lang: Lang = "en") -> str:
     if limits.max_gpu_hours is not None:
         used = view.gpu_seconds / 3600
         found.append(Message.of("report.of-gpu-hours", used=used, most=limits.max_gpu_hours))
-    if limits.max_duration is not None and (elapsed := view.elapsed(now)) is not None:
-        found.append(Message.of("report.of-time", used=elapsed, most=limits.max_duration))
+    if limits.max_duration is not None and view.started_at is not None:
+        found.append(Message.of("report.of-time", used=view.counted(now), most=limits.max_duration))
     if search.patience is not None:
         found.append(Message.of("report.patience", n=search.patience))
     if search.min_gain is not None:

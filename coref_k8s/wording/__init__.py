@@ -13,6 +13,6 @@ Codes and values travel through the controller, trials and the database (`Messag
 
 from coref_k8s.wording.catalogue import codes, has, say
 from coref_k8s.wording.language import LANGUAGES, Lang, locale_lang
-from coref_k8s.wording.message import Message
+from coref_k8s.wording.message import NOTHING, Message
 
-__all__ = ["LANGUAGES", "Lang", "Message", "codes", "has", "locale_lang", "say"]
+__all__ = ["LANGUAGES", "NOTHING", "Lang", "Message", "codes", "has", "locale_lang", "say"]

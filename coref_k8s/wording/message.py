@@ -54,7 +54,9 @@ class Message:
 
     @classmethod
     def load(cls, data: Any) -> Message:
-        """Return the message that `dump` or `to_text` wrote; any other text is taken as words."""
+        """Return the message that `dump` or `to_text` wrote; any other text is taken as words, a message as it is."""
+        if isinstance(data, Message):
+            return data
         if isinstance(data, str) and data.startswith('{"code": '):
             try:
                 data = json.loads(data)
@@ -68,6 +70,21 @@ class Message:
         """Return it as one line that `load` reads: for a column of text in a database."""
         dumped = self.dump()
         return dumped if isinstance(dumped, str) else json.dumps(dumped, ensure_ascii=False, default=str)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic read and write it as `load` and `dump` do; with the context `{"words": True}` as English text."""
+        from pydantic_core import core_schema
+
+        def written(message: Message, info: Any) -> Any:
+            return str(message) if (info.context or {}).get("words") else message.dump()
+
+        as_json = core_schema.plain_serializer_function_ser_schema(written, info_arg=True)
+        return core_schema.no_info_plain_validator_function(cls.load, serialization=as_json)
+
+
+#: Says nothing.
+NOTHING = Message.verbatim("")
 
 
 def _dump(value: Any) -> Any:

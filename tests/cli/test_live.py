@@ -23,6 +23,7 @@ from coref_k8s.store import Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import build_spec
 from coref_k8s.telemetry.bus import Bus, Section
+from coref_k8s.wording import NOTHING, Message
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 WHO = {"study": "demo", "kind": "trial", "seq_len": 512, "trial": 0}
@@ -31,8 +32,9 @@ WHO = {"study": "demo", "kind": "trial", "seq_len": 512, "trial": 0}
 def view(phase: Phase = Phase.RUNNING, trials: tuple[TrialRecord, ...] = ()) -> StudyView:
     spec = build_spec(seq_lengths=[512, 1024], trials=4, parallelism=2)
     return StudyView(
-        "demo", "", phase, "", spec, NOW, started_at=NOW - timedelta(minutes=3), trials=list(trials)
-    )
+        name="demo", namespace="", phase=phase, message=NOTHING, spec=spec, created_at=NOW,
+        started_at=NOW - timedelta(minutes=3), trials=list(trials),
+    )  # fmt: skip
 
 
 def record(number: int, state: TrialState, value: float | None = None, **more: Any) -> TrialRecord:
@@ -51,8 +53,8 @@ def shown(state: LiveState, width: int = 100) -> str:
 def test_what_a_trial_waits_for_is_shown_and_told_once() -> None:
     running = view(trials=(record(0, TrialState.RUNNING), record(1, TrialState.RUNNING)))
     waits = [
-        Waiting(Kind.TRIAL, 512, 0, Reason.SUSPENDED, "suspended"),
-        Waiting(Kind.TRIAL, 512, 1, Reason.UNSCHEDULABLE, "0/3 nodes are available"),
+        Waiting(Kind.TRIAL, 512, 0, Reason.SUSPENDED),
+        Waiting(Kind.TRIAL, 512, 1, Reason.UNSCHEDULABLE, Message.verbatim("0/3 nodes are available")),
     ]
     state = LiveState(alone=True)
     for _ in range(2):
@@ -66,7 +68,11 @@ def test_what_a_trial_waits_for_is_shown_and_told_once() -> None:
     assert [text for _, text in state.news][-2:] == ["512 trial 0 runs", "512 trial 1 runs"]
     assert "waiting" not in shown(state)
     state.sync(
-        replace(running, waiting=[Waiting(Kind.PREPARE, None, None, Reason.IMAGE, "no such image")]), NOW
+        replace(
+            running,
+            waiting=[Waiting(Kind.PREPARE, None, None, Reason.IMAGE, Message.verbatim("no such image"))],
+        ),
+        NOW,
     )
     assert "prepare: no such image" in shown(state)
     korean = LiveState(alone=True, lang="ko")

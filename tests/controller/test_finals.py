@@ -20,7 +20,7 @@ from coref_k8s.controller.actions import (
 )
 from coref_k8s.controller.plan import plan
 from coref_k8s.controller.runner import ObservedJob, Reason, State
-from coref_k8s.controller.snapshot import Attempt, FinalsView, Snapshot, TrialView, Unit
+from coref_k8s.controller.snapshot import Attempt, FinalsSnapshot, Snapshot, TrialSnapshot, Unit
 from coref_k8s.search.records import TrialState
 from coref_k8s.store import Outcome, Phase
 from coref_k8s.study.names import Kind, job_name
@@ -36,12 +36,12 @@ def finals_spec(**changes):
     return spec(search={"finalists": 2, "finalist_seeds": 1}, **changes)
 
 
-def over(finals: FinalsView, **changes) -> Snapshot:
+def over(finals: FinalsSnapshot, **changes) -> Snapshot:
     return moment(spec=finals_spec(), lengths=(length(**DONE, finals=finals),), **changes)
 
 
-def open_runs(*numbers: int, hopeless: bool = False) -> tuple[TrialView, ...]:
-    return tuple(TrialView(n, OPEN, hopeless) for n in numbers)
+def open_runs(*numbers: int, hopeless: bool = False) -> tuple[TrialSnapshot, ...]:
+    return tuple(TrialSnapshot(n, OPEN, hopeless) for n in numbers)
 
 
 def finalist(number: int) -> Unit:
@@ -54,21 +54,21 @@ def a_job(kind: Kind, number: int | None = None, **changes) -> ObservedJob:
 
 
 def test_runs_begin_when_the_search_is_over_as_far_as_there_is_room() -> None:
-    assert plan(over(FinalsView(missing=4))) == [NewFinalist(512), NewFinalist(512)]
-    busy = over(FinalsView(missing=3, open=open_runs(0)), jobs=(a_job(Kind.FINALIST, 0),))
+    assert plan(over(FinalsSnapshot(missing=4))) == [NewFinalist(512), NewFinalist(512)]
+    busy = over(FinalsSnapshot(missing=3, open=open_runs(0)), jobs=(a_job(Kind.FINALIST, 0),))
     assert plan(busy) == [NewFinalist(512)]
 
 
 def test_a_run_that_lost_its_job_goes_on_before_new_ones_begin() -> None:
     s = over(
-        FinalsView(missing=2, open=open_runs(0, 1)),
+        FinalsSnapshot(missing=2, open=open_runs(0, 1)),
         attempts={finalist(0): (Attempt(1, Outcome.OUT_OF_MEMORY),)},
     )
     assert plan(s) == [Start(finalist(0), 2, 1), Start(finalist(1), 1, 0)]
 
 
 def test_they_wait_for_the_search() -> None:
-    searching = length(512, 3, complete=3, finals=FinalsView(missing=4))
+    searching = length(512, 3, complete=3, finals=FinalsSnapshot(missing=4))
     s = moment(spec=finals_spec(), lengths=(searching,), jobs=(job(3),))
     assert plan(s) == []
     # the last trial fails: the search is over in this very moment
@@ -81,14 +81,14 @@ def test_they_wait_for_the_search() -> None:
 
 
 def test_longer_lengths_come_first_and_the_room_they_leave_is_the_finalists() -> None:
-    short = length(512, **DONE, finals=FinalsView(missing=4))
+    short = length(512, **DONE, finals=FinalsSnapshot(missing=4))
     both = finals_spec(seq_lengths=[512, 1024], parallelism=3)
     s = moment(spec=both, lengths=(short, length(1024, complete=2)))
     assert [type(a) for a in plan(s)] == [NewTrial, NewTrial, NewFinalist]
 
 
 def test_the_verdict_comes_when_all_runs_have_ended_and_once() -> None:
-    ended = FinalsView(complete=5, candidates=2)
+    ended = FinalsSnapshot(complete=5, candidates=2)
     assert plan(over(ended)) == [Start(VERDICT, 1, 0)]
     assert plan(over(ended, jobs=(a_job(Kind.VERDICT),))) == []
     assert plan(over(replace(ended, judged=True))) == [SetPhase(Phase.SUCCEEDED, "")]
@@ -99,9 +99,9 @@ def test_the_verdict_comes_when_all_runs_have_ended_and_once() -> None:
 def test_an_ended_verdict_is_written_down_and_the_study_with_it() -> None:
     done = a_job(Kind.VERDICT, state=State.SUCCEEDED, finished_at=NOW)
     s = over(
-        FinalsView(complete=5, candidates=2, judged=True),
+        FinalsSnapshot(complete=5, candidates=2, judged=True),
         jobs=(done,),
-        closed={VERDICT: TrialView(0, TrialState.COMPLETE, finished_at=NOW)},
+        closed={VERDICT: TrialSnapshot(0, TrialState.COMPLETE, finished_at=NOW)},
     )
     assert plan(s) == [Record(done, Outcome.SUCCEEDED, 0), Remove(done), SetPhase(Phase.SUCCEEDED, "")]
 
@@ -109,12 +109,12 @@ def test_an_ended_verdict_is_written_down_and_the_study_with_it() -> None:
 @pytest.mark.parametrize(
     ("finals", "words"),
     [
-        (FinalsView(failed=4), "every finalist of length 512 failed, so its best single run stands"),
-        (FinalsView(complete=2, failed=2), "every finalist of length 512 failed, so its best single run stands"),
-        (FinalsView(complete=4, candidates=2, failed=1, judged=True), "1 of the finalists' runs of length 512 failed"),
+        (FinalsSnapshot(failed=4), "every finalist of length 512 failed, so its best single run stands"),
+        (FinalsSnapshot(complete=2, failed=2), "every finalist of length 512 failed, so its best single run stands"),
+        (FinalsSnapshot(complete=4, candidates=2, failed=1, judged=True), "1 of the finalists' runs of length 512 failed"),
     ],
 )  # fmt: skip
-def test_failed_runs_cost_themselves_only(finals: FinalsView, words: str) -> None:
+def test_failed_runs_cost_themselves_only(finals: FinalsSnapshot, words: str) -> None:
     s = over(finals)
     strict = s.spec.model_copy(update={"limits": s.spec.limits.model_copy(update={"max_failed_trials": 0})})
     assert plan(replace(s, spec=strict)) == [SetPhase(Phase.SUCCEEDED, words)]
@@ -122,7 +122,7 @@ def test_failed_runs_cost_themselves_only(finals: FinalsView, words: str) -> Non
 
 def test_a_failing_run_does_not_count_as_a_failed_trial() -> None:
     s = over(
-        FinalsView(open=open_runs(3), complete=3, candidates=1),
+        FinalsSnapshot(open=open_runs(3), complete=3, candidates=1),
         attempts={finalist(3): (Attempt(1, Outcome.FAILED, message="it diverged"),)},
     )
     strict = s.spec.model_copy(update={"limits": s.spec.limits.model_copy(update={"max_failed_trials": 0})})
@@ -131,7 +131,7 @@ def test_a_failing_run_does_not_count_as_a_failed_trial() -> None:
 
 def test_a_verdict_that_cannot_be_made_is_said() -> None:
     s = over(
-        FinalsView(complete=5, candidates=2),
+        FinalsSnapshot(complete=5, candidates=2),
         attempts={VERDICT: (Attempt(1, Outcome.FAILED, message="disk is gone"),)},
     )
     words = "the finalists of length 512 could not be compared: disk is gone"
@@ -140,14 +140,14 @@ def test_a_verdict_that_cannot_be_made_is_said() -> None:
 
 def test_a_trial_that_is_no_finalist_any_more_gives_up_its_runs() -> None:
     s = over(
-        FinalsView(open=open_runs(2, hopeless=True), complete=3, candidates=1),
+        FinalsSnapshot(open=open_runs(2, hopeless=True), complete=3, candidates=1),
         jobs=(a_job(Kind.FINALIST, 2),),
     )
     assert plan(s) == [Prune(finalist(2)), Stop(a_job(Kind.FINALIST, 2)), Start(VERDICT, 1, 0)]
 
 
 def test_new_trials_come_before_what_is_left_of_the_old_finalists() -> None:
-    extended = length(512, complete=4, finals=FinalsView(missing=1, open=open_runs(0)))
+    extended = length(512, complete=4, finals=FinalsSnapshot(missing=1, open=open_runs(0)))
     s = moment(spec=finals_spec(trials=5), lengths=(extended,))
     assert plan(s) == [NewTrial(512)]
 
@@ -155,7 +155,7 @@ def test_new_trials_come_before_what_is_left_of_the_old_finalists() -> None:
 def test_past_a_limit_no_finalist_begins_and_the_study_says_so() -> None:
     limits = {"limits": {"max_duration": 60}}
     late = {"now": NOW + timedelta(hours=3)}
-    s = replace(over(FinalsView(missing=4), **late), spec=finals_spec(**limits))
+    s = replace(over(FinalsSnapshot(missing=4), **late), spec=finals_spec(**limits))
     assert plan(s) == [
         SetPhase(
             Phase.SUCCEEDED,
@@ -164,7 +164,7 @@ def test_past_a_limit_no_finalist_begins_and_the_study_says_so() -> None:
         )
     ]
     # what was paid for is compared
-    some = FinalsView(missing=2, complete=2, candidates=1)
+    some = FinalsSnapshot(missing=2, complete=2, candidates=1)
     s = replace(over(some, **late), spec=finals_spec(**limits))
     words = "stopped after 60 s, as limits.maxDuration says; not all finalists of length 512 were run"
     assert plan(s) == [Start(VERDICT, 1, 0), SetPhase(Phase.RUNNING, f"{words}; comparing the finalists")]
@@ -174,7 +174,7 @@ def test_past_a_limit_no_finalist_begins_and_the_study_says_so() -> None:
 
 
 def test_a_cancelled_study_judges_nothing() -> None:
-    s = over(FinalsView(missing=2, complete=2, candidates=1), cancel_requested=True)
+    s = over(FinalsSnapshot(missing=2, complete=2, candidates=1), cancel_requested=True)
     assert plan(s) == [SetPhase(Phase.CANCELLED, "cancelled on request")]
 
 

@@ -333,7 +333,7 @@ def test_progress_shows_what_runs_and_the_last_report() -> None:
         (1, State.PENDING, None, None),
     ]
     (row,) = progress.lengths
-    assert (row.trials, row.complete, row.running, row.waiting, row.best) == (3, 0, 1, 1, None)
+    assert (row.planned, row.complete, row.running, row.waiting, row.best) == (3, 0, 1, 1, None)
 
 
 def test_a_length_whose_next_trial_promises_little_begins_no_more_trials() -> None:

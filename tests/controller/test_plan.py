@@ -23,11 +23,12 @@ from coref_k8s.controller.actions import (
 )
 from coref_k8s.controller.plan import plan
 from coref_k8s.controller.runner import ObservedJob, Reason, State
-from coref_k8s.controller.snapshot import PREPARATION, Attempt, LengthView, Snapshot, TrialView, Unit
+from coref_k8s.controller.snapshot import PREPARATION, Attempt, LengthSnapshot, Snapshot, TrialSnapshot, Unit
 from coref_k8s.search.records import TrialState
 from coref_k8s.store import Outcome, Phase
 from coref_k8s.study.names import Kind, job_name
 from coref_k8s.study.reading import build_spec
+from coref_k8s.wording import NOTHING, Message
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 OPEN = TrialState.RUNNING
@@ -64,21 +65,22 @@ def ended(number: int | None = 0, attempt: int = 1, reason: Reason | None = None
 def moment(**changes) -> Snapshot:
     values = {
         "now": NOW,
+        "namespace": "",
         "name": "demo",
         "spec": spec(),
         "phase": Phase.RUNNING,
-        "message": "",
-        "cancel_requested": False,
-        "prepared": True,
+        "message": NOTHING,
+        "prepared": "prepared/abc",
+        "created_at": NOW - timedelta(hours=2),
         "resumed_at": NOW - timedelta(hours=1),
-        "lengths": (LengthView(512),),
+        "lengths": (length(),),
         "gpus_per_job": 1,
     }
     return Snapshot(**{**values, **changes})
 
 
-def length(seq_len: int = 512, *open_trials: int, **changes) -> LengthView:
-    return LengthView(seq_len, open=tuple(TrialView(n, OPEN) for n in open_trials), **changes)
+def length(seq_len: int = 512, *open_trials: int, **changes) -> LengthSnapshot:
+    return LengthSnapshot(seq_len=seq_len, open=tuple(TrialSnapshot(n, OPEN) for n in open_trials), **changes)
 
 
 def trial(number: int, seq_len: int = 512) -> Unit:
@@ -95,7 +97,7 @@ def test_plan_needs_neither_cluster_nor_search_nor_torch() -> None:
 
 
 def test_a_new_study_is_prepared_first() -> None:
-    new = moment(phase=Phase.PENDING, prepared=False, lengths=())
+    new = moment(phase=Phase.PENDING, prepared=None, lengths=())
     assert plan(new) == [SetPhase(Phase.PREPARING, ""), Start(PREPARATION, 1, 0)]
     assert plan(replace(new, phase=Phase.PREPARING, jobs=(job(None),))) == []
 
@@ -142,7 +144,7 @@ def test_what_follows_from_how_a_job_ended(reason, outcome, next_attempt) -> Non
 def test_what_a_trial_has_to_show_counts_more_than_its_exit_code(state, outcome) -> None:
     over = ended(0, reason=Reason.CRASHED)
     s = moment(
-        lengths=(length(512, complete=3, pruned=1),), jobs=(over,), closed={trial(0): TrialView(0, state)}
+        lengths=(length(512, complete=3, pruned=1),), jobs=(over,), closed={trial(0): TrialSnapshot(0, state)}
     )
     assert plan(s)[0] == Record(over, outcome, 0)
 
@@ -198,7 +200,7 @@ def test_open_trials_come_before_new_ones_and_neither_above_what_runs_at_once() 
 
 
 def test_a_job_that_was_told_to_stop_holds_its_place_until_it_ends() -> None:
-    pruned = TrialView(0, TrialState.PRUNED)
+    pruned = TrialSnapshot(0, TrialState.PRUNED)
     s = moment(lengths=(length(512, 1, pruned=1),), jobs=(job(0), job(1)), closed={trial(0): pruned})
     assert plan(s) == [Stop(job(0))]
     assert plan(replace(s, stopping=frozenset({job(0).uid}))) == []
@@ -211,9 +213,9 @@ def test_a_stopped_job_is_told_why() -> None:
     running = moment(lengths=(length(512, 0),), jobs=(job(0),))
     assert why(replace(running, cancel_requested=True)) == ["cancelled on request"]
     assert why(replace(running, interrupted=True)) == ["interrupted"]
-    hopeless = LengthView(512, open=(TrialView(0, OPEN, hopeless=True),))
+    hopeless = LengthSnapshot(seq_len=512, open=(TrialSnapshot(0, OPEN, hopeless=True),))
     assert why(replace(running, lengths=(hopeless,))) == ["its trial is pruned"]
-    closed = {trial(0): TrialView(0, TrialState.PRUNED)}
+    closed = {trial(0): TrialSnapshot(0, TrialState.PRUNED)}
     over = replace(running, lengths=(length(512, pruned=1),), closed=closed)
     assert why(over) == ["its trial has its outcome"]
 
@@ -225,14 +227,16 @@ def test_a_preparation_that_is_still_ending_takes_no_trials_place() -> None:
 
 
 def test_a_hopeless_trial_is_closed_before_its_job_is_stopped() -> None:
-    hopeless = LengthView(512, open=(TrialView(0, OPEN, hopeless=True), TrialView(1, OPEN)))
+    hopeless = LengthSnapshot(
+        seq_len=512, open=(TrialSnapshot(0, OPEN, hopeless=True), TrialSnapshot(1, OPEN))
+    )
     assert plan(moment(lengths=(hopeless,), jobs=(job(0), job(1)))) == [Prune(trial(0)), Stop(job(0))]
 
 
 def test_a_trial_with_its_result_may_end_by_itself_but_not_take_for_ever() -> None:
     s = moment(lengths=(length(512, complete=1),), jobs=(job(0), job(1)))
     for minutes, expected in ((1, []), (6, [Stop(job(0))])):
-        view = TrialView(0, TrialState.COMPLETE, finished_at=NOW - timedelta(minutes=minutes))
+        view = TrialSnapshot(0, TrialState.COMPLETE, finished_at=NOW - timedelta(minutes=minutes))
         assert plan(replace(s, closed={trial(0): view})) == expected
 
 
@@ -328,7 +332,9 @@ def test_how_a_study_ends_early(on_end, limits, changes, phase, message) -> None
     wait = SetPhase(Phase.RUNNING, f"{message}; waiting for running jobs to end")
     stops = [Stop(job(0))] if on_end == "stop" else []
     assert plan(s) == [*stops, wait]
-    waiting = replace(s, message=wait.message, stopping=frozenset({job(0).uid} if stops else ()))
+    waiting = replace(
+        s, message=Message.verbatim(wait.message), stopping=frozenset({job(0).uid} if stops else ())
+    )
     assert plan(waiting) == []
     over = ended(0, reason=Reason.DISRUPTED)
     assert plan(replace(waiting, jobs=(over,))) == [
@@ -375,12 +381,12 @@ def test_how_a_study_ends_by_itself(views, phase, message) -> None:
     lengths = [view.seq_len for view in views]
     s = moment(spec=spec(seq_lengths=lengths, search={"patience": 2}), lengths=tuple(views))
     assert plan(s) == [SetPhase(phase, message)]
-    assert plan(replace(s, phase=phase, message=message)) == []
+    assert plan(replace(s, phase=phase, message=Message.verbatim(message))) == []
 
 
 def test_a_failed_preparation_is_the_studys_failure_with_its_reason() -> None:
     over = ended(None, reason=Reason.INVALID)
-    s = moment(phase=Phase.PREPARING, prepared=False, lengths=(), jobs=(over,))
+    s = moment(phase=Phase.PREPARING, prepared=None, lengths=(), jobs=(over,))
     assert plan(s)[2:] == [SetPhase(Phase.FAILED, "preparation failed: Invalid (words)")]
 
 
@@ -417,9 +423,9 @@ def test_a_job_that_waits_too_long_for_a_place_is_said_so_once() -> None:
         "trial 0 of length 512 waits for a place since 2026-01-01 23:29 UTC: 0/3 nodes have nvidia.com/gpu"
     )
     assert plan(s) == [SetPhase(Phase.RUNNING, words)]
-    assert plan(replace(s, message=words, now=NOW + timedelta(minutes=5))) == []
+    assert plan(replace(s, message=Message.verbatim(words), now=NOW + timedelta(minutes=5))) == []
     # it has its place: the words go
-    assert plan(replace(s, message=words, jobs=(job(0),))) == [SetPhase(Phase.RUNNING, "")]
+    assert plan(replace(s, message=Message.verbatim(words), jobs=(job(0),))) == [SetPhase(Phase.RUNNING, "")]
     assert plan(replace(s, jobs=(pending(0, Reason.UNSCHEDULABLE, 29),))) == []
     assert plan(replace(s, jobs=(pending(0, Reason.SUSPENDED, 600),))) == []
 
@@ -429,6 +435,6 @@ def test_an_image_that_does_not_come_fails_the_trial() -> None:
     s = moment(lengths=(length(512, 0, complete=3),), jobs=(waits,))
     assert plan(s) == [Fail(trial(0), "ImagePull (0/3 nodes have nvidia.com/gpu)"), Stop(waits)]
     preparing = moment(
-        phase=Phase.PREPARING, prepared=False, lengths=(), jobs=(pending(None, Reason.IMAGE, 31),)
+        phase=Phase.PREPARING, prepared=None, lengths=(), jobs=(pending(None, Reason.IMAGE, 31),)
     )
     assert [type(a) for a in plan(preparing)] == [Stop, SetPhase]

@@ -17,6 +17,7 @@ from coref_k8s.store import AttemptRecord, Outcome, Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import build_spec
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import NOTHING
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 LENGTHS = (1024, 1536, 2048)
@@ -38,7 +39,7 @@ def study(
         ],
     }
     return StudyView(
-        "korean-long", "team", phase, "", spec, NOW, started_at=NOW - timedelta(hours=31),
+        name="korean-long", namespace="team", phase=phase, message=NOTHING, spec=spec, created_at=NOW, started_at=NOW - timedelta(hours=31),
         finished_at=NOW if phase is Phase.SUCCEEDED else None, prepared="prepared/0123456789abcdef",
         statistics=statistics, trials=records, attempts=[_attempt(t, gpus) for t in records],
     )  # fmt: skip

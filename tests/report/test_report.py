@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ import yaml
 
 from coref_k8s.controller.view import StudyView
 from coref_k8s.evaluation.compare import Difference
+from coref_k8s.report.budgets import budgets
 from coref_k8s.report.importance import importances
 from coref_k8s.report.messages import told
 from coref_k8s.report.page import report
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import Phase
 from coref_k8s.study.reading import spec_from_mapping
+from coref_k8s.wording import Message
 from tests.report.sample import COMMIT, NOW, with_finalists
 from tests.report.sample import study as sample
 
@@ -288,7 +291,9 @@ def test_nothing_but_names_is_english_in_the_korean_report() -> None:
     view = with_finalists(sample())
     view = replace(
         view,
-        message="stopped after 3 GPU-hours, as limits.maxGpuHours says; not all finalists of length 512 were run",
+        message=Message.verbatim(
+            "stopped after 3 GPU-hours, as limits.maxGpuHours says; not all finalists of length 512 were run"
+        ),
     )
     page = report(view, "ko", NOW)
     body = re.sub(r"<(style|script|pre)\b.*?</\1>", " ", page[page.index("<body>") :], flags=re.DOTALL)
@@ -315,6 +320,20 @@ def test_budgets_are_told_in_the_head() -> None:
     for words in ("of 9 GPU-hours", "of 1 d", "after 7 trials without", "add less than 0.005"):
         assert words in head
     assert "Budget" not in report(view, "en", NOW)
+
+
+def test_a_limit_of_time_counts_from_when_the_study_was_last_resumed() -> None:
+    view = sample()
+    limits = view.spec.limits.model_copy(update={"max_duration": 7200.0})
+    extended = replace(
+        view,
+        spec=view.spec.model_copy(update={"limits": limits}),
+        phase=Phase.RUNNING,
+        resumed_at=NOW - timedelta(minutes=90),
+        finished_at=None,
+    )
+    assert budgets(extended, NOW) == "Budget: 1 h 30 min of 2 h"
+    assert extended.elapsed(NOW) == timedelta(hours=31)
 
 
 @pytest.mark.parametrize(

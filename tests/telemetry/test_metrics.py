@@ -32,6 +32,7 @@ from coref_k8s.telemetry.docs import main as document
 from coref_k8s.telemetry.metrics import StudyMetrics
 from coref_k8s.trial.metrics import MetricsObserver
 from coref_k8s.trial.observers import CheckpointReport, EvaluationReport, MemoryReport, StepReport
+from coref_k8s.wording import NOTHING
 from tests.local.run_study import session
 from tests.ports import free_port
 from tests.report.sample import study, with_finalists
@@ -70,9 +71,11 @@ def running(*units: tuple[Kind, int | None]) -> Progress:
         ObservedJob(f"s-{kind}-{trial}", f"{kind}{trial}", "s", kind, 512, trial, 1, State.RUNNING)
         for kind, trial in units
     ]
+    now = datetime.now(UTC)
     return Progress(
-        "", "s", Phase.RUNNING, "", datetime.now(UTC), None, running=tuple(RunningJob(job) for job in jobs)
-    )
+        namespace="", name="s", phase=Phase.RUNNING, message=NOTHING, spec=build_spec(), created_at=now, now=now,
+        running=tuple(RunningJob(job) for job in jobs),
+    )  # fmt: skip
 
 
 def play(observer: MetricsObserver) -> None:
@@ -210,7 +213,10 @@ def test_what_test_documents_have_shown_is_a_metric() -> None:
         StudyMeter(metrics).measure(replace(running(), lengths=(length,)))
         return series(generate_latest(metrics.registry).decode())
 
-    length = LengthProgress(1024, 24, 20, 2, 2, 0, 0, best, FinalsProgress(7, 4, 1, 1), verdict, best)
+    length = LengthProgress(
+        seq_len=1024, planned=24, complete=20, pruned=2, failed=2, best=best, finals=FinalsProgress(7, 4, 1, 1),
+        verdict=verdict, confirmed=best,
+    )  # fmt: skip
     found = measured(length)
     assert [
         found[f"coref_study_finalist_runs 1024,{s}"] for s in ("complete", "failed", "running", "waiting")
@@ -231,7 +237,7 @@ def test_what_test_documents_have_shown_is_a_metric() -> None:
         "test": {"score": 0.5, "metrics": {"score_ci_low": 0.4}},
         "comparisons": [row | {"split": "dev"}, row],
     }
-    final = measured(LengthProgress(1024, 1, 1, 0, 0, 0, 0, replace(best, attrs=noted)))
+    final = measured(LengthProgress(seq_len=1024, planned=1, complete=1, best=replace(best, attrs=noted)))
     assert final["coref_study_test_score 1024"] == 0.5
     assert final["coref_study_test_difference 1024,untuned,value"] == 0.4
 

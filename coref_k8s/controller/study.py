@@ -1,0 +1,123 @@
+"""What every reading of a study has in common: `Snapshot` (what `plan` decides from), `Progress` (status and metrics) and
+`StudyView` (all of its trials, for whoever shows it)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from coref_k8s.store.records import TERMINAL, Phase
+from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
+
+
+class _Reading:
+    @classmethod
+    def like(cls, other: Any, **more: Any) -> Self:
+        """Return a reading with the fields that it shares with another one, and `more`."""
+        shared = {f.name for f in fields(cls)} & {f.name for f in fields(other)}  # type: ignore[arg-type]
+        return cls(**{name: getattr(other, name) for name in shared - more.keys()}, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyState(_Reading):
+    """Who a study is, what it asks for and where it is in its life. Times are UTC."""
+
+    namespace: str
+    """Kubernetes namespace; empty on one machine."""
+    name: str
+    phase: Phase
+    message: Message
+    """Why it is in its phase; may be empty."""
+    spec: StudySpec
+    created_at: datetime
+    started_at: datetime | None = None
+    """When it was first taken up."""
+    resumed_at: datetime | None = None
+    """When it was last submitted, resumed or extended."""
+    finished_at: datetime | None = None
+    prepared: str | None = None
+    """Folder of the prepared data below the data folder; None until there are any."""
+    capacity: int | None = None
+    """Most jobs at once where it runs; None where a scheduler decides, or where that is not known."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen any more unless the study is resumed."""
+        return self.phase in TERMINAL
+
+    @property
+    def slots(self) -> int:
+        """Most jobs of this study at once: what it asks for, and what the place where it runs carries."""
+        asked = self.spec.parallelism
+        return asked if self.capacity is None else min(asked, self.capacity)
+
+    @property
+    def counted_from(self) -> datetime:
+        """From here on `limits.maxDuration` counts, and what went wrong before is forgiven."""
+        return self.resumed_at or self.started_at or self.created_at
+
+    def counted(self, now: datetime) -> timedelta:
+        """Time that counts against `limits.maxDuration`."""
+        return (self.finished_at or now) - self.counted_from
+
+    def elapsed(self, now: datetime) -> timedelta | None:
+        """Time since the study was first taken up; None before."""
+        return (self.finished_at or now) - self.started_at if self.started_at else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthState(_Reading):
+    """The trials of one sequence length in numbers."""
+
+    seq_len: int
+    planned: int = 0
+    """Trials that the request asks for."""
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    exhausted: Message | None = None
+    """Why no more trials are begun before all are; None while they are, and where that is not known."""
+    planned_runs: int = 0
+    """Runs of finalists that follow the search; 0 without finalists."""
+    runs_done: int = 0
+    """Those with an outcome, as far as they still count."""
+    complete_seconds: float = 0.0
+    """What the complete trials took (seconds, summed)."""
+    begun_at: tuple[datetime, ...] = ()
+    """When each trial began that has no outcome yet."""
+
+    @property
+    def done(self) -> int:
+        """Trials with an outcome."""
+        return self.complete + self.pruned + self.failed
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """Mean duration of complete trials (seconds); None before there is one."""
+        return self.complete_seconds / self.complete if self.complete else None
+
+    @property
+    def left(self) -> int:
+        """Trials and runs of finalists without an outcome."""
+        trials = len(self.begun_at) if self.exhausted else max(0, self.planned - self.done)
+        return trials + max(0, self.planned_runs - self.runs_done)
+
+
+def remaining(lengths: Iterable[LengthState], slots: int, now: datetime) -> timedelta | None:
+    """Return the estimated time until every trial is done, `slots` at once; None before any trial is complete.
+
+    A length without a complete trial is taken to cost its share of tokens more than the nearest known one.
+    """
+    lengths = list(lengths)
+    known = {one.seq_len: mean for one in lengths if (mean := one.mean_seconds)}
+    if not known:
+        return None
+    seconds = 0.0
+    for one in lengths:
+        near = min(known, key=lambda length: abs(length - one.seq_len))
+        spent = sum((now - began).total_seconds() for began in one.begun_at)
+        seconds += max(0.0, one.left * known[near] * one.seq_len / near - spent)
+    return timedelta(seconds=seconds / slots)
