@@ -12,6 +12,7 @@ from coref_k8s.corpus.fingerprint import tokenizer_fingerprint
 from coref_k8s.corpus.show import STATISTICS, read_statistics
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document, Split
+from coref_k8s.text.words import Words
 
 
 def rows_path(folder: Path, seq_len: int) -> Path:
@@ -98,6 +99,8 @@ def write_documents(path: Path, documents: Iterable[Document], split: Split) -> 
                 "split": split,
                 "weight": document.weight,
             }
+            if document.words:
+                row["words"] = document.words.to_dict()
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -108,5 +111,7 @@ def read_documents(path: Path) -> list[Document]:
         for line in file:
             row = json.loads(line)
             row["clusters"] = {name: [(s, e) for s, e in spans] for name, spans in row["clusters"].items()}
+            if "words" in row:
+                row["words"] = Words.from_dict(row["words"])
             documents.append(Document(**row))
     return documents

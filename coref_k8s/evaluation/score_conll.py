@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coref_k8s.evaluation import conll
 from coref_k8s.evaluation.arms import assemble
 from coref_k8s.evaluation.closed import MAX_LENGTHS
 from coref_k8s.evaluation.conll_items import ConllItem
+from coref_k8s.evaluation.coreference.statistics import STATISTICS, counts
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.passes import Answer, Pass
 from coref_k8s.evaluation.scorecard import Scorecard
@@ -84,11 +84,10 @@ class ConllPart:
                 response[cluster[number]].add(number)
             pairs.append(([frozenset(c) for c in key.values()], [frozenset(c) for c in response.values()]))
         card.count("conll", sum(map(len, self.documents)), "the conll_ scores")
-        for name, value in conll.score(pairs).items():
-            stem = "conll" if name == "conll" else f"conll_{name}"
-            card.metrics[f"{stem}_f1"] = value.f1
-            card.metrics[f"{stem}_recall"] = value.recall
-            card.metrics[f"{stem}_precision"] = value.precision
+        sums = counts(pairs).sum(axis=0)
+        for name, statistic in STATISTICS.items():
+            if not name.startswith("mention_"):
+                card.metrics[f"conll_{name.removeprefix('conll_')}"] = float(statistic(sums))
 
     def _before(self, mentions: Sequence[ConllItem], number: int) -> Antecedents:
         """Strings of earlier mentions that end before this one and lie in its window."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from coref_k8s.text.words import Words
+
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
@@ -16,7 +18,8 @@ class Document:
 
     `clusters` maps an entity's label to its mentions, sorted by start; empty for text without gold
     chains. `split` is the split that the document's author fixed, None where the split is ours to draw.
-    `weight` is the relative chance to be sampled for training.
+    `weight` is the relative chance to be sampled for training. `words` are those of a treebank: with them mentions
+    can be matched by their heads.
     """
 
     doc_id: str
@@ -27,6 +30,7 @@ class Document:
     source: str = ""
     split: Split | None = None
     weight: float = 1.0
+    words: Words | None = None
 
     def mentions(self) -> Iterator[tuple[int, int, str]]:
         """Yield (start, end, entity) of every gold mention, by start, longer first."""

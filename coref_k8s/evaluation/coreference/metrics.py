@@ -1,12 +1,13 @@
-"""Coreference scores on clusters: MUC, B3, CEAFe and LEA, micro-averaged over documents; singletons count.
+"""Coreference metrics on clusters: what two clusterings of one document count for recall and precision.
 
 MUC: Vilain et al. 1995. B3: Bagga & Baldwin 1998, with system mentions that the key lacks as in Pradhan et al.
 2014. CEAFe: Luo 2005 with phi4, the optimal alignment by the Hungarian algorithm. LEA: Moosavi & Strube 2016,
-where a singleton has one link, to itself. CoNLL F1 is the mean F1 of the first three.
+where a singleton has one link, to itself. CoNLL F1 is the mean F1 of the first three (Pradhan et al. 2012).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -26,12 +27,16 @@ class Counts(NamedTuple):
     precision_of: float
 
 
-class Score(NamedTuple):
-    """Recall, precision and F1, each between 0 and 1."""
-
-    recall: float
-    precision: float
-    f1: float
+def clusters_of(chains: Iterable[Iterable[Hashable]]) -> list[Cluster]:
+    """Return chains as clusters: a mention counts once, in the first chain that has it, as the reference scorer does."""
+    seen: set[Hashable] = set()
+    found = []
+    for chain in chains:
+        cluster = frozenset(mention for mention in chain if mention not in seen)
+        seen |= cluster
+        if cluster:
+            found.append(cluster)
+    return found
 
 
 def muc(key: Clusters, response: Clusters) -> Counts:
@@ -48,7 +53,11 @@ def ceaf_e(key: Clusters, response: Clusters) -> Counts:
     """Similarity phi4 = 2 |K n R| / (|K| + |R|) of the best one-to-one alignment of clusters."""
     if not key or not response:
         return Counts(0.0, len(key), 0.0, len(response))
-    similarity = np.array([[2 * len(k & r) / (len(k) + len(r)) for r in response] for k in key])
+    place = _places(response)
+    similarity = np.zeros((len(key), len(response)))
+    for row, cluster in enumerate(key):
+        for column, common in _overlaps(cluster, place).items():
+            similarity[row, column] = 2 * common / (len(cluster) + len(response[column]))
     best = float(similarity[linear_sum_assignment(similarity, maximize=True)].sum())
     return Counts(best, len(key), best, len(response))
 
@@ -58,27 +67,22 @@ def lea(key: Clusters, response: Clusters) -> Counts:
     return Counts(*_lea_side(key, response), *_lea_side(response, key))
 
 
+def mention(key: Clusters, response: Clusters) -> Counts:
+    """Mentions of the key found, and of the response that are right, whatever their clusters."""
+    wanted, given = frozenset().union(*key), frozenset().union(*response)
+    common = len(wanted & given)
+    return Counts(common, len(wanted), common, len(given))
+
+
 METRICS: Mapping[str, Callable[[Clusters, Clusters], Counts]] = {
     "muc": muc,
     "b3": b_cubed,
     "ceafe": ceaf_e,
     "lea": lea,
+    "mention": mention,
 }
-
-
-def score(documents: Iterable[tuple[Clusters, Clusters]]) -> dict[str, Score]:
-    """Each metric over documents (key clusters, response clusters), and their CoNLL mean as `conll`."""
-    pairs = list(documents)
-    found = {}
-    for name, metric in METRICS.items():
-        counts = [metric(key, response) for key, response in pairs]
-        total = Counts(*map(sum, zip(*counts, strict=True))) if counts else Counts(0, 0, 0, 0)
-        recall = total.recall / total.recall_of if total.recall_of else 0.0
-        precision = total.precision / total.precision_of if total.precision_of else 0.0
-        found[name] = Score(recall, precision, _f1(recall, precision))
-    three = [found[name] for name in ("muc", "b3", "ceafe")]
-    means = [sum(score[place] for score in three) / 3 for place in range(3)]
-    return {**found, "conll": Score(*means)}
+#: Whose mean is the CoNLL score.
+CONLL = ("muc", "b3", "ceafe")
 
 
 def _muc_side(clusters: Clusters, other: Clusters) -> tuple[float, float]:
@@ -94,13 +98,7 @@ def _muc_side(clusters: Clusters, other: Clusters) -> tuple[float, float]:
 
 def _b_cubed_side(clusters: Clusters, other: Clusters) -> tuple[float, float]:
     place = _places(other)
-    total = 0.0
-    for cluster in clusters:
-        overlaps: dict[Hashable, int] = {}
-        for mention in cluster:
-            if mention in place:
-                overlaps[place[mention]] = overlaps.get(place[mention], 0) + 1
-        total += sum(n * n for n in overlaps.values()) / len(cluster)
+    total = sum(sum(n * n for n in _overlaps(cluster, place).values()) / len(cluster) for cluster in clusters)
     return total, float(sum(map(len, clusters)))
 
 
@@ -112,11 +110,7 @@ def _lea_side(clusters: Clusters, other: Clusters) -> tuple[float, float]:
         if len(cluster) == 1:
             total += float(cluster <= singletons)
             continue
-        overlaps: dict[Hashable, int] = {}
-        for mention in cluster:
-            if mention in place:
-                overlaps[place[mention]] = overlaps.get(place[mention], 0) + 1
-        resolved = sum(_links(n) for n in overlaps.values())
+        resolved = sum(_links(n) for n in _overlaps(cluster, place).values())
         total += len(cluster) * resolved / _links(len(cluster))
     return total, float(sum(map(len, clusters)))
 
@@ -129,5 +123,6 @@ def _places(clusters: Clusters) -> dict[Hashable, int]:
     return {mention: number for number, cluster in enumerate(clusters) for mention in cluster}
 
 
-def _f1(recall: float, precision: float) -> float:
-    return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
+def _overlaps(cluster: Cluster, place: Mapping[Hashable, int]) -> Counter[int]:
+    """Count the mentions that a cluster shares with each cluster of the other side."""
+    return Counter(place[mention] for mention in cluster if mention in place)

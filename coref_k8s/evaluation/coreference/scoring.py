@@ -1,0 +1,172 @@
+"""Scores chains of character spans against the gold chains of documents; METRICS by the literature they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cached_property
+
+from coref_k8s.evaluation import intervals
+from coref_k8s.evaluation.coreference import breakdown
+from coref_k8s.evaluation.coreference.baselines import baselines
+from coref_k8s.evaluation.coreference.matching import Headed, by_head, headed
+from coref_k8s.evaluation.coreference.metrics import Cluster, clusters_of
+from coref_k8s.evaluation.coreference.result import CorefScores, Scores
+from coref_k8s.evaluation.coreference.statistics import STATISTICS, counts
+from coref_k8s.text.document import Document
+from coref_k8s.text.korean import Analysis, analyse
+from coref_k8s.text.words import Span, Words
+
+#: Chains of one document, as character spans.
+Chains = Iterable[Iterable[Span]]
+#: Returns the characters [start, end) of each token of a text.
+Offsets = Callable[[str], Sequence[Span]]
+
+_WITHOUT = "-no-singletons"
+
+
+class Key:
+    """Gold documents to score against; what does not depend on the response is found once.
+
+    `groups` names the work that each document is a part of: one unit of resampling. Distances are counted in the
+    tokens of `offsets`; without it there are none.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        *,
+        groups: Sequence[str] | None = None,
+        offsets: Offsets | None = None,
+    ) -> None:
+        self.documents = documents
+        self.groups = [document.doc_id for document in documents] if groups is None else list(groups)
+        self._offsets = offsets
+        self.heads = bool(documents) and all(document.words for document in documents)
+
+    @cached_property
+    def _analyses(self) -> list[Analysis]:
+        return [analyse(document.text) for document in self.documents]
+
+    @cached_property
+    def _anaphors(self) -> list[list[breakdown.Anaphor]]:
+        return [
+            breakdown.anaphors(document, analysis, self._offsets(document.text) if self._offsets else None)
+            for document, analysis in zip(self.documents, self._analyses, strict=True)
+        ]
+
+    @cached_property
+    def _baselines(self) -> list[dict[str, list[list[Span]]]]:
+        pairs = zip(self.documents, self._analyses, strict=True)
+        return [dict(baselines(document, analysis)) for document, analysis in pairs]
+
+    def score(
+        self,
+        responses: Sequence[Chains],
+        *,
+        singletons: bool = True,
+        linked: Sequence[Chains] | None = None,
+        full: bool = True,
+    ) -> CorefScores:
+        """Score chains, one set a document. See `score_documents`."""
+        answers = [_chains(chains) for chains in responses]
+        if len(answers) != len(self.documents):
+            raise ValueError(f"{len(answers)} responses to {len(self.documents)} documents")
+        matching = "head" if self.heads else "exact"
+        headline = matching if singletons else matching + _WITHOUT
+        names = [headline]
+        if full:
+            every = [
+                way + ending
+                for way in ("exact", *(["head"] if self.heads else []))
+                for ending in ("", _WITHOUT)
+            ]
+            names += [name for name in every if name != headline]
+        sums = {name: self._sums(answers, name) for name in names}
+
+        def scores(chains: Sequence[Chains]) -> Scores:
+            return _scores(self._sums([_chains(one) for one in chains], headline))
+
+        without_model = {}
+        types: list[dict[str, breakdown.Recall]] = []
+        distances: list[dict[str, breakdown.Recall]] = []
+        if full:
+            for name in self._baselines[0] if self._baselines else ():
+                without_model[name] = scores([one[name] for one in self._baselines])
+            for document, anaphors, answer in zip(self.documents, self._anaphors, answers, strict=True):
+                hits = breakdown.linked(anaphors, self._as_key(document, answer, matching))
+                types.append(breakdown.by_type(anaphors, hits))
+                distances.append(breakdown.by_distance(anaphors, hits))
+        return CorefScores(
+            headline=headline,
+            views={name: _scores(one) for name, one in sums.items()},
+            gold=scores(linked) if linked is not None else {},
+            baselines=without_model,
+            types=breakdown.added(types),
+            distances=breakdown.added(distances),
+            documents=tuple(dict.fromkeys(self.groups)),
+            sums=sums[headline],
+        )
+
+    def _sums(self, answers: Sequence[list[list[Span]]], view: str) -> intervals.Array:
+        """Counts by group in one view: (groups, COLUMNS)."""
+        matching = view.removesuffix(_WITHOUT)
+        pairs = []
+        for document, answer in zip(self.documents, answers, strict=True):
+            key = clusters_of(_chains(document.clusters.values()))
+            response = clusters_of(self._as_key(document, answer, matching))
+            if view != matching:
+                key, response = _repeated(key), _repeated(response)
+            pairs.append((key, response))
+        return intervals.by_group(counts(pairs), self.groups)
+
+    @staticmethod
+    def _as_key(document: Document, answer: list[list[Span]], matching: str) -> list[list[Hashable]]:
+        """Return response chains with each mention that matches a key mention named as that one."""
+        if matching == "exact" or not document.words:
+            return [list(chain) for chain in answer]
+        words = document.words
+        spans = {
+            mention: span
+            for chain in document.clusters.values()
+            for span, mention in zip(chain, headed([chain], words)[0], strict=True)
+        }
+        # what is predicted has the tree's heads, as a system's output has in the scorer
+        response = headed(answer, Words(words.spans, words.parents))
+        match: dict[Headed, Headed] = by_head([list(spans)], response)
+        return [
+            [spans[match[one]] if one in match else ("unmatched", one) for one in chain] for chain in response
+        ]
+
+
+def score_documents(
+    keys: Sequence[Document],
+    responses: Sequence[Chains],
+    *,
+    singletons: bool = True,
+    linked: Sequence[Chains] | None = None,
+    groups: Sequence[str] | None = None,
+    offsets: Offsets | None = None,
+    full: bool = True,
+) -> CorefScores:
+    """Score predicted chains of documents; micro over documents, intervals over documents or their groups.
+
+    Mentions match by their heads where every document has its words, else by equal spans. `singletons` tells whether
+    they count in the headline: drop them where the training data have none. `linked` are chains of the gold mentions,
+    for `gold`. `full=False` leaves out the other views, the baselines and the breakdown, and with them Kiwi. To score
+    often against the same documents, keep a `Key`.
+    """
+    return Key(keys, groups=groups, offsets=offsets).score(
+        responses, singletons=singletons, linked=linked, full=full
+    )
+
+
+def _chains(chains: Chains) -> list[list[Span]]:
+    return [[(int(start), int(end)) for start, end in chain] for chain in chains]
+
+
+def _repeated(clusters: Sequence[Cluster]) -> list[Cluster]:
+    return [cluster for cluster in clusters if len(cluster) > 1]
+
+
+def _scores(sums: intervals.Array) -> Scores:
+    return {name: intervals.estimate(sums, statistic) for name, statistic in STATISTICS.items()}
