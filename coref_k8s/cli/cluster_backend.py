@@ -242,7 +242,7 @@ class ClusterBackend:
             name=metadata["name"],
             spec_json=json.dumps(resource.get("spec") or {}),
             phase=Phase(status.get("phase") or Phase.PENDING),
-            message=status.get("message", ""),
+            message=Message.verbatim(status.get("message", "")),
             cancel_requested=False,
             prepared=None,
             statistics_json=None,
@@ -254,7 +254,7 @@ class ClusterBackend:
 
     def _summary(self, resource: Json) -> StudyView:
         record = self._record(resource)
-        message = Message.load(record.message)
+        message = record.message
         if not resource.get("status"):
             words = "the controller has not taken it up yet; coref-k8s doctor says whether there is one"
             message = Message.verbatim(words)

@@ -178,13 +178,13 @@ class LiveState:
                     self._tell_waiting(record, trial, waits.get((one.seq_len, record.number), ""), now)
                     self._tell_progress(record, trial, now)
                 trial.scores.update(record.intermediate)
-                trial.reason = told(str(record.attrs.get("reason", "")), self.lang)
+                trial.reason = told(record.reason, self.lang)
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
             for record in one.runs:
                 run = length.run(record.number)
                 run.state, run.value = record.state, record.value if not record.open else None
-                run.reason = told(str(record.attrs.get("reason", "")), self.lang)
+                run.reason = told(record.reason, self.lang)
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, run)
             length.finals = standing(one, view.ended, self.lang) if one.runs or not searches else []

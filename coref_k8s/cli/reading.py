@@ -44,7 +44,7 @@ def list_(
                         "name": record.name,
                         "place": place,
                         "phase": record.phase.value,
-                        "message": record.message,
+                        "message": str(record.message),
                         "seqLengths": list(record.spec.seq_lengths),
                         "trials": record.spec.trials,
                         "model": record.spec.model,

@@ -138,7 +138,7 @@ def failures(view: StudyView, lang: Lang = "en") -> Table:
     table.add_column(say(lang, "h_why"))
     for trial in view.failures:
         who = say(lang, "who", length=trial.seq_len, trial=trial.number)
-        table.add_row(who, told(str(trial.attrs.get("reason", "unknown")), lang))
+        table.add_row(who, told(trial.reason or "unknown", lang))
     return table
 
 
@@ -235,7 +235,7 @@ def rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
                         "seconds": seconds,
                         "started_at": trial.started_at.isoformat() if trial.started_at else None,
                         "finished_at": trial.finished_at.isoformat() if trial.finished_at else None,
-                        "reason": trial.attrs.get("reason"),
+                        "reason": str(trial.reason) or None,
                     }
                 )
     return found

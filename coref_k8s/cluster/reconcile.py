@@ -39,6 +39,7 @@ from coref_k8s.store import Phase, StudyRecord
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.telemetry.metrics import ControllerMetrics
+from coref_k8s.wording import Message
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -198,7 +199,9 @@ class StudyReconciler:
             self._publisher.forget(uid)
         record = self._record(key)
         if record is not None and not record.ended:
-            self._database.store().set_phase(key.namespace, key.name, Phase.CANCELLED, DELETED)
+            self._database.store().set_phase(
+                key.namespace, key.name, Phase.CANCELLED, Message.verbatim(DELETED)
+            )
 
     def _leave(self, key: Key, resource: Json) -> None:
         """The resource is being deleted; with our finalizer the study leaves the database before it goes."""

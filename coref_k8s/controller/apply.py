@@ -36,6 +36,7 @@ from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
 from coref_k8s.study.names import WITHOUT_GPU, Kind, job_name
 from coref_k8s.study.order import Order
 from coref_k8s.telemetry.bus import Bus, Section, last_words
+from coref_k8s.wording import Message
 
 #: Lines of a failed job's log that are kept (the store cuts them to 4 KiB).
 TAIL_LINES = 60
@@ -150,7 +151,7 @@ class Applier:
             tier=action.tier,
             outcome=action.outcome,
             reason=action.reason,
-            message=message,
+            message=Message.verbatim(message),
             exit_code=job.exit_code,
             retries=job.retries,
             disruptions=job.disruptions,
@@ -222,7 +223,7 @@ class Applier:
             tier=tier,
             outcome=Outcome.FAILED,
             reason=Reason.INVALID.value,
-            message=message,
+            message=Message.verbatim(message),
             finished_at=now,
         )
         self._write(record)
@@ -240,7 +241,7 @@ class Applier:
         assert unit.trial is not None
         line = self._last_lines.get(unit)
         words = f"{reason}: {line}" if line else reason
-        self._study(unit).fail(unit.trial, words)
+        self._study(unit).fail(unit.trial, Message.verbatim(words))
         self._tell_end(unit, state="failed", reason=words)
 
     def _prune(self, unit: Unit) -> None:
@@ -310,7 +311,7 @@ class Applier:
     def _set_phase(self, action: SetPhase) -> None:
         seen = self._seen
         began = seen.study.started_at is None
-        self._store.set_phase(seen.namespace, seen.name, action.phase, action.message)
+        self._store.set_phase(seen.namespace, seen.name, action.phase, Message.verbatim(action.message))
         if began:
             self._bus.emit(
                 Section.STUDY_BEGIN, study=seen.name, seq_lengths=seen.study.spec.seq_lengths,

@@ -14,7 +14,6 @@ from coref_k8s.search.studies import LengthStudy
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.wording import Message
 
 #: Kinds of jobs that the loop plans; a training run after the search looks after itself.
 HANDLED = frozenset({Kind.PREPARE, Kind.TRIAL, Kind.FINALIST, Kind.VERDICT})
@@ -67,9 +66,7 @@ class Observer:
             for record in self._store.attempts(self.namespace, self.name):
                 self.attempts.add(record)
             self._loaded = True
-        state = StudyState.like(
-            study, spec=spec, message=Message.load(study.message), capacity=self._runner.capacity()
-        )
+        state = StudyState.like(study, spec=spec, message=study.message, capacity=self._runner.capacity())
         resumed_at = state.counted_from
         views: tuple[LengthSnapshot, ...] = ()
         # one that was imported has its trials, but nothing prepared here

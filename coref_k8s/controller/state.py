@@ -134,7 +134,7 @@ class AttemptMemory:
             record.outcome,
             record.reason,
             record.disruptions,
-            record.message,
+            str(record.message),
             record.finished_at,
             record.gpu_seconds,
         )

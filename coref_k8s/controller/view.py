@@ -106,7 +106,7 @@ class StudyView(StudyState):
         """Why the study is in its phase; of a failed preparation with the end of its log."""
         last = next((a for a in reversed(self.attempts) if a.kind is Kind.PREPARE), None)
         if self.phase is Phase.FAILED and last is not None and last.outcome is Outcome.FAILED:
-            return Message.of("controller.preparation-failed", why=Message.load(last.message))
+            return Message.of("controller.preparation-failed", why=last.message)
         return self.message
 
     @property
@@ -225,7 +225,7 @@ def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | Non
     return StudyView.like(
         record,
         spec=record.spec,
-        message=Message.load(record.message),
+        message=record.message,
         statistics=record.statistics,
         trials=trials,
         attempts=store.attempts(namespace, name),

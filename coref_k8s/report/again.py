@@ -33,7 +33,7 @@ def warnings(page: Context) -> list[str]:
                 "report.w-source", source=lost.get("source"), reason=told(str(lost.get("reason")), page.lang)
             )
         )
-    reasons = Counter((str(t.attrs.get("reason", "")).splitlines() or ["?"])[0][:160] for t in view.failures)
+    reasons = Counter((str(t.reason).splitlines() or ["?"])[0][:160] for t in view.failures)
     found += [
         page.plain("report.w-failed", n=n, why=told(why, page.lang)) for why, n in reasons.most_common(5)
     ]

@@ -157,5 +157,5 @@ def _about(page: Context, trial: TrialRecord) -> str:
         lines.append(", ".join(values))
     lines += [f"{name} = {parameter(value)}" for name, value in trial.params.items()]
     if trial.state is TrialState.FAILED:
-        lines.append(told(str(trial.attrs.get("reason", "")), page.lang)[:200])
+        lines.append(told(trial.reason, page.lang)[:200])
     return "\n".join(lines)

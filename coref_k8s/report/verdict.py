@@ -99,7 +99,7 @@ def comparison(found: Comparison, lang: Lang = "en") -> str:
     other = named(found.against, lang)
     if (score := found.score) is None:
         unknown = Message.of("verdict.no-item-scores" if found.runs else "verdict.no-complete-run")
-        return say("verdict.not-compared", lang, other=other, why=Message.load(found.problem) or unknown)
+        return say("verdict.not-compared", lang, other=other, why=found.problem or unknown)
     return _claimed(f"verdict.{_coded(score.claim)}", other, score, lang)
 
 

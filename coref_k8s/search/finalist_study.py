@@ -14,14 +14,16 @@ from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
 from coref_k8s.search.finalists import PARAMS_ATTR, ROLE_ATTR, SEED_ATTR, TRIAL_ATTR, Run, missing_runs
-from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.records import REASON_ATTR, TrialRecord
 from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
-from coref_k8s.search.studies import REASON_ATTR, LengthStudy, read_trials
+from coref_k8s.search.studies import LengthStudy, read_trials
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
 
 #: Attribute of the Optuna study.
 _VERDICT_ATTR = "verdict"
+_OUTDONE = Message.of("search.no-finalist-any-more")
 
 
 class FinalistStudy(LengthStudy):
@@ -66,9 +68,7 @@ class FinalistStudy(LengthStudy):
         record = self._record(number)
         if record.open:
             with guarded():
-                self._storage.set_trial_user_attr(
-                    record.trial_id, REASON_ATTR, "better trials have come: its trial is no finalist any more"
-                )
+                self._storage.set_trial_user_attr(record.trial_id, REASON_ATTR, _OUTDONE.to_text())
         super().prune(number)
 
     def verdict(self) -> Verdict | None:

@@ -20,10 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from coref_k8s.search.finalist_study import write_verdict
 from coref_k8s.search.finalists import PARAMS_ATTR
-from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.records import METRICS_ATTR, TrialRecord
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
-from coref_k8s.search.studies import METRICS_ATTR, STATES
+from coref_k8s.search.studies import STATES
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec
 

@@ -8,6 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from coref_k8s.wording import Message
+
+#: Attributes of a trial in the storage that are facts of a record.
+METRICS_ATTR, REASON_ATTR = "metrics", "reason"
 #: Best trials that are carried over from one length, or study, to another.
 CARRIED = 3
 
@@ -38,9 +42,14 @@ class TrialRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     """Every metric of the last evaluation by name."""
     attrs: dict[str, Any] = field(default_factory=dict)
-    """Other facts: `reason` of a failure, `item_scores` and so on."""
+    """Other facts, such as `item_scores`."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+    @property
+    def reason(self) -> Message:
+        """Why it failed, was stopped by itself or given up; may be empty."""
+        return Message.load(self.attrs.get(REASON_ATTR))
 
     @property
     def open(self) -> bool:

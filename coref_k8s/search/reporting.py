@@ -16,9 +16,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState as OptunaState
 
 from coref_k8s.errors import StorageError, TrialError
+from coref_k8s.search.records import METRICS_ATTR, REASON_ATTR
 from coref_k8s.search.storage import guarded, open_storage
-from coref_k8s.search.studies import METRICS_ATTR, REASON_ATTR
 from coref_k8s.search.wilcoxon import items_attr
+from coref_k8s.wording import Message
 
 #: First and longest pause between tries while the database is away (seconds).
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
@@ -78,11 +79,11 @@ class TrialReporter:
         self._waiting.append(write)
         self.flush()
 
-    def pruned(self, reason: str) -> None:
+    def pruned(self, reason: Message) -> None:
         """Close the trial as pruned, for a reason it saw itself, such as a diverged loss."""
 
         def write(storage: RDBStorage) -> None:
-            storage.set_trial_user_attr(self._trial_id, REASON_ATTR, reason)
+            storage.set_trial_user_attr(self._trial_id, REASON_ATTR, reason.to_text())
             frozen = storage.get_trial(self._trial_id)
             last = frozen.intermediate_values
             storage.set_trial_state_values(

@@ -22,7 +22,7 @@ from optuna.trial import TrialState as OptunaState
 from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.pruners import make_pruner
-from coref_k8s.search.records import TrialRecord, TrialState, ranked
+from coref_k8s.search.records import METRICS_ATTR, REASON_ATTR, TrialRecord, TrialState, ranked
 from coref_k8s.search.rows import TrialRows
 from coref_k8s.search.samplers import make_sampler
 from coref_k8s.search.space import distributions, space_for
@@ -30,6 +30,7 @@ from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
 from coref_k8s.search.warm import WarmStudy
 from coref_k8s.search.wilcoxon import clearly_worse, items_attr
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
     from coref_k8s.search.finalist_study import FinalistStudy
@@ -42,10 +43,6 @@ STATES = {
     OptunaState.PRUNED: TrialState.PRUNED,
     OptunaState.FAIL: TrialState.FAILED,
 }
-
-#: Trial attributes that are fields of a record.
-METRICS_ATTR = "metrics"
-REASON_ATTR = "reason"
 
 
 class LengthStudy:
@@ -130,12 +127,12 @@ class LengthStudy:
         reported = self._record(number).intermediate
         self._close(number, OptunaState.PRUNED, [reported[max(reported)]] if reported else None)
 
-    def fail(self, number: int, reason: str) -> None:
-        """Close a trial as failed with a reason in words; closed already is fine."""
+    def fail(self, number: int, reason: Message) -> None:
+        """Close a trial as failed; closed already is fine."""
         trial_id = self._record(number).trial_id
         with guarded():
             try:
-                self._storage.set_trial_user_attr(trial_id, REASON_ATTR, reason)
+                self._storage.set_trial_user_attr(trial_id, REASON_ATTR, reason.to_text())
             except UpdateFinishedTrialError:
                 return
         self._close(number, OptunaState.FAIL, None)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter
+
+from coref_k8s.wording import NOTHING, Message
 
 #: What may be claimed when the interval of a difference holds 0.
 NO_DIFFERENCE = "no difference shown"
@@ -53,7 +58,7 @@ class Comparison:
     """Complete runs of the other; without one there is nothing to compare with."""
     items: int = 0
     documents: int = 0
-    problem: str = ""
+    problem: Message = NOTHING
     """Why there is no comparison although there are runs."""
 
     @property
@@ -93,22 +98,15 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
-        return {**asdict(self), "made_at": self.made_at.isoformat()}
+        data: dict[str, Any] = _adapter().dump_python(self, mode="json")
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
-        """Read what `to_dict` wrote."""
-        return cls(
-            **{
-                **data,
-                "runs": tuple(data["runs"]),
-                "candidates": tuple(
-                    Candidate(**{**one, "scores": tuple(one["scores"])}) for one in data["candidates"]
-                ),
-                "comparisons": tuple(
-                    Comparison(**{**one, "differences": tuple(Difference(**d) for d in one["differences"])})
-                    for one in data["comparisons"]
-                ),
-                "made_at": datetime.fromisoformat(data["made_at"]),
-            }
-        )
+        """Read what `to_dict` wrote, of this version or another."""
+        return _adapter().validate_python(data)
+
+
+@cache
+def _adapter() -> TypeAdapter[Verdict]:
+    return TypeAdapter(Verdict)

@@ -11,6 +11,7 @@ from typing import Any
 
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import NOTHING, Message
 
 
 class Phase(StrEnum):
@@ -48,8 +49,8 @@ class StudyRecord:
     name: str
     spec_json: str = field(repr=False)
     phase: Phase
-    message: str
-    """Why the study is in its phase, in words; may be empty."""
+    message: Message
+    """Why the study is in its phase; may be empty."""
     cancel_requested: bool
     prepared: str | None
     """Folder of the prepared data below the data root; None until preparation has succeeded."""
@@ -91,7 +92,7 @@ class AttemptRecord:
     outcome: Outcome
     reason: str = ""
     """One word (see `coref_k8s.controller.runner.Reason`); empty when it succeeded."""
-    message: str = ""
+    message: Message = NOTHING
     exit_code: int | None = None
     retries: int = 0
     disruptions: int = 0

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -21,6 +21,7 @@ from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase, Stu
 from coref_k8s.store.tables import attempt_table, study_table
 from coref_k8s.study.names import Kind, check_name
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import NOTHING, Message
 
 #: Longest piece of a log that is kept with an attempt (bytes).
 LOG_TAIL_BYTES = 4096
@@ -116,10 +117,10 @@ class Store:
         with self._transaction() as connection:
             return [_study(row) for row in connection.execute(query)]
 
-    def set_phase(self, namespace: str, name: str, phase: Phase, message: str = "") -> None:
+    def set_phase(self, namespace: str, name: str, phase: Phase, message: Message = NOTHING) -> None:
         """Write phase and message; the first phase after Pending sets the start, a terminal one the end."""
         now = self._clock()
-        values: dict[str, Any] = {"phase": phase.value, "message": message}
+        values: dict[str, Any] = {"phase": phase.value, "message": message.to_text()}
         values["finished_at"] = now if phase in TERMINAL else None
         with self._transaction() as connection:
             if phase is not Phase.PENDING:
@@ -220,11 +221,12 @@ class Store:
 
 def _values(namespace: str, study: str, record: AttemptRecord) -> dict[str, Any]:
     return {
-        **asdict(record),
+        **vars(record),
         "namespace": namespace,
         "study": study,
         "kind": record.kind.value,
         "outcome": record.outcome.value,
+        "message": record.message.to_text(),
         "log_tail": tail_of(record.log_tail),
     }
 
@@ -240,7 +242,7 @@ def _this(namespace: str, name: str) -> Any:
 
 def _study(row: Row[Any]) -> StudyRecord:
     values = dict(row._mapping)
-    values["phase"] = Phase(values["phase"])
+    values |= {"phase": Phase(values["phase"]), "message": Message.load(values["message"])}
     return StudyRecord(**values)
 
 
@@ -251,4 +253,5 @@ def _attempt(row: Row[Any]) -> AttemptRecord:
     values = {key: value for key, value in row._mapping.items() if key in _ATTEMPT_FIELDS}
     values["kind"] = Kind(values["kind"])
     values["outcome"] = Outcome(values["outcome"])
+    values["message"] = Message.load(values["message"])
     return AttemptRecord(**values)

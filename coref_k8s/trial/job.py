@@ -21,6 +21,7 @@ from coref_k8s.trial.files import TrialFolder, read_json
 from coref_k8s.trial.keeping import drop_models
 from coref_k8s.trial.observers import BusObserver, EvaluationReport, Observers, TrialObserver
 from coref_k8s.trial.signals import Interrupted, StopSignal
+from coref_k8s.wording import Message
 
 #: What a result has beside its metrics that is stored with the trial; not every one has all.
 _NOTED = ("versions", "model_revision", "evidence", "test", "comparisons", "ensemble")
@@ -142,7 +143,7 @@ def _hand_in(
             rests_on.pop("test", None)  # what chooses the winner never sees test
         reporter.note(**result["measured"], **rests_on)
         if result["outcome"] == "pruned":
-            reporter.pruned(result["reason"])
+            reporter.pruned(Message.load(result["reason"]))
         else:
             reporter.result(result["score"], result["metrics"])
         if reporter.closed:

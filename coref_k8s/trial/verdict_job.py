@@ -104,7 +104,7 @@ def _compared(ours: EvaluationResult, role: Role, theirs: Sequence[EvaluationRes
     try:
         found = compare(ours, averaged(theirs))
     except DataError as error:
-        return Comparison(role.value, runs=len(theirs), problem=str(error))
+        return Comparison(role.value, runs=len(theirs), problem=error.message)
     differences = tuple(
         Difference(one.metric, one.b, one.difference, one.low, one.high, one.verdict) for one in found
     )

@@ -34,6 +34,7 @@ from coref_k8s.store import AttemptRecord, Phase, StudyRecord
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
+from coref_k8s.wording import NOTHING, Message
 from tests.benchmarks.search_landscape import BASE, Landscape, Run
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -204,7 +205,7 @@ class _MemoryStore:
             name="sim",
             spec_json=spec.model_dump_json(by_alias=True),
             phase=Phase.PENDING,
-            message="",
+            message=NOTHING,
             cancel_requested=False,
             prepared="prepared",
             statistics_json=None,
@@ -218,7 +219,7 @@ class _MemoryStore:
     def get_study(self, namespace: str, name: str) -> StudyRecord:
         return self.study
 
-    def set_phase(self, namespace: str, name: str, phase: Phase, message: str = "") -> None:
+    def set_phase(self, namespace: str, name: str, phase: Phase, message: Message = NOTHING) -> None:
         spec = self.study.spec
         self.study = replace(self.study, phase=phase, message=message)
         self.study.__dict__["spec"] = spec

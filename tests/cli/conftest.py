@@ -14,6 +14,7 @@ from coref_k8s.settings import Settings
 from coref_k8s.store import AttemptRecord, Outcome, Phase, Store
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import build_spec
+from coref_k8s.wording import Message
 
 METRICS = {
     "score": 0.41, "coref_f1": 0.5, "coref_top5": 0.4, "coref_top5_gain": 0.3, "coref_top1": 0.2, "lbd_top1": 0.3,
@@ -40,7 +41,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             play(trials, url, state)
     store.record_attempt("", "sample", AttemptRecord(
         job_name="sample-512-2-1", kind=Kind.TRIAL, seq_len=512, trial=2, attempt=1, tier=0,
-        outcome=Outcome.FAILED, reason="Crashed", message="exit code 1", exit_code=1,
+        outcome=Outcome.FAILED, reason="Crashed", message=Message.verbatim("exit code 1"), exit_code=1,
     ))  # fmt: skip
     store.close()
     return "sample"
@@ -52,5 +53,5 @@ def play(trials: LengthStudy, url: str, state: str) -> Any:
     if value is not None:
         TrialReporter(url, record.trial_id).result(value, {**METRICS, "score": value})
     elif state == "failed":
-        trials.fail(record.number, "Crashed: exit code 1")
+        trials.fail(record.number, Message.verbatim("Crashed: exit code 1"))
     return record

@@ -20,6 +20,7 @@ from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy, read_trials
 from coref_k8s.settings import Settings
 from coref_k8s.store import Phase, Store
+from coref_k8s.wording import Message
 from tests.postgres import new_database, postgres_server
 
 __all__ = ["new_database", "postgres_server"]
@@ -46,7 +47,7 @@ def test_a_study_is_the_same_in_another_database(study: str, new_database, kind:
     trials = LengthStudy(open_storage(here), store.get_study("", study).spec, study, 1024)
     astray = TrialReporter(here, trials.ask().trial_id)
     astray.report(1, float("-inf"), {})
-    astray.pruned("diverged")
+    astray.pruned(Message.verbatim("diverged"))
     store.close()
     there = new_database(kind)
     file = exported()
@@ -65,7 +66,7 @@ def test_a_study_is_the_same_in_another_database(study: str, new_database, kind:
 def test_an_imported_study_goes_on_under_its_new_name(study: str, capsys: pytest.CaptureFixture[str]) -> None:
     here = Settings.from_env().storage_url
     store = Store(here)
-    store.set_phase("", study, Phase.SUCCEEDED, "")
+    store.set_phase("", study, Phase.SUCCEEDED)
     file = str(exported())
     capsys.readouterr()
     assert run(["import", file, "--name", "copy", "--data-dir", "other"]) == 0

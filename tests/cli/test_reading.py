@@ -13,6 +13,7 @@ import yaml
 from coref_k8s.controller.view import StudyView
 from coref_k8s.settings import Settings
 from coref_k8s.store import Phase, Store
+from coref_k8s.wording import Message
 
 
 def test_list(coref: Any, study: str) -> None:
@@ -75,7 +76,9 @@ def test_status_tells_what_is_used_of_the_limits(coref: Any, study: str) -> None
 def test_a_trial_of_an_ended_study_does_not_run(coref: Any, study: str) -> None:
     assert " running" in coref("results", study).out
     store = Store(Settings.from_env().storage_url)
-    store.set_phase("", study, Phase.SUCCEEDED, "stopped after 60 s, as limits.maxDuration says")
+    store.set_phase(
+        "", study, Phase.SUCCEEDED, Message.verbatim("stopped after 60 s, as limits.maxDuration says")
+    )
     store.close()
     out = coref("results", study).out
     assert " running" not in out

@@ -57,7 +57,10 @@ def test_a_job_deleted_by_hand_is_written_down_and_its_trial_goes_on() -> None:
     del w.runner.jobs["demo-512-0-1"]
     w.settle()
     record = w.store.written["demo-512-0-1"]
-    assert (record.outcome, record.message) == (Outcome.DISRUPTED, "Disrupted (deleted by somebody else)")
+    assert (record.outcome, str(record.message)) == (
+        Outcome.DISRUPTED,
+        "Disrupted (deleted by somebody else)",
+    )
     assert record.gpu_seconds == 60
     assert "demo-512-0-2" in w.live()
     assert w.finish() is Phase.SUCCEEDED
@@ -145,7 +148,7 @@ def test_a_failure_carries_its_reason_and_the_end_of_its_log() -> None:
     record = w.store.written["demo-512-0-1"]
     assert record.log_tail == "first line\nRuntimeError: end of demo-512-0-1"
     words = "Crashed (exit code 1): RuntimeError: end of demo-512-0-1"
-    assert record.message == words
+    assert str(record.message) == words
     assert w.trials[512].all[0].attrs["reason"] == words
 
 
@@ -154,7 +157,8 @@ def test_what_a_pod_has_told_already_is_not_told_twice() -> None:
     w.crash("demo-512-0-1", message="exit code 1: RuntimeError: end of demo-512-0-1")
     w.settle()
     assert (
-        w.store.written["demo-512-0-1"].message == "Crashed (exit code 1: RuntimeError: end of demo-512-0-1)"
+        str(w.store.written["demo-512-0-1"].message)
+        == "Crashed (exit code 1: RuntimeError: end of demo-512-0-1)"
     )
 
 
@@ -348,7 +352,7 @@ def test_a_length_whose_next_trial_promises_little_begins_no_more_trials() -> No
     # asked once a trial, from the first after the two at random
     assert len(asked) == 3
     assert w.store.study.phase is Phase.SUCCEEDED
-    assert w.store.study.message == (
+    assert str(w.store.study.message) == (
         "length 512 ended after 5 of 9 trials, one more is expected to add less than 0.01 (search.minGain)"
     )
 

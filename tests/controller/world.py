@@ -24,6 +24,7 @@ from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
+from coref_k8s.wording import NOTHING, Message
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,7 +45,7 @@ class FakeStore:
             name="demo",
             spec_json=spec.model_dump_json(by_alias=True),
             phase=Phase.PENDING,
-            message="",
+            message=NOTHING,
             cancel_requested=False,
             prepared=None,
             statistics_json=None,
@@ -66,13 +67,13 @@ class FakeStore:
     def set_spec(self, spec: StudySpec) -> None:
         self.study = replace(self.study, spec_json=spec.model_dump_json(by_alias=True))
 
-    def set_phase(self, namespace: str, name: str, phase: Phase, message: str) -> None:
+    def set_phase(self, namespace: str, name: str, phase: Phase, message: Message) -> None:
         if (phase, message) == (self.study.phase, self.study.message):
             raise Broken(f"phase {phase} was written again")
         jobs = self.world.runner.jobs.values()
         if phase in TERMINAL and any(job.live for job in jobs):
             raise Broken(f"{phase} while jobs are live")
-        self.phases.append((phase, message))
+        self.phases.append((phase, str(message)))
         self.change(phase=phase, message=message, started_at=self.study.started_at or self.world.now)
 
     def attempts(self, namespace: str, study: str) -> list[AttemptRecord]:
@@ -131,8 +132,8 @@ class FakeTrials:
     def prune(self, number: int) -> None:
         self._close(number, TrialState.PRUNED)
 
-    def fail(self, number: int, reason: str) -> None:
-        self._close(number, TrialState.FAILED, attrs={"reason": reason})
+    def fail(self, number: int, reason: Message) -> None:
+        self._close(number, TrialState.FAILED, attrs={"reason": reason.to_text()})
 
     def should_prune(self, record: TrialRecord) -> bool:
         return record.number in self.hopeless

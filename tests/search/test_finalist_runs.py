@@ -29,6 +29,7 @@ from coref_k8s.search.studies import LengthStudy, delete_length
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.store import Store
 from coref_k8s.study.reading import build_spec
+from coref_k8s.wording import Message
 
 SPEC = build_spec(seq_lengths=[512], trials=4, seed=7, search={"finalists": 2, "finalist_seeds": 3})
 
@@ -96,7 +97,7 @@ def verdict(seq_len: int = 512) -> Verdict:
     return Verdict(
         seq_len=seq_len, runs=(0, 1), winner=2, run=1, dev=0.55, test=0.5, low=0.4, high=0.6,
         metrics={"score": 0.5, "score_ci_low": 0.4}, candidates=(Candidate(2, (0.5, 0.6), 3),),
-        comparisons=(Comparison("untuned", (difference,), 1, 40, 12), Comparison("defaults", problem="none")),
+        comparisons=(Comparison("untuned", (difference,), 1, 40, 12), Comparison("defaults", problem=Message.verbatim("none"))),
         made_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
 
@@ -116,7 +117,7 @@ def test_runs_and_verdict_live_beside_the_trials(new_database: Callable[[str], s
     assert finals.add(wanted[0]).number == first.number, "adding twice is adding once"
     assert (second.number, second.params, second.open) == (1, trials.trials()[0].params, True)
     TrialReporter(url, first.trial_id).result(0.2, {"coref_f1": 0.3})
-    finals.fail(second.number, "diverged")
+    finals.fail(second.number, Message.verbatim("diverged"))
     # whoever opens it anew finds the same
     again = LengthStudy(storage, SPEC, "korean", 512, "lab").finalists()
     assert [(r.state, r.value) for r in again.trials()] == [
@@ -126,7 +127,7 @@ def test_runs_and_verdict_live_beside_the_trials(new_database: Callable[[str], s
     assert again.trials()[1].attrs["reason"] == "diverged"
     third = again.add(wanted[2])
     again.prune(third.number)
-    assert "no finalist any more" in again.trials()[2].attrs["reason"]
+    assert "no finalist any more" in str(again.trials()[2].reason)
     assert again.add(wanted[2]).number == 3, "a run that was given up may be wanted again"
     assert len(trials.trials()) == 1, "the search does not see them"
     write_verdict(storage, "korean", verdict(), "lab")

@@ -13,6 +13,7 @@ from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy, delete_length, read_trials
 from coref_k8s.search.warmstart import warm_start
 from coref_k8s.study.reading import build_spec
+from coref_k8s.wording import Message
 
 SPEC = build_spec(seq_lengths=[512, 1024], search={"startup_trials": 2})
 
@@ -59,8 +60,8 @@ def test_reports_and_results_are_read_back(url: str) -> None:
 def test_the_first_outcome_stands(url: str) -> None:
     study = LengthStudy(open_storage(url), SPEC, "demo", 512)
     record = study.ask()
-    study.fail(record.number, "out of memory")
-    study.fail(record.number, "something else")
+    study.fail(record.number, Message.verbatim("out of memory"))
+    study.fail(record.number, Message.verbatim("something else"))
     study.prune(record.number)
     reporter = TrialReporter(url, record.trial_id)
     assert reporter.is_closed()
@@ -246,9 +247,9 @@ def test_a_warm_study_sees_what_happens_elsewhere(new_database, kind: str) -> No
     assert warm.trials()[0].intermediate == {1: 0.25, 2: float("inf")}
     pod.report(3, 0.5, {})
     pod.result(0.5, {"coref_f1": 0.6})
-    TrialReporter(url, second.trial_id).pruned("diverged")
+    TrialReporter(url, second.trial_id).pruned(Message.verbatim("diverged"))
     elsewhere = LengthStudy(open_storage(url), SPEC, "demo", 512)
-    elsewhere.fail(third.number, "told elsewhere")
+    elsewhere.fail(third.number, Message.verbatim("told elsewhere"))
     elsewhere.enqueue({"weight_decay": 0.02})
     elsewhere.enqueue({"weight_decay": 0.02})
     seen = warm.trials()

@@ -13,6 +13,7 @@ from coref_k8s.errors import NotFoundError, RequestError, StorageError
 from coref_k8s.store import AttemptRecord, Outcome, Phase, Store
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import LimitsSpec, Range, SearchSpec, StudySpec
+from coref_k8s.wording import NOTHING, Message
 from tests.postgres import Server
 
 SPEC = StudySpec(
@@ -21,6 +22,8 @@ SPEC = StudySpec(
     search=SearchSpec(space_by_length={512: {"learning_rate": Range(low=1e-5, high=1e-4, log=True)}}),
     limits=LimitsSpec(max_duration=10),
 )
+
+AGAIN = Message.of("search.no-finalist-any-more", why=Message.verbatim("말"))
 
 
 class Clock:
@@ -58,7 +61,7 @@ def attempt(name: str = "s-512-0-1", **changes: object) -> AttemptRecord:
         "tier": 0,
         "outcome": Outcome.FAILED,
         "reason": "Crashed",
-        "message": "exit code 1",
+        "message": Message.verbatim("exit code 1"),
         "exit_code": 1,
         "gpus": 2,
         "gpu_seconds": 12.5,
@@ -72,7 +75,7 @@ def test_a_study_comes_back_as_it_was_put_in(store: Store, clock: Clock) -> None
     store.create_study("team", "s", SPEC)
     study = store.get_study("team", "s")
     assert study.spec == SPEC
-    assert (study.phase, study.message, study.cancel_requested) == (Phase.PENDING, "", False)
+    assert (study.phase, study.message, study.cancel_requested) == (Phase.PENDING, NOTHING, False)
     assert study.created_at == study.resumed_at == clock.now
     assert (study.started_at, study.finished_at, study.prepared, study.statistics) == (None, None, None, {})
     assert not study.ended
@@ -105,11 +108,12 @@ def test_phases_set_start_and_end_and_resume_clears_the_end(store: Store, clock:
     store.create_study("", "s", SPEC)
     for minutes, phase in enumerate((Phase.PREPARING, Phase.RUNNING, Phase.FAILED), start=1):
         clock.now = begin + timedelta(minutes=minutes)
-        store.set_phase("", "s", phase, "words")
+        store.set_phase("", "s", phase, Message.of("store.x", n=3))
     study = store.get_study("", "s")
     assert study.started_at == begin + timedelta(minutes=1)
     assert study.finished_at == begin + timedelta(minutes=3)
     assert study.ended
+    assert study.message == Message.of("store.x", n=3)
     store.request_cancel("", "s")
     clock.now = begin + timedelta(minutes=9)
     store.resume("", "s")
@@ -138,9 +142,9 @@ def test_the_request_can_be_replaced(store: Store) -> None:
 def test_writing_an_attempt_twice_keeps_one(store: Store) -> None:
     store.create_study("", "s", SPEC)
     store.record_attempt("", "s", attempt())
-    store.record_attempt("", "s", attempt(message="again"))
-    assert store.attempts("", "s", logs=True) == [attempt(message="again")]
-    assert store.attempts("", "s") == [attempt(message="again", log_tail="")]
+    store.record_attempt("", "s", attempt(message=AGAIN))
+    assert store.attempts("", "s", logs=True) == [attempt(message=AGAIN)]
+    assert store.attempts("", "s") == [attempt(message=AGAIN, log_tail="")]
 
 
 def test_attempts_are_found_by_length_and_trial(store: Store) -> None:
@@ -189,6 +193,7 @@ OPEN = """
 import sys, time
 from coref_k8s.store import Store
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import NOTHING, Message
 url, name, start = sys.argv[1], sys.argv[2], float(sys.argv[3])
 time.sleep(max(0.0, start - time.time()))
 store = Store(url)

@@ -111,7 +111,7 @@ def test_other_items_are_not_compared() -> None:
     other.item_scores["lambada"] = ItemScores([f"x{n}" for n in range(80)], DOCUMENTS, {"lbd_top1": every(2)})
     results = {n: result(hits) for n, hits in TEST.items()} | {0: other}
     found = judge(512, RUNS, results, asked=2, now=NOW)
-    assert "no evaluation item in common" in found.against("untuned").problem
+    assert "no evaluation item in common" in str(found.against("untuned").problem)
 
 
 def test_items_are_averaged_over_seeds() -> None:
