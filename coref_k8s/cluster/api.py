@@ -29,12 +29,7 @@ READ_SECONDS = 30.0
 PAGE = 500
 #: A 429 (priority and fairness) means "not done, come back": how often we do, within one call.
 THROTTLED_RETRIES = 5
-_PATCH_TYPES = {
-    "merge": "application/merge-patch+json",
-    "json": "application/json-patch+json",
-    "strategic": "application/strategic-merge-patch+json",
-    "apply": "application/apply-patch+yaml",
-}
+MERGE_PATCH, APPLY_PATCH = "application/merge-patch+json", "application/apply-patch+yaml"
 
 
 class ClusterApi:
@@ -156,12 +151,11 @@ class ClusterApi:
         container: str = "",
         follow: bool = False,
         tail_lines: int | None = None,
-        silence_seconds: float | None = None,
     ) -> Iterator[str]:
         """A pod's log, line by line; with `follow`, until the container ends."""
         query = {"container": container, "follow": "true" if follow else "", "tailLines": tail_lines}
         path = PODS.path(self._in(PODS, namespace), pod, "log")
-        stream = silence_seconds or (None if follow else READ_SECONDS)
+        stream = None if follow else READ_SECONDS
         response = self._send("logs", PODS, "GET", path, query, stream=stream)
         try:
             for line in _lines(response):
@@ -174,44 +168,21 @@ class ClusterApi:
     # Writing
 
     def create(
-        self,
-        resource: Resource,
-        body: Json,
-        namespace: str | None = None,
-        *,
-        name: str | None = None,
-        subresource: str | None = None,
-        dry_run: bool = False,
-        strict: bool = True,
+        self, resource: Resource, body: Json, namespace: str | None = None, *, dry_run: bool = False
     ) -> Json:
-        """Create; `AlreadyExists` when the name is taken. `strict` refuses unknown fields."""
-        query = {"dryRun": "All" if dry_run else "", "fieldManager": self.field_manager}
-        query |= {"fieldValidation": "Strict"} if strict else {}
-        path = resource.path(self._in(resource, namespace, body), name, subresource)
-        return self._json("create", resource, "POST", path, query, body)
+        """Create; `AlreadyExists` when the name is taken. Fields that the server does not know are refused."""
+        query = {"fieldManager": self.field_manager, "fieldValidation": "Strict"}
+        query |= {"dryRun": "All"} if dry_run else {}
+        return self._json(
+            "create", resource, "POST", resource.path(self._in(resource, namespace, body)), query, body
+        )
 
-    def replace(
-        self, resource: Resource, body: Json, namespace: str | None = None, *, subresource: str | None = None
-    ) -> Json:
-        """PUT; `Conflict` when `body` carries a resourceVersion that is no longer the live one."""
-        path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
-        return self._json("update", resource, "PUT", path, {"fieldManager": self.field_manager}, body)
-
-    def patch(
-        self,
-        resource: Resource,
-        name: str,
-        body: Any,
-        namespace: str | None = None,
-        *,
-        kind: str = "merge",
-        subresource: str | None = None,
-        dry_run: bool = False,
-    ) -> Json:
-        """A `merge`, `json` or (built-in kinds only) `strategic` merge patch."""
-        query = {"fieldManager": self.field_manager, "dryRun": "All" if dry_run else ""}
-        path = resource.path(self._in(resource, namespace), name, subresource)
-        return self._json("patch", resource, "PATCH", path, query, body, _PATCH_TYPES[kind])
+    def patch(self, resource: Resource, name: str, body: Json, namespace: str | None = None) -> Json:
+        """A merge patch."""
+        path = resource.path(self._in(resource, namespace), name)
+        return self._json(
+            "patch", resource, "PATCH", path, {"fieldManager": self.field_manager}, body, MERGE_PATCH
+        )
 
     def apply(
         self,
@@ -221,16 +192,14 @@ class ClusterApi:
         *,
         subresource: str | None = None,
         force: bool = False,
-        dry_run: bool = False,
     ) -> Json:
         """Server-side apply as `field_manager`; fields we applied before and left out now are given up.
 
         `Conflict` when another manager owns a field that would change, unless `force`.
         """
         query = {"fieldManager": self.field_manager, "force": "true" if force else "false"}
-        query |= {"dryRun": "All"} if dry_run else {}
         path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
-        return self._json("apply", resource, "PATCH", path, query, body, _PATCH_TYPES["apply"])
+        return self._json("apply", resource, "PATCH", path, query, body, APPLY_PATCH)
 
     def delete(
         self,
@@ -239,34 +208,14 @@ class ClusterApi:
         namespace: str | None = None,
         *,
         uid: str | None = None,
-        propagation: str | None = "Background",
-        grace_seconds: int | None = None,
     ) -> Json:
-        """Delete; with `uid`, only that very object (`Conflict` when another took its name).
-
-        `propagation` None leaves it to the server, which for Jobs means: orphan the pods.
-        """
-        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        if propagation:
-            options["propagationPolicy"] = propagation
+        """Delete, dependents too; with `uid`, only that very object (`Conflict` when another took its name)."""
+        # left to the server, the pods of a Job would be orphaned
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             options["preconditions"] = {"uid": uid}
-        if grace_seconds is not None:
-            options["gracePeriodSeconds"] = grace_seconds
         path = resource.path(self._in(resource, namespace), name)
         return self._json("delete", resource, "DELETE", path, {}, options)
-
-    def evict(self, pod: str, namespace: str | None = None, *, grace_seconds: int | None = None) -> None:
-        """Ask for a pod's eviction, as `kubectl drain` does."""
-        where = self._in(PODS, namespace)
-        options = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
-        body = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": pod, "namespace": where},
-            "deleteOptions": options,
-        }
-        self._json("create", PODS, "POST", PODS.path(where, pod, "eviction"), {}, body)
 
     def can_i(
         self,

@@ -31,6 +31,7 @@ from typing import Any
 from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import STUDIES
+from tests.kube.api import AdminApi
 from tests.postgres import running_server
 
 TARGETS = {"requests_per_trial": 6.0, "latency_ms_median": 250.0, "peak_mib": 200.0}
@@ -177,7 +178,7 @@ class Bench:
         )
         self.processes[1].start()
         assert self.controller.recv() == "ready"
-        self.api = ClusterApi.connect(kubeconfig=self.kubeconfig, namespace=NAMESPACE)
+        self.api = AdminApi.connect(kubeconfig=self.kubeconfig, namespace=NAMESPACE)
 
     def submit(self, trials: int, parallelism: int) -> None:
         """Create the study."""

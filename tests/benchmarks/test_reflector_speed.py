@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import pytest
 
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.reflector import Reflector
 from coref_k8s.cluster.resources import JOBS
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.test_contract_objects import job
 
@@ -28,7 +28,7 @@ def _best(measure: Callable[[], float]) -> float:
 
 @pytest.mark.cluster
 def test_first_copy_is_faster_than_the_official_informer(
-    kube: KubeCluster, api: ClusterApi, namespace: str, record_property: Callable[[str, object], None]
+    kube: KubeCluster, api: AdminApi, namespace: str, record_property: Callable[[str, object], None]
 ) -> None:
     from kubernetes import client
     from kubernetes.informer import SharedInformer

@@ -11,7 +11,6 @@ import helm_python
 import pytest
 
 from coref_k8s.cluster import names
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import NotFound
 from coref_k8s.cluster.resources import (
     CONFIG_MAPS,
@@ -24,13 +23,14 @@ from coref_k8s.cluster.resources import (
 )
 from tests.chart.rendering import CHART, RELEASE
 from tests.cluster.world import install_crd
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def helm(kube: KubeCluster, api: ClusterApi) -> Iterator[helm_python.Config]:
+def helm(kube: KubeCluster, api: AdminApi) -> Iterator[helm_python.Config]:
     """Helm in the test's namespace, which enforces the restricted Pod Security Standard."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("Helm needs the OpenAPI of a real API server; set KUBECONFIG")
@@ -45,20 +45,20 @@ def helm(kube: KubeCluster, api: ClusterApi) -> Iterator[helm_python.Config]:
         yield config
 
 
-def password(api: ClusterApi) -> str:
+def password(api: AdminApi) -> str:
     return base64.b64decode(api.get(SECRETS, f"{RELEASE}-postgres")["data"]["password"]).decode()
 
 
-def components(api: ClusterApi) -> set[str]:
+def components(api: AdminApi) -> set[str]:
     """Components of the release that have a pod, running or not."""
     return {pod["metadata"]["labels"][names.COMPONENT_LABEL] for pod in api.list(PODS)[0]}
 
 
-def controller(api: ClusterApi) -> dict[str, Any]:
+def controller(api: AdminApi) -> dict[str, Any]:
     return api.get(DEPLOYMENTS, f"{RELEASE}-controller")
 
 
-def test_whole_life_of_a_release(helm: helm_python.Config, api: ClusterApi) -> None:
+def test_whole_life_of_a_release(helm: helm_python.Config, api: AdminApi) -> None:
     assert helm.install(str(CHART), RELEASE)["status"] == "deployed"
     first = password(api)
     assert len(first) == 32

@@ -19,7 +19,6 @@ import pytest
 import yaml
 
 from coref_k8s.cluster import names
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import (
     CONFIG_MAPS,
     CRDS,
@@ -33,6 +32,7 @@ from coref_k8s.cluster.resources import (
 )
 from tests.chart.rendering import CHART, RELEASE, ROOT
 from tests.cluster.world import install_crd
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.kubelet import Kubelet
 
@@ -61,7 +61,7 @@ def chart(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def kubelet(kube: KubeCluster, api: ClusterApi, postgres_url: str, tmp_path: Path) -> Iterator[Kubelet]:
+def kubelet(kube: KubeCluster, api: AdminApi, postgres_url: str, tmp_path: Path) -> Iterator[Kubelet]:
     """Nodes that run the images' programs; pods reach the API server with their own service account."""
     from transformers import AutoTokenizer
 
@@ -106,14 +106,14 @@ def kubelet(kube: KubeCluster, api: ClusterApi, postgres_url: str, tmp_path: Pat
         yield kubelet
 
 
-def test_a_release_passes_its_test(kube: KubeCluster, api: ClusterApi, kubelet: Kubelet, chart: Path) -> None:
+def test_a_release_passes_its_test(kube: KubeCluster, api: AdminApi, kubelet: Kubelet, chart: Path) -> None:
     told = _through_helm(kube, api, chart) if kube.real else _by_hand(api, chart)
     assert "Succeeded 1/1" in told
     assert "best: " in told
     assert not api.list(STUDIES)[0]
 
 
-def _by_hand(api: ClusterApi, chart: Path) -> str:
+def _by_hand(api: AdminApi, chart: Path) -> str:
     rendered = helm_python.Chart.load(chart).render(VALUES, name=RELEASE, namespace=api.namespace)
     texts = [text for path, text in rendered.items() if path.endswith(".yaml")]
     pods = []
@@ -137,7 +137,7 @@ def _by_hand(api: ClusterApi, chart: Path) -> str:
     return "\n".join(api.logs(f"{RELEASE}-test"))
 
 
-def _through_helm(kube: KubeCluster, api: ClusterApi, chart: Path) -> str:
+def _through_helm(kube: KubeCluster, api: AdminApi, chart: Path) -> str:
     owner = {"meta.helm.sh/release-name": RELEASE, "meta.helm.sh/release-namespace": api.namespace}
     owned = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": owner}}
     api.patch(CRDS, names.CRD_NAME, owned)

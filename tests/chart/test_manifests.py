@@ -9,12 +9,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import STUDIES
 from coref_k8s.study.reading import spec_from_mapping
 from coref_k8s.study.spec import StudySpec
 from tests.chart.rendering import CHART, ROOT, objects, pod_specs
 from tests.cluster.world import install_crd
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster
 
 INSTALL = ROOT / "manifests" / "install"
@@ -66,7 +66,7 @@ def test_reads_the_database_secret_that_the_first_lines_make() -> None:
 
 
 @pytest.mark.parametrize("path", [*STUDY_FILES, CHART / "files" / "smoke.yaml"], ids=lambda path: path.stem)
-def test_example_study_is_a_request_and_a_resource(path: Path, kube: KubeCluster, api: ClusterApi) -> None:
+def test_example_study_is_a_request_and_a_resource(path: Path, kube: KubeCluster, api: AdminApi) -> None:
     install_crd(kube.admin)
     (study,) = [d for d in documents(path) if d.get("kind") in ("CorefStudy", None)]
     spec = study.get("spec", study) or {}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import JobCache
 from coref_k8s.cluster.resources import SECRETS
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.cluster.settings import JobSettings
 from tests.cluster.simulation import Trials
 from tests.cluster.world import JOBS_HERE, World, install_crd
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster
 from tests.kube.fixtures import api, fake_only, kube, kubelet, namespace
 from tests.kube.kubelet import Kubelet
@@ -28,7 +28,7 @@ __all__ = [
 PROGRAM = Path(__file__).parents[1] / "runner_program.py"
 
 
-def storage_secret(api: ClusterApi, settings: JobSettings, url: str) -> None:
+def storage_secret(api: AdminApi, settings: JobSettings, url: str) -> None:
     """Create the Secret with the database URL."""
     body = {
         "apiVersion": "v1",
@@ -46,7 +46,7 @@ def job_settings() -> JobSettings:
 
 
 @pytest.fixture
-def make_runner(api: ClusterApi, job_settings: JobSettings) -> Iterator[Callable[[], ClusterRunner]]:
+def make_runner(api: AdminApi, job_settings: JobSettings) -> Iterator[Callable[[], ClusterRunner]]:
     """Return a function that makes a runner with a cache of its own, as a restarted controller has."""
     caches: list[JobCache] = []
 
@@ -63,7 +63,7 @@ def make_runner(api: ClusterApi, job_settings: JobSettings) -> Iterator[Callable
 @pytest.fixture
 def harness(
     kube: KubeCluster,
-    api: ClusterApi,
+    api: AdminApi,
     kubelet: Kubelet,
     job_settings: JobSettings,
     make_runner: Callable[[], ClusterRunner],
@@ -88,7 +88,7 @@ def crd_installed(kube: KubeCluster) -> None:
 @pytest.fixture
 def world(
     kube: KubeCluster,
-    api: ClusterApi,
+    api: AdminApi,
     crd_installed: None,
     postgres_url: str,
     tmp_path: Path,

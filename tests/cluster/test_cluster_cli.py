@@ -15,7 +15,6 @@ import yaml
 from coref_k8s.cli.cluster_backend import ClusterBackend, manifest
 from coref_k8s.cli.extending import new_count
 from coref_k8s.cluster import rbac
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.doctor import gpus
 from coref_k8s.cluster.resources import JOBS, STUDIES, VOLUME_CLAIMS
 from coref_k8s.errors import RequestError
@@ -23,6 +22,7 @@ from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import spec_from_mapping
 from coref_k8s.study.spec import StudySpec
 from tests.cluster.world import SERVICE, World
+from tests.kube.api import AdminApi
 
 pytestmark = pytest.mark.cluster
 
@@ -277,7 +277,7 @@ def test_what_the_server_refuses_is_said_with_a_remedy(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(world.kube.kubeconfig))
 
-    def told(api: ClusterApi, *arguments: str) -> str:
+    def told(api: AdminApi, *arguments: str) -> str:
         monkeypatch.setattr(ClusterBackend, "api", api)
         answer = coref(*arguments)
         assert (answer.code, answer.out) == (1, "")

@@ -11,11 +11,11 @@ import yaml
 
 from coref_k8s.cluster import crd as module
 from coref_k8s.cluster.admit import wanted
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.crd import IMMUTABLE, MUTABLE, crd, main, render
 from coref_k8s.cluster.resources import STUDIES
 from coref_k8s.study.spec import StudySpec
 from tests.cluster.world import foreign_owner
+from tests.kube.api import AdminApi
 
 
 def schema() -> dict[str, Any]:
@@ -61,7 +61,7 @@ def test_yaml_is_written_checked_and_the_same(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.cluster
-def test_an_empty_request_is_the_default_study(api: ClusterApi, crd_installed: None) -> None:
+def test_an_empty_request_is_the_default_study(api: AdminApi, crd_installed: None) -> None:
     made = api.create(
         STUDIES,
         {"apiVersion": STUDIES.api_version, "kind": STUDIES.kind, "metadata": {"name": "a"}, "spec": {}},
@@ -72,7 +72,7 @@ def test_an_empty_request_is_the_default_study(api: ClusterApi, crd_installed: N
 
 
 @pytest.mark.cluster
-def test_none_means_all(api: ClusterApi, crd_installed: None) -> None:
+def test_none_means_all(api: AdminApi, crd_installed: None) -> None:
     made = api.create(
         STUDIES,
         {

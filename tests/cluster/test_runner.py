@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import JobCache
 from coref_k8s.cluster.jobs import CONTAINER
 from coref_k8s.cluster.observed import has_ended
@@ -14,11 +13,12 @@ from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.controller.runner import Reason, State
 from tests.cluster.orders import make_order
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 
 
 def test_a_pod_that_only_waits_becomes_trouble_in_time(
-    fake_only: KubeCluster, api: ClusterApi, job_settings: JobSettings
+    fake_only: KubeCluster, api: AdminApi, job_settings: JobSettings
 ) -> None:
     moment = [datetime.now(UTC)]
     node = f"node-of-{api.namespace}"
@@ -43,7 +43,7 @@ def test_a_pod_that_only_waits_becomes_trouble_in_time(
 
 
 def test_jobs_that_did_not_change_are_not_read_again(
-    fake_only: KubeCluster, api: ClusterApi, make_runner: Callable[[], ClusterRunner]
+    fake_only: KubeCluster, api: AdminApi, make_runner: Callable[[], ClusterRunner]
 ) -> None:
     runner = make_runner()
     for trial in (0, 1):
@@ -61,7 +61,7 @@ def test_jobs_that_did_not_change_are_not_read_again(
 
 
 def test_the_end_of_a_job_waits_for_the_news_of_its_pod(
-    fake_only: KubeCluster, api: ClusterApi, job_settings: JobSettings
+    fake_only: KubeCluster, api: AdminApi, job_settings: JobSettings
 ) -> None:
     told: list[str] = []
     cache = JobCache(api, on_change=lambda _, study: told.append(study)).open(20)

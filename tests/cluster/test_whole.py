@@ -20,7 +20,6 @@ import pytest
 import yaml
 
 from coref_k8s.cluster import names, rbac
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.database import Database
 from coref_k8s.cluster.errors import ApiRefusal
 from coref_k8s.cluster.resources import JOBS
@@ -29,6 +28,7 @@ from coref_k8s.store import Outcome
 from tests.cluster.conftest import storage_secret
 from tests.cluster.simulation import Trials
 from tests.cluster.world import World
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster
 from tests.kube.kubelet import Kubelet
 from tests.postgres import Server
@@ -88,7 +88,7 @@ class Controller:
 
 @pytest.fixture
 def whole(
-    kube: KubeCluster, api: ClusterApi, crd_installed: None, postgres_url: str, tmp_path: Path
+    kube: KubeCluster, api: AdminApi, crd_installed: None, postgres_url: str, tmp_path: Path
 ) -> Iterator[World]:
     """A world whose pods are processes, with a tiny model on the shared volume."""
     from transformers import AutoTokenizer

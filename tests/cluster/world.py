@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import names, rbac
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import LIVE_SELECTOR
 from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.errors import AlreadyExists, NotFound
@@ -19,6 +18,7 @@ from coref_k8s.cluster.service import ControllerService
 from coref_k8s.cluster.settings import ClusterSettings, JobSettings
 from coref_k8s.telemetry.bus import Bus
 from tests.cluster.simulation import Trials
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.kubelet import Kubelet
 
@@ -42,7 +42,7 @@ class World:
     """Everything in one namespace."""
 
     kube: KubeCluster
-    api: ClusterApi
+    api: AdminApi
     kubelet: Kubelet
     trials: Trials
     url: str
@@ -192,7 +192,7 @@ def foreign_owner(definition: Json) -> str:
     return f"release {annotations.get('meta.helm.sh/release-name', '')} in namespace {namespace}"
 
 
-def install_crd(api: ClusterApi) -> None:
+def install_crd(api: AdminApi) -> None:
     """Create the definition, or bring it up to date, and wait until it is served."""
     body = crd()
     try:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import AlreadyExists, NotFound
 from coref_k8s.cluster.resources import NAMESPACES, NODES, ROLE_BINDINGS, ROLES, SERVICE_ACCOUNTS
+from tests.kube.api import AdminApi
 from tests.kube.server import FakeApiServer
 
 Json = dict[str, Any]
@@ -33,8 +33,8 @@ class KubeCluster:
     def real(self) -> bool:
         return self.fake is None
 
-    def connect(self, **options: Any) -> ClusterApi:
-        return ClusterApi.connect(kubeconfig=str(self.kubeconfig), **options)
+    def connect(self, **options: Any) -> AdminApi:
+        return AdminApi.connect(kubeconfig=str(self.kubeconfig), **options)
 
     def has_kubelets(self) -> bool:
         """Whether real nodes run pods here; else the stand-in kubelet has to."""
@@ -53,7 +53,7 @@ class KubeCluster:
         except NotFound:
             return
 
-    def as_service_account(self, namespace: str, name: str, rules: list[Json], **options: Any) -> ClusterApi:
+    def as_service_account(self, namespace: str, name: str, rules: list[Json], **options: Any) -> AdminApi:
         """A connection with exactly the rights of a Role of these rules, in `namespace` only."""
         meta = {"name": name, "namespace": namespace}
         self._ensure(SERVICE_ACCOUNTS, {"metadata": meta})
@@ -69,7 +69,7 @@ class KubeCluster:
         answer = self.admin.create(SERVICE_ACCOUNTS, body, strict=False, **path)
         return str(answer["status"]["token"])
 
-    def with_token(self, token: str, **options: Any) -> ClusterApi:
+    def with_token(self, token: str, **options: Any) -> AdminApi:
         from kubernetes import client
 
         settings = client.Configuration()
@@ -80,7 +80,7 @@ class KubeCluster:
             known.verify_ssl,
         )
         settings.api_key["authorization"] = f"Bearer {token}"
-        return ClusterApi(client.ApiClient(settings), **options)
+        return AdminApi(client.ApiClient(settings), **options)
 
     def kubeconfig_of(self, namespace: str, account: str) -> Json:
         """The kubeconfig of a service account."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coref_k8s.cluster.api import ClusterApi
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, open_cluster
 from tests.kube.kubelet import Kubelet
 
@@ -34,7 +34,7 @@ def namespace(kube: KubeCluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def api(kube: KubeCluster, namespace: str) -> Iterator[ClusterApi]:
+def api(kube: KubeCluster, namespace: str) -> Iterator[AdminApi]:
     """An admin's connection with the test's namespace as its default."""
     connection = kube.connect(namespace=namespace, field_manager="test")
     yield connection

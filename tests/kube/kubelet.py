@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.reflector import Reflector
 from coref_k8s.cluster.resources import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS, SECRETS
 from coref_k8s.errors import ClusterError
 from tests.kube import podstatus, scheduler
+from tests.kube.api import AdminApi
 from tests.kube.containers import Container, Simulated
 from tests.kube.delayqueue import DelayQueue
 from tests.kube.mounts import Mounts, NotReadyError, environment
@@ -46,7 +46,7 @@ class Kubelet:
 
     def __init__(
         self,
-        api: ClusterApi,
+        api: AdminApi,
         root: Path,
         *,
         programs: Mapping[str, list[str]] | None = None,

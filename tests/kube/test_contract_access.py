@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import CONFIG_MAPS, JOBS, NODES, PODS, ROLES, SECRETS
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.test_contract_objects import config_map, job
 
@@ -34,7 +34,7 @@ def limited(kube: KubeCluster, namespace: str) -> Any:
 
 
 def test_a_role_allows_what_it_lists_and_no_more(
-    kube: KubeCluster, limited: ClusterApi, namespace: str
+    kube: KubeCluster, limited: AdminApi, namespace: str
 ) -> None:
     limited.create(CONFIG_MAPS, config_map())
     assert limited.list(CONFIG_MAPS)[0]
@@ -53,7 +53,7 @@ def test_a_role_allows_what_it_lists_and_no_more(
         limited.get(CONFIG_MAPS, "a", "default")
 
 
-def test_subresources_need_rights_of_their_own(limited: ClusterApi) -> None:
+def test_subresources_need_rights_of_their_own(limited: AdminApi) -> None:
     limited.create(JOBS, job())
     with pytest.raises(errors.Forbidden, match='cannot patch resource "jobs/status"'):
         limited.patch(JOBS, "j", {"status": {"active": 1}}, subresource="status")
@@ -63,7 +63,7 @@ def test_subresources_need_rights_of_their_own(limited: ClusterApi) -> None:
         list(limited.logs("p"))
 
 
-def test_resource_names_limit_a_rule(api: ClusterApi, limited: ClusterApi) -> None:
+def test_resource_names_limit_a_rule(api: AdminApi, limited: AdminApi) -> None:
     for name in ("mine", "theirs"):
         api.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}})
     assert limited.get(SECRETS, "mine")["metadata"]["name"] == "mine"
@@ -73,7 +73,7 @@ def test_resource_names_limit_a_rule(api: ClusterApi, limited: ClusterApi) -> No
         limited.list(SECRETS)
 
 
-def test_access_review_says_the_same(limited: ClusterApi) -> None:
+def test_access_review_says_the_same(limited: AdminApi) -> None:
     assert limited.can_i("create", JOBS)
     assert limited.can_i("get", PODS, subresource="log")
     assert not limited.can_i("get", PODS)
@@ -83,7 +83,7 @@ def test_access_review_says_the_same(limited: ClusterApi) -> None:
     assert not limited.can_i("create", JOBS, "default")
 
 
-def test_a_role_takes_effect_when_it_changes(kube: KubeCluster, api: ClusterApi, limited: ClusterApi) -> None:
+def test_a_role_takes_effect_when_it_changes(kube: KubeCluster, api: AdminApi, limited: AdminApi) -> None:
     assert not limited.can_i("delete", CONFIG_MAPS)
     api.patch(
         ROLES, "worker", {"rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["delete"]}]}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import CRDS, Resource
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 
 Json = dict[str, Any]
@@ -130,7 +130,7 @@ def thing(resource: Resource, **spec: Any) -> Json:
     }
 
 
-def test_defaults_generation_and_no_status_on_create(api: ClusterApi, things: Resource) -> None:
+def test_defaults_generation_and_no_status_on_create(api: AdminApi, things: Resource) -> None:
     body = thing(things, limits={})
     body["status"] = {"phase": "Done"}
     made = api.create(things, body)
@@ -162,7 +162,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("spec", "said"), REFUSED, ids=[str(i) for i in range(len(REFUSED))])
-def test_refusals_name_the_field(api: ClusterApi, things: Resource, spec: Json, said: str) -> None:
+def test_refusals_name_the_field(api: AdminApi, things: Resource, spec: Json, said: str) -> None:
     with pytest.raises(errors.Invalid) as caught:
         api.create(things, thing(things, **spec))
     assert caught.value.code == 422
@@ -170,7 +170,7 @@ def test_refusals_name_the_field(api: ClusterApi, things: Resource, spec: Json, 
     assert f'Thing.{things.group} "t" is invalid' in str(caught.value)
 
 
-def test_required_and_wrong_kind(api: ClusterApi, things: Resource) -> None:
+def test_required_and_wrong_kind(api: AdminApi, things: Resource) -> None:
     body = thing(things)
     del body["spec"]
     with pytest.raises(errors.Invalid, match="spec: Required value"):
@@ -179,7 +179,7 @@ def test_required_and_wrong_kind(api: ClusterApi, things: Resource) -> None:
         api.create(things, {**thing(things), "kind": "Other"})
 
 
-def test_unknown_fields_are_refused_when_strict_else_pruned(api: ClusterApi, things: Resource) -> None:
+def test_unknown_fields_are_refused_when_strict_else_pruned(api: AdminApi, things: Resource) -> None:
     body = thing(things, nope=1, limits={"x": 1}, free={"a": 1})
     with pytest.raises(errors.Invalid, match="strict decoding error") as caught:
         api.create(things, body)
@@ -190,7 +190,7 @@ def test_unknown_fields_are_refused_when_strict_else_pruned(api: ClusterApi, thi
     assert spec["free"] == {"a": 1}
 
 
-def test_transition_rules_and_generation(api: ClusterApi, things: Resource) -> None:
+def test_transition_rules_and_generation(api: AdminApi, things: Resource) -> None:
     api.create(things, thing(things))
     with pytest.raises(errors.Invalid, match="model cannot change after the start"):
         api.patch(things, "t", {"spec": {"model": "other"}})
@@ -198,7 +198,7 @@ def test_transition_rules_and_generation(api: ClusterApi, things: Resource) -> N
     assert api.patch(things, "t", {"metadata": {"annotations": {"a": "b"}}})["metadata"]["generation"] == 2
 
 
-def test_status_only_through_its_subresource(api: ClusterApi, things: Resource) -> None:
+def test_status_only_through_its_subresource(api: AdminApi, things: Resource) -> None:
     made = api.create(things, thing(things))
     assert "status" not in api.patch(things, "t", {"status": {"phase": "Running"}})
     both = {"status": {"phase": "Running"}, "spec": {"trials": 5}}
@@ -214,7 +214,7 @@ def status(resource: Resource, **fields: Any) -> Json:
     return {"apiVersion": resource.api_version, "kind": "Thing", "metadata": {"name": "t"}, "status": fields}
 
 
-def test_status_by_server_side_apply(api: ClusterApi, things: Resource) -> None:
+def test_status_by_server_side_apply(api: AdminApi, things: Resource) -> None:
     api.create(things, thing(things))
     ready = {"type": "Ready", "status": "True"}
     first = api.apply(
@@ -232,7 +232,7 @@ def test_status_by_server_side_apply(api: ClusterApi, things: Resource) -> None:
 
 
 def test_conditions_of_two_managers_live_side_by_side(
-    kube: KubeCluster, api: ClusterApi, things: Resource
+    kube: KubeCluster, api: AdminApi, things: Resource
 ) -> None:
     other = kube.connect(namespace=api.namespace, field_manager="other")
     api.create(things, thing(things))
@@ -248,7 +248,7 @@ def test_conditions_of_two_managers_live_side_by_side(
     other.close()
 
 
-def test_strategic_merge_is_not_for_custom_resources(api: ClusterApi, things: Resource) -> None:
+def test_strategic_merge_is_not_for_custom_resources(api: AdminApi, things: Resource) -> None:
     api.create(things, thing(things))
     with pytest.raises(errors.ApiRefusal) as caught:
         api.patch(things, "t", {"spec": {}}, kind="strategic")

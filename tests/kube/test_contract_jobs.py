@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import CONFIG_MAPS, JOBS, NODES, PODS, SECRETS
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.kubelet import Kubelet
 from tests.kube.test_contract_objects import config_map
@@ -56,7 +56,7 @@ def python(
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
 
 
-def pods(api: ClusterApi) -> list[Json]:
+def pods(api: AdminApi) -> list[Json]:
     found = api.list(PODS)[0]
     return sorted(found, key=lambda p: p["metadata"]["creationTimestamp"])
 
@@ -65,7 +65,7 @@ def conditions(job: Json) -> list[tuple[str, str, str]]:
     return [(c["type"], c["status"], c.get("reason", "")) for c in job["status"].get("conditions") or ()]
 
 
-def finished(api: ClusterApi, name: str = "j", seconds: float = 120) -> Json:
+def finished(api: AdminApi, name: str = "j", seconds: float = 120) -> Json:
     def done() -> Json | None:
         job = api.get(JOBS, name)
         return job if {"Complete", "Failed"} & {c[0] for c in conditions(job)} else None
@@ -73,7 +73,7 @@ def finished(api: ClusterApi, name: str = "j", seconds: float = 120) -> Json:
     return wait_for(done, f"job {name} to finish", seconds)
 
 
-def running_pod(api: ClusterApi, but: str = "", said: str = "") -> Json:
+def running_pod(api: AdminApi, but: str = "", said: str = "") -> Json:
     """A Running pod other than `but` whose log says `said`."""
 
     def find() -> Json | None:
@@ -88,7 +88,7 @@ def running_pod(api: ClusterApi, but: str = "", said: str = "") -> Json:
     return wait_for(find, "a running pod")
 
 
-def test_success(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_success(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python("print('hello')"))
     job = finished(api)
     assert conditions(job) == [
@@ -111,7 +111,7 @@ def test_success(api: ClusterApi, kubelet: Kubelet) -> None:
     assert list(api.logs(pod["metadata"]["name"])) == ["hello"]
 
 
-def test_exit_42_fails_the_job_at_once(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_exit_42_fails_the_job_at_once(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python("raise SystemExit(42)", backoffLimit=3, podFailurePolicy=POLICY))
     job = finished(api)
     assert conditions(job) == [
@@ -125,7 +125,7 @@ def test_exit_42_fails_the_job_at_once(api: ClusterApi, kubelet: Kubelet) -> Non
     assert job["status"]["failed"] == 1
 
 
-def test_backoff_limit(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_backoff_limit(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python("raise SystemExit(1)", backoffLimit=1))
     job = finished(api)
     assert conditions(job) == [
@@ -137,7 +137,7 @@ def test_backoff_limit(api: ClusterApi, kubelet: Kubelet) -> None:
     assert len(pods(api)) == 2
 
 
-def test_eviction_is_ignored_and_the_replacement_waits_for_the_end(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_eviction_is_ignored_and_the_replacement_waits_for_the_end(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python(PATIENT, podFailurePolicy=POLICY))
     first = running_pod(api, said="started")["metadata"]["name"]
     api.evict(first)
@@ -164,7 +164,7 @@ def test_eviction_is_ignored_and_the_replacement_waits_for_the_end(api: ClusterA
     assert status["active"] == 1
 
 
-def test_suspend_deletes_the_pod_uncounted_and_resume_starts_anew(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_suspend_deletes_the_pod_uncounted_and_resume_starts_anew(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python(PATIENT))
     first = running_pod(api, said="started")
     before = api.get(JOBS, "j")["status"]["startTime"]
@@ -182,7 +182,7 @@ def test_suspend_deletes_the_pod_uncounted_and_resume_starts_anew(api: ClusterAp
     assert "failed" not in job["status"]
 
 
-def test_created_suspended_starts_no_pod(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_created_suspended_starts_no_pod(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python("pass", suspend=True))
     job = wait_for(lambda: (j := api.get(JOBS, "j")) and conditions(j) and j, "the condition")
     assert conditions(job) == [("Suspended", "True", "JobSuspended")]
@@ -192,7 +192,7 @@ def test_created_suspended_starts_no_pod(api: ClusterApi, kubelet: Kubelet) -> N
     assert finished(api)["status"]["succeeded"] == 1
 
 
-def test_deadline(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_deadline(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python(PATIENT, activeDeadlineSeconds=2))
     job = finished(api)
     assert [c for c in conditions(job) if c[0] == "Failed"] == [("Failed", "True", "DeadlineExceeded")]
@@ -200,13 +200,13 @@ def test_deadline(api: ClusterApi, kubelet: Kubelet) -> None:
     assert job["status"]["failed"] == 1
 
 
-def test_ttl_removes_job_and_pods(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_ttl_removes_job_and_pods(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python("pass", ttlSecondsAfterFinished=1))
     wait_for(lambda: api.list(PODS)[0], "the pod")
     wait_for(lambda: not api.list(JOBS)[0] and not api.list(PODS)[0], "the Job to be removed")
 
 
-def test_background_delete_takes_the_running_pod_along(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_background_delete_takes_the_running_pod_along(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python(PATIENT))
     name = running_pod(api, said="started")["metadata"]["name"]
     (pid,) = kubelet.pids(api.namespace, name)
@@ -215,7 +215,7 @@ def test_background_delete_takes_the_running_pod_along(api: ClusterApi, kubelet:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_grace_period_then_kill(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_grace_period_then_kill(api: AdminApi, kubelet: Kubelet) -> None:
     deaf = "import signal,time; signal.signal(15, signal.SIG_IGN); print('deaf'); time.sleep(60)"
     grace = {"terminationGracePeriodSeconds": 1}
     api.create(JOBS, python(deaf, pod=grace, podFailurePolicy=POLICY))
@@ -226,14 +226,14 @@ def test_grace_period_then_kill(api: ClusterApi, kubelet: Kubelet) -> None:
     assert 0.9 < time.monotonic() - asked < 40  # it would have slept for 60
 
 
-def test_deleting_a_pod_by_hand_counts_as_a_failure(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_deleting_a_pod_by_hand_counts_as_a_failure(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python(PATIENT, podFailurePolicy=POLICY))
     api.delete(PODS, running_pod(api, said="started")["metadata"]["name"])
     job = finished(api)
     assert conditions(job)[-1] == ("Failed", "True", "BackoffLimitExceeded")
 
 
-def test_node_lost(kube: KubeCluster, api: ClusterApi, kubelet: Kubelet) -> None:
+def test_node_lost(kube: KubeCluster, api: AdminApi, kubelet: Kubelet) -> None:
     """On a real cluster podgc waits a minute, so there only the fake is asked."""
     if kube.real:
         pytest.skip("a real pod garbage collector waits 40 s and more before it acts")
@@ -246,7 +246,7 @@ def test_node_lost(kube: KubeCluster, api: ClusterApi, kubelet: Kubelet) -> None
     assert "failed" not in api.get(JOBS, "j")["status"]
 
 
-def test_unschedulable_says_why(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_unschedulable_says_why(api: AdminApi, kubelet: Kubelet) -> None:
     gpus = {"resources": {"limits": {"nvidia.com/gpu": "8"}}}
     toleration = {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}
     api.create(JOBS, python("pass", container=gpus, pod=toleration))
@@ -263,7 +263,7 @@ def test_unschedulable_says_why(api: ClusterApi, kubelet: Kubelet) -> None:
     assert "2 Insufficient nvidia.com/gpu" in condition["message"]
 
 
-def test_gpu_affinity_and_taints_choose_the_node(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_gpu_affinity_and_taints_choose_the_node(api: AdminApi, kubelet: Kubelet) -> None:
     expression = {"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["39999"]}
     terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
@@ -278,7 +278,7 @@ def test_gpu_affinity_and_taints_choose_the_node(api: ClusterApi, kubelet: Kubel
     )
 
 
-def test_image_that_cannot_be_pulled(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_image_that_cannot_be_pulled(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python("pass", container={"image": "example.com/unpullable:1"}))
 
     def reasons() -> set[str]:
@@ -297,7 +297,7 @@ def test_image_that_cannot_be_pulled(api: ClusterApi, kubelet: Kubelet) -> None:
     wait_for(lambda: not pods(api), "the pod to go")
 
 
-def test_oom_kill(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_oom_kill(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python(PATIENT))
     name = running_pod(api, said="started")["metadata"]["name"]
     kubelet.oom_kill(api.namespace, name)
@@ -306,7 +306,7 @@ def test_oom_kill(api: ClusterApi, kubelet: Kubelet) -> None:
     assert (terminated["exitCode"], terminated["reason"]) == (137, "OOMKilled")
 
 
-def test_oom_of_a_child_can_end_in_exit_code_0(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_oom_of_a_child_can_end_in_exit_code_0(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python("import time; print('started'); time.sleep(1)"))
     name = running_pod(api, said="started")["metadata"]["name"]
     kubelet.oom_kill(api.namespace, name, only_a_child=True)
@@ -315,7 +315,7 @@ def test_oom_of_a_child_can_end_in_exit_code_0(api: ClusterApi, kubelet: Kubelet
     assert (terminated["exitCode"], terminated["reason"]) == (0, "OOMKilled")
 
 
-def test_volumes_and_variables(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_volumes_and_variables(api: AdminApi, kubelet: Kubelet) -> None:
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -362,7 +362,7 @@ def test_volumes_and_variables(api: ClusterApi, kubelet: Kubelet) -> None:
     assert (kubelet.claim(api.namespace, "shared") / "out").read_text() == "kept"
 
 
-def test_logs_follow_and_tail(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_logs_follow_and_tail(api: AdminApi, kubelet: Kubelet) -> None:
     api.create(JOBS, python("import time\nfor i in range(5): print('line', i); time.sleep(0.2)"))
     name = running_pod(api)["metadata"]["name"]
     assert list(api.logs(name, follow=True)) == [f"line {i}" for i in range(5)]
@@ -373,7 +373,7 @@ def test_logs_follow_and_tail(api: ClusterApi, kubelet: Kubelet) -> None:
         list(api.logs(name, container="nope"))
 
 
-def test_stand_in_nodes_look_like_nodes(api: ClusterApi, kubelet: Kubelet) -> None:
+def test_stand_in_nodes_look_like_nodes(api: AdminApi, kubelet: Kubelet) -> None:
     nodes = {n["metadata"]["name"]: n for n in api.list(NODES, labels="stand-in")[0]}
     assert nodes["gpu"]["status"]["allocatable"]["nvidia.com/gpu"] == "2"
     assert any(c["type"] == "Ready" and c["status"] == "True" for c in nodes["plain"]["status"]["conditions"])

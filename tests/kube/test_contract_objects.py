@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, SECRETS, Resource
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 
 Json = dict[str, Any]
@@ -32,7 +32,7 @@ def job(name: str = "j", **spec: Any) -> Json:
     }
 
 
-def test_create_sets_system_fields(api: ClusterApi, namespace: str) -> None:
+def test_create_sets_system_fields(api: AdminApi, namespace: str) -> None:
     made = api.create(CONFIG_MAPS, config_map(k="v"))
     meta = made["metadata"]
     assert meta["namespace"] == namespace
@@ -44,7 +44,7 @@ def test_create_sets_system_fields(api: ClusterApi, namespace: str) -> None:
     assert api.get(CONFIG_MAPS, "a") == made
 
 
-def test_create_twice_is_already_exists(api: ClusterApi) -> None:
+def test_create_twice_is_already_exists(api: AdminApi) -> None:
     api.create(CONFIG_MAPS, config_map())
     with pytest.raises(errors.AlreadyExists) as caught:
         api.create(CONFIG_MAPS, config_map())
@@ -52,7 +52,7 @@ def test_create_twice_is_already_exists(api: ClusterApi) -> None:
     assert 'configmaps "a" already exists' in str(caught.value)
 
 
-def test_missing_objects_and_namespaces_are_not_found(api: ClusterApi) -> None:
+def test_missing_objects_and_namespaces_are_not_found(api: AdminApi) -> None:
     with pytest.raises(errors.NotFound, match=r'jobs\.batch "nope" not found'):
         api.get(JOBS, "nope")
     # a kind that nobody has defined is no object that is missing: the command line tells them apart by the reason
@@ -65,7 +65,7 @@ def test_missing_objects_and_namespaces_are_not_found(api: ClusterApi) -> None:
         api.delete(CONFIG_MAPS, "nope")
 
 
-def test_names_and_labels_are_checked(api: ClusterApi) -> None:
+def test_names_and_labels_are_checked(api: AdminApi) -> None:
     with pytest.raises(errors.Invalid, match="RFC 1123 subdomain") as caught:
         api.create(CONFIG_MAPS, config_map("Not_A_Name"))
     assert caught.value.code == 422
@@ -73,7 +73,7 @@ def test_names_and_labels_are_checked(api: ClusterApi) -> None:
         api.create(CONFIG_MAPS, config_map(labels={"a": "x" * 64}))
 
 
-def test_generate_name(api: ClusterApi) -> None:
+def test_generate_name(api: AdminApi) -> None:
     body = config_map()
     body["metadata"] = {"generateName": "gen-"}
     names = {api.create(CONFIG_MAPS, body)["metadata"]["name"] for _ in range(3)}
@@ -81,7 +81,7 @@ def test_generate_name(api: ClusterApi) -> None:
     assert all(n.startswith("gen-") and len(n) == 9 for n in names)
 
 
-def test_dry_run_checks_but_stores_nothing(api: ClusterApi) -> None:
+def test_dry_run_checks_but_stores_nothing(api: AdminApi) -> None:
     assert api.create(CONFIG_MAPS, config_map(), dry_run=True)["metadata"]["uid"]
     with pytest.raises(errors.NotFound):
         api.get(CONFIG_MAPS, "a")
@@ -89,7 +89,7 @@ def test_dry_run_checks_but_stores_nothing(api: ClusterApi) -> None:
         api.create(CONFIG_MAPS, config_map("BAD"), dry_run=True)
 
 
-def test_stale_replace_is_a_conflict(api: ClusterApi) -> None:
+def test_stale_replace_is_a_conflict(api: AdminApi) -> None:
     first = api.create(CONFIG_MAPS, config_map(k="1"))
     second = api.replace(CONFIG_MAPS, {**first, "data": {"k": "2"}})
     assert int(second["metadata"]["resourceVersion"]) > int(first["metadata"]["resourceVersion"])
@@ -97,18 +97,18 @@ def test_stale_replace_is_a_conflict(api: ClusterApi) -> None:
         api.replace(CONFIG_MAPS, {**first, "data": {"k": "3"}})
 
 
-def test_a_write_that_changes_nothing_keeps_the_version(api: ClusterApi) -> None:
+def test_a_write_that_changes_nothing_keeps_the_version(api: AdminApi) -> None:
     made = api.create(CONFIG_MAPS, config_map(k="1"))
     again = api.patch(CONFIG_MAPS, "a", {"data": {"k": "1"}})
     assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
 
 
-def test_merge_patch_removes_with_null(api: ClusterApi) -> None:
+def test_merge_patch_removes_with_null(api: AdminApi) -> None:
     api.create(CONFIG_MAPS, config_map(a="1", b="2"))
     assert api.patch(CONFIG_MAPS, "a", {"data": {"a": None, "c": "3"}})["data"] == {"b": "2", "c": "3"}
 
 
-def test_json_patch_and_its_test(api: ClusterApi) -> None:
+def test_json_patch_and_its_test(api: AdminApi) -> None:
     api.create(CONFIG_MAPS, config_map(a="1"))
     changed = api.patch(CONFIG_MAPS, "a", [{"op": "add", "path": "/data/b.c", "value": "2"}], kind="json")
     assert changed["data"] == {"a": "1", "b.c": "2"}
@@ -116,7 +116,7 @@ def test_json_patch_and_its_test(api: ClusterApi) -> None:
         api.patch(CONFIG_MAPS, "a", [{"op": "test", "path": "/data/a", "value": "9"}], kind="json")
 
 
-def test_delete_with_the_wrong_uid_is_a_conflict(api: ClusterApi) -> None:
+def test_delete_with_the_wrong_uid_is_a_conflict(api: AdminApi) -> None:
     made = api.create(CONFIG_MAPS, config_map())
     with pytest.raises(errors.Conflict, match="UID"):
         api.delete(CONFIG_MAPS, "a", uid="00000000-0000-0000-0000-000000000000")
@@ -125,7 +125,7 @@ def test_delete_with_the_wrong_uid_is_a_conflict(api: ClusterApi) -> None:
         api.get(CONFIG_MAPS, "a")
 
 
-def test_finalizers_hold_an_object(api: ClusterApi) -> None:
+def test_finalizers_hold_an_object(api: AdminApi) -> None:
     body = config_map()
     body["metadata"]["finalizers"] = ["corefk8s.dev/hold"]
     api.create(CONFIG_MAPS, body)
@@ -137,7 +137,7 @@ def test_finalizers_hold_an_object(api: ClusterApi) -> None:
         api.get(CONFIG_MAPS, "a")
 
 
-def test_secret_string_data_becomes_data(api: ClusterApi) -> None:
+def test_secret_string_data_becomes_data(api: AdminApi) -> None:
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"url": "x"}}
     made = api.create(SECRETS, body)
     assert made["data"] == {"url": "eA=="}
@@ -148,7 +148,7 @@ def test_secret_string_data_becomes_data(api: ClusterApi) -> None:
 # Server-side apply
 
 
-def test_apply_creates_then_owns_and_gives_up_fields(api: ClusterApi) -> None:
+def test_apply_creates_then_owns_and_gives_up_fields(api: AdminApi) -> None:
     made = api.apply(CONFIG_MAPS, config_map(a="1", b="2"))
     assert [m["operation"] for m in made["metadata"]["managedFields"]] == ["Apply"]
     same = api.apply(CONFIG_MAPS, config_map(a="1", b="2"))
@@ -157,7 +157,7 @@ def test_apply_creates_then_owns_and_gives_up_fields(api: ClusterApi) -> None:
 
 
 def test_apply_conflicts_with_another_manager_unless_forced(
-    kube: KubeCluster, api: ClusterApi, namespace: str
+    kube: KubeCluster, api: AdminApi, namespace: str
 ) -> None:
     other = kube.connect(namespace=namespace, field_manager="other")
     api.apply(CONFIG_MAPS, config_map(a="1"))
@@ -171,7 +171,7 @@ def test_apply_conflicts_with_another_manager_unless_forced(
     other.close()
 
 
-def test_applying_with_a_stale_version_is_a_conflict(api: ClusterApi) -> None:
+def test_applying_with_a_stale_version_is_a_conflict(api: AdminApi) -> None:
     first = api.apply(CONFIG_MAPS, config_map(a="1"))
     api.apply(CONFIG_MAPS, config_map(a="2"))
     stale = config_map(a="3")
@@ -183,7 +183,7 @@ def test_applying_with_a_stale_version_is_a_conflict(api: ClusterApi) -> None:
 # Jobs as objects
 
 
-def test_job_defaults(api: ClusterApi) -> None:
+def test_job_defaults(api: AdminApi) -> None:
     body = job()
     body["spec"]["template"]["metadata"] = {"labels": {"a": "b"}}
     made = api.create(JOBS, body)
@@ -213,7 +213,7 @@ def test_job_defaults(api: ClusterApi) -> None:
     assert pod["containers"][0]["imagePullPolicy"] == "IfNotPresent"
 
 
-def test_job_checks(api: ClusterApi) -> None:
+def test_job_checks(api: AdminApi) -> None:
     wrong = job()
     wrong["spec"]["template"]["spec"]["restartPolicy"] = "Always"
     with pytest.raises(errors.Invalid, match=r"spec\.template\.spec\.restartPolicy"):
@@ -228,14 +228,14 @@ def test_job_checks(api: ClusterApi) -> None:
         api.create(JOBS, job("x" * 64))
 
 
-def test_job_with_failure_policy_defaults(api: ClusterApi) -> None:
+def test_job_with_failure_policy_defaults(api: AdminApi) -> None:
     rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
     spec = api.create(JOBS, job(podFailurePolicy={"rules": [rule]}))["spec"]
     assert spec["podReplacementPolicy"] == "Failed"
     assert spec["podFailurePolicy"]["rules"][0]["onPodConditions"][0]["status"] == "True"
 
 
-def test_job_template_is_immutable_and_generation_counts_spec_changes(api: ClusterApi) -> None:
+def test_job_template_is_immutable_and_generation_counts_spec_changes(api: AdminApi) -> None:
     made = api.create(JOBS, job())
     changed = copy.deepcopy(made)
     del changed["metadata"]["resourceVersion"]  # the Job controller may have written meanwhile
@@ -246,7 +246,7 @@ def test_job_template_is_immutable_and_generation_counts_spec_changes(api: Clust
     assert api.patch(JOBS, "j", {"metadata": {"labels": {"x": "y"}}})["metadata"]["generation"] == 2
 
 
-def test_status_is_a_subresource(api: ClusterApi) -> None:
+def test_status_is_a_subresource(api: AdminApi) -> None:
     body = job()
     body["status"] = {"active": 5}
     assert "active" not in api.create(JOBS, body)["status"]
@@ -254,7 +254,7 @@ def test_status_is_a_subresource(api: ClusterApi) -> None:
     assert api.get(JOBS, "j")["status"].get("ready", 0) == 0
 
 
-def test_deleting_a_job_without_policy_orphans(api: ClusterApi) -> None:
+def test_deleting_a_job_without_policy_orphans(api: AdminApi) -> None:
     """The trap of batch/v1: only clients that say Background (as ours does) get the pods removed."""
     made = api.create(JOBS, job())
     pod = {
@@ -290,7 +290,7 @@ def owner(obj: Json, **more: Any) -> Json:
 
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])
-def test_dependents_go_with_their_owner(api: ClusterApi, policy: str) -> None:
+def test_dependents_go_with_their_owner(api: AdminApi, policy: str) -> None:
     made = api.create(CONFIG_MAPS, config_map("owner"))
     child = config_map("child")
     child["metadata"]["ownerReferences"] = [owner(made, blockOwnerDeletion=True, controller=True)]
@@ -299,7 +299,7 @@ def test_dependents_go_with_their_owner(api: ClusterApi, policy: str) -> None:
     wait_for(lambda: not {"owner", "child"} & _names(api), "owner and child to go")
 
 
-def test_orphans_stay(api: ClusterApi) -> None:
+def test_orphans_stay(api: AdminApi) -> None:
     made = api.create(CONFIG_MAPS, config_map("owner"))
     child = config_map("child")
     child["metadata"]["ownerReferences"] = [owner(made)]
@@ -309,11 +309,11 @@ def test_orphans_stay(api: ClusterApi) -> None:
     assert "ownerReferences" not in api.get(CONFIG_MAPS, "child")["metadata"]
 
 
-def _names(api: ClusterApi) -> set[str]:
+def _names(api: AdminApi) -> set[str]:
     return {m["metadata"]["name"] for m in api.list(CONFIG_MAPS)[0]}
 
 
-def test_a_terminating_namespace_takes_nothing_and_empties(kube: KubeCluster, api: ClusterApi) -> None:
+def test_a_terminating_namespace_takes_nothing_and_empties(kube: KubeCluster, api: AdminApi) -> None:
     doomed = kube.make_namespace("doomed")
     held = config_map("held")
     held["metadata"]["finalizers"] = ["corefk8s.dev/hold"]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.resources import CRDS, STUDIES
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 
 Json = dict[str, Any]
@@ -49,7 +49,7 @@ def study(**spec: Any) -> Json:
     }
 
 
-def test_defaults_come_from_the_server(api: ClusterApi, studies: None) -> None:
+def test_defaults_come_from_the_server(api: AdminApi, studies: None) -> None:
     spec = api.create(STUDIES, study())["spec"]
     assert spec["seqLengths"] == [1024, 2048]
     assert spec["model"] == "kakaobank/kf-deberta-base"
@@ -88,13 +88,13 @@ BAD = [
 
 
 @pytest.mark.parametrize(("spec", "said"), BAD, ids=[str(i) for i in range(len(BAD))])
-def test_a_bad_study_is_refused_by_the_server(api: ClusterApi, studies: None, spec: Json, said: str) -> None:
+def test_a_bad_study_is_refused_by_the_server(api: AdminApi, studies: None, spec: Json, said: str) -> None:
     with pytest.raises(errors.Invalid) as caught:
         api.create(STUDIES, study(**spec))
     assert said in str(caught.value)
 
 
-def test_what_may_change_after_the_start(api: ClusterApi, studies: None) -> None:
+def test_what_may_change_after_the_start(api: AdminApi, studies: None) -> None:
     api.create(STUDIES, study())
     for change in ({"trials": 30}, {"parallelism": 3}):
         api.patch(STUDIES, "korean", {"spec": change})

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import CONFIG_MAPS, PODS
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster
 from tests.kube.test_contract_objects import config_map
 
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 pytestmark = pytest.mark.cluster
 
 
-def _fill(api: ClusterApi, count: int) -> None:
+def _fill(api: AdminApi, count: int) -> None:
     for i in range(count):
         api.create(CONFIG_MAPS, config_map(f"m{i}", labels={"n": str(i), "even": str(i % 2 == 0)}))
 
@@ -37,12 +37,12 @@ def names(items: list[Json]) -> list[str]:
         ("nothing", []),
     ],
 )
-def test_label_selectors(api: ClusterApi, selector: str, wanted: list[str]) -> None:
+def test_label_selectors(api: AdminApi, selector: str, wanted: list[str]) -> None:
     _fill(api, 4)
     assert names(api.list(CONFIG_MAPS, labels=selector)[0]) == wanted
 
 
-def test_field_selectors(api: ClusterApi) -> None:
+def test_field_selectors(api: AdminApi) -> None:
     _fill(api, 2)
     assert names(api.list(CONFIG_MAPS, fields="metadata.name=m1")[0]) == ["m1"]
     with pytest.raises(errors.Invalid, match="not a known field selector"):
@@ -50,7 +50,7 @@ def test_field_selectors(api: ClusterApi) -> None:
     assert api.list(PODS, fields="spec.nodeName=none,status.phase!=Running")[0] == []
 
 
-def test_pages_show_one_revision(api: ClusterApi) -> None:
+def test_pages_show_one_revision(api: AdminApi) -> None:
     _fill(api, 5)
     page, meta = api.list_page(CONFIG_MAPS, labels="even", limit=2)
     assert names(page) == ["m0", "m1"]
@@ -62,7 +62,7 @@ def test_pages_show_one_revision(api: ClusterApi) -> None:
     assert not last.get("continue")
 
 
-def test_list_follows_all_pages_and_stamps_kinds(api: ClusterApi) -> None:
+def test_list_follows_all_pages_and_stamps_kinds(api: AdminApi) -> None:
     _fill(api, 5)
     items, version = api.list(CONFIG_MAPS, labels="even", limit=2)
     assert names(items) == ["m0", "m1", "m2", "m3", "m4"]
@@ -70,12 +70,12 @@ def test_list_follows_all_pages_and_stamps_kinds(api: ClusterApi) -> None:
     assert int(version) >= max(int(i["metadata"]["resourceVersion"]) for i in items)
 
 
-def test_a_damaged_page_token_is_refused(api: ClusterApi) -> None:
+def test_a_damaged_page_token_is_refused(api: AdminApi) -> None:
     with pytest.raises(errors.Invalid, match="continue"):
         api.list_page(CONFIG_MAPS, token="damaged")
 
 
-def test_watch_tells_what_happened_since(api: ClusterApi) -> None:
+def test_watch_tells_what_happened_since(api: AdminApi) -> None:
     _, version = api.list(CONFIG_MAPS)
     api.create(CONFIG_MAPS, config_map("w", k="1"))
     changed = api.patch(CONFIG_MAPS, "w", {"data": {"k": "2"}})
@@ -88,7 +88,7 @@ def test_watch_tells_what_happened_since(api: ClusterApi) -> None:
     assert versions == sorted(set(versions))
 
 
-def test_watch_by_label_sees_objects_enter_and_leave(api: ClusterApi) -> None:
+def test_watch_by_label_sees_objects_enter_and_leave(api: AdminApi) -> None:
     _, version = api.list(CONFIG_MAPS)
     api.create(CONFIG_MAPS, config_map("w"))
     entered = api.patch(CONFIG_MAPS, "w", {"metadata": {"labels": {"in": "yes"}}})
@@ -102,12 +102,12 @@ def test_watch_by_label_sees_objects_enter_and_leave(api: ClusterApi) -> None:
     assert gone["labels"] == {"in": "yes"}  # as it last matched
 
 
-def test_watch_ends_after_its_timeout(api: ClusterApi) -> None:
+def test_watch_ends_after_its_timeout(api: AdminApi) -> None:
     _, version = api.list(CONFIG_MAPS)
     assert list(api.watch(CONFIG_MAPS, None, version, timeout_seconds=1, fields="metadata.name=w")) == []
 
 
-def test_a_quiet_watch_gets_bookmarks(api: ClusterApi) -> None:
+def test_a_quiet_watch_gets_bookmarks(api: AdminApi) -> None:
     api.create(CONFIG_MAPS, config_map("w"))
     _, version = api.list(CONFIG_MAPS)
     event = next(api.watch(CONFIG_MAPS, None, version, timeout_seconds=10, fields="metadata.name=w"))
@@ -116,7 +116,7 @@ def test_a_quiet_watch_gets_bookmarks(api: ClusterApi) -> None:
     assert (event["object"]["kind"], event["object"]["apiVersion"]) == ("ConfigMap", "v1")
 
 
-def test_watch_from_a_compacted_version_expires(api: ClusterApi, fake_only: KubeCluster) -> None:
+def test_watch_from_a_compacted_version_expires(api: AdminApi, fake_only: KubeCluster) -> None:
     _, version = api.list(CONFIG_MAPS)
     _fill(api, 3)
     _, meta = api.list_page(CONFIG_MAPS, labels="even", limit=1)
@@ -128,7 +128,7 @@ def test_watch_from_a_compacted_version_expires(api: ClusterApi, fake_only: Kube
         api.list_page(CONFIG_MAPS, token=meta["continue"])
 
 
-def test_watch_from_a_version_long_gone_expires(api: ClusterApi) -> None:
+def test_watch_from_a_version_long_gone_expires(api: AdminApi) -> None:
     """Pods of other tests have filled the history beyond version 1 on every server."""
     api.create(CONFIG_MAPS, config_map("w"))
     with pytest.raises(errors.Expired):

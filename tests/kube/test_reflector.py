@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.reflector import Reflector
 from coref_k8s.cluster.resources import CONFIG_MAPS
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.faults import Fault
 from tests.kube.server import FakeApiServer
@@ -21,7 +21,7 @@ Start = Callable[..., Reflector]
 
 
 @pytest.fixture
-def start(api: ClusterApi) -> Iterator[Start]:
+def start(api: AdminApi) -> Iterator[Start]:
     """A started reflector of the namespace's labelled config maps; stopped afterwards."""
     begun: list[Reflector] = []
 
@@ -51,7 +51,7 @@ def names(reflector: Reflector) -> list[str]:
 
 
 @pytest.mark.cluster
-def test_follows_adds_changes_and_deletes(api: ClusterApi, namespace: str, start: Start) -> None:
+def test_follows_adds_changes_and_deletes(api: AdminApi, namespace: str, start: Start) -> None:
     api.create(CONFIG_MAPS, mine("a"))
     api.create(CONFIG_MAPS, config_map("other"))
     seen: list[tuple[str, str]] = []
@@ -69,7 +69,7 @@ def test_follows_adds_changes_and_deletes(api: ClusterApi, namespace: str, start
 
 
 @pytest.mark.cluster
-def test_goes_on_where_a_timed_out_watch_stopped(api: ClusterApi, start: Start) -> None:
+def test_goes_on_where_a_timed_out_watch_stopped(api: AdminApi, start: Start) -> None:
     reflector = start(watch_seconds=1)
     wait_for(lambda: reflector.watches >= 2, "a second watch")
     api.create(CONFIG_MAPS, mine("a"))
@@ -78,7 +78,7 @@ def test_goes_on_where_a_timed_out_watch_stopped(api: ClusterApi, start: Start) 
 
 
 @pytest.mark.cluster
-def test_relists_now_and_then(api: ClusterApi, start: Start) -> None:
+def test_relists_now_and_then(api: AdminApi, start: Start) -> None:
     api.create(CONFIG_MAPS, mine("a"))
     seen: list[tuple[str, str]] = []
     reflector = start(relist_seconds=1.0, on_change=seen.append)
@@ -95,7 +95,7 @@ def test_stops_at_once_in_a_quiet_watch(start: Start) -> None:
 
 
 def test_compaction_leads_to_a_new_list_that_finds_what_was_missed(
-    api: ClusterApi, fake: FakeApiServer, start: Start
+    api: AdminApi, fake: FakeApiServer, start: Start
 ) -> None:
     api.create(CONFIG_MAPS, mine("gone"))
     seen: list[tuple[str, str]] = []
@@ -125,7 +125,7 @@ def test_errors_are_met_with_growing_pauses_not_a_storm(fake: FakeApiServer, sta
 
 
 def test_a_watch_cut_in_the_middle_goes_on_from_there(
-    api: ClusterApi, fake: FakeApiServer, start: Start
+    api: AdminApi, fake: FakeApiServer, start: Start
 ) -> None:
     fake.faults.add(Fault("drop", times=2))
     reflector = start(jitter=lambda: 0.0)
@@ -146,7 +146,7 @@ def test_waits_as_a_throttling_server_asks(fake: FakeApiServer, namespace: str, 
 
 
 def test_a_silent_watch_is_given_up_and_opened_again(
-    api: ClusterApi, fake: FakeApiServer, start: Start
+    api: AdminApi, fake: FakeApiServer, start: Start
 ) -> None:
     fake.faults.add(Fault("stall", times=1, when=lambda method, path: "watch=1" in path))
     reflector = start(silence_seconds=1.0, jitter=lambda: 0.0)
@@ -165,7 +165,7 @@ def test_age_grows_while_nothing_is_heard_and_bookmarks_reset_it(fake: FakeApiSe
     wait_for(lambda: reflector.last_event_age_seconds() < 0.5, "a bookmark")
 
 
-def test_a_lost_answer_is_unreachable_not_a_refusal(api: ClusterApi, fake: FakeApiServer) -> None:
+def test_a_lost_answer_is_unreachable_not_a_refusal(api: AdminApi, fake: FakeApiServer) -> None:
     from coref_k8s.cluster.errors import AlreadyExists, UnreachableError
 
     fake.faults.add(Fault("lost", when=lambda method, path: method == "POST"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.resources import JOBS, PODS
+from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.kubelet import Kubelet
 from tests.kube.test_contract_jobs import conditions, python
@@ -14,7 +14,7 @@ from tests.kube.test_contract_jobs import conditions, python
 Json = dict[str, Any]
 
 
-def test_many_jobs_at_once_each_run_once(fake_only: KubeCluster, api: ClusterApi, tmp_path: Path) -> None:
+def test_many_jobs_at_once_each_run_once(fake_only: KubeCluster, api: AdminApi, tmp_path: Path) -> None:
     fails = {"j7", "j23"}
 
     def simulate(pod: Json) -> tuple[float, int]:
