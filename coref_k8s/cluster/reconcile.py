@@ -31,9 +31,9 @@ from coref_k8s.cluster.study_status import (
     waiting_status,
 )
 from coref_k8s.controller.apply import FencedError
-from coref_k8s.controller.loop import Step, StudyLoop, utc_now
-from coref_k8s.controller.many import Controller, Key
+from coref_k8s.controller.loop import Step, StudyLoop, StudyLoops, utc_now
 from coref_k8s.controller.measure import StudyMeter
+from coref_k8s.controller.workqueue import Key
 from coref_k8s.errors import NotFoundError, RequestError, StorageError, UnknownKeyError
 from coref_k8s.store import Phase, StudyRecord
 from coref_k8s.study.spec import StudySpec
@@ -50,7 +50,7 @@ DELETED = "its CorefStudy was deleted"
 
 
 class StudyReconciler:
-    """Reconciles by key, as `controller.many.work` wants it. A key is worked on by one thread at a time."""
+    """Reconciles by key, as `controller.workqueue.work` wants it. A key is worked on by one thread at a time."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class StudyReconciler:
         self._runner, self._publisher, self._may_write = runner, publisher, may_write
         self._bus, self._metrics, self._results, self._clock = bus, metrics, results, clock
         self._meter = StudyMeter(metrics)
-        self._controller = Controller(self._make_loop, resync=resync, on_step=self._note)
+        self._loops = StudyLoops(self._make_loop, resync=resync, on_step=self._note)
         self._steps: dict[Key, Step] = {}
         self._uids: dict[Key, str] = {}
 
@@ -89,11 +89,11 @@ class StudyReconciler:
 
     def pause(self, key: Key) -> float:
         """Return how long to wait after a failure (seconds)."""
-        return self._controller.pause(key)
+        return self._loops.pause(key)
 
     def forget_all(self) -> None:
         """Drop everything remembered, as a controller must that has lost its lease."""
-        self._controller.forget_all()
+        self._loops.forget_all()
         self._publisher.forget_all()
         self._meter.forget_all()
         self._steps.clear()
@@ -151,7 +151,7 @@ class StudyReconciler:
                     store.update_spec(key.namespace, key.name, spec)
                 case AdmitStep.RESUME:
                     store.resume(key.namespace, key.name)
-                    self._controller.forget(key)
+                    self._loops.forget(key)
                 case AdmitStep.CANCEL:
                     store.request_cancel(key.namespace, key.name)
             log.info("study %s: %s", key.name, step.value)
@@ -166,7 +166,7 @@ class StudyReconciler:
         if over and told.get("observedGeneration") == resource["metadata"].get("generation"):
             return None
         runner.note_disruptions(key.name)
-        after = self._controller.reconcile(key)
+        after = self._loops.reconcile(key)
         step = self._steps.pop(key, None)
         if step is None:
             return after
@@ -193,7 +193,7 @@ class StudyReconciler:
 
     def _gone(self, key: Key) -> None:
         """The resource was deleted: its Jobs go with it; the study stays in the database, cancelled."""
-        self._controller.forget(key)
+        self._loops.forget(key)
         self._meter.forget(key)
         if uid := self._uids.pop(key, ""):
             self._publisher.forget(uid)
@@ -215,7 +215,7 @@ class StudyReconciler:
         if record is not None:
             self._database.purge(key.namespace, key.name, record.spec.seq_lengths)
             log.info("study %s: purged", key.name)
-        self._controller.forget(key)
+        self._loops.forget(key)
         self._meter.forget(key)
         self._finalizers(key, resource, keep=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,12 +14,15 @@ from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.plan import plan
 from coref_k8s.controller.progress import Progress, progress_of
 from coref_k8s.controller.runner import Runner
+from coref_k8s.controller.workqueue import Key
 from coref_k8s.errors import CorefError, NotFoundError
 from coref_k8s.store import TERMINAL, Store
 from coref_k8s.telemetry.bus import Bus
 
 #: Time between two looks when nothing happens (seconds).
 POLL_SECONDS = 0.5
+#: Time after which a study is looked at without an event (seconds): reports and limits make none.
+RESYNC_SECONDS = 10.0
 #: First and longest pause after a failed look (seconds); it doubles in between.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -123,3 +127,68 @@ def run_until_done(
             return last
         if not step.actions:
             wait(poll)
+
+
+class StudyLoops:
+    """Many studies by key, each with its own loop, and so its own memory, and its own back-off."""
+
+    def __init__(
+        self,
+        make_loop: Callable[[Key], StudyLoop],
+        *,
+        resync: float = RESYNC_SECONDS,
+        jitter: Callable[[float], float] = lambda most: random.uniform(0, most),
+        on_step: Callable[[Key, Step], None] = lambda _key, _step: None,
+    ) -> None:
+        self._make_loop = make_loop
+        self._on_step = on_step
+        self._resync = resync
+        self._jitter = jitter
+        self._loops: dict[Key, StudyLoop] = {}
+        self._failures: dict[Key, int] = {}
+
+    def reconcile(self, key: Key) -> float | None:
+        """Do what is to be done for a study; return when to look again (seconds), None when it is over.
+
+        Raises what went wrong (`pause` says how long to wait). A study that was deleted is over.
+        """
+        loop = self._loops.get(key)
+        if loop is None:
+            loop = self._loops[key] = self._make_loop(key)
+        try:
+            step = self._step(key, loop)
+            while step.actions and step.ends:
+                # the end was written; what is left is to see that nothing is left
+                step = self._step(key, loop)
+        except NotFoundError:
+            self.forget(key)
+            return None
+        self._failures.pop(key, None)
+        if step.finished:
+            self.forget(key)
+            return None
+        return self._resync
+
+    def _step(self, key: Key, loop: StudyLoop) -> Step:
+        step = loop.step()
+        self._on_step(key, step)
+        return step
+
+    def pause(self, key: Key) -> float:
+        """Count a failure and return how long to wait after it (seconds): full jitter below a doubling bound.
+
+        Counted here, since what goes wrong around `reconcile` (a database that is away) is a failure as well.
+        """
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        doubled = FIRST_PAUSE * 2 ** min(failures, 16)
+        return self._jitter(min(doubled, LONGEST_PAUSE))
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a study; it is read again when the study is looked at again."""
+        self._loops.pop(key, None)
+        self._failures.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Drop everything, as a controller must that has lost its lease."""
+        self._loops.clear()
+        self._failures.clear()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coref_k8s.controller.many import Key
 from coref_k8s.controller.progress import LengthProgress, Progress
+from coref_k8s.controller.workqueue import Key
 from coref_k8s.search.tested import tested
 from coref_k8s.store.records import Outcome, Phase
 from coref_k8s.telemetry.metrics import REASONS, StudyMetrics

@@ -491,7 +491,7 @@ def test_a_controller_that_lost_its_lease_writes_nothing(world: World) -> None:
 
 
 def _key(world: World) -> Any:
-    from coref_k8s.controller.many import Key
+    from coref_k8s.controller.workqueue import Key
 
     return Key(world.api.namespace, "korean")
 

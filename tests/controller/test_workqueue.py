@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from coref_k8s.controller.many import Controller, Key, KeyQueue, work
+from coref_k8s.controller.loop import StudyLoops
+from coref_k8s.controller.workqueue import Key, KeyQueue, work
 from coref_k8s.errors import ClusterError, NotFoundError, StorageError
 from coref_k8s.store import Phase
 from coref_k8s.study.reading import build_spec
@@ -33,6 +34,20 @@ def test_a_key_waits_once_and_is_worked_on_by_one() -> None:
     assert queue.get(0) is None  # busy
     queue.done(A)
     assert queue.get(0) == A
+
+
+def test_a_key_that_comes_while_it_is_worked_on_holds_up_no_other() -> None:
+    clock = Seconds()
+    queue = KeyQueue(clock)
+    queue.add(A)
+    assert queue.get(0) == A
+    for _ in range(3):
+        queue.add(A)
+    queue.add(B, 1)
+    clock.now = 1
+    assert [queue.get(0), queue.get(0), len(queue)] == [B, None, 1]
+    queue.done(A)
+    assert [queue.get(0), queue.get(0), len(queue)] == [A, None, 0]
 
 
 def test_delays_are_kept_and_the_earlier_time_counts() -> None:
@@ -66,14 +81,14 @@ def test_a_waiting_get_wakes_up_for_an_event_and_for_the_end() -> None:
     assert not thread.is_alive()
 
 
-def controller(worlds: dict[Key, World], made: list[Key]) -> Controller:
+def controller(worlds: dict[Key, World], made: list[Key]) -> StudyLoops:
     def make(key: Key):
         made.append(key)
         if key not in worlds:
             raise NotFoundError("no such study")
         return worlds[key].new_loop()
 
-    return Controller(make, resync=7.0, jitter=lambda most: most)
+    return StudyLoops(make, resync=7.0, jitter=lambda most: most)
 
 
 def test_a_study_is_looked_at_until_it_is_over() -> None:
