@@ -10,7 +10,7 @@ from typing import Any
 
 from coref_k8s.corpus.chunking import chunk
 from coref_k8s.corpus.encoding import Encoded, encode
-from coref_k8s.corpus.filtering import MEANING, PRIORITY, Filters, text_key
+from coref_k8s.corpus.filtering import PRIORITY, Filters, text_key
 from coref_k8s.corpus.fingerprint import CODE_VERSION, data_hash, tokenizer_fingerprint
 from coref_k8s.corpus.packing import SPECIALS, Packer, Piece
 from coref_k8s.corpus.parallel import analyse_all
@@ -20,13 +20,14 @@ from coref_k8s.corpus.quality import Analysed
 from coref_k8s.corpus.rows import RowWriter, make_row
 from coref_k8s.corpus.sampling import weighted_order
 from coref_k8s.corpus.show import STATISTICS
-from coref_k8s.corpus.sources import Emitter, Loaded, load_documents, source_name
+from coref_k8s.corpus.sources import Emitter, Loaded, load_documents, named_sources
 from coref_k8s.corpus.split import draw, split_documents
 from coref_k8s.corpus.spool import Spool
 from coref_k8s.corpus.statistics import LengthCounts, TextCounts, assemble
 from coref_k8s.errors import DataError, ModelError
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.document import Document, Split
+from coref_k8s.wording import Message
 
 #: Most dev and test documents that are kept for evaluation, each; items are drawn from these.
 EVAL_DOCUMENTS = 2000
@@ -70,7 +71,7 @@ class Preparation:
         """Do all stages; return the hash of what was read. Raises DataError when nothing is left to train on."""
         special = (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id)
         if None in special:
-            raise ModelError("the tokeniser has no [CLS] or [SEP] token, which every sequence needs")
+            raise ModelError("corpus.no-frame-tokens")
         try:
             splits, weights = self._read()
             kept = self._analyse(splits)
@@ -78,7 +79,7 @@ class Preparation:
                 self._keep_documents(split, [number for number in kept if splits[number] == split])
             train = [number for number in kept if splits[number] == "train"]
             if not train:
-                raise DataError(f"no document is left to train on; {self._why_empty()}")
+                raise DataError("corpus.nothing-to-train-on", **self._why_empty())
             counts = self._encode(train, [weights[number] for number in train], *special)
         finally:
             self._documents.close()
@@ -107,7 +108,7 @@ class Preparation:
 
     def _read(self) -> tuple[list[Split], list[float]]:
         """Read all sources into the spool; split by document before anything is filtered."""
-        by_source = {source_name(config): config for config in reversed(self._data.sources)}
+        sources = named_sources(self._data)
         keys: list[str] = []
         fixed: list[Split | None] = []
         held: dict[str, Split] = {}
@@ -120,8 +121,7 @@ class Preparation:
             fixed.append(document.split)
             if key in self._held_out:
                 held[keys[-1]] = self._held_out[key]
-            config = by_source[document.source.partition("#")[0]]
-            passed = self._filters.before_analysis(document, config)
+            passed = self._filters.before_analysis(document, sources[document.source])
             places.append(len(self._documents) if passed else -1)
             if passed:
                 texts.append(key)
@@ -217,15 +217,16 @@ class Preparation:
                 stream.finish()
         for stream in streams.values():
             if not stream.counts.rows:
-                raise DataError(
-                    f"no training row of {stream.counts.seq_len} tokens could be made; {self._why_empty()}"
-                )
+                raise DataError("corpus.no-training-row", seq_len=stream.counts.seq_len, **self._why_empty())
         return {length: stream.counts for length, stream in streams.items()}
 
-    def _why_empty(self) -> str:
-        read = sum(self._loaded.documents.values())
-        removed = ", ".join(f"{count} {MEANING[why]}" for why, count in self._filters.counts.items() if count)
-        return f"documents read: {read}; removed by filters: {removed or 'none'}"
+    def _why_empty(self) -> dict[str, Any]:
+        """Return the values that the sentence about missing text names."""
+        removed = [Message.of(f"corpus.removed-{why}", n=n) for why, n in self._filters.counts.items() if n]
+        return {
+            "read": sum(self._loaded.documents.values()),
+            "removed": removed or [Message.of("corpus.removed-none")],
+        }
 
 
 class _LengthStream:

@@ -62,7 +62,5 @@ def _datasketch() -> Any:
     try:
         import datasketch
     except ImportError as error:
-        raise MissingDependencyError(
-            "finding near-duplicates needs datasketch; install it with: pip install 'coref-k8s[trial]'"
-        ) from error
+        raise MissingDependencyError("corpus.needs-package", package="datasketch") from error
     return datasketch

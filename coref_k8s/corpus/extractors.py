@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coref_k8s.corpus.ontonotes import ontonotes_row
-from coref_k8s.corpus.registry import Extracted, register_extractor
+from coref_k8s.corpus.registry import Extracted, Extractor, installed, register_extractor, registered
 from coref_k8s.errors import DataError
 
 #: Bare hub names that no longer resolve, and where the data sets live now.
@@ -31,6 +31,16 @@ def extractor_for(source: str, subset: str | None) -> str:
     return BY_SOURCE.get(f"{source}:{subset}") or BY_SOURCE.get(source) or "auto"
 
 
+def get_extractor(name: str) -> Extractor:
+    """Return the extractor called `name`. Raises DataError, which lists the known ones."""
+    if name in registered:
+        return registered[name]
+    if name in installed():
+        function: Extractor = installed()[name].load()
+        return function
+    raise DataError("corpus.no-such-extractor", name=name, known=sorted({*registered, *installed()}))
+
+
 @register_extractor("auto")
 def auto(row: Mapping[str, Any]) -> Extracted | None:
     """Rows with `text` (or a like column), with gold `clusters` or without, or OntoNotes-style `sentences`; a null text is left out."""
@@ -40,21 +50,16 @@ def auto(row: Mapping[str, Any]) -> Extracted | None:
         if isinstance(row.get(column), str):
             return Extracted(
                 text=row[column],
-                title=str(row.get("title") or row.get("title_ko") or ""),
-                doc_id=str(row.get("doc_id") or row.get("id") or ""),
-                clusters=_clusters(row.get("clusters"), row[column]),
+                title=_name(row, "title", "title_ko"),
+                doc_id=_name(row, "doc_id", "id"),
+                clusters=_clusters(row.get("clusters")),
             )
     there = [column for column in _TEXT_COLUMNS if column in row]
-    if any(row[column] is None for column in there):
-        return None  # a row without its text is no reason to lose the others
+    if any(_missing(row[column]) for column in there):
+        return None
     if there:
-        raise DataError(
-            f"the column {there[0]} of a row holds no text but {type(row[there[0]]).__name__}; name an extractor that knows it"
-        )
-    raise DataError(
-        f"none of the columns {', '.join(_TEXT_COLUMNS)} is there, but {', '.join(map(str, row))}; "
-        "name an extractor that knows it"
-    )
+        raise DataError("corpus.no-text", column=there[0], kind=type(row[there[0]]).__name__)
+    raise DataError("corpus.no-column", columns=list(_TEXT_COLUMNS), there=[str(column) for column in row])
 
 
 @register_extractor("text")
@@ -65,7 +70,7 @@ def text(row: Mapping[str, Any]) -> str:
 
 @register_extractor("lambada")
 def lambada(row: Mapping[str, Any]) -> Extracted | None:
-    """A passage with one masked word: `text` and `answer`; evaluation takes the chain `answer` as its item.
+    """A passage with one masked word: `text` and `answer`, which evaluation asks for.
 
     The word stands where a blank is shown, else at its last place in the text; a row without either is left out.
     """
@@ -76,9 +81,7 @@ def lambada(row: Mapping[str, Any]) -> Extracted | None:
     at = blank.start() if blank else passage.rfind(answer)
     if not answer or at < 0:
         return None
-    return Extracted(
-        passage, doc_id=str(row.get("index") or ""), clusters={"answer": [(at, at + len(answer))]}
-    )
+    return Extracted(passage, doc_id=_name(row, "index"), answer=(at, at + len(answer)))
 
 
 @register_extractor("title")
@@ -90,53 +93,52 @@ def title(row: Mapping[str, Any]) -> str:
 @register_extractor("document")
 def document(row: Mapping[str, Any]) -> Extracted:
     """The column `document` (news)."""
-    return Extracted(_column(row, "document"), title=str(row.get("title") or ""))
+    return Extracted(_column(row, "document"), title=_name(row, "title"))
 
 
 @register_extractor("wikipedia")
 def wikipedia(row: Mapping[str, Any]) -> Extracted:
     """A Wikipedia article."""
-    return Extracted(_column(row, "text"), title=str(row.get("title") or ""), doc_id=str(row.get("id") or ""))
+    return Extracted(_column(row, "text"), title=_name(row, "title"), doc_id=_name(row, "id"))
 
 
 @register_extractor("question_context")
 def question_context(row: Mapping[str, Any]) -> Extracted:
     """The context of a question; several questions share one, several contexts an article."""
-    name = str(row.get("title") or "")
+    name = _name(row, "title")
     return Extracted(_column(row, "context"), title=name, group=name)
 
 
 def _column(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name)
     if not isinstance(value, str):
-        raise DataError(
-            f"column {name!r} is {'missing' if name not in row else 'no text'}; the row has {', '.join(map(str, row))}"
-        )
+        code = "corpus.no-text" if name in row else "corpus.no-column"
+        there = [str(column) for column in row]
+        raise DataError(code, column=name, columns=[name], there=there, kind=type(value).__name__)
     return value
 
 
-def _clusters(value: Any, text: str) -> dict[str, list[tuple[int, int]]]:
+def _missing(value: Any) -> bool:
+    """Tell whether a row has no value there: null, or NaN, as pandas writes it."""
+    return value is None or value != value
+
+
+def _name(row: Mapping[str, Any], *columns: str) -> str:
+    """Return the first of these columns that has a value, as text."""
+    found = (row[column] for column in columns if not _missing(row.get(column)) and row[column] != "")
+    return str(next(found, ""))
+
+
+def _clusters(value: Any) -> dict[str, list[tuple[int, int]]]:
     """Gold chains as {label: [[start, end], ...]} or [[[start, end], ...], ...] or either as JSON."""
-    if not value:
+    if _missing(value) or not value:
         return {}
     try:
-        return _checked(json.loads(value) if isinstance(value, str) else value, text)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"clusters must be {{label: [[start, end], ...]}} in characters ({error})") from error
-
-
-def _checked(value: Any, text: str) -> dict[str, list[tuple[int, int]]]:
-    named = value.items() if isinstance(value, Mapping) else enumerate(value)
-    clusters = {}
-    for label, spans in named:
+        value = json.loads(value) if isinstance(value, str) else value
+        named = value.items() if isinstance(value, Mapping) else enumerate(value or ())
         # parquet rows give every column of a struct, absent ones as None
-        if spans is None:
-            continue
-        pairs = sorted({(int(start), int(end)) for start, end in spans})
-        for start, end in pairs:
-            if not 0 <= start < end <= len(text):
-                raise DataError(
-                    f"cluster {label}: span {start}-{end} lies outside its text of {len(text)} characters"
-                )
-        clusters[str(label)] = pairs
-    return clusters
+        return {
+            str(label): [(int(start), int(end)) for start, end in spans] for label, spans in named if spans
+        }
+    except (TypeError, ValueError) as error:
+        raise DataError("corpus.bad-clusters", why=str(error)) from error

@@ -11,16 +11,8 @@ from coref_k8s.text.document import Document, Split
 
 #: Of two equal texts the one that must not be trained on is kept.
 PRIORITY: dict[Split, int] = {"test": 0, "dev": 1, "train": 2}
-#: Why documents are removed, as statistics name it and as errors say it.
-MEANING = {
-    "empty": "empty",
-    "too_short": "shorter than their source's minLength",
-    "too_long": "longer than their source's maxLength",
-    "domain": "of no domain in data.domains",
-    "same_text": "of a text that stood before",
-    "coref_density": "below data.minCorefDensity",
-    "near_duplicate": "near-duplicates of another",
-}
+#: Why documents are removed, as statistics name it; in words: `corpus.removed-<reason>`.
+REASONS = ("empty", "too_short", "too_long", "domain", "same_text", "coref_density", "near_duplicate")
 
 
 class Filters:
@@ -28,7 +20,7 @@ class Filters:
 
     def __init__(self, spec: DataSpec) -> None:
         self._spec = spec
-        self.counts: Counter[str] = Counter(dict.fromkeys(MEANING, 0))
+        self.counts: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
 
     def before_analysis(self, document: Document, config: DatasetConfig) -> bool:
         """Tell whether a document passes what needs no analysis: length (characters) and domain."""

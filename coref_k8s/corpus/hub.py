@@ -15,6 +15,7 @@ from coref_k8s.corpus.extractors import HUB_NAMES
 from coref_k8s.errors import HubError, MissingDependencyError
 from coref_k8s.settings import Settings
 from coref_k8s.study.spec import DatasetConfig
+from coref_k8s.wording import Message
 
 #: Data sets above this size are streamed (bytes).
 STREAM_ABOVE = 512 * 2**20
@@ -78,29 +79,27 @@ def _info(config: DatasetConfig, revision: str | None = None) -> Any:
     )
 
 
-def _explain(error: Exception, name: str) -> str:
+def _explain(error: Exception, name: str) -> Message:
     """Say in one sentence what the hub's error means for the user."""
     text = str(error)
     kind = type(error).__name__
     status = getattr(getattr(error, "response", None), "status_code", None)
     if kind == "GatedRepoError" or "gated dataset" in text:
-        return f"{name} is gated: accept its terms on the hub and set HF_TOKEN"
+        return Message.of("corpus.hub-gated", name=name)
     if status == 401 or kind in ("RepositoryNotFoundError", "DatasetNotFoundError"):
-        return f"the hub has no data set {name}, or it is private: check the name, or set HF_TOKEN"
+        return Message.of("corpus.hub-missing", name=name)
     if status == 403:
-        return f"the hub refuses {name} to this HF_TOKEN (403): accept its terms, or use a token that may read it"
+        return Message.of("corpus.hub-refused", name=name)
     if kind == "OfflineModeIsEnabled":
-        return f"{name} is on the hub, and HF_HUB_OFFLINE forbids to ask it"
+        return Message.of("corpus.hub-offline", name=name)
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return f"{name} could not be loaded ({kind}: {line[:200]})"
+    return Message.of("corpus.hub-failed", name=name, kind=kind, why=line[:200])
 
 
 def _datasets() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise MissingDependencyError(
-            "hub data sets need the datasets package; install it with: pip install 'coref-k8s[trial]'"
-        ) from error
+        raise MissingDependencyError("corpus.needs-package", package="datasets") from error
     datasets.disable_progress_bars()
     return datasets

@@ -1,104 +1,212 @@
-"""Local files: txt (one document a file), jsonl, parquet, conllu, coref.txt, or a folder of them."""
+"""Local files: txt (one document a file), jsonl, parquet, conllu, coref.txt, or a folder of them.
+
+A file that cannot be read, and a line or row without a text, is left out alone and named (`LeftOut`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from coref_k8s.corpus.conllu import read_conllu
 from coref_k8s.corpus.marked import SUFFIX, parse_marked
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
+from coref_k8s.wording import Message
 
-#: Endings of the files that are read; others in a folder are passed over.
+#: Endings of the files that are read.
 ROW_SUFFIXES = (".jsonl", ".jsonlines", ".parquet")
 SUFFIXES = (".txt", ".conllu", *ROW_SUFFIXES)
+#: Files that are named of those that are left out.
+_NAMED = 5
+
+
+@dataclass
+class LeftOut:
+    """What of a source is not read: files by name and rows by number, with the reason of the first of a kind."""
+
+    files: dict[str, tuple[Message, list[str]]] = field(default_factory=dict)
+    """By the reason's code: the first file's reason, and the names of all."""
+    rows: int = 0
+    first_row: Message | None = None
+
+    def file(self, name: str, why: Message) -> None:
+        """Leave a file out."""
+        self.files.setdefault(why.code, (why, []))[1].append(name)
+
+    def row(self, place: str, why: Message) -> None:
+        """Leave a row or line out."""
+        self.rows += 1
+        self.first_row = self.first_row or Message.of("corpus.at", place=place, what=why)
+
+    def messages(self, source: str) -> Iterator[Message]:
+        """Yield a sentence for each kind of loss."""
+        for why, names in self.files.values():
+            shown = [*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])]
+            yield Message.of("corpus.files-left-out", source=source, n=len(names), names=shown, why=why)
+        if self.first_row:
+            yield Message.of("corpus.rows-left-out", source=source, n=self.rows, first=self.first_row)
+
+    def first(self) -> Message | None:
+        """Return why the first file or row was left out; None when nothing was."""
+        for why, names in islice(self.files.values(), 1):
+            return Message.of("corpus.at", place=names[0], what=why)
+        return self.first_row
 
 
 def is_local(source: str) -> bool:
     """Tell whether a source names a file or folder rather than a data set of a hub."""
-    path = Path(source).expanduser()
+    path = _path(source)
     return (
-        path.exists()
+        os.path.exists(path)
         or source.startswith((".", "/", "~"))
         or source.count("/") > 1
         or path.suffix.lower() in SUFFIXES
     )
 
 
-def files_of(source: str) -> list[Path]:
-    """Return the readable files of a source, in a fixed order. Raises DataError when there are none."""
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise DataError(f"{source} does not exist")
-    if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise DataError(f"{source} ends in none of {', '.join(SUFFIXES)}, {SUFFIX}")
-        return [path]
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file()
-        and file.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
-    if not found:
-        raise DataError(f"folder {source} holds no file that ends in {', '.join(SUFFIXES)}")
+def files_of(source: str, left_out: LeftOut | None = None) -> dict[str, Path]:
+    """Return the files of a source in a fixed order, by their path within it; links and subfolders are followed.
+
+    Hidden files are passed over; all others that are not read are put into `left_out`. Raises DataError when a
+    named file or folder is not there, or a named file is of no known format.
+    """
+    root = _path(source)
+    if not os.path.exists(root):
+        raise DataError("corpus.no-such-source", source=source)
+    if root.is_file():
+        if root.suffix.lower() not in SUFFIXES:
+            raise DataError("corpus.other-format", name=source, suffixes=[*SUFFIXES, SUFFIX])
+        return {root.name: root}
+    left_out = LeftOut() if left_out is None else left_out
+    found: dict[str, Path] = {}
+    for name, file in sorted(_walk(root, left_out)):
+        if not file.exists():
+            left_out.file(name, Message.of("corpus.dangling-link"))
+        elif file.suffix.lower() not in SUFFIXES:
+            suffixes = [*SUFFIXES, SUFFIX]
+            left_out.file(name, Message.of("corpus.other-format", name=name, suffixes=suffixes))
+        elif file.is_file():
+            found[name] = file
     return found
 
 
+def _walk(root: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
+    """Yield every file below a folder that is not hidden; a folder that links lead to again is read once."""
+
+    def unreadable(error: OSError) -> None:
+        left_out.file(_within(Path(error.filename), root), _unreadable(error))
+
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=unreadable):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith("."):
+                yield _within(Path(folder, name), root), Path(folder, name)
+
+
+def _within(path: Path, root: Path) -> str:
+    # names that are no UTF-8 are spelt out: they are printed and become names of documents
+    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+
+
+def _path(source: str) -> Path:
+    return Path(os.path.expanduser(source))  # Path's own raises where a user has no home
+
+
+def _unreadable(error: OSError) -> Message:
+    return Message.of("corpus.unreadable", why=error.strerror or str(error))
+
+
 def content_hash(source: str) -> str:
-    """Return the SHA-256 of a source's files: names within the folder and contents."""
+    """Return the SHA-256 of a source's files: names within the source and contents, as far as they can be read."""
     digest = hashlib.sha256()
-    root = Path(source).expanduser()
-    for file in files_of(source):
-        digest.update(str(file.relative_to(root) if root.is_dir() else file.name).encode() + b"\0")
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for name, file in files_of(source).items():
+        digest.update(name.encode() + b"\0")
+        try:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            digest.update(f"unreadable: {error.errno}".encode())
     return digest.hexdigest()
 
 
-def read_file(file: Path) -> Iterator[Document | Mapping[str, Any]]:
-    """Yield a file's documents, or its rows where an extractor has to read them. Raises DataError."""
+def read_file(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, Document | Mapping[str, Any]]]:
+    """Yield a file's documents, or rows that an extractor has to read, each with its place in the source.
+
+    `name` is the file's path within the source. What cannot be read is put into `left_out`.
+    """
     try:
-        yield from _read(file)
+        yield from _read(file, name, left_out)
+    except DataError as error:
+        left_out.file(name, error.message)
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file}: not UTF-8 ({error}); convert it, older Korean files with iconv -f cp949 -t utf-8"
-        ) from error
+        left_out.file(name, Message.of("corpus.not-utf8", why=str(error)))
+    except OSError as error:
+        left_out.file(name, _unreadable(error))
 
 
-def _read(file: Path) -> Iterator[Document | Mapping[str, Any]]:
+def _text(file: Path) -> TextIO:
+    """Open a text file of any format: UTF-8, with or without a byte order mark (RFC 8259, section 8.1)."""
+    return file.open(encoding="utf-8-sig")
+
+
+def _read(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, Document | Mapping[str, Any]]]:
+    stem = name.removesuffix(file.suffix)
     if file.name.endswith(SUFFIX):
-        yield parse_marked(file.read_text(encoding="utf-8"), where=str(file))
+        with _text(file) as stream:
+            yield name, parse_marked(stream.read(), where=name)
     elif file.suffix.lower() == ".txt":
-        yield Document(file.stem, file.read_text(encoding="utf-8-sig"))
+        with _text(file) as stream:
+            yield name, Document(stem, stream.read())
     elif file.suffix.lower() == ".conllu":
-        with file.open(encoding="utf-8") as lines:
-            yield from read_conllu(lines, where=str(file))
+        with _text(file) as stream:
+            yield from ((name, one) for one in read_conllu(stream, where=name))
     elif file.suffix.lower() == ".parquet":
-        import pyarrow
-        from pyarrow import parquet
-
-        try:
-            table = parquet.ParquetFile(file)
-        except pyarrow.ArrowInvalid as error:
-            raise DataError(f"{file}: {error}") from error
-        for batch in table.iter_batches(batch_size=256):
-            yield from batch.to_pylist()
+        yield from _parquet_rows(file, name)
     else:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    try:
-                        row = json.loads(line.rstrip())
-                    except json.JSONDecodeError as error:
-                        raise DataError(
-                            f"{file}:{number}: not JSON ({error.msg} at column {error.colno})"
-                        ) from error
-                    if not isinstance(row, dict):
-                        raise DataError(f"{file}:{number}: a line must be a JSON object")
-                    yield row
+        yield from _json_rows(file, name, left_out)
+
+
+def _json_rows(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the rows of JSON lines; the file is read as bytes, so that a line in another encoding is lost alone."""
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            place = f"{name}:{number}"
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                row = json.loads(text) if text else None
+            except UnicodeDecodeError as error:
+                left_out.row(place, Message.of("corpus.not-utf8", why=str(error)))
+            except (ValueError, RecursionError) as error:
+                left_out.row(place, Message.of("corpus.not-json", why=str(error)))
+            else:
+                if isinstance(row, dict):
+                    yield place, row
+                elif text:
+                    left_out.row(place, Message.of("corpus.no-object"))
+
+
+def _parquet_rows(file: Path, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    number = 0
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(batch_size=256):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{name}: row {number}", row
+    except pyarrow.ArrowException as error:
+        raise DataError("corpus.not-parquet", why=str(error).splitlines()[0]) from error

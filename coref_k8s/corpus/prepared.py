@@ -59,7 +59,7 @@ class Prepared:
     def documents(self, split: str) -> list[Document]:
         """Return the `dev` or `test` documents."""
         if split not in ("dev", "test"):
-            raise DataError(f"prepared data keep the documents of dev and test, not of {split!r}")
+            raise DataError("corpus.split-not-kept", split=split)
         return read_documents(documents_path(self.path, split))
 
     def eval_items(self, split: str) -> Path:
@@ -69,19 +69,17 @@ class Prepared:
     def check_tokenizer(self, tokenizer: Any) -> None:
         """Raise DataError when the data were made with another tokeniser."""
         if tokenizer_fingerprint(tokenizer) != self.statistics["tokenizer"]["fingerprint"]:
-            raise DataError(
-                f"the data in {self.path} were prepared with another tokeniser than the model's; prepare them again"
-            )
+            raise DataError("corpus.other-tokeniser", folder=str(self.path))
 
 
 def open_prepared(path: Path, seq_len: int) -> Prepared:
     """Open prepared data for one length. Raises DataError when they are missing, damaged or of other lengths."""
     path = Path(path)
     if not (path / STATISTICS).is_file():
-        raise DataError(f"{path} holds no prepared data; make them with: coref-k8s prepare")
+        raise DataError("corpus.not-prepared", folder=str(path))
     if not rows_path(path, seq_len).is_file():
-        found = sorted(int(entry.name) for entry in path.iterdir() if entry.name.isdigit())
-        raise DataError(f"{path} was prepared for {', '.join(map(str, found))} tokens, not for {seq_len}")
+        found = sorted(int(entry.name) for entry in path.iterdir() if entry.name.isdecimal())
+        raise DataError("corpus.other-lengths", folder=str(path), found=found, seq_len=seq_len)
     return Prepared(path, seq_len)
 
 
@@ -98,6 +96,7 @@ def write_documents(path: Path, documents: Iterable[Document], split: Split) -> 
                 "source": document.source,
                 "split": split,
                 "weight": document.weight,
+                "answer": document.answer,
             }
             if document.words:
                 row["words"] = document.words.to_dict()
@@ -113,5 +112,6 @@ def read_documents(path: Path) -> list[Document]:
             row["clusters"] = {name: [(s, e) for s, e in spans] for name, spans in row["clusters"].items()}
             if "words" in row:
                 row["words"] = Words.from_dict(row["words"])
+            row["answer"] = row.get("answer") and tuple(row["answer"])
             documents.append(Document(**row))
     return documents

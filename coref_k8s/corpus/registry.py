@@ -18,8 +18,6 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from coref_k8s.errors import DataError
-
 ENTRY_POINTS = "coref_k8s.extractors"
 
 
@@ -28,7 +26,8 @@ class Extracted:
     """What an extractor found in a row.
 
     `group` names what must stay in one split: paragraphs of one article share it. `clusters` are gold
-    chains in characters of `text`, end exclusive; empty without gold.
+    chains in characters of `text`, end exclusive; empty without gold. `answer` is the word to be guessed of a
+    published LAMBADA passage.
     """
 
     text: str
@@ -36,37 +35,26 @@ class Extracted:
     doc_id: str = ""
     group: str = ""
     clusters: Mapping[str, list[tuple[int, int]]] = field(default_factory=dict)
+    answer: tuple[int, int] | None = None
 
 
 #: Takes a row, returns its text (or Extracted for more), or None for a row to leave out.
 Extractor = Callable[[Mapping[str, Any]], "str | Extracted | None"]
-_EXTRACTORS: dict[str, Extractor] = {}
+#: Extractors by name, as they were registered in this process.
+registered: dict[str, Extractor] = {}
 
 
 def register_extractor(name: str) -> Callable[[Extractor], Extractor]:
     """Register the decorated function under `name`; a later registration replaces an earlier one."""
 
     def register(function: Extractor) -> Extractor:
-        _EXTRACTORS[name] = function
+        registered[name] = function
         return function
 
     return register
 
 
-def get_extractor(name: str) -> Extractor:
-    """Return the extractor called `name`. Raises DataError, which lists the known ones."""
-    import coref_k8s.corpus.extractors  # noqa: F401  # registers those that are built in
-
-    if name in _EXTRACTORS:
-        return _EXTRACTORS[name]
-    installed = _installed()
-    if name in installed:
-        function: Extractor = installed[name].load()
-        return function
-    known = ", ".join(sorted({*_EXTRACTORS, *installed}))
-    raise DataError(f"extractor {name!r} is not registered; known are {known}")
-
-
 @lru_cache(maxsize=1)
-def _installed() -> dict[str, Any]:
+def installed() -> dict[str, Any]:
+    """Return the entry points of installed packages, by name."""
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}

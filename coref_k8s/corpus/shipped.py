@@ -26,9 +26,7 @@ def korean_folder() -> Path:
     for place in places:
         if (place / "documents").is_dir():
             return place
-    raise NotFoundError(
-        f"the shipped Korean documents are not in {' or '.join(map(str, places))}; set COREF_KOREAN_DIR"
-    )
+    raise NotFoundError("corpus.nothing-shipped", places=[str(place) for place in places])
 
 
 @lru_cache(maxsize=1)

@@ -22,10 +22,8 @@ def find_prepared(name: str, data_root: Path) -> Path:
     for place in places:
         if (place / STATISTICS).is_file():
             return place
-    have = ", ".join(path.name for path in known) or "none"
-    raise NotFoundError(
-        f"no prepared data called {name!r} (in {root}: {have}); make them with: coref-k8s prepare"
-    )
+    have = [path.name for path in known] or ["–"]
+    raise NotFoundError("corpus.no-such-data", name=name, root=str(root), have=have)
 
 
 def read_statistics(folder: Path) -> dict[str, Any]:
@@ -33,5 +31,5 @@ def read_statistics(folder: Path) -> dict[str, Any]:
     try:
         statistics: dict[str, Any] = json.loads((folder / STATISTICS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder / STATISTICS} cannot be read ({error}); prepare the data again") from error
+        raise DataError("corpus.damaged", file=str(folder / STATISTICS), why=str(error)) from error
     return statistics

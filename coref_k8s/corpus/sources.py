@@ -1,24 +1,33 @@
-"""Reads the sources of a request into documents; a source that fails is left out, and said so."""
+"""Reads the sources of a request into documents.
+
+A source that fails, or a file or row of one that cannot be read, is left out alone, and said so.
+"""
 
 from __future__ import annotations
 
 import logging
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
-from coref_k8s.corpus.extractors import extractor_for
+from coref_k8s.corpus.extractors import extractor_for, get_extractor
 from coref_k8s.corpus.generator import generate
-from coref_k8s.corpus.local import files_of, is_local, read_file
-from coref_k8s.corpus.registry import Extracted, Extractor, get_extractor
+from coref_k8s.corpus.local import LeftOut, files_of, is_local, read_file
+from coref_k8s.corpus.registry import Extracted, Extractor
 from coref_k8s.errors import DataError, HubError, MissingDependencyError
 from coref_k8s.study.spec import DatasetConfig, DataSpec
+from coref_k8s.telemetry.bus import said
+from coref_k8s.text.clean import clean
 from coref_k8s.text.document import Document
+from coref_k8s.wording import Message
 
 GAPS = "gaps:"
+#: Where in a source (file, line or row), an id made of that, and the document or row that stands there.
+Item = tuple[str, str, Document | Mapping[str, Any]]
+#: Rows without a document after which a source is given up: its extractor does not suit it.
+_HOPELESS = 100
 _log = logging.getLogger(__name__)
 
 
@@ -34,9 +43,14 @@ class SkippedSource:
     """A source that failed: what was lost, and why."""
 
     source: str
-    reason: str
+    message: Message
     documents: int
     """Documents that had been read from it before it failed; they are kept."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in English."""
+        return str(self.message)
 
 
 @dataclass
@@ -48,10 +62,21 @@ class Loaded:
     revisions: dict[str, str] = field(default_factory=dict)
     """Commit of each hub source."""
     skipped: list[SkippedSource] = field(default_factory=list)
+    left_out: list[Message] = field(default_factory=list)
+    """Files and rows of sources that were read otherwise, a sentence for each kind."""
     lost: dict[int, int] = field(default_factory=dict)
     """Sources, by place in the request, that may give more another time, and the documents they gave."""
     commits: dict[int, str] = field(default_factory=dict)
     """Commit of each hub source that was opened, by place in the request."""
+
+
+def named_sources(spec: DataSpec) -> dict[str, DatasetConfig]:
+    """Return the sources of a request in their order, by the names under which they are reported."""
+    found: dict[str, DatasetConfig] = {}
+    for place, config in enumerate(spec.sources):
+        name = f"{config.source}:{config.subset}" if config.subset else config.source
+        found[f"{name}#{place}" if name in found else name] = config
+    return found
 
 
 def load_documents(
@@ -65,126 +90,168 @@ def load_documents(
     loaded: Loaded | None = None,
     revisions: Mapping[int, str] | None = None,
 ) -> Iterator[tuple[Document, str]]:
-    """Yield (document, split group) from every source of `spec`, source by source.
+    """Yield (document, split group) from every source of `spec`, source by source; no two have one id.
 
     `lengths` (tokens) size generated documents. `char_budget` bounds what is read of each source
     (characters). `revisions` are the commits of hub sources by their place in the request.
     `loaded` is filled on the way. Raises DataError when no source gave a document.
     """
     loaded = loaded if loaded is not None else Loaded()
-    for place, config in enumerate(spec.sources):
-        name = source_name(config)
-        if name in loaded.documents:
-            name = f"{name}#{place}"
+    reader = _Reader(spec, lengths, seed, cache_dir, revisions or {}, loaded)
+    known: set[str] = set()
+    for place, (name, config) in enumerate(named_sources(spec).items()):
         loaded.documents[name] = 0
         if spec.domains and config.domain not in spec.domains and not is_local(config.source):
             continue
+        left_out = LeftOut()
         characters = 0
         try:
-            rows = _open(
-                config, lengths, seed, spec, cache_dir, (revisions or {}).get(place), place, name, loaded
-            )
-            for document, group in rows:
-                yield replace(document, source=name, weight=document.weight * config.quality_weight), group
+            for own_id, document, group in reader.read(place, name, config, left_out):
+                doc_id = _unique(document.doc_id, own_id, known)
+                weight = document.weight * config.quality_weight
+                yield replace(document, doc_id=doc_id, source=name, weight=weight), group
                 loaded.documents[name] += 1
                 characters += len(document.text)
                 if char_budget is not None and characters >= char_budget:
                     break
             if not loaded.documents[name]:
-                raise DataError("it holds no documents")
+                raise DataError(left_out.first() or Message.of("corpus.no-documents"))
         except MissingDependencyError:
             raise
         except Exception as error:  # whatever a hub, a proxy or a file does, the others go on
-            if not _lasting(error):
+            if not isinstance(error, DataError) or isinstance(error, HubError):
+                # a network, a token or a user's extractor may be mended; the same content fails again
                 loaded.lost[place] = loaded.documents[name]
-            skipped = SkippedSource(name, _reason(error, name), loaded.documents[name])
+            skipped = SkippedSource(name, _reason(error), loaded.documents[name])
             loaded.skipped.append(skipped)
-            if place == len(spec.sources) - 1 and not any(loaded.documents.values()):
-                break  # the error below says it
-            _log.warning("source %s is left out: %s", name, skipped.reason)
-            if bus:
-                bus.emit("warning", message=f"source {name} is left out: {skipped.reason}", source=name)
+            if place < len(spec.sources) - 1 or any(
+                loaded.documents.values()
+            ):  # else the error below says it
+                _warn(Message.of("corpus.source-left-out", source=name, why=skipped.message), name, bus)
+        if loaded.documents[name]:
+            for message in left_out.messages(name):
+                loaded.left_out.append(message)
+                _warn(message, name, bus)
     if not any(loaded.documents.values()):
-        reasons = "; ".join(
-            lost.reason if lost.source in lost.reason else f"{lost.source}: {lost.reason}"
-            for lost in loaded.skipped
+        reasons = [
+            one.message
+            if one.source in one.reason
+            else Message.of("corpus.at", place=one.source, what=one.message)
+            for one in loaded.skipped
+        ]
+        raise DataError("corpus.no-source", reasons=reasons or [Message.of("corpus.no-domain")])
+
+
+class _Reader:
+    """Reads one source after the other, as it came, into clean documents."""
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        lengths: Sequence[int],
+        seed: int,
+        cache_dir: Path | None,
+        revisions: Mapping[int, str],
+        loaded: Loaded,
+    ) -> None:
+        self._spec, self._lengths, self._seed = spec, lengths, seed
+        self._cache_dir, self._revisions, self._loaded = cache_dir, revisions, loaded
+
+    def read(
+        self, place: int, name: str, config: DatasetConfig, left_out: LeftOut
+    ) -> Iterator[tuple[str, Document, str]]:
+        """Yield (an id by the document's place in the source, document, split group)."""
+        if config.source.startswith(GAPS):
+            items, extractor = self._generated(config), None
+        elif is_local(config.source):
+            items, extractor = _local(config, left_out), get_extractor(config.extractor or "auto")
+        else:
+            items, extractor = self._hub(place, name, config)
+        read = 0
+        for where, own_id, item in items:
+            try:
+                found = _document(item, extractor, config, own_id)
+            except MissingDependencyError:
+                raise
+            except Exception as error:  # of a row, or of a user's extractor
+                if not isinstance(error, DataError):
+                    self._loaded.lost[place] = self._loaded.documents[name]
+                left_out.row(where, _reason(error))
+                if not read and left_out.rows >= _HOPELESS:
+                    raise DataError(left_out.first() or "") from error
+                continue
+            if found is not None:
+                read += 1
+                yield own_id, *found
+
+    def _generated(self, config: DatasetConfig) -> Iterator[Item]:
+        number = config.source.removeprefix(GAPS)
+        if not number.isdecimal() or not int(number):
+            raise DataError("corpus.bad-gaps", source=config.source)
+        shares = {"dev_share": self._spec.dev_share, "test_share": self._spec.test_share}
+        for document in generate(int(number), lengths=self._lengths, seed=self._seed, **shares):
+            yield config.source, document.doc_id, document
+
+    def _hub(self, place: int, name: str, config: DatasetConfig) -> tuple[Iterator[Item], Extractor]:
+        from coref_k8s.corpus.hub import open_hub
+
+        hub_id, commit, rows = open_hub(
+            config, cache_dir=self._cache_dir, seed=self._seed, revision=self._revisions.get(place)
         )
-        raise DataError(f"no source gave a document ({reasons or 'no domain matches'})")
+        self._loaded.revisions[name] = self._loaded.commits[place] = commit
+        prefix = f"{hub_id}-{config.subset or 'all'}"
+        items = ((f"row {number + 1}", f"{prefix}-{number}", row) for number, row in enumerate(rows))
+        return items, get_extractor(config.extractor or extractor_for(hub_id, config.subset))
 
 
-def source_name(config: DatasetConfig) -> str:
-    """Return the name under which a source is reported."""
-    return f"{config.source}:{config.subset}" if config.subset else config.source
+def _local(config: DatasetConfig, left_out: LeftOut) -> Iterator[Item]:
+    """Yield what every file of a source holds."""
+    for name, file in files_of(config.source, left_out).items():
+        for number, (where, item) in enumerate(read_file(file, name, left_out)):
+            yield where, f"{name.removesuffix(file.suffix)}-{number}", item
 
 
-def _open(
-    config: DatasetConfig,
-    lengths: Sequence[int],
-    seed: int,
-    spec: DataSpec,
-    cache_dir: Path | None,
-    revision: str | None,
-    place: int,
-    name: str,
-    loaded: Loaded,
-) -> Iterator[tuple[Document, str]]:
-    if config.source.startswith(GAPS):
-        count = config.source.removeprefix(GAPS)
-        if not count.isdigit() or not int(count):
-            raise DataError(f"{config.source!r} must be gaps:N with a number of documents N")
-        documents = generate(
-            int(count), lengths=lengths, dev_share=spec.dev_share, test_share=spec.test_share, seed=seed
-        )
-        for document in documents:
-            yield document, ""
-        return
-    if is_local(config.source):
-        extractor = get_extractor(config.extractor or "auto")
-        for file in files_of(config.source):
-            for number, item in enumerate(read_file(file)):
-                if isinstance(item, Document):
-                    own = file.name.endswith(".coref.txt") and config.domain == "general"
-                    yield (item if own else replace(item, domain=config.domain)), ""
-                else:
-                    where = f"{file}: row {number + 1}"
-                    yield from _extract(extractor, item, config, f"{file.stem}-{number}", where)
-        return
-    from coref_k8s.corpus.hub import open_hub
-
-    hub_id, commit, rows = open_hub(config, cache_dir=cache_dir, seed=seed, revision=revision)
-    loaded.revisions[name] = loaded.commits[place] = commit
-    extractor = get_extractor(config.extractor or extractor_for(hub_id, config.subset))
-    for number, row in enumerate(rows):
-        doc_id = f"{hub_id}-{config.subset or 'all'}-{number}"
-        yield from _extract(extractor, row, config, doc_id, f"row {number + 1}")
-
-
-def _extract(
-    extractor: Extractor, row: Mapping[str, Any], config: DatasetConfig, doc_id: str, where: str
-) -> Iterator[tuple[Document, str]]:
-    try:
-        found = extractor(row)
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from error
+def _document(
+    item: Document | Mapping[str, Any], extractor: Extractor | None, config: DatasetConfig, own_id: str
+) -> tuple[Document, str] | None:
+    """Return (clean document, split group), or None for a row to leave out."""
+    if isinstance(item, Document):
+        # marked text and generated documents name their domain themselves
+        own = item.domain != "general" and config.domain == "general"
+        return clean(item if own else replace(item, domain=config.domain)), ""
+    assert extractor is not None
+    found = extractor(item)
     if found is None:
-        return
-    if isinstance(found, str):
-        found = Extracted(found)
-    # Gold offsets count characters of the text as it came.
-    text = found.text if found.clusters else unicodedata.normalize("NFC", found.text).replace("\r\n", "\n")
-    clusters = {label: list(spans) for label, spans in found.clusters.items()}
-    document = Document(found.doc_id or doc_id, text, clusters, title=found.title, domain=config.domain)
-    yield document, found.group
+        return None
+    row = Extracted(found) if isinstance(found, str) else found
+    document = Document(
+        row.doc_id or own_id,
+        row.text,
+        row.clusters,
+        title=row.title,
+        domain=config.domain,
+        answer=row.answer,
+    )
+    return clean(document), row.group
 
 
-def _lasting(error: Exception) -> bool:
-    """Tell whether the same content would fail again: a network, a token or a user's extractor may be mended."""
-    return isinstance(error, DataError) and not isinstance(error, HubError)
+def _unique(doc_id: str, own_id: str, known: set[str]) -> str:
+    """Return an id that no document before has: its own, else that of its place, which other sources may share."""
+    names = chain((doc_id, own_id), (f"{own_id}#{number}" for number in count(2)))
+    name = next(name for name in names if name not in known)
+    known.add(name)
+    return name
 
 
-def _reason(error: Exception, name: str) -> str:
-    """Say in one line why a source failed; its name stands beside it."""
+def _warn(message: Message, source: str, bus: Emitter | None) -> None:
+    _log.warning("%s", message)
+    if bus:
+        bus.emit("warning", **said(message), source=source)
+
+
+def _reason(error: Exception) -> Message:
+    """Say in one line why a source or row failed."""
     if isinstance(error, DataError):
-        return re.sub(rf"^{re.escape(name)}:(\d+): ", r"line \1: ", str(error).removeprefix(f"{name}: "))
+        return error.message
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {line}"[:300]
+    return Message.verbatim(f"{type(error).__name__}: {line}"[:300])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -149,7 +149,16 @@ def assemble(
         "filters": filters,
         "read": loaded.documents,
         "revisions": loaded.revisions,
-        "skipped_sources": [asdict(lost) for lost in loaded.skipped],
+        "skipped_sources": [
+            {
+                "source": lost.source,
+                "reason": lost.reason,
+                "message": lost.message.dump(),
+                "documents": lost.documents,
+            }
+            for lost in loaded.skipped
+        ],
+        "left_out": [message.dump() for message in loaded.left_out],
         "lengths": {str(length): counts.to_json() for length, counts in lengths.items()},
     }
 

@@ -132,7 +132,7 @@ def build_items(
     vocabulary = Vocabulary(tokenizer)
     chosen = _choose(list(documents), seq_len, max_items, seed)
     benches = [prepare(document, vocabulary) for document in chosen]
-    released = [lambada_items.is_released(bench.document) for bench in benches]
+    released = [bench.document.answer is not None for bench in benches]
     ordinary = [(i, bench) for i, bench in enumerate(benches) if not released[i]]
 
     candidates = [item for i, bench in ordinary for item in coref_items.anaphoric(bench, i, seq_len)]

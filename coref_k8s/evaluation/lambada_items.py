@@ -17,7 +17,6 @@ from itertools import pairwise
 
 from coref_k8s.evaluation.table import Mention, Workbench
 from coref_k8s.evaluation.vocabulary import Vocabulary
-from coref_k8s.text.document import Document
 from coref_k8s.text.korean import kiwi, strip_josa
 
 #: Words at the end of a sentence among which its last content word is looked for.
@@ -25,8 +24,6 @@ LAST_WORDS = 3
 #: Most items of one document, and of one string in one document.
 PER_DOCUMENT = 20
 PER_STRING = 2
-#: A document whose only cluster has this name is a released item: the cluster's mention is its answer.
-ANSWER = "answer"
 
 _WORD = re.compile(r"\S*[가-힣]\S*")
 _FREE_STEMS = frozenset({"VV", "VA"})
@@ -47,11 +44,6 @@ class LambadaItem:
     string: str
     released: bool = False
     """Taken from a published set, not made from a document."""
-
-
-def is_released(document: Document) -> bool:
-    """Whether a document is a released item (a passage with one marked answer)."""
-    return list(document.clusters) == [ANSWER]
 
 
 def from_document(
@@ -85,7 +77,8 @@ def from_released(bench: Workbench, index: int, seq_len: int) -> LambadaItem | N
 
     Particles and endings are split off with Kiwi and stay unmasked.
     """
-    at, stop = bench.document.clusters[ANSWER][0]
+    assert bench.document.answer is not None
+    at, stop = bench.document.answer
     surface = strip_josa(bench.document.text[at:stop])
     tokens = bench.tokens
     target = tokens.exactly(at, at + len(surface))

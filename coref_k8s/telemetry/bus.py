@@ -15,6 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from coref_k8s.wording import Message
+
 
 class Section(StrEnum):
     """What a line is about."""
@@ -32,6 +34,21 @@ class Section(StrEnum):
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def said(message: Message) -> dict[str, Any]:
+    """Return the fields of an event that says a message: English words, and the code and values behind them."""
+    dumped = message.dump()
+    if isinstance(dumped, str):
+        return {"message": dumped}
+    return {"message": str(message), "code": dumped.pop("code"), "values": dumped}
+
+
+def message_of(event: Mapping[str, Any]) -> Message:
+    """Return what an event says; of one without a code its words."""
+    if isinstance(event.get("code"), str) and isinstance(event.get("values"), Mapping):
+        return Message.load({**event["values"], "code": event["code"]})
+    return Message.verbatim(str(event.get("message") or event.get("why") or ""))
 
 
 def last_words(log: str) -> str:

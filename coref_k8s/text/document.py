@@ -17,9 +17,9 @@ class Document:
     """One text. Offsets are characters of `text`, end exclusive.
 
     `clusters` maps an entity's label to its mentions, sorted by start; empty for text without gold
-    chains. `split` is the split that the document's author fixed, None where the split is ours to draw.
-    `weight` is the relative chance to be sampled for training. `words` are those of a treebank: with them mentions
-    can be matched by their heads.
+    chains. `answer` is the word to be guessed of a published LAMBADA passage. `split` is the split that the
+    document's author fixed, None where the split is ours to draw. `weight` is the relative chance to be sampled
+    for training. `words` are those of a treebank: with them mentions can be matched by their heads.
     """
 
     doc_id: str
@@ -31,6 +31,7 @@ class Document:
     split: Split | None = None
     weight: float = 1.0
     words: Words | None = None
+    answer: tuple[int, int] | None = None
 
     def mentions(self) -> Iterator[tuple[int, int, str]]:
         """Yield (start, end, entity) of every gold mention, by start, longer first."""

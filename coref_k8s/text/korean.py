@@ -128,9 +128,7 @@ def kiwi() -> Any:
     try:
         from kiwipiepy import Kiwi
     except ImportError as error:
-        raise MissingDependencyError(
-            "Korean analysis needs kiwipiepy; install it with: pip install 'coref-k8s[trial]'"
-        ) from error
+        raise MissingDependencyError("corpus.needs-package", package="kiwipiepy") from error
     # One worker: Kiwi's own threads give no gain, processes do (corpus/quality.py).
     return Kiwi(num_workers=1)
 

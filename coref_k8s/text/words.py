@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -43,6 +43,14 @@ class Words:
             return self.heads[span]
         inside = self.inside(span)
         return next((word for word in inside if self.parents[word] not in inside), next(iter(inside), None))
+
+    def moved(self, carry: Callable[[int, int], Span]) -> Words:
+        """Return the same words of a text whose characters stand elsewhere; `carry(start, end)` says where."""
+        return replace(
+            self,
+            spans=[carry(*span) for span in self.spans],
+            heads={carry(*span): word for span, word in self.heads.items()},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""

@@ -1,19 +1,24 @@
 """Every format of text and chains that can be brought, read through the public reader."""
 
 import json
+import unicodedata
 
 import pyarrow
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
+from coref_k8s.corpus.extractors import get_extractor
 from coref_k8s.corpus.marked import format_marked, parse_marked
-from coref_k8s.corpus.registry import Extracted, get_extractor, register_extractor
+from coref_k8s.corpus.registry import Extracted, register_extractor
 from coref_k8s.corpus.shipped import korean_folder, shipped_documents
 from coref_k8s.corpus.sources import Loaded, load_documents
 from coref_k8s.corpus.validate import main as validate
 from coref_k8s.corpus.validate import problems
 from coref_k8s.errors import DataError
 from coref_k8s.study.spec import DatasetConfig, DataSpec
+from coref_k8s.text.clean import clean_text
 from coref_k8s.text.document import Document
 
 TEXT = "김영희는 나루터에 앉아 있었다. 그녀는 사공을 기다렸다."
@@ -188,26 +193,58 @@ def test_ontonotes_style_rows(tmp_path):
     ]
 
 
-def test_text_is_normalised_unless_chains_count_its_characters(tmp_path):
+def test_text_is_composed_and_its_chains_are_carried_over(tmp_path):
     apart = "\u1112\u1161\u11ab\u1100\u1173\u11af"  # 한글 in conjoining letters
+    text = f"\r\n{apart} e\u0301t {apart}"
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": apart + "\r\n둘"}))
-    (tmp_path / "b.jsonl").write_text(json.dumps({"text": apart, "clusters": [[[0, 3], [3, 6]]]}))
-    texts = [document.text for document in read(tmp_path)[0]]
-    assert texts == ["한글\n둘", apart]
+    (tmp_path / "b.jsonl").write_text(
+        json.dumps({"text": text, "clusters": {apart: [[2, 8], [13, 19], [9, 12]]}})
+    )
+    marked = unicodedata.normalize("NFD", "id: 셋째\ntitle: 제목\n\n{1|소람}이 왔다. {1|소람}은 웃었다.\n")
+    (tmp_path / "c.coref.txt").write_text(marked, encoding="utf-8")
+    (tmp_path / "d.conllu").write_text(unicodedata.normalize("NFD", CONLLU), encoding="utf-8")
+    rows = {"sentences": [[apart, "e\u0301"]], "clusters": [[[0, 0], [1, 1]]], "doc_key": "e"}
+    (tmp_path / "e.jsonl").write_text(json.dumps(rows))
+    (tmp_path / unicodedata.normalize("NFD", "f가.txt")).write_text(apart)
+    documents = read(tmp_path)[0]
+    assert all(unicodedata.is_normalized("NFC", d.text + d.title + d.doc_id) for d in documents)
+    assert documents[0].text == "한글\n둘"
+    assert mentions(documents[1]) == [("한글", "한글"), ("ét", "한글"), ("한글", "한글")]
+    assert mentions(documents[2]) == [("소람", "1"), ("소람", "1")]
+    assert mentions(documents[3])[0] == ("김영희는", "e1")
+    assert mentions(documents[5]) == [("한글", "0"), ("é", "0")]
+    assert documents[6].doc_id == "f가"
+
+
+@given(
+    st.text(
+        st.sampled_from("가각ㄱ한\u1100\u1161\u11a8\u0301\u0315\u0344e\u09c7\u09be\ud83d\0\r\n a\uf900"),
+        max_size=12,
+    )
+)
+def test_cleaning_is_the_whole_texts_own_composition(text):
+    whole = text.replace("\ud83d", "\ufffd").replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
+    cleaned = clean_text(text)
+    assert cleaned.text == unicodedata.normalize("NFC", whole)
+    assert cleaned.span(0, len(text)) == (0, len(cleaned.text))
+    for start in range(len(text)):
+        begin, end = cleaned.span(start, start + 1)
+        assert begin < end, "no mention becomes empty"
+    assert clean_text(cleaned.text).text == cleaned.text
 
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.jsonl", b'\n{"text": "x"', "line 2: not JSON ("),
+        ("a.jsonl", b'\n{"text": "x"', "a.jsonl:2: not JSON ("),
         ("a.jsonl", b'["x"]', "must be a JSON object"),
         ("a.jsonl", b'{"body_text": "x"}', "none of the columns"),
         ("a.jsonl", b'{"text": 5}', "the column text of a row holds no text but int"),
         ("a.jsonl", b'{"text": "abc", "clusters": [[[0, 9]]]}', "lies outside its text of 3 characters"),
         ("a.txt", b"\xb0\xa1\xb3\xaa", "not UTF-8 ("),
         ("a.parquet", b"PAR0", "Parquet file size is 4 bytes"),
-        ("a.jsonl", b'{"text": "abc", "clusters": "[[[0"}', "row 1: clusters must be {label: "),
-        ("a.jsonl", b'{"text": "abc", "clusters": {"e": [5]}}', "row 1: clusters must be {label: "),
+        ("a.jsonl", b'{"text": "abc", "clusters": "[[[0"}', "a.jsonl:1: clusters must be {label: "),
+        ("a.jsonl", b'{"text": "abc", "clusters": {"e": [5]}}', "a.jsonl:1: clusters must be {label: "),
         (
             "a.jsonl",
             b'{"doc_key": "d", "sentences": ["ab c"], "clusters": []}',
@@ -228,7 +265,7 @@ def test_text_is_normalised_unless_chains_count_its_characters(tmp_path):
             b'{"doc_key": "d", "sentences": [["ab"]], "clusters": [[0]]}',
             "no list of [first, last]",
         ),
-        ("a.conllu", b"a-b" + b"\t_" * 9 + b"\n", "line 1: 'a-b' is no range of words"),
+        ("a.conllu", b"a-b" + b"\t_" * 9 + b"\n", "a.conllu:1: 'a-b' is no range of words"),
         ("a.jsonl", b"", "holds no documents"),
         ("a.doc", b"x", "ends in none of"),
     ],
@@ -247,18 +284,134 @@ def test_a_bad_file_is_left_out_with_one_warning_and_the_rest_goes_on(
     assert loaded.skipped[0].reason in caplog.text
 
 
-def test_documents_before_a_fault_are_kept(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "하나"}\n{"text": 2}\n')
-    documents, loaded = read(tmp_path / "a.jsonl")
-    assert [document.text for document in documents] == ["하나"]
-    assert loaded.skipped[0].documents == 1
+BAD_LINES = (
+    b'{"text": 2}',
+    b'{"text": "\xb0\xa1"}',
+    b'{"text": "cut',
+    b"[1]",
+    b'{"title": "x"}',
+    b'{"text": "x", "clusters": [[[0, 9]]]}',
+)
 
 
-def test_a_row_without_its_text_does_not_lose_the_others(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "하나"}\n{"text": null}\n{"text": "둘"}\n')
+@pytest.mark.parametrize("bad", BAD_LINES)
+def test_a_bad_row_is_left_out_alone_and_counted(tmp_path, caplog, bad):
+    lines = [b'{"text": "\xed\x95\x98", "id": 0}', bad, b'{"text": "\xeb\x91\x98", "id": 1}', bad]
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
     documents, loaded = read(tmp_path / "a.jsonl")
-    assert [document.text for document in documents] == ["하나", "둘"]
+    assert [(document.doc_id, document.text) for document in documents] == [("0", "하"), ("1", "둘")]
     assert not loaded.skipped
+    (message,) = loaded.left_out
+    assert str(message).startswith(f"2 rows of {tmp_path / 'a.jsonl'} left out; the first: a.jsonl:2: ")
+    assert str(message) in caplog.text
+
+
+@pytest.mark.parametrize("nothing", ["null", "NaN"])
+def test_a_row_without_its_text_does_not_lose_the_others(tmp_path, nothing):
+    (tmp_path / "a.jsonl").write_text(
+        f'{{"text": "하나"}}\n{{"text": {nothing}, "title": NaN}}\n{{"text": "둘", "title": NaN}}\n'
+    )
+    documents, loaded = read(tmp_path / "a.jsonl")
+    assert [(document.text, document.title) for document in documents] == [("하나", ""), ("둘", "")]
+    assert not loaded.skipped
+    assert not loaded.left_out
+
+
+def test_a_user_s_extractor_that_fails_on_a_row_loses_that_row(tmp_path):
+    @register_extractor("brittle")
+    def brittle(row):
+        return {"a": "가", "b": "나"}[row["key"]]
+
+    (tmp_path / "a.jsonl").write_text('{"key": "a"}\n{"key": "x"}\n{"key": "b"}\n')
+    documents, loaded = read(
+        DatasetConfig(source=str(tmp_path / "a.jsonl"), extractor="brittle", min_length=0)
+    )
+    assert [document.text for document in documents] == ["가", "나"]
+    assert "1 row of" in str(loaded.left_out[0])
+    assert "KeyError: 'x'" in str(loaded.left_out[0])
+    assert loaded.lost == {0: 1}, "the extractor may be mended"
+
+
+def test_a_source_that_its_extractor_does_not_suit_is_given_up_early(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"body_text": "가"}\n' * 5000)
+    (tmp_path / "b.txt").write_text("나")
+    _, loaded = read(tmp_path / "a.jsonl", tmp_path / "b.txt")
+    assert "none of the columns" in loaded.skipped[0].reason
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.coref.txt", "a.conllu"])
+def test_a_byte_order_mark_is_no_text(tmp_path, name):
+    content = {
+        "a.txt": "가나",
+        "a.jsonl": '{"text": "가나"}',
+        "a.coref.txt": "id: a\n\n{1|가나}\n",
+        "a.conllu": "1\t가나" + "\t_" * 8 + "\n",
+    }[name]
+    (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    assert [document.text for document in read(tmp_path / name)[0]] == ["가나"]
+
+
+def test_half_a_letter_and_nul_become_a_sign(tmp_path):
+    (tmp_path / "a.jsonl").write_text(r'{"text": "좋아요 \ud83d 그\u0000", "clusters": [[[0, 3], [6, 7]]]}')
+    (document,) = read(tmp_path / "a.jsonl")[0]
+    assert document.text == "좋아요 \ufffd 그\ufffd"
+    assert [text for text, _ in mentions(document)] == ["좋아요", "그"]
+    document.text.encode()
+
+
+@pytest.mark.parametrize(
+    "clusters", ["null", "{}", "[]", "[[]]", '{"1": []}', '"{}"', '"[[]]"', "NaN", '{"1": null}']
+)
+def test_chains_without_a_mention_are_no_gold(tmp_path, clusters):
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "가나", "clusters": {clusters}}}')
+    (tmp_path / "b.jsonl").write_text('{"doc_key": "b", "sentences": [["가나"]], "clusters": [[]]}')
+    assert [document.clusters for document in read(tmp_path)[0]] == [{}, {}]
+
+
+def test_what_a_folder_holds_is_read_or_named(tmp_path, caplog):
+    texts, disk = tmp_path / "texts", tmp_path / "disk"
+    (texts / "sub").mkdir(parents=True)
+    disk.mkdir()
+    (texts / "own.txt").write_text("하나")
+    (texts / "sub" / "old.txt").write_bytes("둘".encode("cp949"))
+    (texts / "sub" / "own.txt").write_text("둘")
+    (texts / "main.jsonl.gz").write_bytes(b"x")
+    (texts / "more.json").write_text("[]")
+    (texts / "gone.txt").symlink_to("/nowhere/x.txt")
+    (disk / "linked.txt").write_text("셋")
+    (texts / "linked").symlink_to(disk)
+    (disk / "round").symlink_to(texts)
+    documents, loaded = read(texts)
+    assert {document.doc_id for document in documents} == {"own", "sub/own", "linked/linked"}
+    said = "\n".join(map(str, loaded.left_out))
+    assert f"2 files of {texts} left out: main.jsonl.gz and more.json" in said
+    assert "gone.txt (the link leads nowhere)" in said
+    assert "sub/old.txt (not UTF-8" in said
+    assert said in "\n".join(record.message for record in caplog.records)
+    assert not loaded.skipped
+    assert all(message.say("ko") != str(message) for message in loaded.left_out)
+
+
+def test_no_two_documents_have_one_id(tmp_path):
+    for folder in ("a", "b"):
+        for year in ("2021", "2022"):
+            (tmp_path / folder / year).mkdir(parents=True)
+            (tmp_path / folder / year / "001.txt").write_text("글")
+            (tmp_path / folder / year / "rows.jsonl").write_text(
+                '{"text": "하나", "id": 0}\n{"text": "둘", "id": 1}\n'
+            )
+    documents = read(tmp_path / "a", tmp_path / "b")[0]
+    ids = [document.doc_id for document in documents]
+    assert ids[:6] == ["2021/001", "0", "1", "2022/001", "2022/rows-0", "2022/rows-1"]
+    assert len(set(ids)) == 12
+    assert ids == [document.doc_id for document in read(tmp_path / "a", tmp_path / "b")[0]]
+
+
+def test_a_home_folder_is_found(tmp_path, monkeypatch):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a#1.txt").write_text("글")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert [document.doc_id for document in read("~/texts")[0]] == ["a#1"]
 
 
 def test_domains_choose_sources(tmp_path):

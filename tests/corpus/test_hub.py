@@ -35,7 +35,8 @@ for request in json.loads(sys.argv[1]):
         documents = [[document.text, group] for document, group in found]
     except CorefError as failure:
         error = str(failure)
-    answers.append({**dataclasses.asdict(loaded), "texts": documents, "events": events, "error": error})
+    skipped = [{"source": lost.source, "reason": lost.reason} for lost in loaded.skipped]
+    answers.append({**dataclasses.asdict(loaded), "skipped": skipped, "texts": documents, "events": events, "error": error})
 print(json.dumps(answers))
 """
 

@@ -161,7 +161,7 @@ def test_nothing_left_is_an_error_that_says_why(tmp_path, tokenizer, request_for
 def test_opening_what_is_not_prepared(tmp_path, shipped):
     with pytest.raises(DataError, match="holds no prepared data"):
         open_prepared(tmp_path, 512)
-    with pytest.raises(DataError, match="prepared for 512, 1024 tokens, not for 2048"):
+    with pytest.raises(DataError, match="prepared for 512 and 1024 tokens, not for 2048"):
         open_prepared(shipped.path, 2048)
 
 

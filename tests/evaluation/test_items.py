@@ -176,12 +176,25 @@ def test_lambada_targets_end_their_passage_and_stand_before(items: ItemSet, voca
 def test_released_items_are_taken_as_they_are(tokenizer, vocabulary):
     text = f"항구의 등대는 안개 속에서 느리게 깜박였다. {FILLER}사람들은 진하람을 오래 기다렸다."
     at = text.rindex("진하람")
-    released = Document("ko-1", text, {"answer": [(at, at + 4)]})  # the answer comes with its particle
+    released = Document("ko-1", text, answer=(at, at + 4))  # the answer comes with its particle
     items = build_items([released, planted(0)], tokenizer, 128)
     (item,) = [item for item in items.lambada if item.released]
     assert item.string == "진하람"
     assert vocabulary.join(items.tables[item.document].ids[slice(*item.target)]) == "진하람"
     assert not any(other.document == item.document for other in items.coref)
+
+
+def test_the_name_of_a_chain_means_nothing(tokenizer):
+    counts = {}
+    for label in ("answer", "person"):
+        documents = [
+            Document(one.doc_id, one.text, {label: next(iter(one.clusters.values()))})
+            for one in (planted(0), planted(1))
+        ]
+        items = build_items(documents, tokenizer, 128)
+        counts[label] = (len(items.coref), len(items.lambada), len(items.conll))
+    assert counts["answer"] == counts["person"]
+    assert counts["answer"][2]
 
 
 def test_the_constant_list_is_what_it_is_given(tokenizer):
@@ -211,8 +224,7 @@ def test_normal_form(piece, form):
 
 
 def test_ko_lambada_rows_keep_their_answer():
-    from coref_k8s.corpus.extractors import extractor_for
-    from coref_k8s.corpus.registry import get_extractor
+    from coref_k8s.corpus.extractors import extractor_for, get_extractor
 
     extract = get_extractor(extractor_for("thunder-research-group/SNU_Ko-LAMBADA", None))
     shown = {"index": 7, "text": "등대가 보였다. 사람들은 등대를 보았다.", "answer": "등대", "candidate": ""}
@@ -223,5 +235,6 @@ def test_ko_lambada_rows_keep_their_answer():
     ):
         found = extract({**shown, "text": text})
         assert found.text == shown["text"]
-        assert found.clusters == {"answer": [(14, 16)]}
+        assert found.answer == (14, 16)
+        assert not found.clusters
     assert extract({**shown, "answer": "바다"}) is None
