@@ -188,8 +188,13 @@ class _Reader:
         number = config.source.removeprefix(GAPS)
         if not number.isdecimal() or not int(number):
             raise DataError("corpus.bad-gaps", source=config.source)
-        shares = {"dev_share": self._spec.dev_share, "test_share": self._spec.test_share}
-        for document in generate(int(number), lengths=self._lengths, seed=self._seed, **shares):
+        for document in generate(
+            int(number),
+            lengths=self._lengths,
+            dev_share=self._spec.dev_share,
+            test_share=self._spec.test_share,
+            seed=self._seed,
+        ):
             yield config.source, document.doc_id, document
 
     def _hub(self, place: int, name: str, config: DatasetConfig) -> tuple[Iterator[Item], Extractor]:

@@ -33,9 +33,9 @@ def installed(tmp_path, monkeypatch):
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: minutes\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    registry._installed.cache_clear()
+    registry.installed.cache_clear()
     yield tmp_path
-    registry._installed.cache_clear()
+    registry.installed.cache_clear()
 
 
 def test_an_installed_package_brings_its_extractor(installed):
