@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from coref_k8s.cli.backend import Study, Where, find_study, placed
 from coref_k8s.cli.console import out
+from coref_k8s.cli.where_options import Study, Where, placed
+from coref_k8s.client.where import find_study
 from coref_k8s.errors import RequestError
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

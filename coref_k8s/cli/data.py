@@ -13,12 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from coref_k8s.cli.backend import DataDir
 from coref_k8s.cli.console import dump, err, note, out, suggest, write
 from coref_k8s.cli.data_tables import data_view, losses, summary
 from coref_k8s.cli.requesting import File, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
+from coref_k8s.cli.where_options import DataDir
 from coref_k8s.report.messages import told
 from coref_k8s.settings import Settings
 
@@ -41,7 +41,7 @@ def prepare(
     and lengths count.
     """
     _, spec = read_request(file, None, settings, flags)
-    from coref_k8s.cli.checks import check_before_start, localised, require_trial_packages
+    from coref_k8s.client.checks import check_before_start, localised, require_trial_packages
 
     chosen = lang or locale_lang()
     require_trial_packages()
@@ -126,7 +126,7 @@ def show(
 
 def prepared_folder(name: str, settings: Settings) -> Path:
     """Return the folder of prepared data by path, hash or study name. Raises NotFoundError."""
-    from coref_k8s.cli.local_backend import LocalBackend
+    from coref_k8s.client.local import LocalBackend
     from coref_k8s.corpus.show import find_prepared
     from coref_k8s.errors import NotFoundError
 

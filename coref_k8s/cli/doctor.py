@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from coref_k8s.cli.backend import Context, Namespace, Where, open_cluster
 from coref_k8s.cli.console import out
+from coref_k8s.cli.where_options import Context, Namespace, Where
+from coref_k8s.client.where import open_cluster
 from coref_k8s.study.spec import StudySpec
 
 _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]", "unknown": "[dim]?[/]"}
@@ -25,12 +26,10 @@ def doctor(
 
     Exits 1 when something keeps studies from running.
     """
-    from coref_k8s.cli.cluster_backend import ClusterBackend
     from coref_k8s.cluster.doctor import Grade, examine
 
     backend = open_cluster(Where(namespace=namespace, context=context))
-    assert isinstance(backend, ClusterBackend)
-    spec = backend.view(study).spec if study else StudySpec()
+    spec = backend.get(study).spec if study else StudySpec()
     failed = False
     for finding in examine(backend.api, spec):
         failed = failed or finding.grade is Grade.FAILED

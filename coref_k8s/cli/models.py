@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coref_k8s.cli.backend import DataDir
 from coref_k8s.cli.console import dump, err, note, out, write
 from coref_k8s.cli.data import prepared_folder
 from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, heading, remarks
 from coref_k8s.cli.strings import LangOption, locale_lang
+from coref_k8s.cli.where_options import DataDir
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
 from coref_k8s.study.spec import ObjectiveSpec
@@ -189,7 +189,7 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
         raise RequestError(
             f"{model} is no trial, so say on what it is scored: --data PATH or --prepared DATA, and --seq-len TOKENS"
         )
-    from coref_k8s.cli.checks import check_model, require_trial_packages
+    from coref_k8s.client.checks import check_model, require_trial_packages
 
     require_trial_packages()
     check_model(model)

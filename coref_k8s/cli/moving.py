@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from coref_k8s.cli.backend import DataDir, Storage, Study, Where, find_study, placed
 from coref_k8s.cli.console import note, suggest, write
 from coref_k8s.cli.strings import locale_lang
+from coref_k8s.cli.where_options import DataDir, Storage, Study, Where, placed, typed
+from coref_k8s.client.where import find_study, open_local
 from coref_k8s.errors import RequestError
 
 
@@ -27,19 +27,11 @@ def export(
 
     Request, trials, attempts and outcome are in it; models, checkpoints, logs and prepared data are not.
     """
-    from coref_k8s.controller.portable import to_file
+    from coref_k8s.client.moving import export_study
 
     backend, view = find_study(where, name)
     path = output or Path(f"{name}.study")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            part.write_bytes(to_file(view))
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}; choose another file with --output") from error
+    export_study(view, path)
     note(f"{len(view.trials)} trials of study {name} from {backend.place}; elsewhere: coref-k8s import FILE")
     if not view.ended:
         note("the study has not ended: what it does from now on is not in the file", style="yellow")
@@ -69,25 +61,12 @@ def import_(
 
     It goes on there: `resume` when it had not succeeded, `extend` for more trials. Its data are prepared again.
     """
-    from coref_k8s.cli.local_backend import LocalBackend
-    from coref_k8s.controller.portable import from_file, renamed, restore
-    from coref_k8s.settings import Settings
-    from coref_k8s.store import Store
+    from coref_k8s.client.moving import import_study
 
     if for_namespace is not None and storage is None:
         raise RequestError("--for-namespace needs --storage, the URL of the cluster's database")
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise RequestError(f"{file}: cannot be read ({error.strerror}); check the path") from error
-    view = from_file(data, str(file))
-    if name is not None:
-        view = renamed(view, name)
-    store = Store(Settings.from_env(data_dir=data_dir, storage_url=storage).storage_url)
-    try:
-        restore(store, for_namespace or "", view)
-    finally:
-        store.close()
+    there = open_local(Where(data_dir=data_dir, storage=storage))
+    view = import_study(file, there.settings.storage_url, name=name, namespace=for_namespace or "")
     note(f"study {view.name} is there, with {len(view.trials)} trials ({view.phase.value.lower()})")
     if for_namespace is not None:
         note(
@@ -96,5 +75,4 @@ def import_(
             style="dim",
         )
     else:
-        there = LocalBackend.open(data_dir=data_dir, storage=storage)
-        suggest(locale_lang(), f"results {view.name}{there.options}")
+        suggest(locale_lang(), f"results {view.name}{typed(there.where)}")

@@ -1,9 +1,6 @@
-"""What `plan` shows: batch, memory, pods and search space of every length, as data and as tables."""
+"""What `plan` shows: batch, memory, pods and search space of every length, as tables."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,67 +8,13 @@ from rich.text import Text
 
 from coref_k8s.cli.console import titled
 from coref_k8s.cli.strings import Lang, say
+from coref_k8s.client.planning import GIB, LengthPlan
 from coref_k8s.search.expected import spared_share
 from coref_k8s.search.finalists import planned_runs
-from coref_k8s.search.space import describe, space_for
-from coref_k8s.sizing.batch import plan_batch
-from coref_k8s.sizing.resources import size_pod
+from coref_k8s.search.space import describe
 from coref_k8s.sizing.shape import shape_of
-from coref_k8s.study.order import BatchPlan, Resources
+from coref_k8s.study.order import BatchPlan
 from coref_k8s.study.spec import Range, StudySpec
-
-GIB = 2**30
-
-
-@dataclass(frozen=True)
-class LengthPlan:
-    """Everything decided for one sequence length."""
-
-    batch: BatchPlan
-    pod: Resources
-    space: dict[str, Range]
-
-
-def plan_study(spec: StudySpec) -> dict[int, LengthPlan]:
-    """Return the plan of each length, in the order in which they run. Raises SizingError."""
-    plans = {}
-    for length in spec.seq_lengths:
-        space = space_for(spec, length)
-        choices = space["accumulation"].choices or () if "accumulation" in space else ()
-        fixed = int(choices[0]) if len(choices) == 1 else None  # else the memory table's
-        batch = plan_batch(spec, length, accumulation=fixed)
-        plans[length] = LengthPlan(batch, size_pod(spec, length), space)
-    return plans
-
-
-def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
-    """Return the plan as plain data, keys in camelCase as in the request."""
-    return {
-        "model": spec.model,
-        "trialsPerLength": spec.trials,
-        "trialsInAll": spec.trials * len(plans),
-        "parallelism": spec.parallelism,
-        "gpuMemoryGb": spec.gpu_memory_gb,
-        "warmStart": spec.search.warm_start,
-        "warmStartSparesShare": spared_share(spec),
-        "lengths": [
-            {
-                "seqLen": length,
-                "batchSize": plan.batch.batch_size,
-                "accumulation": plan.batch.accumulation,
-                "effectiveBatch": plan.batch.effective_batch,
-                "checkpointing": plan.batch.checkpointing,
-                "predictedMemoryGb": round(plan.batch.predicted_bytes / GIB, 2),
-                "budgetMemoryGb": round(plan.batch.budget_bytes / GIB, 2),
-                "pod": plan.pod.model_dump(by_alias=True),
-                "space": {
-                    name: one.model_dump(by_alias=True, exclude_defaults=True, mode="json")
-                    for name, one in plan.space.items()
-                },
-            }
-            for length, plan in plans.items()
-        ],
-    }
 
 
 def as_tables(spec: StudySpec, plans: dict[int, LengthPlan], lang: Lang = "en") -> RenderableType:

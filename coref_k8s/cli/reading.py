@@ -10,13 +10,16 @@ from typing import Annotated, Literal
 import typer
 
 from coref_k8s.cli import tables, words
-from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_backends, placed
 from coref_k8s.cli.comparing import as_table, settings_table, side_by_side
 from coref_k8s.cli.console import dump, note, out, suggest, titled, write
 from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
+from coref_k8s.cli.where_options import Study, Where, placed, typed
 from coref_k8s.cli.winners import best_tables
+from coref_k8s.client.backend import Backend
+from coref_k8s.client.results import best_trials, length_of, trial_rows, with_result
+from coref_k8s.client.where import find_study, open_backends
 from coref_k8s.controller.view import StudyView
-from coref_k8s.errors import NotFoundError, RequestError
+from coref_k8s.errors import RequestError
 from coref_k8s.store.records import Phase
 
 Studies = Annotated[list[str], typer.Argument(metavar="NAME...", help="Study names.", show_default=False)]
@@ -94,7 +97,7 @@ def status(
     chosen = lang or locale_lang()
     out.print(tables.status(view, backend.place, lang=chosen))
     note_if_idle(backend, view, chosen)
-    suggest(chosen, *(f"{step}{backend.options}" for step in next_steps(view)))
+    suggest(chosen, *(f"{step}{typed(backend.where)}" for step in next_steps(view)))
 
 
 @placed
@@ -140,7 +143,7 @@ def results(
         for view in views:
             out.print(tables.results(view, most=None if every else 10, lang=chosen))
         return
-    rows = tables.rows(views)
+    rows = trial_rows(views)
     write(dump(rows, "json") if output == "json" else _csv(rows))
 
 
@@ -157,16 +160,11 @@ def best(
 ) -> None:
     """Print the best trial of each length: metrics, parameters, files."""
     backend, view = find_study(where, name)
-    if seq_len is not None:
-        view = of_length(view, seq_len)
-    if not any(one.best for one in view.lengths):
-        raise NotFoundError(
-            f"study {name!r} has no complete trial yet; coref-k8s status {name} shows how far it is"
-        )
+    view = with_result(view, seq_len)
     if output == "table":
         out.print(best_tables(view, backend.root, lang or locale_lang()), end="")
     else:
-        write(dump(tables.best(view), output))
+        write(dump(best_trials(view), output))
 
 
 @placed
@@ -181,32 +179,15 @@ def logs(
     """Print the log of a trial, or of the whole study."""
     backend, view = find_study(where, name)
     if trial is not None and seq_len is None:
-        lengths = sorted({t.seq_len for t in view.trials if t.number == trial})
-        if len(lengths) > 1:
-            raise RequestError(
-                f"lengths {', '.join(map(str, lengths))} each have a trial {trial}; choose one with --seq-len"
-            )
-        if not lengths:
-            raise NotFoundError(
-                f"study {name!r} has no trial {trial}; coref-k8s results {name} --all lists them"
-            )
-        seq_len = lengths[0]
+        seq_len = length_of(view, trial)
     for line in backend.logs(name, seq_len, trial, follow=follow):
         write(line)
-
-
-def of_length(view: StudyView, seq_len: int) -> StudyView:
-    """Return the view of one length; raise RequestError when the study does not tune it."""
-    if seq_len not in view.spec.seq_lengths:
-        lengths = ", ".join(map(str, view.spec.seq_lengths))
-        raise RequestError(f"study {view.name!r} does not tune length {seq_len}; it tunes {lengths}")
-    return view.only(seq_len)
 
 
 def note_if_idle(backend: Backend, view: StudyView, lang: Lang) -> None:
     """Say how to go on with a study that has not ended and that nobody works on."""
     if not view.ended and not backend.is_running(view.name):
-        note(say(lang, "idle", resume=f"coref-k8s resume {view.name}{backend.options}"), style="yellow")
+        note(say(lang, "idle", resume=f"coref-k8s resume {view.name}{typed(backend.where)}"), style="yellow")
 
 
 def next_steps(view: StudyView) -> list[str]:

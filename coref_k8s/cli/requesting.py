@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,8 +43,3 @@ def read_request(
         validated_name(name)
     where = str(file) if file is not None else ""
     return name or file_name, spec_from_mapping(request, where=where, names=names)
-
-
-def made_up_name(now: datetime | None = None) -> str:
-    """Return a readable study name that is most likely free, such as `coref-20261122-1f3a`."""
-    return f"coref-{now or datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}"

@@ -7,14 +7,19 @@ from typing import Annotated, Any, Literal
 import typer
 
 from coref_k8s.cli import tables
-from coref_k8s.cli.backend import Backend, Study, Where, find_study, open_place, placed
-from coref_k8s.cli.checks import check_choices
 from coref_k8s.cli.console import dump, note, out, suggest, write
-from coref_k8s.cli.planning import as_data, as_tables, plan_study
-from coref_k8s.cli.requesting import File, Name, Set, made_up_name, read_request
+from coref_k8s.cli.planning import as_tables
+from coref_k8s.cli.requesting import File, Name, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
+from coref_k8s.cli.watching import followed
+from coref_k8s.cli.where_options import Study, Where, placed, typed
 from coref_k8s.cli.winners import best_tables
+from coref_k8s.client.backend import Backend, DryRun
+from coref_k8s.client.checks import check_choices
+from coref_k8s.client.planning import as_data, plan_study
+from coref_k8s.client.study import made_up_name
+from coref_k8s.client.where import find_study, open_place
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
 from coref_k8s.report.messages import told
@@ -64,8 +69,8 @@ Wait = Annotated[
     bool,
     typer.Option("--wait", help="In a cluster: follow the study to its end; exits non-zero when it fails."),
 ]
-DryRun = Annotated[
-    Literal["client", "server"] | None,
+DryRunOption = Annotated[
+    DryRun | None,
     typer.Option(
         "--dry-run", help="In a cluster: print what would be created; `server` lets the cluster check it."
     ),
@@ -86,7 +91,7 @@ def submit(
     lang: LangOption = None,
     where: Where,
     wait: Wait = False,
-    dry_run: DryRun = None,
+    dry_run: DryRunOption = None,
     output: ResourceForm = None,
     metrics_port: MetricsPort = None,
     flags: dict[SpecOption, Any],
@@ -117,55 +122,31 @@ def launch(
     *,
     lang: Lang | None,
     wait: bool,
-    dry_run: Literal["client", "server"] | None,
+    dry_run: DryRun | None,
     output: Literal["yaml", "json"] | None,
     metrics_port: int | None,
 ) -> int:
-    """Start a study and return the exit code: here with a live view, in a cluster at once or (`wait`) when it ends."""
+    """Start a study and return the exit code: at once where a controller works on it, else (or `wait`) when it ends."""
     chosen = lang or locale_lang()
-    _check_metrics(backend, metrics_port)
-    if backend.in_foreground and (wait or dry_run or output):
-        raise RequestError(
-            "--wait, --dry-run and --output are for clusters; here coref-k8s plan shows what would be done"
-        )
+    backend.refuse(dry_run=dry_run, output=output, metrics_port=metrics_port)
     spec, warnings = backend.check(spec)
-    if spec.limits.max_gpu_hours is not None and not spec.pod.gpus:
-        warnings.append(
-            "a limit of GPU-hours never ends a study without GPUs (--gpus 0); --max-duration does"
-        )
     for warning in warnings:
         note(f"warning: {warning}", style="yellow")
-    if backend.in_foreground:
-        backend.create(study, spec)
-    else:
-        submit_to_cluster(backend, study, spec, chosen, dry_run=dry_run, output=output)
-        if dry_run or not wait:
-            return 0
-        return conclude(backend, backend.follow(study, lang=chosen), chosen)
-    note(say(chosen, "in_foreground", study=study, resume=f"coref-k8s resume {study}"), style="dim")
-    return conclude(backend, backend.follow(study, lang=chosen, metrics_port=metrics_port), chosen)
-
-
-def submit_to_cluster(
-    backend: Backend, study: str, spec: StudySpec, lang: Lang, *, dry_run: str | None, output: str | None
-) -> None:
-    """Create the study's resource, or show what would be created, and say what to type next."""
-    from coref_k8s.cli.cluster_backend import ClusterBackend, manifest
-
-    assert isinstance(backend, ClusterBackend)
-    if dry_run == "client":
-        resource = manifest(study, spec, backend.api.namespace)
-    else:
-        resource = backend.create(study, spec, dry_run=dry_run == "server")
+    resource = backend.submit(study, spec, dry_run=dry_run)
     if dry_run or output:
-        resource.get("metadata", {}).pop("managedFields", None)
         write(dump(resource, output or "yaml"))
     if dry_run:
-        return
-    if not output:
-        out.print(say(lang, "created", study=study, place=backend.place), highlight=False)
-    where = backend.options
-    suggest(lang, f"status {study}{where}", f"logs {study} -f{where}")
+        return 0
+    if backend.is_running(study):
+        if not output:
+            out.print(say(chosen, "created", study=study, place=backend.place), highlight=False)
+        where = typed(backend.where)
+        suggest(chosen, f"status {study}{where}", f"logs {study} -f{where}")
+        if not wait:
+            return 0
+    else:
+        note(say(chosen, "in_foreground", study=study, resume=f"coref-k8s resume {study}"), style="dim")
+    return conclude(backend, followed(backend, study, chosen, metrics_port), chosen)
 
 
 @placed
@@ -187,27 +168,21 @@ def resume(
             f"study {name!r} has succeeded, nothing is left to do: coref-k8s best {name} shows it, "
             f"coref-k8s extend {name} gives it more trials, finalists or time"
         )
-    _check_metrics(backend, metrics_port)
+    backend.refuse(dry_run=None, output=None, metrics_port=metrics_port)
     backend.resume(name)
     chosen = lang or locale_lang()
-    if not backend.in_foreground:
+    if backend.is_running(name):
         out.print(say(chosen, "goes_on", study=name, place=backend.place), highlight=False)
         return 0
-    return conclude(backend, backend.follow(name, lang=chosen, metrics_port=metrics_port), chosen)
-
-
-def _check_metrics(backend: Backend, port: int | None) -> None:
-    if port is not None and not backend.in_foreground:
-        raise RequestError(
-            "--metrics-port is for local studies; in a cluster the controller and the trial pods serve /metrics"
-        )
+    return conclude(backend, followed(backend, name, chosen, metrics_port), chosen)
 
 
 def conclude(backend: Backend, view: StudyView, lang: Lang = "en") -> int:
     """Say how a followed study stands, what is best and what to type next; return the exit code."""
     out.print()
-    named = f"{view.name}{backend.options}"
-    if not view.ended and not backend.in_foreground:
+    where = typed(backend.where)
+    named = f"{view.name}{where}"
+    if not view.ended and backend.is_running(view.name):
         status = f"coref-k8s status {named}"
         note(say(lang, "left_running", study=view.name, place=backend.place, status=status))
         return 130
@@ -218,7 +193,7 @@ def conclude(backend: Backend, view: StudyView, lang: Lang = "en") -> int:
         out.print(best_tables(view, backend.root, lang), end="")
     if view.phase is Phase.SUCCEEDED:
         steps = [f"results {named}", f"best {named} --output yaml"]
-        steps += [f"{step}{backend.options}" for step in tables.after(view)]
+        steps += [f"{step}{where}" for step in tables.after(view)]
         suggest(lang, *steps)
         return 0
     why = f", {told(view.why, lang)}" if view.why else ""

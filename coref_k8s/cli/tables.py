@@ -1,10 +1,9 @@
-"""Studies and trials as tables for a person and as plain rows for a program."""
+"""Studies and trials as tables for a person."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,14 +12,13 @@ from rich.text import Text
 from coref_k8s.cli import words
 from coref_k8s.cli.console import titled
 from coref_k8s.cli.strings import say
-from coref_k8s.controller.view import LengthView, StudyView
+from coref_k8s.client.results import ordered
+from coref_k8s.controller.view import StudyView
 from coref_k8s.report.budgets import budgets
 from coref_k8s.report.messages import told
 from coref_k8s.report.verdict import Lang, standing
-from coref_k8s.report.verdict import rows as comparison_rows
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
-from coref_k8s.study.paths import trial_folder
 
 PHASE_STYLES = {
     Phase.PENDING: "dim",
@@ -159,12 +157,6 @@ def results(view: StudyView, *, most: int | None = None, lang: Lang = "en") -> R
     return Group(*parts)
 
 
-def ordered(one: LengthView) -> list[TrialRecord]:
-    """Return the trials of a length: complete ones best first, then the others by number."""
-    complete = one.ranked
-    return complete + [t for t in one.trials if t not in complete]
-
-
 def _trials(title: str, trials: Sequence[TrialRecord], waiting: Container[int], lang: Lang) -> Table:
     table = titled(title)
     columns = [name for name in _SHOWN if any(name in t.params for t in trials)]
@@ -209,83 +201,3 @@ def _runs(title: str, runs: Sequence[TrialRecord], lang: Lang) -> Table:
             style="" if run.state is TrialState.COMPLETE else "dim",
         )
     return table
-
-
-def rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
-    """Return every trial as a flat row: study, length, trial, state, score, metrics, then `param_` and times.
-
-    Runs of finalists follow, with their number as `run`, and `role`, `of_trial` and `seed`; their scores are of dev.
-    """
-    found = []
-    for view in views:
-        for one in view.lengths:
-            for trial in [*ordered(one), *one.runs]:
-                seconds = None
-                if trial.started_at and trial.finished_at:
-                    seconds = round((trial.finished_at - trial.started_at).total_seconds(), 1)
-                found.append(
-                    {
-                        "study": view.name,
-                        "seq_len": one.seq_len,
-                        **_which(trial),
-                        "state": trial.state.value,
-                        "score": trial.value,
-                        **{k: v for k, v in trial.metrics.items() if k != "score"},
-                        **{f"param_{name}": value for name, value in trial.params.items()},
-                        "seconds": seconds,
-                        "started_at": trial.started_at.isoformat() if trial.started_at else None,
-                        "finished_at": trial.finished_at.isoformat() if trial.finished_at else None,
-                        "reason": str(trial.reason) or None,
-                    }
-                )
-    return found
-
-
-def _which(trial: TrialRecord) -> dict[str, Any]:
-    if "role" not in trial.attrs:
-        return {"trial": trial.number}
-    return {"run": trial.number, **{name: trial.attrs.get(name) for name in ("role", "of_trial", "seed")}}
-
-
-def best(view: StudyView) -> dict[str, Any]:
-    """Return the best trial of each length with its parameters, as plain data that a final run can use.
-
-    With a verdict that is the finalists' winner: `score` is its mean on dev, `test` what it reaches on test.
-    """
-    return {
-        "study": view.name,
-        "model": view.spec.model,
-        "lengths": {
-            one.seq_len: {
-                "trial": trial.number,
-                "score": one.verdict.dev if one.verdict else trial.value,
-                "params": trial.params,
-                "metrics": trial.metrics,
-                "folder": folder(view, one),
-                **_evidence(one),
-            }
-            for one in view.lengths
-            if (trial := one.best) is not None
-        },
-    }
-
-
-def folder(view: StudyView, one: LengthView) -> str:
-    """Return the folder of a length's best model below the data root: that of the winner's best run on dev."""
-    best = one.best
-    assert best is not None
-    if one.verdict is None:
-        return trial_folder(view.spec, view.name, one.seq_len, best.number)
-    return f"studies/{view.name}/{one.seq_len}/finalist-{one.verdict.run}"
-
-
-def _evidence(one: LengthView) -> dict[str, Any]:
-    verdict, best = one.verdict, one.best
-    if verdict is None:
-        attrs = best.attrs if best is not None else {}
-        return {name: attrs[name] for name in ("test", "comparisons", "ensemble") if name in attrs}
-    return {
-        "test": {"score": verdict.test, "ci_low": verdict.low, "ci_high": verdict.high, "metrics": verdict.metrics},
-        "runs": next(len(c.scores) for c in verdict.candidates if c.trial == verdict.winner),
-        "comparisons": comparison_rows(verdict),
-    }  # fmt: skip

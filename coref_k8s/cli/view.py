@@ -5,15 +5,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Thread
-from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -25,78 +18,17 @@ from coref_k8s.cli import words
 from coref_k8s.cli.live import LiveLength, LiveState, LiveTrial
 from coref_k8s.cli.strings import say
 from coref_k8s.cli.tables import PHASE_STYLES, bar
-from coref_k8s.controller.progress import Progress
-from coref_k8s.controller.view import StudyView
-from coref_k8s.errors import CorefError
+from coref_k8s.client.following import Moment
 from coref_k8s.search.records import TrialState
 
 #: Time between two looks at the database and the bus (seconds).
 REFRESH_SECONDS = 1.0
 #: Longest time between two looks at the database while nothing happens on the bus.
 SYNC_TIME = timedelta(seconds=5)
-#: How much of an old bus file is read at the start (bytes): enough for the trials under way.
-_TAIL_BYTES = 4 * 2**20
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _NEWS = 6
 #: Columns from which words are written out, and from which the speed has room.
 _WIDE, _WIDEST = 100, 120
-
-
-class BusTail:
-    """Reads the events that are appended to a bus file; a file that is not there yet has none."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._offset: int | None = None
-
-    def read(self) -> list[dict[str, Any]]:
-        """Return the events since the last call; damaged lines are left out."""
-        if self._path is None or not self._path.is_file():
-            return []
-        with self._path.open("rb") as file:
-            size = file.seek(0, 2)
-            if self._offset is None or self._offset > size:
-                self._offset = max(0, size - _TAIL_BYTES)
-            file.seek(self._offset)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return _events(whole.splitlines())
-
-
-class StreamTail:
-    """Reads events from a stream as they come, such as what `coref-k8s logs -f` prints."""
-
-    def __init__(self, stream: Iterable[bytes]) -> None:
-        self._lines: SimpleQueue[bytes] = SimpleQueue()
-        self._reader = Thread(target=self._read, args=(stream,), name="event stream", daemon=True)
-        self._reader.start()
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing comes any more and everything was read."""
-        return not self._reader.is_alive() and self._lines.empty()
-
-    def read(self) -> list[dict[str, Any]]:
-        """Return the events since the last call, without waiting; damaged lines are left out."""
-        return _events([self._lines.get() for _ in range(self._lines.qsize())])
-
-    def _read(self, stream: Iterable[bytes]) -> None:
-        for line in stream:
-            self._lines.put(line)
-
-
-def _events(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    events = []
-    for line in lines:
-        try:
-            # `coref-k8s logs` puts the job's name before each line of a study
-            event = json.loads(line[line.find(b"{") :])
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -226,48 +158,36 @@ def _bar_width(width: int) -> int:
 
 
 class Watcher:
-    """Keeps a `LiveState` up to date and shows it; a terminal gets the view, anything else plain lines."""
+    """Shows a study as its moments come; a terminal gets the view, anything else plain lines."""
 
-    def __init__(
-        self,
-        state: LiveState,
-        console: Console,
-        *,
-        load: Callable[[], StudyView] | None,
-        events: Callable[[], list[dict[str, Any]]],
-    ) -> None:
+    def __init__(self, state: LiveState, console: Console) -> None:
         self.state = state
         self._console = console
-        self._load = load
-        self._events = events
         self._printed = 0
-        self._synced: datetime | None = None
-        self._live: Live | None = None
 
-    def on_progress(self, progress: Progress) -> None:
-        """Take over what the loop says of itself; it is shown with the next refresh."""
-        self.state.problem = progress.problem
+    def show(self, moments: Iterable[Moment]) -> None:
+        """Show all moments; on a terminal the last one stays."""
+        if not self._console.is_terminal:
+            for moment in moments:
+                self._take(moment)
+                self._print_news()
+            return
+        with Live(console=self._console, auto_refresh=False, transient=False) as live:
+            for moment in moments:
+                now = self._take(moment)
+                live.update(screen(self.state, now, *self._console.size), refresh=True)
 
-    def on_interrupt(self) -> None:
-        """Say that the user has asked to leave."""
-        self.state.stop(datetime.now(UTC))
-
-    def refresh(self, *, last: bool = False) -> None:
-        """Look at events and database once, and show what is new; `last` when nothing comes after."""
-        events = self._events()
-        for event in events:
-            self.state.apply(event)
+    def _take(self, moment: Moment) -> datetime:
         now = datetime.now(UTC)
-        # Reading many trials costs the database more than a line of the bus: not for every step of a trial.
-        due = self._synced is None or now - self._synced > SYNC_TIME
-        if self._load is not None and (last or due or any(e.get("section") != "train_step" for e in events)):
-            with contextlib.suppress(CorefError):  # away for a moment: the view shows what it knew
-                self.state.sync(self._load(), now)
-            self._synced = now
-        if self._live is not None:
-            self._live.update(screen(self.state, now, *self._console.size), refresh=True)
-        else:
-            self._print_news()
+        self.state.alone = moment.events is None
+        for event in moment.events or ():
+            self.state.apply(event)
+        self.state.problem = moment.problem
+        if moment.stopping and not self.state.stopping:
+            self.state.stop(now)
+        if moment.view is not None:
+            self.state.sync(moment.view, now)
+        return now
 
     def _print_news(self) -> None:
         fresh = min(self.state.told - self._printed, len(self.state.news))
@@ -276,36 +196,3 @@ class Watcher:
                 f"{when.astimezone():%H:%M:%S} {text}", highlight=False, markup=False, soft_wrap=True
             )
         self._printed = self.state.told
-
-    @contextmanager
-    def showing(self) -> Iterator[None]:
-        """Show the view while the block runs; the last state stays on the terminal."""
-        if not self._console.is_terminal:
-            yield
-            self.refresh(last=True)
-            return
-        with Live(console=self._console, auto_refresh=False, transient=False) as live:
-            self._live = live
-            try:
-                yield
-                self.refresh(last=True)
-            finally:
-                self._live = None
-
-    @contextmanager
-    def in_background(self) -> Iterator[None]:
-        """Show the view from a thread while the block does the work."""
-        stop = Event()
-
-        def watch() -> None:
-            while not stop.wait(REFRESH_SECONDS):
-                self.refresh()
-
-        with self.showing():
-            thread = Thread(target=watch, name="live view", daemon=True)
-            thread.start()
-            try:
-                yield
-            finally:
-                stop.set()
-                thread.join()

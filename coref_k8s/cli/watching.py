@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from coref_k8s.cli.backend import Backend, Study, Where, find_study, placed
 from coref_k8s.cli.console import out
 from coref_k8s.cli.live import LiveState
 from coref_k8s.cli.reading import note_if_idle
 from coref_k8s.cli.strings import Lang, LangOption, locale_lang
-from coref_k8s.cli.view import REFRESH_SECONDS, BusTail, StreamTail, Watcher
+from coref_k8s.cli.view import Watcher
+from coref_k8s.cli.where_options import Study, Where, placed
+from coref_k8s.client.backend import Backend
+from coref_k8s.client.events import BusTail, StreamTail
+from coref_k8s.client.following import MOMENT_SECONDS, Moment
+from coref_k8s.client.where import find_study
+from coref_k8s.controller.view import StudyView
 
 
 @placed
@@ -29,47 +36,39 @@ def watch(
     backend, view = find_study(where, name)
     chosen = lang or locale_lang()
     note_if_idle(backend, view, chosen)
-    bus = _bus_of(backend)
-    tail = BusTail(bus)
-    since = view.started_at or datetime.now(UTC)
-    watcher = Watcher(
-        LiveState(study=name, lang=chosen, since=since, alone=bus is None),
-        out,
-        load=lambda: backend.view(name),
-        events=tail.read,
-    )
-    _show(watcher)
+    state = LiveState(study=name, lang=chosen, since=view.started_at or view.created_at)
+    with suppress(KeyboardInterrupt):
+        Watcher(state, out).show(backend.follow(name, run=False))
     return 0
 
 
-def watch_bus(path: Path, lang: Lang | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+def followed(backend: Backend, name: str, lang: Lang, metrics_port: int | None) -> StudyView:
+    """Show a study until it ends or Ctrl-C, running it where nobody else does; return how it stands then."""
+    state = LiveState(study=name, lang=lang, since=datetime.now(UTC))
+    with suppress(KeyboardInterrupt):
+        Watcher(state, out).show(backend.follow(name, metrics_port=metrics_port))
+    return backend.get(name)
+
+
+def watch_bus(path: Path, lang: Lang | None = None) -> None:
     """Show whatever study a bus file speaks of, until it ends or Ctrl-C."""
-    watcher = Watcher(LiveState(lang=lang or locale_lang()), out, load=None, events=BusTail(path).read)
-    _show(watcher, sleep)
+    _show(BusTail(path).read, lang, lambda: False)
 
 
 def watch_stream(stream: Iterable[bytes], lang: Lang | None = None) -> None:
     """Show whatever study a stream of events speaks of, until it ends, nothing comes any more, or Ctrl-C."""
     tail = StreamTail(stream)
-    watcher = Watcher(LiveState(lang=lang or locale_lang()), out, load=None, events=tail.read)
-    _show(watcher, over=lambda: tail.over)
+    _show(tail.read, lang, lambda: tail.over)
 
 
-def _show(
-    watcher: Watcher, sleep: Callable[[float], None] = time.sleep, over: Callable[[], bool] = lambda: False
-) -> None:
-    try:
-        with watcher.showing():
-            watcher.refresh()
-            while not (watcher.state.ended or over()):
-                sleep(REFRESH_SECONDS)
-                watcher.refresh()
-    except KeyboardInterrupt:
-        return
+def _show(read: Callable[[], Sequence[dict[str, Any]]], lang: Lang | None, over: Callable[[], bool]) -> None:
+    state = LiveState(lang=lang or locale_lang())
 
+    def moments() -> Iterator[Moment]:
+        yield Moment(read())
+        while not (state.ended or over()):
+            time.sleep(MOMENT_SECONDS)
+            yield Moment(read())
 
-def _bus_of(backend: Backend) -> Path | None:
-    """Return the bus file of studies on this machine; trials in a cluster speak through the database."""
-    settings = getattr(backend, "settings", None)
-    found = getattr(settings, "bus", None)
-    return found if isinstance(found, Path) else None
+    with suppress(KeyboardInterrupt):
+        Watcher(state, out).show(moments())

@@ -11,7 +11,7 @@ from rich.text import Text
 from coref_k8s.cli import words
 from coref_k8s.cli.console import titled
 from coref_k8s.cli.strings import say
-from coref_k8s.cli.tables import folder
+from coref_k8s.client.results import folder
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.messages import told
 from coref_k8s.report.verdict import Lang, standing

@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,18 +73,23 @@ class LocalSession:
         name: str,
         *,
         on_progress: Callable[[Progress], None] = lambda _: None,
-        on_interrupt: Callable[[], None] = lambda: None,
+        interrupted: threading.Event | None = None,
         resume: bool = False,
         metrics_port: int | None = None,
     ) -> RunResult:
         """Run a study until it is done or the user interrupts; what runs already is taken over, not repeated.
 
         `resume` puts an ended study back to Pending first. The first Ctrl-C (or SIGTERM) lets the running trials
-        write their checkpoints, and `on_interrupt` is called; a second one leaves at once. With `metrics_port`,
-        `/metrics` is served meanwhile. Raises RequestError when another process runs it or the port is taken.
+        write their checkpoints; a second one leaves at once. Whoever gives `interrupted` sets it instead, and signals
+        are left alone. With `metrics_port`, `/metrics` is served meanwhile. Raises RequestError when another process
+        runs it or the port is taken.
         """
         study = self.store.get_study(NAMESPACE, name)
-        with controller_lock(self.settings.data_dir, name), _interruptions(on_interrupt) as interrupted:
+        left = interrupted or threading.Event()
+        with (
+            controller_lock(self.settings.data_dir, name),
+            nullcontext() if interrupted else interruptions(left.set),
+        ):
             if resume:
                 self.store.resume(NAMESPACE, name)
             runner = self.runner(study.spec.pod.gpus, metrics=metrics_port is not None)
@@ -95,11 +100,11 @@ class LocalSession:
                 progress = run_until_done(
                     self._loop(name, runner, bus, on_ask),
                     wait=runner.wait,
-                    interrupted=interrupted.is_set,
+                    interrupted=left.is_set,
                     on_progress=progressed,
                     poll=POLL_SECONDS,
                 )
-        return RunResult(self.store.get_study(NAMESPACE, name), progress, interrupted.is_set())
+        return RunResult(self.store.get_study(NAMESPACE, name), progress, left.is_set())
 
     def cancel(self, name: str) -> StudyRecord:
         """End a study: its controller does it, or we do when it has none at the moment."""
@@ -170,23 +175,21 @@ class LocalSession:
 
 
 @contextmanager
-def _interruptions(on_interrupt: Callable[[], None]) -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into an event; the second does what it always did."""
-    event = threading.Event()
+def interruptions(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at the first SIGINT or SIGTERM; the second does what it always did. In the main thread only."""
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield
         return
     before: dict[int, Any] = {}
 
     def handle(number: int, _: object) -> None:
-        event.set()
-        on_interrupt()
         signal.signal(number, before[number])
+        stop()
 
     for number in (int(signal.SIGINT), int(signal.SIGTERM)):
         before[number] = signal.signal(number, handle)
     try:
-        yield event
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

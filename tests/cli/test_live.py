@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,9 @@ from rich.console import Console
 
 from coref_k8s.cli.live import LiveState
 from coref_k8s.cli.strings import locale_lang
-from coref_k8s.cli.view import BusTail, Watcher, screen, sparkline
+from coref_k8s.cli.view import Watcher, screen, sparkline
+from coref_k8s.client.events import BusTail
+from coref_k8s.client.following import Look, Moment
 from coref_k8s.controller.runner import Reason
 from coref_k8s.controller.view import StudyView, Waiting
 from coref_k8s.search.records import TrialRecord, TrialState
@@ -235,16 +238,15 @@ def test_a_pipe_gets_each_piece_of_news_as_one_plain_line() -> None:
     console = Console(file=io.StringIO(), width=40)
     events = [[{"ts": NOW.isoformat(), "section": "trial_begin", **WHO}], [], []]
     trials = [record(0, TrialState.RUNNING)]
-    watcher = Watcher(
-        LiveState(study="demo"),
-        console,
-        load=lambda: view(trials=tuple(trials)),
-        events=lambda: events.pop(0),
-    )
-    with watcher.showing():
-        watcher.refresh()
-        watcher.refresh()
+    look = Look(lambda: view(trials=tuple(trials)), lambda: events.pop(0))
+
+    def moments() -> Iterator[Moment]:
+        yield look()
+        yield look()
         trials[0] = record(0, TrialState.FAILED, attrs={"reason": "a long reason " * 5})
+        yield look(last=True)
+
+    Watcher(LiveState(study="demo"), console).show(moments())
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 2
@@ -252,11 +254,9 @@ def test_a_pipe_gets_each_piece_of_news_as_one_plain_line() -> None:
     assert "\x1b" not in "".join(lines)
 
 
-def test_a_terminal_gets_the_view_redrawn_from_a_thread() -> None:
+def test_a_terminal_gets_the_view_redrawn() -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
-    watcher = Watcher(LiveState(study="demo"), console, load=view, events=list)
-    with watcher.in_background():
-        pass
+    Watcher(LiveState(study="demo"), console).show([Moment(view=view())])
     assert isinstance(console.file, io.StringIO)
     assert "512 tokens" in console.file.getvalue()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,8 +61,7 @@ def test_watch_sees_the_end_that_somebody_else_writes(
         with Bus(Settings.from_env().bus) as bus:
             bus.emit("warning", study=study, message="looked at")
 
-    monkeypatch.setattr(watching.time, "sleep", end)
-    monkeypatch.setattr(watching._show, "__defaults__", (end, lambda: False))
+    monkeypatch.setattr(time, "sleep", end)
     answer = coref("watch", study)
     store.close()
     assert answer.code == 0
@@ -84,7 +84,9 @@ def test_the_dashboard_shows_the_bus(tmp_path: Path, terminal: io.StringIO) -> N
         assert words in shown
 
 
-def test_the_dashboard_shows_what_the_logs_of_a_cluster_say(tmp_path: Path, terminal: io.StringIO) -> None:
+def test_the_dashboard_shows_what_the_logs_of_a_cluster_say(
+    tmp_path: Path, terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As `coref-k8s logs NAME -f` prints them: each line behind its job's name, among lines that are no events."""
     write_bus(tmp_path / "bus.ndjson")
     lines = [
@@ -93,7 +95,8 @@ def test_the_dashboard_shows_what_the_logs_of_a_cluster_say(tmp_path: Path, term
     path = tmp_path / "logs"
     path.write_text("".join(f"512-0-1 | {line}\n512-0-1 | Downloading {{3 of 4}}\n" for line in lines[:-1]))
     waits = iter([lambda: None, lambda: path.write_text(f"{path.read_text()}{lines[-1]}\n")])
-    watching.watch_bus(path, "en", lambda _: next(waits)())
+    monkeypatch.setattr(time, "sleep", lambda _: next(waits)())
+    watching.watch_bus(path, "en")
     shown = terminal.getvalue()
     assert "Running" in shown
     assert "best 0.750" in shown
@@ -114,7 +117,9 @@ def test_the_dashboard_reads_what_is_piped_into_it(
     assert "best 0.750" in shown
 
 
-def test_ctrl_c_only_ends_the_view(tmp_path: Path, terminal: io.StringIO) -> None:
+def test_ctrl_c_only_ends_the_view(
+    tmp_path: Path, terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "bus.ndjson"
     stamp = datetime.now(UTC).isoformat()
     path.write_text(
@@ -125,7 +130,8 @@ def test_ctrl_c_only_ends_the_view(tmp_path: Path, terminal: io.StringIO) -> Non
     def press(_: float) -> None:
         raise KeyboardInterrupt
 
-    watching.watch_bus(path, "en", press)
+    monkeypatch.setattr(time, "sleep", press)
+    watching.watch_bus(path, "en")
     assert "Running" in terminal.getvalue()
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from coref_k8s.cli.cluster_backend import ClusterBackend, manifest
-from coref_k8s.cli.extending import new_count
+from coref_k8s.client.cluster import ClusterBackend
+from coref_k8s.client.extending import new_count
+from coref_k8s.client.manifest import manifest
 from coref_k8s.cluster import rbac
 from coref_k8s.cluster.doctor import gpus
 from coref_k8s.cluster.resources import JOBS, STUDIES, VOLUME_CLAIMS
@@ -313,13 +314,13 @@ def test_a_manifest_says_only_what_differs_and_means_the_same() -> None:
 
 @pytest.mark.parametrize(("text", "count"), [("12", 12), ("+10", 14)])
 def test_counts_of_trials(text: str, count: int) -> None:
-    assert new_count(text, 4) == count
+    assert new_count(text, 4, "--trials") == count
 
 
 @pytest.mark.parametrize("text", ["ten", "-1", "0"])
 def test_counts_that_are_none(text: str) -> None:
     with pytest.raises(RequestError, match="--trials"):
-        new_count(text, 4)
+        new_count(text, 4, "--trials")
 
 
 def test_a_final_training_and_an_ensemble_of_a_study(running: World, call: Callable[..., Any]) -> None:

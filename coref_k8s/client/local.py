@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from time import sleep
@@ -11,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import make_url
 
-from coref_k8s.cli.console import out
-from coref_k8s.cli.strings import Lang
+from coref_k8s.client.backend import DryRun
+from coref_k8s.client.events import BusTail
+from coref_k8s.client.following import MOMENT_SECONDS, Look, Moment, watched
+from coref_k8s.client.manifest import manifest
+from coref_k8s.client.running import Running
+from coref_k8s.client.where import Where
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings, masked_url
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 NAMESPACE = ""
 #: A study that another process ends is looked at this often (seconds).
 _LOOK_SECONDS = 0.5
+#: The studies that this process runs, by data folder and name, whoever has started them.
+_RUNNING: dict[tuple[Path, str], Running] = {}
 
 
 class LocalBackend:
@@ -37,30 +42,25 @@ class LocalBackend:
         self.settings = settings
 
     @property
-    def place(self) -> str:
-        """Where it is, for people."""
-        return "this machine"
-
-    @property
-    def options(self) -> str:
-        """The options that name it."""
+    def where(self) -> Where:
+        """What names this place."""
         usual = Settings.from_env()
         if self.settings.data_dir != usual.data_dir:
-            return f" --data-dir {self.root.rstrip('/')}"
+            return Where(data_dir=Path(self.root))
         if self.settings.storage_url != usual.storage_url:
-            return f" --storage {masked_url(self.settings.storage_url)}"
-        return ""
+            return Where(storage=masked_url(self.settings.storage_url))
+        return Where()
+
+    @property
+    def place(self) -> str:
+        """What people call it."""
+        return "this machine"
 
     @property
     def root(self) -> str:
         """The data folder as it is shown, relative where that is shorter."""
         folder = self.settings.data_dir
         return f"{folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}/"
-
-    @classmethod
-    def open(cls, *, data_dir: Path | None, storage: str | None) -> LocalBackend:
-        """Return the backend of a data folder (`data` by default)."""
-        return cls(Settings.from_env(data_dir=data_dir, storage_url=storage))
 
     @cached_property
     def session(self) -> LocalSession:
@@ -84,9 +84,18 @@ class LocalBackend:
             )
         return self.session
 
-    def create(self, name: str, spec: StudySpec) -> None:
-        """Create a study; RequestError when the name is taken."""
+    def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:
+        """Raise RequestError for what only an API server has."""
+        if dry_run or output:
+            raise RequestError(
+                "--dry-run and --output are for clusters; here coref-k8s plan shows what would be done"
+            )
+
+    def submit(self, name: str, spec: StudySpec, *, dry_run: DryRun | None = None) -> Mapping[str, Any]:
+        """Create a study; `follow` or `start` runs it. Raises RequestError when the name is taken."""
+        self.refuse(dry_run=dry_run, output=None, metrics_port=None)
         self.session.submit(name, spec)
+        return manifest(name, spec, NAMESPACE)
 
     def studies(self) -> list[StudyRecord]:
         """Return all studies, oldest first."""
@@ -98,13 +107,13 @@ class LocalBackend:
         finally:
             store.close()
 
-    def view(self, name: str) -> StudyView:
+    def get(self, name: str) -> StudyView:
         """Return one study with its trials."""
         return read_view(self._existing(name).store, NAMESPACE, name)
 
     def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Return the log lines of one trial, or of all jobs with the job's name before each line."""
-        from coref_k8s.cli.local_logs import study_lines, trial_lines
+        from coref_k8s.client.logs import study_lines, trial_lines
 
         session = self._existing(name)
         session.store.get_study(NAMESPACE, name)
@@ -115,12 +124,13 @@ class LocalBackend:
 
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[str]]:
         """Return the request with absolute paths, with warnings; raise what cannot work here."""
-        from coref_k8s.cli.checks import check_before_start, localised
+        from coref_k8s.client.checks import check_before_start, general_warnings, localised
 
         spec = localised(spec)
         if spec.search.warm_start_from is not None:
             self._check_source(spec.search.warm_start_from)
-        return spec, check_before_start(spec, text=not self._prepared_elsewhere(spec))
+        warnings = check_before_start(spec, text=not self._prepared_elsewhere(spec))
+        return spec, warnings + general_warnings(spec)
 
     def _prepared_elsewhere(self, spec: StudySpec) -> bool:
         """Whether the text is that of the study whose results are used; raise when a model of that study is gone."""
@@ -150,32 +160,51 @@ class LocalBackend:
             raise RequestError(f"search.warmStartFrom: there is no study {name!r} here; check its name")
         other_study(self.session.store, open_storage(self.settings.storage_url), NAMESPACE, name)
 
-    @property
-    def in_foreground(self) -> bool:
-        """Nothing runs here but what is followed."""
-        return True
+    def is_running(self, name: str) -> bool:
+        """Whether a process runs the study at the moment, and is not about to leave it."""
+        own = self._own(name)
+        return not own.stopping if own else self._existing(name).is_running(name)
 
-    def follow(self, name: str, *, lang: Lang, metrics_port: int | None = None) -> StudyView:
-        """Run the study with the live view on top, until it ends or Ctrl-C."""
-        from coref_k8s.cli.live import LiveState
-        from coref_k8s.cli.view import BusTail, Watcher
+    def start(self, name: str, *, metrics_port: int | None = None) -> None:
+        """Run the study in this process, in the background, unless somebody runs it."""
+        if not self.is_running(name):
+            self._new(name, metrics_port).start()
+
+    def follow(self, name: str, *, run: bool = True, metrics_port: int | None = None) -> Iterator[Moment]:
+        """Yield what happens to the study until it has ended, running it unless somebody does, or `run` says not to.
+
+        The first Ctrl-C lets the running trials write their checkpoints; a second one leaves at once.
+        """
+        from coref_k8s.local.session import interruptions
 
         session = self._existing(name)
-        tail = BusTail(self.settings.bus)
-        watcher = Watcher(
-            LiveState(study=name, lang=lang, since=datetime.now(UTC)),
-            out,
-            load=lambda: self.view(name),
-            events=tail.read,
-        )
-        with watcher.in_background():
-            session.run(
-                name,
-                on_progress=watcher.on_progress,
-                on_interrupt=watcher.on_interrupt,
-                metrics_port=metrics_port,
-            )
-        return self.view(name)
+        look = Look(lambda: self.get(name), BusTail(self.settings.bus).read)
+        own = self._own(name)
+        if own is None and (not run or session.is_running(name)):
+            yield from watched(look, lambda: not session.store.get_study(NAMESPACE, name).ended)
+            return
+        running = own or self._new(name, metrics_port)
+        with interruptions(running.stop):
+            try:
+                if own is None:
+                    running.start()
+                while running.alive:
+                    yield look(problem=running.problem, stopping=running.stopping)
+                    running.join(MOMENT_SECONDS)
+                running.close()
+                yield look(last=True)
+            finally:
+                running.leave()
+
+    def _own(self, name: str) -> Running | None:
+        """Return the run of a study by this process, if there is one."""
+        found = _RUNNING.get((self.settings.data_dir, name))
+        return found if found and found.alive else None
+
+    def _new(self, name: str, metrics_port: int | None) -> Running:
+        running = Running(self._existing(name), name, metrics_port)
+        _RUNNING[self.settings.data_dir, name] = running
+        return running
 
     def cancel(self, name: str) -> None:
         """End the study and wait until it has ended; does itself what no other process is there to do."""
@@ -185,23 +214,24 @@ class LocalBackend:
             sleep(_LOOK_SECONDS)
 
     def resume(self, name: str) -> None:
-        """Let a study that has ended go on; one that has not is left as it is."""
+        """Let a study that has ended go on; `follow` or `start` runs it. One that has not ended is left as it is."""
+        from coref_k8s.local.lock import controller_lock
+
         store = self._existing(name).store
         if store.get_study(NAMESPACE, name).ended:
             store.resume(NAMESPACE, name)
+            return
+        with controller_lock(self.settings.data_dir, name):  # raises when another process runs it
+            pass
 
-    def extend(self, name: str, changed: dict[str, Any], *, goes_on: bool) -> None:
+    def extend(self, name: str, changes: Mapping[str, Any], *, goes_on: bool) -> None:
         """Change the request; `goes_on` puts a study that has ended back to Pending, for `resume`."""
         store = self._existing(name).store
         record = store.get_study(NAMESPACE, name)
-        store.update_spec(NAMESPACE, name, amended(record.spec, changed))
+        store.update_spec(NAMESPACE, name, amended(record.spec, changes))
         if record.ended and goes_on:
             store.resume(NAMESPACE, name)
 
     def delete(self, name: str) -> None:
         """Remove the study with its trials, jobs, models and logs; prepared data stay for others."""
         self._existing(name).delete(name)
-
-    def is_running(self, name: str) -> bool:
-        """Whether a process runs the study at the moment."""
-        return self._existing(name).is_running(name)

@@ -10,15 +10,18 @@ from __future__ import annotations
 import difflib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from coref_k8s.cli.strings import Lang
+from coref_k8s.client.backend import DryRun
+from coref_k8s.client.following import Look, Moment, watched
+from coref_k8s.client.manifest import manifest
+from coref_k8s.client.where import Where
 from coref_k8s.cluster import names
-from coref_k8s.cluster.admit import wanted
+from coref_k8s.cluster.admit import resume_token, wanted
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import AlreadyExists, ApiRefusal, Forbidden, Invalid, NotFound
 from coref_k8s.cluster.observed import parse_time
@@ -32,8 +35,8 @@ from coref_k8s.wording import Message
 
 Json = dict[str, Any]
 
-#: Pause between two looks at a study that is followed or waited for (seconds).
-LOOK_SECONDS = 2.0
+#: Pause between two looks at a study whose end is waited for (seconds).
+_LOOK_SECONDS = 0.5
 
 
 class ClusterBackend:
@@ -55,31 +58,37 @@ class ClusterBackend:
         return f"{where} of {self._context}" if self._context else where
 
     @property
-    def options(self) -> str:
-        """The options that name it."""
-        namespace = f" -n {self._namespace}" if self._namespace else ""
-        return f"{namespace} --context {self._context}" if self._context else namespace
+    def where(self) -> Where:
+        """What names it."""
+        return Where(namespace=self._namespace, context=self._context)
 
     @property
     def root(self) -> str:
         """The shared volume, where pods see it."""
         return "/data/"
 
-    @property
-    def in_foreground(self) -> bool:
-        """The controller runs studies, whether or not somebody looks."""
-        return False
-
     # -- writing -----------------------------------------------------------------------------------------
 
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[str]]:
         """Return the request as it is: what it names is looked for in the cluster, not here."""
-        return spec, []
+        from coref_k8s.client.checks import general_warnings
 
-    def create(self, name: str, spec: StudySpec, *, dry_run: bool = False) -> Json:
+        return spec, general_warnings(spec)
+
+    def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:
+        """Raise RequestError for what only this machine has."""
+        if metrics_port is not None:
+            raise RequestError(
+                "--metrics-port is for local studies; in a cluster the controller and the trial pods serve /metrics"
+            )
+
+    def submit(self, name: str, spec: StudySpec, *, dry_run: DryRun | None = None) -> Mapping[str, Any]:
         """Create the resource. Raises RequestError with the API server's words when it refuses."""
+        resource = manifest(name, spec, self.api.namespace)
+        if dry_run == "client":
+            return resource
         try:
-            return self.api.create(STUDIES, manifest(name, spec, self.api.namespace), dry_run=dry_run)
+            created = self.api.create(STUDIES, resource, dry_run=dry_run == "server")
         except AlreadyExists as error:
             raise RequestError(
                 f"study {name!r} exists already in {self.place}; give another --name, "
@@ -89,6 +98,8 @@ class ClusterBackend:
             raise RequestError(f"the cluster refuses the request: {_words(error)}") from error
         except NotFound as error:
             raise _not_installed(error) from error
+        created.get("metadata", {}).pop("managedFields", None)
+        return created
 
     def change(self, name: str, spec: Json, **annotations: str | None) -> Json:
         """Change fields of the request and annotations of our group; None takes one away."""
@@ -103,15 +114,15 @@ class ClusterBackend:
         except Invalid as error:
             raise RequestError(f"the cluster refuses the change: {_words(error)}") from error
 
-    def extend(self, name: str, changed: dict[str, Any], *, goes_on: bool) -> None:
+    def extend(self, name: str, changes: Mapping[str, Any], *, goes_on: bool) -> None:
         """Change the request; the controller goes on from there."""
-        self.change(name, dict(changed), **(_go_on() if goes_on else {}))
+        self.change(name, dict(changes), **(_go_on() if goes_on else {}))
 
     def cancel(self, name: str) -> None:
         """Ask for the end of the study and wait until it has ended."""
         self.change(name, {}, cancel="true")
         while not self._record(self._resource(name)).ended:
-            time.sleep(LOOK_SECONDS / 4)
+            time.sleep(_LOOK_SECONDS)
 
     def resume(self, name: str) -> None:
         """Let a study that has ended go on."""
@@ -140,7 +151,7 @@ class ClusterBackend:
             raise _not_installed(error) from error
         return sorted((self._record(one) for one in found), key=lambda record: record.created_at)
 
-    def view(self, name: str) -> StudyView:
+    def get(self, name: str) -> StudyView:
         """Return one study with its trials; before the controller has taken it up, without."""
         resource = self._resource(name)
         address = (resource.get("status") or {}).get("results")
@@ -158,12 +169,14 @@ class ClusterBackend:
         return StudyView.from_json(data)
 
     def is_running(self, name: str) -> bool:
-        """Whether the study has not ended: the controller works on it."""
-        return not self._record(self._resource(name)).ended
+        """Whether the study has not ended, or is to go on: the controller works on it."""
+        resource = self._resource(name)
+        followed = (resource.get("status") or {}).get("resumed") or ""
+        return not self._record(resource).ended or resume_token(resource) != followed
 
     def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Return log lines of the pods of one trial, or of the study with the job's name before each line."""
-        from coref_k8s.cli.local_logs import followed, short
+        from coref_k8s.client.logs import followed, short
         from coref_k8s.cluster.podlogs import job_log
 
         self._resource(name)
@@ -188,19 +201,12 @@ class ClusterBackend:
             return followed(jobs, lambda job: lines(job, True), name, lambda: not self.is_running(name))
         return (f"{short(name, job)} | {line}" for job in jobs() for line in lines(job))
 
-    def follow(self, name: str, *, lang: Lang, metrics_port: int | None = None) -> StudyView:
-        """Show the live view until the study has ended, or Ctrl-C, which leaves it running."""
-        from coref_k8s.cli.console import out
-        from coref_k8s.cli.live import LiveState
-        from coref_k8s.cli.view import Watcher
+    def start(self, name: str, *, metrics_port: int | None = None) -> None:
+        """Do nothing: the controller runs studies."""
 
-        watcher = Watcher(
-            LiveState(study=name, lang=lang, alone=True), out, load=lambda: self.view(name), events=list
-        )
-        with suppress(KeyboardInterrupt), watcher.in_background():
-            while self.is_running(name):
-                time.sleep(LOOK_SECONDS)
-        return self.view(name)
+    def follow(self, name: str, *, run: bool = True, metrics_port: int | None = None) -> Iterator[Moment]:
+        """Yield what happens to the study until it has ended. Ctrl-C leaves it running."""
+        return watched(Look(lambda: self.get(name), None), lambda: self.is_running(name))
 
     # -- inside ------------------------------------------------------------------------------------------
 
@@ -264,38 +270,6 @@ class ClusterBackend:
 def _go_on() -> dict[str, str | None]:
     """Return the annotations with which a study that has ended goes on."""
     return {"cancel": None, "resume": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-def manifest(name: str, spec: StudySpec, namespace: str) -> Json:
-    """Return the resource of a request; fields that have their default are left to the cluster's definition."""
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": names.KIND,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": _changed(
-            spec.model_dump(mode="json", by_alias=True), StudySpec().model_dump(mode="json", by_alias=True)
-        ),
-    }
-
-
-def _changed(values: Json, defaults: Json) -> Json:
-    """Return what differs from the defaults, all the way down; lists count as a whole."""
-    result: Json = {}
-    for key, value in values.items():
-        default = defaults.get(key)
-        if value == default:
-            continue
-        if isinstance(value, dict) and isinstance(default, dict) and default.keys() == value.keys():
-            result[key] = _changed(value, default)
-        else:
-            result[key] = _without_nulls(value)
-    return result
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _words(error: ApiRefusal) -> str:

@@ -41,6 +41,13 @@ def check_before_start(spec: StudySpec, *, text: bool = True) -> list[str]:
     return _check_data(spec, hub) if text else []
 
 
+def general_warnings(spec: StudySpec) -> list[str]:
+    """Return what of a request will not do what it seems to, wherever it runs."""
+    if spec.limits.max_gpu_hours is not None and not spec.pod.gpus:
+        return ["a limit of GPU-hours never ends a study without GPUs (--gpus 0); --max-duration does"]
+    return []
+
+
 def require_trial_packages() -> None:
     """Raise MissingDependencyError unless the packages of trials are installed."""
     missing = [name for name in _TRIAL_PACKAGES if find_spec(name) is None]

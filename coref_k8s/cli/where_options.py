@@ -1,0 +1,91 @@
+"""The options that say where a study lives."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coref_k8s.cli.expanding import expand
+from coref_k8s.client.where import Where
+
+Study = Annotated[str, typer.Argument(metavar="NAME", help="Study name.", show_default=False)]
+Local = Annotated[
+    bool,
+    typer.Option("--local", help="On this machine, with processes instead of pods.", rich_help_panel="Where"),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="FOLDER",
+        help="Folder of database, data, models and logs on this machine (default data, or COREF_DATA_DIR).",
+        rich_help_panel="Where",
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="Database of a local study, such as postgresql+psycopg2://user@host/name "
+        "(default coref.db in the data folder, or COREF_STORAGE_URL).",
+        rich_help_panel="Where",
+    ),
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAME",
+        help="Namespace in the cluster (default that of the context).",
+        rich_help_panel="Where",
+    ),
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", metavar="NAME", help="Context of the kubeconfig.", rich_help_panel="Where"),
+]
+
+
+_OPTIONS = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    for name, default, annotation in (
+        ("local", False, Local),
+        ("data_dir", None, DataDir),
+        ("storage", None, Storage),
+        ("namespace", None, Namespace),
+        ("context", None, Context),
+    )
+]
+
+
+def placed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say where a study lives; it receives them as `where`.
+
+    It raises RequestError for options that contradict each other.
+    """
+    return expand(function, "where", _OPTIONS, _gather)
+
+
+def _gather(values: Mapping[str, Any]) -> Where:
+    where = Where(**values)
+    where.check(option)
+    return where
+
+
+def option(name: str) -> str:
+    """Return the option that fills a parameter."""
+    return f"--{name.replace('_', '-')}"
+
+
+def typed(where: Where) -> str:
+    """Return what is typed after a command to name a place: empty when it is found without, else ` -n x`."""
+    given = {"-n": where.namespace, "--context": where.context, "--data-dir": where.data_dir}
+    return "".join(
+        f" {name} {value}" for name, value in {**given, "--storage": where.storage}.items() if value
+    )

@@ -1,0 +1,65 @@
+"""Following a study: what is new of it, about once a second."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from coref_k8s.controller.view import StudyView
+from coref_k8s.errors import CorefError
+
+#: Time between two moments (seconds).
+MOMENT_SECONDS = 1.0
+#: Longest time between two looks at the database while no event comes.
+SYNC_TIME = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is new of a study that is followed."""
+
+    events: Sequence[dict[str, Any]] | None = ()
+    """Events of the bus since the moment before, those of other studies among them; None where there is no bus."""
+    view: StudyView | None = None
+    """The whole study, when it was read anew."""
+    problem: str = ""
+    """What keeps the study from going on right now."""
+    stopping: bool = False
+    """Whether it was told to stop, and its trials write their checkpoints."""
+
+
+class Look:
+    """Makes moments: reads the events each time, the study itself when something has happened or it is time."""
+
+    def __init__(
+        self, load: Callable[[], StudyView], events: Callable[[], Sequence[dict[str, Any]]] | None
+    ) -> None:
+        self._load = load
+        self._events = events
+        self._looked: datetime | None = None
+
+    def __call__(self, *, last: bool = False, problem: str = "", stopping: bool = False) -> Moment:
+        """Return what is new; `last` when nothing comes after."""
+        events = self._events() if self._events is not None else None
+        now = datetime.now(UTC)
+        # Reading many trials costs the database more than a line of the bus: not for every step of a trial.
+        due = last or self._looked is None or now - self._looked > SYNC_TIME
+        view = None
+        if due or any(event.get("section") != "train_step" for event in events or ()):
+            self._looked = now
+            with contextlib.suppress(CorefError):  # away for a moment: what is known stays
+                view = self._load()
+        return Moment(events, view, problem, stopping)
+
+
+def watched(look: Look, goes_on: Callable[[], bool]) -> Iterator[Moment]:
+    """Yield moments of a study that somebody else works on, until it does not go on any more."""
+    yield look()
+    while goes_on():
+        time.sleep(MOMENT_SECONDS)
+        yield look()
+    yield look(last=True)

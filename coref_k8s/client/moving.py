@@ -1,0 +1,49 @@
+"""A study as one file, from one database to another; and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from coref_k8s.controller.portable import from_file, renamed, restore, to_file
+from coref_k8s.controller.view import StudyView
+from coref_k8s.errors import RequestError
+from coref_k8s.store import Store
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises RequestError when it cannot be written."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}; choose another file with --output") from error
+
+
+def export_study(view: StudyView, path: Path) -> None:
+    """Write a study to one file. Raises RequestError when it cannot be written."""
+    write_whole(path, to_file(view))
+
+
+def import_study(path: Path, storage_url: str, *, name: str | None = None, namespace: str = "") -> StudyView:
+    """Take a study from a file into a database, under another name if one is given; return it.
+
+    Raises RequestError for a name that is taken, DataError for a file that is not whole.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    view = from_file(data, str(path))
+    if name is not None:
+        view = renamed(view, name)
+    store = Store(storage_url)
+    try:
+        restore(store, namespace, view)
+    finally:
+        store.close()
+    return view

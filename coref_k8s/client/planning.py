@@ -1,0 +1,66 @@
+"""What a request comes to before it runs: batch, memory, pod and search space of every length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from coref_k8s.search.expected import spared_share
+from coref_k8s.search.space import space_for
+from coref_k8s.sizing.batch import plan_batch
+from coref_k8s.sizing.resources import size_pod
+from coref_k8s.study.order import BatchPlan, Resources
+from coref_k8s.study.spec import Range, StudySpec
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class LengthPlan:
+    """Everything decided for one sequence length."""
+
+    batch: BatchPlan
+    pod: Resources
+    space: dict[str, Range]
+
+
+def plan_study(spec: StudySpec) -> dict[int, LengthPlan]:
+    """Return the plan of each length, in the order in which they run. Raises SizingError."""
+    plans = {}
+    for length in spec.seq_lengths:
+        space = space_for(spec, length)
+        choices = space["accumulation"].choices or () if "accumulation" in space else ()
+        fixed = int(choices[0]) if len(choices) == 1 else None  # else the memory table's
+        batch = plan_batch(spec, length, accumulation=fixed)
+        plans[length] = LengthPlan(batch, size_pod(spec, length), space)
+    return plans
+
+
+def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
+    """Return the plan as plain data, keys in camelCase as in the request."""
+    return {
+        "model": spec.model,
+        "trialsPerLength": spec.trials,
+        "trialsInAll": spec.trials * len(plans),
+        "parallelism": spec.parallelism,
+        "gpuMemoryGb": spec.gpu_memory_gb,
+        "warmStart": spec.search.warm_start,
+        "warmStartSparesShare": spared_share(spec),
+        "lengths": [
+            {
+                "seqLen": length,
+                "batchSize": plan.batch.batch_size,
+                "accumulation": plan.batch.accumulation,
+                "effectiveBatch": plan.batch.effective_batch,
+                "checkpointing": plan.batch.checkpointing,
+                "predictedMemoryGb": round(plan.batch.predicted_bytes / GIB, 2),
+                "budgetMemoryGb": round(plan.batch.budget_bytes / GIB, 2),
+                "pod": plan.pod.model_dump(by_alias=True),
+                "space": {
+                    name: one.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+                    for name, one in plan.space.items()
+                },
+            }
+            for length, plan in plans.items()
+        ],
+    }

@@ -1,0 +1,130 @@
+"""A study's results as plain data: every trial as a flat row, and the best of each length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from coref_k8s.controller.view import LengthView, StudyView
+from coref_k8s.errors import NotFoundError, RequestError
+from coref_k8s.report.verdict import rows as comparison_rows
+from coref_k8s.search.records import TrialRecord
+from coref_k8s.study.paths import trial_folder
+
+
+def ordered(one: LengthView) -> list[TrialRecord]:
+    """Return the trials of a length: complete ones best first, then the others by number."""
+    complete = one.ranked
+    return complete + [t for t in one.trials if t not in complete]
+
+
+def trial_rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
+    """Return every trial as a flat row: study, length, trial, state, score, metrics, then `param_` and times.
+
+    Runs of finalists follow, with their number as `run`, and `role`, `of_trial` and `seed`; their scores are of dev.
+    """
+    found = []
+    for view in views:
+        for one in view.lengths:
+            for trial in [*ordered(one), *one.runs]:
+                seconds = None
+                if trial.started_at and trial.finished_at:
+                    seconds = round((trial.finished_at - trial.started_at).total_seconds(), 1)
+                found.append(
+                    {
+                        "study": view.name,
+                        "seq_len": one.seq_len,
+                        **_which(trial),
+                        "state": trial.state.value,
+                        "score": trial.value,
+                        **{k: v for k, v in trial.metrics.items() if k != "score"},
+                        **{f"param_{name}": value for name, value in trial.params.items()},
+                        "seconds": seconds,
+                        "started_at": trial.started_at.isoformat() if trial.started_at else None,
+                        "finished_at": trial.finished_at.isoformat() if trial.finished_at else None,
+                        "reason": str(trial.reason) or None,
+                    }
+                )
+    return found
+
+
+def _which(trial: TrialRecord) -> dict[str, Any]:
+    if "role" not in trial.attrs:
+        return {"trial": trial.number}
+    return {"run": trial.number, **{name: trial.attrs.get(name) for name in ("role", "of_trial", "seed")}}
+
+
+def best_trials(view: StudyView) -> dict[str, Any]:
+    """Return the best trial of each length with its parameters, as plain data that a final run can use.
+
+    With a verdict that is the finalists' winner: `score` is its mean on dev, `test` what it reaches on test.
+    """
+    return {
+        "study": view.name,
+        "model": view.spec.model,
+        "lengths": {
+            one.seq_len: {
+                "trial": trial.number,
+                "score": one.verdict.dev if one.verdict else trial.value,
+                "params": trial.params,
+                "metrics": trial.metrics,
+                "folder": folder(view, one),
+                **_evidence(one),
+            }
+            for one in view.lengths
+            if (trial := one.best) is not None
+        },
+    }
+
+
+def folder(view: StudyView, one: LengthView) -> str:
+    """Return the folder of a length's best model below the data root: that of the winner's best run on dev."""
+    best = one.best
+    assert best is not None
+    if one.verdict is None:
+        return trial_folder(view.spec, view.name, one.seq_len, best.number)
+    return f"studies/{view.name}/{one.seq_len}/finalist-{one.verdict.run}"
+
+
+def _evidence(one: LengthView) -> dict[str, Any]:
+    verdict, best = one.verdict, one.best
+    if verdict is None:
+        attrs = best.attrs if best is not None else {}
+        return {name: attrs[name] for name in ("test", "comparisons", "ensemble") if name in attrs}
+    return {
+        "test": {"score": verdict.test, "ci_low": verdict.low, "ci_high": verdict.high, "metrics": verdict.metrics},
+        "runs": next(len(c.scores) for c in verdict.candidates if c.trial == verdict.winner),
+        "comparisons": comparison_rows(verdict),
+    }  # fmt: skip
+
+
+def of_length(view: StudyView, seq_len: int) -> StudyView:
+    """Return the view of one length. Raises RequestError when the study does not tune it."""
+    if seq_len not in view.spec.seq_lengths:
+        lengths = ", ".join(map(str, view.spec.seq_lengths))
+        raise RequestError(f"study {view.name!r} does not tune length {seq_len}; it tunes {lengths}")
+    return view.only(seq_len)
+
+
+def with_result(view: StudyView, seq_len: int | None = None) -> StudyView:
+    """Return the view (of one length). Raises NotFoundError when it has no complete trial."""
+    found = view if seq_len is None else of_length(view, seq_len)
+    if not any(one.best for one in found.lengths):
+        raise NotFoundError(
+            f"study {view.name!r} has no complete trial yet; coref-k8s status {view.name} shows how far it is"
+        )
+    return found
+
+
+def length_of(view: StudyView, number: int) -> int:
+    """Return the one length that has a trial of this number. Raises RequestError for several, NotFoundError for none."""
+    lengths = sorted({trial.seq_len for trial in view.trials if trial.number == number})
+    if len(lengths) > 1:
+        raise RequestError(
+            f"lengths {', '.join(map(str, lengths))} each have a trial {number}; choose one with --seq-len"
+        )
+    if not lengths:
+        raise NotFoundError(
+            f"study {view.name!r} has no trial {number}; coref-k8s results {view.name} --all lists them"
+        )
+    return lengths[0]

@@ -1,0 +1,106 @@
+"""Where studies live, and which backend that is.
+
+A named study is looked for on this machine first, then in the cluster, unless something says where.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coref_k8s.errors import ClusterError, NotFoundError, RequestError
+
+if TYPE_CHECKING:
+    from coref_k8s.client.backend import Backend
+    from coref_k8s.client.cluster import ClusterBackend
+    from coref_k8s.client.local import LocalBackend
+    from coref_k8s.controller.view import StudyView
+
+
+@dataclass(frozen=True)
+class Where:
+    """What says where studies live; nothing of it leaves every place open."""
+
+    local: bool = False
+    data_dir: Path | None = None
+    storage: str | None = None
+    namespace: str | None = None
+    context: str | None = None
+
+    @property
+    def here(self) -> bool:
+        """Whether this machine is meant."""
+        return bool(self.local or self.data_dir or self.storage)
+
+    @property
+    def there(self) -> bool:
+        """Whether a cluster is meant."""
+        return bool(self.namespace or self.context)
+
+    def check(self, spelled: Callable[[str], str] = str) -> None:
+        """Raise RequestError for a machine and a cluster at once; `spelled` says what the reader calls a field."""
+        given = [name for name, value in vars(self).items() if value]
+        if self.here and self.there:
+            first, last = spelled(given[0]), spelled(given[-1])
+            raise RequestError(f"{first} and {last} contradict each other; keep one")
+
+
+def cluster_configured() -> bool:
+    """Whether a kubeconfig or a service account says where a cluster is; asks nobody."""
+    named = os.environ.get("KUBECONFIG")
+    files = named.split(os.pathsep) if named else [str(Path.home() / ".kube" / "config")]
+    return any(Path(file).is_file() for file in files if file) or "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def open_cluster(where: Where) -> ClusterBackend:
+    """Return a cluster's backend. Raises ClusterError when none is configured."""
+    if not cluster_configured():
+        named = os.environ.get("KUBECONFIG")
+        why = f": KUBECONFIG names {named}, which is not there" if named else ""
+        raise ClusterError(
+            f"no Kubernetes cluster is configured here{why}; set KUBECONFIG, or run on this machine with --local"
+        )
+    from coref_k8s.client.cluster import ClusterBackend
+
+    return ClusterBackend(where.namespace, where.context)
+
+
+def open_local(where: Where) -> LocalBackend:
+    """Return this machine's backend."""
+    from coref_k8s.client.local import LocalBackend
+    from coref_k8s.settings import Settings
+
+    return LocalBackend(Settings.from_env(data_dir=where.data_dir, storage_url=where.storage))
+
+
+def open_place(where: Where) -> Backend:
+    """Return the place for something new: this machine when that is meant, else the cluster."""
+    return open_local(where) if where.here else open_cluster(where)
+
+
+def open_backends(where: Where) -> list[Backend]:
+    """Return every place that is left open: this machine first, then a configured cluster.
+
+    Raises ClusterError when a cluster is asked for and there is none.
+    """
+    if where.there:
+        return [open_cluster(where)]
+    places: list[Backend] = [open_local(where)]
+    if not where.here and cluster_configured():
+        places.append(open_cluster(where))
+    return places
+
+
+def find_study(where: Where, name: str) -> tuple[Backend, StudyView]:
+    """Return a study and the place where it is. Raises NotFoundError when it is in none of them."""
+    missing: NotFoundError | None = None
+    for backend in open_backends(where):
+        try:
+            return backend, backend.get(name)
+        except NotFoundError as error:
+            missing = missing or error
+    assert missing is not None
+    raise missing
