@@ -1,111 +1,200 @@
-"""CorefUD: CoNLL-U files whose MISC column holds `Entity=` brackets.
+"""CorefUD: CoNLL-U files whose MISC column holds `Entity=` brackets (https://ufal.mff.cuni.cz/corefud).
 
-https://github.com/UniversalDependencies/docs and https://ufal.mff.cuni.cz/corefud. Read are words, blanks
-(SpaceAfter=No), multi-word tokens and contiguous mentions; mentions of empty nodes (dropped arguments) and
-discontinuous ones (`e1[1/2]`) have no single span of text and are left out.
+Read are words, blanks (SpaceAfter=No), paragraphs, multi-word tokens, the tree, and mentions with their heads. Words
+of a mention may be empty nodes (dropped arguments): they are passed over, and a mention of nothing else is a zero,
+kept by its place. What has no single span of text is counted: see `Document.beyond`.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
+from coref_k8s.text.words import Span, Words
 
 _BRACKET = re.compile(r"\((?P<opened>[^()]+)(?P<closed>\))?|(?P<closing>[^()]+)\)")
-_PART = re.compile(r"\[\d+/\d+\]$")
+_PART = re.compile(r"(?P<eid>.*)\[(?P<part>\d+)/(?P<of>\d+)\]$")
+#: Attributes of an opening bracket where the file names none (CorefUD 1.0).
+_ATTRIBUTES = ("eid", "etype", "head", "other")
+
+
+class _Mention:
+    """A mention that is being read: nodes of each part (first, last), the head's ordinal among them."""
+
+    def __init__(self, head: int | None) -> None:
+        self.parts: list[tuple[int, int]] = []
+        self.head = head
 
 
 class _Reader:
-    """The document being read."""
+    """The document being read. Nodes are words and empty nodes in text order."""
 
     def __init__(self, doc_id: str) -> None:
         self.doc_id = doc_id
+        self.attributes: tuple[str, ...] = _ATTRIBUTES
         self.text = ""
         self.gap = ""  # what stands before the next word
-        self.clusters: dict[str, list[tuple[int, int]]] = {}
-        self.open: dict[str, list[int]] = {}
+        self.nodes: list[int | None] = []  # number of the word; None for an empty node
+        self.places: list[int] = []  # characters before the node
+        self.spans: list[Span] = []
+        self.parents: list[int] = []
+        self.sentence = 0  # number of its first word
+        self.clusters: dict[str, list[Span]] = {}
+        self.zeros: dict[str, list[int]] = {}
+        self.heads: dict[Span, int] = {}
+        self.beyond: Counter[str] = Counter()
+        self.open: dict[str, list[tuple[int, _Mention]]] = {}
+        self.parted: dict[str, list[_Mention]] = {}  # discontinuous ones, until their last part
 
-    def word(self, form: str, misc: str) -> tuple[int, int]:
-        self.text += self.gap
+    def token(self, form: str, misc: list[str]) -> Span:
+        """Add a form to the text."""
+        self.text += "\n" if "NewPar=Yes" in misc and self.text else self.gap
         start = len(self.text)
         self.text += form
-        self.gap = "" if "SpaceAfter=No" in misc.split("|") else " "
+        self.gap = "" if "SpaceAfter=No" in misc else " "
         return start, len(self.text)
 
-    def entities(self, misc: str, span: tuple[int, int], eid: int, where: str) -> None:
-        value = next((item[7:] for item in misc.split("|") if item.startswith("Entity=")), "")
-        for bracket in _BRACKET.finditer(value):
-            if bracket["opened"]:
-                label = _label(bracket["opened"], eid)
-                if bracket["closed"]:
-                    self._add(label, span)
-                else:
-                    self.open.setdefault(label, []).append(span[0])
-            else:
-                label = _label(bracket["closing"], 0)
-                if not self.open.get(label):
-                    raise DataError(f"{where}: entity {label} is closed but was not opened")
-                self._add(label, (self.open[label].pop(), span[1]))
+    def word(self, span: Span, parent: str) -> None:
+        self.nodes.append(len(self.spans))
+        self.places.append(span[0])
+        self.spans.append(span)
+        self.parents.append(self.sentence + int(parent) - 1 if parent.isdigit() and int(parent) else -1)
 
-    def _add(self, label: str, span: tuple[int, int]) -> None:
-        if not _PART.search(label):
-            self.clusters.setdefault(label, []).append(span)
+    def empty_node(self) -> None:
+        self.nodes.append(None)
+        self.places.append(len(self.text))
 
-    def document(self, where: str) -> Document:
-        still = [label for label, starts in self.open.items() if starts]
-        if still:
-            raise DataError(f"{where}: entity {still[0]} of document {self.doc_id} is never closed")
-        clusters = {label: sorted(set(spans)) for label, spans in self.clusters.items()}
-        return Document(self.doc_id, self.text, clusters)
+    def annotations(self, misc: list[str], place: str) -> None:
+        """Read the brackets of the last node."""
+        for item in misc:
+            name, _, value = item.partition("=")
+            if name == "Entity":
+                for bracket in _BRACKET.finditer(value):
+                    self._bracket(bracket, place)
+            elif name == "Bridge":
+                self.beyond["bridging"] += value.count("<")
+            elif name == "SplitAnte":
+                targets = {link.partition("<")[2] for link in value.split(",")}
+                self.beyond["split-antecedent"] += len(targets)
+
+    def _bracket(self, bracket: re.Match[str], place: str) -> None:
+        if bracket["opened"]:
+            values = bracket["opened"].split("-")
+            named = dict(zip(self.attributes, values, strict=False))
+            label = named.get("eid") or named.get("GRP") or values[-1]
+            self.open.setdefault(label, []).append((len(self.nodes) - 1, self._opened(label, named)))
+        else:
+            label = bracket["closing"].split("-")[-1]
+        if bracket["opened"] and not bracket["closed"]:
+            return
+        if not self.open.get(label):
+            raise DataError("coref_data.not-opened", place=place, entity=label)
+        first, mention = self.open[label].pop()
+        mention.parts.append((first, len(self.nodes) - 1))
+        part = _PART.match(label)
+        if not part:
+            self._add(label, mention)
+        elif part["part"] == part["of"]:
+            self.parted[part["eid"]].remove(mention)
+            self._add(part["eid"], mention)
+
+    def _opened(self, label: str, named: dict[str, str]) -> _Mention:
+        head = named.get("head", "")
+        part = _PART.match(label)
+        if part and part["part"] != "1" and self.parted.get(part["eid"]):
+            return self.parted[part["eid"]][-1]
+        mention = _Mention(int(head) if head.isdigit() else None)
+        if part:
+            self.parted.setdefault(part["eid"], []).append(mention)
+        return mention
+
+    def _add(self, label: str, mention: _Mention) -> None:
+        nodes = [node for first, last in sorted(mention.parts) for node in range(first, last + 1)]
+        words = [word for node in nodes if (word := self.nodes[node]) is not None]
+        if not words:
+            self.zeros.setdefault(label, []).append(self.places[nodes[0]])
+            self.beyond["zero"] += 1
+            return
+        if words[-1] - words[0] >= len(words):
+            self.beyond["discontinuous"] += 1
+            return
+        span = self.spans[words[0]][0], self.spans[words[-1]][1]
+        self.beyond["part-of-token"] += self._cut(words)
+        self.beyond["twice"] += span in self.clusters.get(label, ())
+        self.clusters.setdefault(label, []).append(span)
+        if mention.head is not None and 0 < mention.head <= len(nodes):
+            head = self.nodes[nodes[mention.head - 1]]
+            if head is not None:
+                self.heads[span] = head
+
+    def _cut(self, words: list[int]) -> bool:
+        """Tell whether a mention begins or ends inside a token of several words: words of one token share a span."""
+        before, after = words[0] - 1, words[-1] + 1
+        return (before >= 0 and self.spans[before] == self.spans[words[0]]) or (
+            after < len(self.spans) and self.spans[after] == self.spans[words[-1]]
+        )
+
+    def document(self, place: str) -> Document:
+        unclosed = [label for label, mentions in self.open.items() if mentions]
+        if unclosed:
+            raise DataError("coref_data.never-closed", place=place, entity=unclosed[0], document=self.doc_id)
+        self.beyond["discontinuous"] += sum(map(len, self.parted.values()))  # those without their last part
+        tree = self.heads or any(parent >= 0 for parent in self.parents)
+        return Document(
+            self.doc_id,
+            self.text,
+            {label: sorted(set(spans)) for label, spans in self.clusters.items()},
+            words=Words(self.spans, self.parents, self.heads) if tree else None,
+            zeros=self.zeros,
+            beyond=+self.beyond,
+        )
 
 
 def read_conllu(lines: Iterable[str], *, where: str) -> Iterator[Document]:
     """Yield the documents of a CoNLL-U file. Raises DataError with the line's number."""
     reader: _Reader | None = None
-    eid = 0
-    skip: set[str] = set()  # words inside a multi-word token
+    attributes: tuple[str, ...] = _ATTRIBUTES
+    inside: set[str] = set()  # words inside a multi-word token
     token = (0, 0)
     for number, raw in enumerate(lines, 1):
-        line = raw.rstrip("\r\n")
+        line = raw.rstrip("\r\n").removeprefix("\ufeff")
         place = f"{where}:{number}"
         if line.startswith("#"):
-            key, _, value = line[1:].partition("=")
-            key, value = key.strip(), value.strip()
+            key, _, value = (part.strip() for part in line[1:].partition("="))
             if key == "global.Entity":
-                eid = value.split("-").index("eid") if "eid" in value.split("-") else 0
-            elif key == "newdoc id" or line[1:].strip() == "newdoc":
+                attributes = tuple(value.split("-"))
+            elif key in ("newdoc", "newdoc id"):
                 if reader:
                     yield reader.document(place)
-                reader = _Reader(value or f"{where}:{number}")
-            elif key.startswith("newpar") and reader and reader.text:
+                reader = _Reader(value or place)
+            elif key in ("newpar", "newpar id") and reader and reader.text:
                 reader.gap = "\n"
             continue
         if not line:
-            skip = set()
+            inside = set()
+            if reader:
+                reader.sentence = len(reader.spans)
             continue
         columns = line.split("\t")
         if len(columns) != 10:
-            raise DataError(f"{place}: {len(columns)} columns where CoNLL-U has 10")
+            raise DataError("coref_data.columns", place=place, n=len(columns))
         reader = reader or _Reader(where)
-        name, form, misc = columns[0], columns[1], columns[9]
-        if "." in name:
-            continue
+        reader.attributes = attributes
+        name, form, misc = columns[0], columns[1], columns[9].split("|")
         if "-" in name:
-            try:
-                first, last = map(int, name.split("-"))
-            except ValueError as error:
-                raise DataError(f"{place}: {name!r} is no range of words such as 3-4") from error
-            skip = {str(word) for word in range(first, last + 1)}
-            token = reader.word(form, misc)
+            first, _, last = name.partition("-")
+            if not (first.isdigit() and last.isdigit()):
+                raise DataError("coref_data.range", place=place, name=name)
+            inside = {str(word) for word in range(int(first), int(last) + 1)}
+            token = reader.token(form, misc)
             continue
-        span = token if name in skip else reader.word(form, misc)
-        reader.entities(misc, span, eid, place)
+        if "." in name:
+            reader.empty_node()
+        else:
+            reader.word(token if name in inside else reader.token(form, misc), columns[6])
+        reader.annotations(misc, place)
     if reader:
         yield reader.document(where)
-
-
-def _label(value: str, eid: int) -> str:
-    parts = value.split("-")
-    return parts[min(eid, len(parts) - 1)]

@@ -6,6 +6,7 @@ A source that fails, or a file or row of one that cannot be read, is left out al
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
@@ -104,6 +105,7 @@ def load_documents(
         if spec.domains and config.domain not in spec.domains and not is_local(config.source):
             continue
         left_out = LeftOut()
+        beyond: Counter[str] = Counter()
         characters = 0
         try:
             for own_id, document, group in reader.read(place, name, config, left_out):
@@ -111,6 +113,7 @@ def load_documents(
                 weight = document.weight * config.quality_weight
                 yield replace(document, doc_id=doc_id, source=name, weight=weight), group
                 loaded.documents[name] += 1
+                beyond.update(document.beyond)
                 characters += len(document.text)
                 if char_budget is not None and characters >= char_budget:
                     break
@@ -129,7 +132,7 @@ def load_documents(
             ):  # else the error below says it
                 _warn(Message.of("corpus.source-left-out", source=name, why=skipped.message), name, bus)
         if loaded.documents[name]:
-            for message in left_out.messages(name):
+            for message in (*left_out.messages(name), *_beyond(name, beyond)):
                 loaded.left_out.append(message)
                 _warn(message, name, bus)
     if not any(loaded.documents.values()):
@@ -223,7 +226,7 @@ def _document(
     if isinstance(item, Document):
         # marked text and generated documents name their domain themselves
         own = item.domain != "general" and config.domain == "general"
-        return clean(item if own else replace(item, domain=config.domain)), ""
+        return clean(item if own else replace(item, domain=config.domain)), item.group
     assert extractor is not None
     found = extractor(item)
     if found is None:
@@ -246,6 +249,13 @@ def _unique(doc_id: str, own_id: str, known: set[str]) -> str:
     name = next(name for name in names if name not in known)
     known.add(name)
     return name
+
+
+def _beyond(source: str, counts: Counter[str]) -> Iterator[Message]:
+    """Say what a source's annotation has that is not used."""
+    if counts:
+        kinds = [Message.of(f"coref_data.beyond-{kind}", n=n) for kind, n in sorted(counts.items())]
+        yield Message.of("coref_data.beyond", source=source, kinds=kinds)
 
 
 def _warn(message: Message, source: str, bus: Emitter | None) -> None:

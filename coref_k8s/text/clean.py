@@ -33,6 +33,10 @@ class CleanText:
             return start, end
         return self.begins[start], self.ends[end]
 
+    def place(self, at: int) -> int:
+        """Return where the place before character `at` is now."""
+        return at if self.begins is None else self.begins[at]
+
 
 def clean_text(text: str) -> CleanText:
     """Return a text in NFC with `\\n` for every line end and U+FFFD for what is no character."""
@@ -74,6 +78,10 @@ def clean(document: Document) -> Document:
         clusters=clusters,
         answer=document.answer and carried("answer", *document.answer),
         words=document.words and document.words.moved(cleaned.span),
+        zeros={
+            clean_text(label).text: [cleaned.place(at) for at in places]
+            for label, places in document.zeros.items()
+        },
         doc_id=clean_text(document.doc_id).text,
         title=clean_text(document.title).text,
     )

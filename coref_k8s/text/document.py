@@ -19,7 +19,10 @@ class Document:
     `clusters` maps an entity's label to its mentions, sorted by start; empty for text without gold
     chains. `answer` is the word to be guessed of a published LAMBADA passage. `split` is the split that the
     document's author fixed, None where the split is ours to draw. `weight` is the relative chance to be sampled
-    for training. `words` are those of a treebank: with them mentions can be matched by their heads.
+    for training. `group` names the work that this is a part of: it stays in one split. `words` are those of a
+    treebank: with them mentions can be matched by their heads. `zeros` are the places (characters) of mentions without
+    a word of their own (dropped arguments), by entity: kept, not predicted. `beyond` counts what the annotation has
+    that clusters of spans cannot hold, by its name in the catalogue (`coref_data.beyond-…`).
     """
 
     doc_id: str
@@ -32,6 +35,9 @@ class Document:
     weight: float = 1.0
     words: Words | None = None
     answer: tuple[int, int] | None = None
+    group: str = ""
+    zeros: Mapping[str, list[int]] = field(default_factory=dict)
+    beyond: Mapping[str, int] = field(default_factory=dict)
 
     def mentions(self) -> Iterator[tuple[int, int, str]]:
         """Yield (start, end, entity) of every gold mention, by start, longer first."""
