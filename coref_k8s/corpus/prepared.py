@@ -97,6 +97,7 @@ def write_documents(path: Path, documents: Iterable[Document], split: Split) -> 
                 "split": split,
                 "weight": document.weight,
                 "answer": document.answer,
+                "group": document.group,
             }
             if document.words:
                 row["words"] = document.words.to_dict()

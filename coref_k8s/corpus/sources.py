@@ -239,6 +239,7 @@ def _document(
         title=row.title,
         domain=config.domain,
         answer=row.answer,
+        group=row.group,
     )
     return clean(document), row.group
 

@@ -100,4 +100,4 @@ def _continues(before: str, letter: str) -> bool:
     """Tell whether a letter may be composed with what stands before it (all that NFC composes are of these)."""
     if letter == "\n":
         return before == "\r"
-    return before != "\r" and ("\u1160" <= letter <= "\u11ff" or unicodedata.category(letter)[0] == "M")
+    return before not in "\r\n" and ("\u1160" <= letter <= "\u11ff" or unicodedata.category(letter)[0] == "M")
