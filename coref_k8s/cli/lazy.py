@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
+from coref_k8s.cli.framework import SpokenGroup, language_option, translate
 from coref_k8s.cli.parsing import MultiValueCommand
+from coref_k8s.cli.speech import say
+from coref_k8s.errors import RequestError
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A command: where its function (or its `typer.Typer` of sub-commands) lives, and its line of help."""
+    """A command: where its function (or its `typer.Typer` of sub-commands) lives. Its help is `help.<name>`."""
 
     name: str
     module: str
     panel: str
-    help: str
+    """Code of the panel of `--help` that lists it."""
 
     @property
     def attribute(self) -> str:
@@ -29,7 +33,8 @@ class Verb:
 
     def stub(self) -> TyperCommand:
         """Return a stand-in that `--help` can list without importing the command."""
-        return TyperCommand(self.name, help=self.help, short_help=self.help, rich_help_panel=self.panel)
+        line = say(f"help.{self.name}")
+        return TyperCommand(self.name, help=line, short_help=line, rich_help_panel=say(self.panel))
 
     def load(self) -> Any:
         """Import the command and return it."""
@@ -40,17 +45,19 @@ class Verb:
             found = holder
         command = typer.main.get_command(found)
         command.name = self.name
+        translate(command, self.name)
         return command
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(SpokenGroup):
     """Lists stubs, runs the real thing."""
 
-    def __init__(self, *, name: str, verbs: tuple[Verb, ...], help: str, epilog: str) -> None:
+    def __init__(self, name: str, verbs: tuple[Verb, ...]) -> None:
         super().__init__(
             name=name,
-            help=help,
-            epilog=epilog,
+            help=say("help.program"),
+            epilog=say("help.first-time"),
+            params=[language_option()],
             commands={verb.name: verb.stub() for verb in verbs},
             no_args_is_help=True,
             context_settings={"help_option_names": ["-h", "--help"]},
@@ -58,7 +65,10 @@ class LazyGroup(TyperGroup):
         self.verbs = {verb.name: verb for verb in verbs}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Import the command that is about to run."""
+        """Import the command that is about to run. Raises RequestError for one that does not exist."""
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            near = next(iter(get_close_matches(args[0], self.commands)), None)
+            raise RequestError(f"cli.no-such-command{'-near' if near else ''}", name=args[0], near=near)
         name, command, rest = super().resolve_command(ctx, args)
         if name in self.verbs:
             command = self.verbs[name].load()

@@ -13,6 +13,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperOption
 
+from coref_k8s.cli.framework import Spoken
 from coref_k8s.errors import RequestError
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?(,([-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?)?)*")
@@ -20,7 +21,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?(,([-+]?(\d+\.?\d*|\
 NUMBERS = "NUMBERS"
 
 
-class MultiValueCommand(TyperCommand):
+class MultiValueCommand(Spoken, TyperCommand):
     """A command whose `multiple` options take several values and whose other options come once."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -48,7 +49,7 @@ def _expand(args: Sequence[str], lists: dict[str, TyperOption]) -> list[str]:
         elif rest and not rest[0].startswith("--"):
             values = [rest.pop(0)]
         else:
-            raise RequestError(f"{name} needs a value; see --help")
+            raise RequestError("cli.needs-a-value", option=name)
         while lists[name].metavar == NUMBERS and rest and _NUMBER.fullmatch(rest[0]):
             values.append(rest.pop(0))
         for one in values:
@@ -71,6 +72,6 @@ def _once(args: Sequence[str], options: dict[str, TyperOption]) -> None:
             continue
         if option.name in seen:
             if (first := seen[option.name]) != name:
-                raise RequestError(f"{first} and {name} contradict each other; keep one")
-            raise RequestError(f"{name} is given twice; keep one")
+                raise RequestError("cli.contradict", one=first, other=name)
+            raise RequestError("cli.given-twice", option=name)
         seen[option.name] = name

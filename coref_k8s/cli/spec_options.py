@@ -17,20 +17,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from coref_k8s.cli.expanding import expand
+from coref_k8s.cli.framework import HELP
 from coref_k8s.cli.parsing import NUMBERS
+from coref_k8s.cli.speech import lang, say
 from coref_k8s.errors import RequestError
 from coref_k8s.study.reading import parse_yaml
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import has
 
-_PANELS = {
-    "": "The study",
-    "data": "Data",
-    "training": "Training",
-    "search": "Search",
-    "objective": "Objective",
-    "limits": "Limits",
-    "pod": "Pods (on a cluster)",
-}
 #: Pairs of options that cannot both be meant.
 _CONTRADICTIONS = (("--max-steps", "--epoch-choices"), ("--no-warm-start", "--warm-start-from"))
 
@@ -95,10 +89,9 @@ class SpecOption:
         kind: Any = bool if self.is_bool else list[str] if self.multiple else str
         option = typer.Option(
             *(part for part in [self.flags] if part),
-            help=f"{self.field.description}{self._default()}",
             metavar=self.metavar,
             show_default=False,
-            rich_help_panel=_PANELS[self.path[0] if len(self.path) > 1 else ""],
+            rich_help_panel="-".join(["help.panel-spec", *self.path[:-1]]),
         )
         return inspect.Parameter(
             self.parameter,
@@ -107,17 +100,21 @@ class SpecOption:
             annotation=Annotated[kind | None, option],
         )
 
-    def _default(self) -> str:
+    def help(self) -> str:
+        """Return the field's text, with its default."""
+        code = f"fields.{'.'.join(self.path)}"
+        text = say(code) if lang() != "en" and has(code) else str(self.field.description)
         default = self.field.default
         if default is None or default == () or (default is False and "/" not in self.flags):
-            return ""
+            return text
         if isinstance(default, bool):
-            default = "on" if default else "off"
-        elif isinstance(default, float):
-            default = f"{default:g}"
-        elif isinstance(default, tuple):
-            default = " ".join(f"{one:g}" for one in default)
-        return f" (default {default})"
+            default = say("help.on" if default else "help.off")
+        values = default if isinstance(default, tuple) else (default,)
+        return say(
+            "help.default",
+            text=text,
+            value=" ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in values),
+        )
 
 
 def _leaves(annotation: Any) -> Iterator[Any]:
@@ -145,6 +142,7 @@ def _options(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Spe
 
 #: Every option of a request, in the order of the fields.
 OPTIONS = tuple(_options(StudySpec))
+HELP.update({option.parameter: option.help for option in OPTIONS})
 
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -171,7 +169,7 @@ def apply_flags(request: dict[str, Any], flags: Mapping[SpecOption, Any]) -> dic
         _put(request, option.path, option.read(value))
     for one, other in _CONTRADICTIONS:
         if {one, other} <= set(names.values()):
-            raise RequestError(f"{one} and {other} contradict each other; keep one")
+            raise RequestError("cli.contradict", one=one, other=other)
     return names
 
 
@@ -182,9 +180,7 @@ def apply_sets(request: dict[str, Any], settings: Sequence[str]) -> dict[tuple[s
         key, equals, text = setting.partition("=")
         path = tuple(part for part in key.strip().split("."))
         if not equals or not all(path):
-            raise RequestError(
-                f"--set {setting!r} is no setting; write for example --set training.evaluations=8"
-            )
+            raise RequestError("cli.no-setting", setting=setting)
         path = _aliases(path)
         names[path] = f"--set {key.strip()}"
         _put(request, path, parse_yaml(text, where=f"--set {key.strip()}"))

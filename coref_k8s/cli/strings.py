@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Literal
 
 import typer
+
+from coref_k8s.cli.speech import lang
 
 Lang = Literal["en", "ko"]
 LangOption = Annotated[Lang | None, typer.Option("--lang", help="Language (default that of the locale).")]
@@ -185,11 +186,8 @@ _TEXT: dict[str, tuple[str, str]] = {
 
 
 def locale_lang() -> Lang:
-    """Return the language of the locale: Korean, or English for everything else."""
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if value := os.environ.get(name):
-            return "ko" if value.lower().startswith("ko") else "en"
-    return "en"
+    """Return the language that this run speaks."""
+    return lang()
 
 
 def say(lang: Lang, key: str, **values: object) -> str:

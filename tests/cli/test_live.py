@@ -15,7 +15,6 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from coref_k8s.cli.live import LiveState
-from coref_k8s.cli.strings import locale_lang
 from coref_k8s.cli.view import Watcher, screen, sparkline
 from coref_k8s.client.events import BusTail
 from coref_k8s.client.following import Look, Moment
@@ -26,7 +25,7 @@ from coref_k8s.store import Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import build_spec
 from coref_k8s.telemetry.bus import Bus, Section
-from coref_k8s.wording import NOTHING, Message
+from coref_k8s.wording import NOTHING, Message, locale_lang
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 WHO = {"study": "demo", "kind": "trial", "seq_len": 512, "trial": 0}

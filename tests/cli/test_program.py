@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from coref_k8s.cli.main import COMMANDS
+from coref_k8s.wording import LANGUAGES, say
 
 #: Packages that cost a tenth of a second or more each.
 HEAVY = (
@@ -50,9 +51,10 @@ def test_help_costs_little_more_than_typer_and_rich() -> None:
 
 @pytest.mark.parametrize("verb", COMMANDS, ids=lambda verb: verb.name)
 def test_every_command_has_help_that_begins_as_listed(coref: Any, verb: Any) -> None:
-    answer = coref(verb.name, "--help")
-    assert answer.code == 0
-    assert verb.help in answer.out
+    for lang in LANGUAGES:
+        answer = coref(verb.name, "--help", "--lang", lang)
+        assert answer.code == 0
+        assert say(f"help.{verb.name}", lang) in " ".join(answer.out.split())
 
 
 def test_a_mistyped_command_is_one_sentence(coref: Any) -> None:

@@ -1,0 +1,131 @@
+"""What Typer says of itself (help, usage, mistakes in options), in the reader's language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+from typer import rich_utils
+from typer.core import TyperGroup
+
+from coref_k8s.cli.speech import lang, say
+from coref_k8s.wording import Message, has
+
+#: Help of parameters that is made elsewhere than in `help.toml`, by the parameter's name.
+HELP: dict[str, Callable[[], str]] = {}
+
+
+class Spoken:
+    """Mixed into commands and groups: usage line and `--help` in the reader's language."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """Write the usage line."""
+        pieces: list[str] = self.collect_usage_pieces(ctx)  # type: ignore[attr-defined]
+        formatter.write_usage(ctx.command_path, " ".join(pieces), prefix=say("help.usage"))
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option `--help`."""
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None:
+            option.help = say("help.option-help")
+        return option
+
+
+class SpokenGroup(Spoken, TyperGroup):
+    """A group of commands."""
+
+
+def translate_panels() -> None:
+    """Name the panels of `--help` that Typer makes."""
+    rich_utils.ARGUMENTS_PANEL_TITLE = say("help.panel-arguments")
+    rich_utils.OPTIONS_PANEL_TITLE = say("help.panel-options")
+    rich_utils.COMMANDS_PANEL_TITLE = say("help.panel-commands")
+    rich_utils.REQUIRED_LONG_STRING = say("help.required")
+    rich_utils.DEFAULT_STRING = say("help.shown-default")
+
+
+def translate(command: Any, name: str) -> None:
+    """Give a command, its parameters and its sub-commands their help, found by their names."""
+    code = f"help.{name}"
+    command.help = "\n\n".join(say(one) for one in (code, f"{code}-more") if has(one))
+    command.short_help = say(code)
+    command.params += [] if any(one.name == "lang" for one in command.params) else [language_option()]
+    for parameter in command.params:
+        if parameter.name in HELP:
+            parameter.help = HELP[parameter.name]()
+        else:
+            parameter.help = next((say(one) for one in codes_of(parameter, name) if has(one)), parameter.help)
+        panel = getattr(parameter, "rich_help_panel", None)
+        if panel and has(panel):
+            parameter.rich_help_panel = say(panel)
+    for sub in command.commands.values() if isinstance(command, TyperGroup) else ():
+        translate(sub, f"{name}-{sub.name}")
+
+
+def codes_of(parameter: Any, command: str) -> Iterator[str]:
+    """Yield the codes of a parameter's help: as this command means it, and as all do."""
+    if parameter.param_type_name == "argument":
+        own = f"argument-{parameter.name}"
+    else:
+        longest = max(parameter.opts, key=len)
+        own = f"option-{longest.removeprefix('--')}"
+    yield f"help.{command}-{own}"
+    yield f"help.{own}"
+
+
+def language_option() -> Any:
+    """Return the option `--lang`, for `--help` to list: it has been taken before (`take_language`)."""
+    holder = typer.Typer(add_completion=False)
+
+    def listed(lang: Annotated[str | None, typer.Option("--lang", metavar="en|ko")] = None) -> None: ...
+
+    holder.command()(listed)
+    option: Any = typer.main.get_command(holder).params[0]
+    option.expose_value = False
+    option.help = say("help.option-lang")
+    return option
+
+
+def sentence(error: typer.TyperException) -> str:
+    """Return what is wrong with the command line, and where the help is."""
+    context = getattr(error, "ctx", None)
+    said = _mistake(error).say(lang())
+    return say("cli.see-help", said=said.rstrip("."), command=context.command_path) if context else said
+
+
+def _mistake(error: Any) -> Message:
+    kind, text = type(error).__name__, error.format_message().strip()
+    if kind == "NoSuchOption":
+        near = sorted(error.possibilities or ())
+        code = "cli.no-such-option-near" if near else "cli.no-such-option"
+        return Message.of(code, option=error.option_name, near=near)
+    if kind == "MissingParameter":
+        return Message.of(
+            "cli.missing", kind=Message.of(f"cli.{error.param.param_type_name}"), name=_named(error)
+        )
+    if kind == "BadParameter" and error.param is not None:
+        return Message.of("cli.bad-value", name=_named(error), why=_reason(error))
+    if kind == "BadOptionUsage":
+        code = "cli.takes-no-value" if "does not take" in text else "cli.needs-a-value"
+        return Message.of(code, option=error.option_name)
+    if found := re.fullmatch(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)", text):
+        return Message.of("cli.extra-arguments", given=found[1])
+    return Message.verbatim(text)
+
+
+def _named(error: Any) -> str:
+    return str(error.param.get_error_hint()).replace("'", "")
+
+
+def _reason(error: Any) -> Message:
+    """Return why a value is refused, from the error of the library that read it."""
+    if found := re.search(r"'(.*)' is not one of (.*?)\.?$", error.message):
+        return Message.of("cli.value-not-a-choice", given=found[1], expected=found[2].replace("'", ""))
+    cause = error.__cause__
+    first = cause.errors()[0] if hasattr(cause, "errors") else {}
+    code = f"cli.value-{str(first.get('type', '')).replace('_', '-')}"
+    if not has(code):
+        return Message.verbatim(error.message)
+    return Message.of(code, given=first["input"], **first.get("ctx", {}))
