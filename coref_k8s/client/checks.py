@@ -8,6 +8,7 @@ import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
+from coref_k8s.corpus.generated import is_generated
 from coref_k8s.errors import DataError, MissingDependencyError, ModelError
 from coref_k8s.sizing.shape import looks_like_path, shape_of
 from coref_k8s.study.spec import StudySpec
@@ -84,7 +85,7 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[str]:
 
     problems: dict[str, str] = {}
     for one in spec.data.sources:
-        if one.source.startswith("gaps:") or Path(one.source).exists():
+        if is_generated(one.source) or Path(one.source).exists():
             continue
         if is_local(one.source):
             problems[one.source] = "no such file or folder"

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from coref_k8s.study.base import MAX_ITEMS, MAX_KEYS, MAX_LENGTH
+#: Upper bounds that let the API server bound what a CEL rule can cost; far above any use.
+MAX_ITEMS, MAX_PROPERTIES, MAX_LENGTH = 256, 64, 1024
 
 _COPIED = ("description", "enum", "minimum", "maximum", "minItems", "maxItems", "minLength", "maxLength",
            "minProperties", "maxProperties", "pattern", "default")  # fmt: skip
@@ -74,7 +75,7 @@ def _object(result: dict[str, Any], node: dict[str, Any], definitions: dict[str,
             result["default"] = {}
     elif isinstance(node.get("additionalProperties"), dict):
         result["additionalProperties"] = _convert(node["additionalProperties"], definitions)
-        result.setdefault("maxProperties", MAX_KEYS)
+        result.setdefault("maxProperties", MAX_PROPERTIES)
     else:
         result["x-kubernetes-preserve-unknown-fields"] = True
 

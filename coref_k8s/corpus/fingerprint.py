@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.local import content_hash, is_local
 from coref_k8s.corpus.shipped import shipped_documents
-from coref_k8s.corpus.sources import GAPS
 from coref_k8s.errors import DataError
 from coref_k8s.study.spec import DatasetConfig, StudySpec
 from coref_k8s.text.document import Split
@@ -65,7 +65,7 @@ def _content(config: DatasetConfig, revision: str | None, lost: int | None) -> s
 
 def _source(config: DatasetConfig, revision: str | None) -> tuple[str, bool]:
     """Return what stands for a source's content, and whether that is known."""
-    if config.source.startswith(GAPS):
+    if is_generated(config.source):
         digest = hashlib.sha256()
         for document in shipped_documents():
             digest.update(f"{document.doc_id} {document.split} {document.text}".encode())

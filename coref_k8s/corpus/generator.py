@@ -50,14 +50,19 @@ def generate(
     Their sizes go round `lengths` (tokens), but every other training document is short. The splits share the
     carrier prose (train sentences of the shipped documents) and the list of names, but no document.
     """
-    tests = max(1, round(count * test_share)) if test_share and count >= 3 else 0
-    devs = max(1, round(count * dev_share)) if dev_share and count >= 3 else 0
-    for index in range(count):
-        split: Split = "test" if index < tests else "dev" if index < tests + devs else "train"
+    for index, split in enumerate(splits(count, dev_share, test_share)):
         length = lengths[index // 2 % len(lengths)]
         if split == "train" and index % 2:
             length = SHORT_DOCUMENT
         yield _document(index, split, length, entities, Random(f"{seed}:{index}:{length}:{entities}"))
+
+
+def splits(count: int, dev_share: float, test_share: float) -> Iterator[Split]:
+    """Yield the split of each of `count` documents: test, then dev, then train; each has one when there are three."""
+    tests = max(1, round(count * test_share)) if test_share and count >= 3 else 0
+    devs = max(1, round(count * dev_share)) if dev_share and count >= 3 else 0
+    for index in range(count):
+        yield "test" if index < tests else "dev" if index < tests + devs else "train"
 
 
 @lru_cache(maxsize=1)

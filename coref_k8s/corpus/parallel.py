@@ -15,6 +15,7 @@ from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
+from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.quality import Analysed, analyse_document
 from coref_k8s.text.document import Document
 
@@ -70,7 +71,7 @@ def analyse_all(
     for document in stream:
         head.append(document)
         # generated text repeats its sentences, which one process analyses once
-        size += 0 if document.source.startswith("gaps") else len(document.text)
+        size += 0 if is_generated(document.source) else len(document.text)
         if size > SMALL:
             break
     if size <= SMALL or workers == 1:

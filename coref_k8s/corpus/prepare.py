@@ -18,11 +18,12 @@ from typing import Any
 
 from coref_k8s.corpus.building import Preparation
 from coref_k8s.corpus.fingerprint import data_hash
+from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.local import is_local
 from coref_k8s.corpus.prepared import items_path, open_prepared
 from coref_k8s.corpus.progress import ProgressCallback, Reporter
 from coref_k8s.corpus.show import STATISTICS, read_statistics
-from coref_k8s.corpus.sources import GAPS, Emitter
+from coref_k8s.corpus.sources import Emitter
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.document import Document, Split
 
@@ -104,7 +105,7 @@ def _revisions(spec: StudySpec) -> dict[int, str]:
     """Return the commit of every hub source that can be asked for it."""
     found = {}
     for place, config in enumerate(spec.data.sources):
-        if not config.source.startswith(GAPS) and not is_local(config.source):
+        if not is_generated(config.source) and not is_local(config.source):
             from coref_k8s.corpus.hub import resolve
 
             commit = resolve(config)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from coref_k8s.corpus.generated import is_generated
 from coref_k8s.text.document import Document
 from coref_k8s.text.korean import Analysis, Span, analyse
 
@@ -51,7 +52,7 @@ class Analysed:
 
 def analyse_document(document: Document, *, signature: bool = False) -> Analysed:
     """Analyse one document with this process's Kiwi."""
-    analysis = _by_line(document.text) if document.source.startswith("gaps") else analyse(document.text)
+    analysis = _by_line(document.text) if is_generated(document.source) else analyse(document.text)
     if signature:
         from coref_k8s.corpus.duplicates import minhash
 

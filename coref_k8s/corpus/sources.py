@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from coref_k8s.corpus.extractors import extractor_for, get_extractor
-from coref_k8s.corpus.generator import generate
+from coref_k8s.corpus.generated import generator_of, is_generated
 from coref_k8s.corpus.local import LeftOut, files_of, is_local, read_file
 from coref_k8s.corpus.registry import Extracted, Extractor
 from coref_k8s.errors import DataError, HubError, MissingDependencyError
@@ -24,7 +24,6 @@ from coref_k8s.text.clean import clean
 from coref_k8s.text.document import Document
 from coref_k8s.wording import Message
 
-GAPS = "gaps:"
 #: Where in a source (file, line or row), an id made of that, and the document or row that stands there.
 Item = tuple[str, str, Document | Mapping[str, Any]]
 #: Rows without a document after which a source is given up: its extractor does not suit it.
@@ -164,7 +163,7 @@ class _Reader:
         self, place: int, name: str, config: DatasetConfig, left_out: LeftOut
     ) -> Iterator[tuple[str, Document, str]]:
         """Yield (an id by the document's place in the source, document, split group)."""
-        if config.source.startswith(GAPS):
+        if is_generated(config.source):
             items, extractor = self._generated(config), None
         elif is_local(config.source):
             items, extractor = _local(config, left_out), get_extractor(config.extractor or "auto")
@@ -188,11 +187,9 @@ class _Reader:
                 yield own_id, *found
 
     def _generated(self, config: DatasetConfig) -> Iterator[Item]:
-        number = config.source.removeprefix(GAPS)
-        if not number.isdecimal() or not int(number):
-            raise DataError("corpus.bad-gaps", source=config.source)
+        generate, number = generator_of(config.source)
         for document in generate(
-            int(number),
+            number,
             lengths=self._lengths,
             dev_share=self._spec.dev_share,
             test_share=self._spec.test_share,
@@ -215,7 +212,7 @@ class _Reader:
 def _local(config: DatasetConfig, left_out: LeftOut) -> Iterator[Item]:
     """Yield what every file of a source holds."""
     for name, file in files_of(config.source, left_out).items():
-        for number, (where, item) in enumerate(read_file(file, name, left_out, config.extractor or "auto")):
+        for number, (where, item) in enumerate(read_file(file, name, left_out)):
             yield where, f"{name.removesuffix(file.suffix)}-{number}", item
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.local import is_local
-from coref_k8s.corpus.sources import GAPS
 from coref_k8s.evaluation.compare import Difference
 from coref_k8s.study.order import Order
 from coref_k8s.trial.licences import UNKNOWN
@@ -94,7 +94,7 @@ def _front_matter(facts: Facts) -> dict[str, Any]:
         head["base_model"] = spec.model
     head["tags"] = ["coreference", "long-context", "coref-k8s"]
     if hub := sorted(
-        {c.source for c in spec.data.sources if not (c.source.startswith(GAPS) or is_local(c.source))}
+        {c.source for c in spec.data.sources if not (is_generated(c.source) or is_local(c.source))}
     ):
         head["datasets"] = hub
     metrics = [
