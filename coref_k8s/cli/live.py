@@ -21,6 +21,8 @@ from coref_k8s.report.verdict import sentences, standing
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 from coref_k8s.study.names import Kind
+from coref_k8s.telemetry.bus import message_of
+from coref_k8s.wording import Message
 
 _OUTCOMES = {
     "complete": TrialState.COMPLETE,
@@ -50,8 +52,6 @@ class LiveTrial:
     """What it waits for, in words, while it does not run."""
     finalist: bool = False
     """Whether it is the run of a finalist, which has a number of its own."""
-    begun: bool = False
-    """Whether its beginning has been told."""
     announced: bool = False
     """Whether its end has been told."""
 
@@ -121,8 +121,6 @@ class LiveState:
     lang: Lang = "en"
     since: datetime | None = None
     """Events that name no study count from here on."""
-    alone: bool = False
-    """Whether there are no events, so that snapshots must tell of beginnings and evaluations too."""
     phase: Phase = Phase.PENDING
     message: str = ""
     lengths: dict[int, LiveLength] = field(default_factory=dict)
@@ -136,6 +134,8 @@ class LiveState:
     """GPU time of ended attempts (seconds x GPUs)."""
     problem: str = ""
     """What keeps the study from going on right now."""
+    held: str = ""
+    """What its preparation or its verdict waits for."""
     stopping: bool = False
     """Whether the user has asked to leave."""
     news: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=200))
@@ -155,17 +155,14 @@ class LiveState:
         """Take over what the database says."""
         self.study = view.name
         before = self.phase
-        if self.alone and view.phase is not before and view.phase not in TERMINAL:
-            self._tell_phase(view, now)
         self.phase, self.message = view.phase, told(view.why, self.lang)
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining, self.gpu_seconds = view.remaining(now), view.gpu_seconds
         waits = {
             (w.seq_len, w.trial): self._why(w) for w in view.waiting if w.kind is Kind.TRIAL and w.reason
         }
-        if self.alone:
-            others = [w for w in view.waiting if w.kind is not Kind.TRIAL and w.reason]
-            self.problem = next((f"{w.kind.value}: {self._why(w)}" for w in others), "")
+        others = [w for w in view.waiting if w.kind is not Kind.TRIAL and w.reason]
+        self.held = next((f"{w.kind.value}: {self._why(w)}" for w in others), "")
         searches = view.spec.purpose.kind == "search"
         for one in view.lengths:
             length = self.length(one.seq_len)
@@ -174,9 +171,7 @@ class LiveState:
                 trial = length.trial(record.number)
                 trial.state, trial.value = record.state, record.value if not record.open else None
                 trial.evaluations = view.spec.training.evaluations
-                if self.alone:
-                    self._tell_waiting(record, trial, waits.get((one.seq_len, record.number), ""), now)
-                    self._tell_progress(record, trial, now)
+                self._tell_waiting(record, trial, waits.get((one.seq_len, record.number), ""), now)
                 trial.scores.update(record.intermediate)
                 trial.reason = told(record.reason, self.lang)
                 if record.state in _OUTCOMES.values():
@@ -193,7 +188,7 @@ class LiveState:
                     self._tell(now, f"{say(self.lang, 'tokens', n=one.seq_len)}: {said}")
             length.winner = one.verdict.winner if one.verdict else None
         if view.phase is not before and view.phase in TERMINAL:
-            self._tell_phase(view, now)
+            self._tell_phase(now, view.why)
 
     def stop(self, now: datetime) -> None:
         """Note that the user has asked to leave."""
@@ -225,11 +220,16 @@ class LiveState:
         for length in event.get("seq_lengths") or ():
             self.length(int(length)).planned = event.get("trials")
 
-    def _on_study_end(self, when: datetime, event: Mapping[str, Any]) -> None:
+    def _on_study_phase(self, when: datetime, event: Mapping[str, Any]) -> None:
         phase = str(event.get("phase", "")).capitalize()
         if phase in set(Phase) and not self.ended:
-            self.phase, self.finished_at = Phase(phase), when
-            self._tell(when, say(self.lang, "e_study", phase=say(self.lang, phase.lower())))
+            self.phase = Phase(phase)
+            self._tell_phase(when, message_of(event))
+
+    def _on_study_end(self, when: datetime, event: Mapping[str, Any]) -> None:
+        self._on_study_phase(when, event)
+        if self.ended:
+            self.finished_at = self.finished_at or when
 
     def _on_dataset_progress(self, when: datetime, event: Mapping[str, Any]) -> None:
         stage = told(str(event.get("stage", "")), self.lang)
@@ -264,9 +264,14 @@ class LiveState:
         if trial is None or score is None or event.get("split") == "test":
             return
         trial.scores[int(event.get("evaluation") or len(trial.scores) + 1)] = float(score)
-        step = int(event.get("step") or 0)
-        trial.step = max(trial.step, step)
-        self._tell(when, say(self.lang, "e_eval", who=self._who(event), step=step, score=words.score(score)))
+        trial.evaluations = event.get("evaluations", trial.evaluations)
+        values = {"who": self._who(event), "score": words.score(score)}
+        if step := event.get("step"):
+            trial.step = max(trial.step, int(step))
+            self._tell(when, say(self.lang, "e_eval", step=step, **values))
+        else:
+            number = event.get("evaluation")
+            self._tell(when, say(self.lang, "e_evaluated", number=number, of=trial.evaluations, **values))
 
     def _on_trial_end(self, when: datetime, event: Mapping[str, Any]) -> None:
         # trials say how they ended as their outcome, the controller as their state
@@ -276,16 +281,14 @@ class LiveState:
         if outcome in _OUTCOMES:
             trial.state = _OUTCOMES[outcome]
             trial.value = event.get("score", trial.score) if outcome == "complete" else None
-            trial.reason = told(str(event.get("reason") or event.get("message") or ""), self.lang)
+            trial.reason = told(message_of(event) or str(event.get("reason") or ""), self.lang)
             self._tell_end(when, int(event["seq_len"]), trial)
         elif outcome:
             self._tell(when, say(self.lang, "e_interrupted", who=self._who(event)))
 
     def _on_warning(self, when: datetime, event: Mapping[str, Any]) -> None:
         who = f"{self._who(event)}: " if event.get("trial") is not None else ""
-        self._tell(
-            when, say(self.lang, "e_warning", message=who + told(str(event.get("message") or ""), self.lang))
-        )
+        self._tell(when, say(self.lang, "e_warning", message=who + told(message_of(event), self.lang)))
 
     def _trial(self, event: Mapping[str, Any]) -> LiveTrial | None:
         kind = event.get("kind", "trial")
@@ -300,19 +303,9 @@ class LiveState:
     def _named(self, seq_len: object, number: object, finalist: bool) -> str:
         return say(self.lang, "who_finalist" if finalist else "who", length=seq_len, trial=number)
 
-    def _tell_phase(self, view: StudyView, now: datetime) -> None:
-        why = f": {told(view.why, self.lang)}" if view.why else ""
-        self._tell(now, f"{say(self.lang, 'e_study', phase=say(self.lang, view.phase.value.lower()))}{why}")
-
-    def _tell_progress(self, record: TrialRecord, trial: LiveTrial, now: datetime) -> None:
-        who = say(self.lang, "who", length=record.seq_len, trial=record.number)
-        if record.state is not TrialState.WAITING and not trial.begun and not trial.waits:
-            trial.begun = True
-            self._tell(record.started_at or now, say(self.lang, "e_begin", who=who, step=0, steps=None))
-        if record.open and (fresh := record.intermediate.keys() - trial.scores.keys()):
-            number, of = max(fresh), trial.evaluations
-            value = words.score(record.intermediate[number])
-            self._tell(now, say(self.lang, "e_evaluated", who=who, number=number, of=of, score=value))
+    def _tell_phase(self, when: datetime, message: Message) -> None:
+        why = f": {told(message, self.lang)}" if message else ""
+        self._tell(when, f"{say(self.lang, 'e_study', phase=say(self.lang, self.phase.value.lower()))}{why}")
 
     def _tell_waiting(self, record: TrialRecord, trial: LiveTrial, why: str, now: datetime) -> None:
         who = say(self.lang, "who", length=record.seq_len, trial=record.number)
@@ -320,7 +313,6 @@ class LiveState:
             self._tell(now, say(self.lang, "e_waits", who=who, why=why))
         elif trial.waits and not why and record.open:
             self._tell(now, say(self.lang, "e_goes_on", who=who))
-            trial.begun = True
         trial.waits = why
 
     def _why(self, one: Waiting) -> str:

@@ -47,8 +47,8 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
     parts: list[RenderableType] = [_head(state, now)]
     if state.message and state.ended:
         parts.append(Text(state.message))
-    if state.problem:
-        parts.append(Text(state.problem, style="yellow"))
+    if problem := state.problem or state.held:
+        parts.append(Text(problem, style="yellow"))
     if state.stopping:
         parts.append(Text(say(lang, "stopping"), style="yellow"))
     parts.append("")
@@ -179,8 +179,7 @@ class Watcher:
 
     def _take(self, moment: Moment) -> datetime:
         now = datetime.now(UTC)
-        self.state.alone = moment.events is None
-        for event in moment.events or ():
+        for event in moment.events:
             self.state.apply(event)
         self.state.problem = moment.problem
         if moment.stopping and not self.state.stopping:

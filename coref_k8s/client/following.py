@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from coref_k8s.client.changes import changes
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import CorefError
+from coref_k8s.telemetry.bus import Section
 
 #: Time between two moments (seconds).
 MOMENT_SECONDS = 1.0
@@ -22,8 +24,8 @@ SYNC_TIME = timedelta(seconds=5)
 class Moment:
     """What is new of a study that is followed."""
 
-    events: Sequence[dict[str, Any]] | None = ()
-    """Events of the bus since the moment before, those of other studies among them; None where there is no bus."""
+    events: Sequence[dict[str, Any]] = ()
+    """Events since the moment before; on this machine those of other studies are among them."""
     view: StudyView | None = None
     """The whole study, when it was read anew."""
     problem: str = ""
@@ -38,21 +40,26 @@ class Look:
     def __init__(
         self, load: Callable[[], StudyView], events: Callable[[], Sequence[dict[str, Any]]] | None
     ) -> None:
+        """`events` reads those of a bus; without, they are what has changed since the look before."""
         self._load = load
         self._events = events
         self._looked: datetime | None = None
+        self._known: StudyView | None = None
 
     def __call__(self, *, last: bool = False, problem: str = "", stopping: bool = False) -> Moment:
         """Return what is new; `last` when nothing comes after."""
-        events = self._events() if self._events is not None else None
+        events = self._events() if self._events is not None else ()
         now = datetime.now(UTC)
         # Reading many trials costs the database more than a line of the bus: not for every step of a trial.
         due = last or self._looked is None or now - self._looked > SYNC_TIME
         view = None
-        if due or any(event.get("section") != "train_step" for event in events or ()):
+        if due or any(event.get("section") != Section.TRAIN_STEP for event in events):
             self._looked = now
             with contextlib.suppress(CorefError):  # away for a moment: what is known stays
                 view = self._load()
+        if self._events is None and view is not None:
+            events = list(changes(self._known, view, now))
+            self._known = view
         return Moment(events, view, problem, stopping)
 
 

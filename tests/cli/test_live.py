@@ -58,7 +58,7 @@ def test_what_a_trial_waits_for_is_shown_and_told_once() -> None:
         Waiting(Kind.TRIAL, 512, 0, Reason.SUSPENDED),
         Waiting(Kind.TRIAL, 512, 1, Reason.UNSCHEDULABLE, Message.verbatim("0/3 nodes are available")),
     ]
-    state = LiveState(alone=True)
+    state = LiveState()
     for _ in range(2):
         state.sync(replace(running, waiting=waits), NOW)
     told = [text for _, text in state.news]
@@ -77,7 +77,7 @@ def test_what_a_trial_waits_for_is_shown_and_told_once() -> None:
         NOW,
     )
     assert "prepare: no such image" in shown(state)
-    korean = LiveState(alone=True, lang="ko")
+    korean = LiveState(lang="ko")
     korean.sync(replace(running, waiting=waits), NOW)
     assert "512 시도 0 대기: 보류됨; 대기열이 아직 받아들이지 않음" in [text for _, text in korean.news]
 
@@ -172,15 +172,17 @@ def test_a_low_terminal_shows_how_many_more_run() -> None:
 
 
 def test_without_events_snapshots_tell_of_beginnings_and_evaluations() -> None:
-    state = LiveState(lang="en", alone=True)
-    state.sync(view(Phase.PREPARING), NOW)
-    state.sync(view(trials=(record(0, TrialState.RUNNING),)), NOW)
     going = record(0, TrialState.RUNNING, intermediate={1: 0.2})
-    for _ in range(2):
-        state.sync(view(trials=(going,)), NOW)
-    state.sync(
-        view(Phase.SUCCEEDED, (record(0, TrialState.COMPLETE, 0.4, intermediate={1: 0.2, 4: 0.4}),)), NOW
-    )
+    views = [
+        view(Phase.PREPARING),
+        view(trials=(record(0, TrialState.RUNNING),)),
+        view(trials=(going,)),
+        view(trials=(going,)),
+        view(Phase.SUCCEEDED, (record(0, TrialState.COMPLETE, 0.4, intermediate={1: 0.2, 4: 0.4}),)),
+    ]
+    look = Look(lambda: views.pop(0), None)
+    state = LiveState(lang="en")
+    Watcher(state, Console(file=io.StringIO())).show([look(last=True) for _ in range(len(views))])
     assert [text for _, text in state.news] == [
         "study Preparing data",
         "study Running",
@@ -189,7 +191,7 @@ def test_without_events_snapshots_tell_of_beginnings_and_evaluations() -> None:
         "512 trial 0 complete: score 0.400",
         "study Succeeded",
     ]
-    state = LiveState(lang="en", alone=True)
+    state = LiveState(lang="en")
     state.sync(view(trials=(going,)), NOW)
     assert "evaluation 1/4" in shown(state)
 
