@@ -18,10 +18,9 @@ from coref_k8s.cli.winners import best_tables
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
 from coref_k8s.client.planning import as_data, plan_study
-from coref_k8s.client.study import made_up_name
+from coref_k8s.client.study import check_resumable, made_up_name
 from coref_k8s.client.where import find_study, open_place
 from coref_k8s.controller.view import StudyView
-from coref_k8s.errors import RequestError
 from coref_k8s.report.messages import told
 from coref_k8s.store.records import Phase
 from coref_k8s.study.spec import StudySpec
@@ -163,11 +162,7 @@ def resume(
     over its whole life.
     """
     backend, view = find_study(where, name)
-    if view.phase is Phase.SUCCEEDED:
-        raise RequestError(
-            f"study {name!r} has succeeded, nothing is left to do: coref-k8s best {name} shows it, "
-            f"coref-k8s extend {name} gives it more trials, finalists or time"
-        )
+    check_resumable(view)
     backend.refuse(dry_run=None, output=None, metrics_port=metrics_port)
     backend.resume(name)
     chosen = lang or locale_lang()

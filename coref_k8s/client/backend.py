@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 from coref_k8s.client.following import Moment
@@ -64,7 +64,9 @@ class Backend(Protocol):
         """See to it that somebody works on the study; does nothing where a controller does anyway."""
         ...
 
-    def follow(self, name: str, *, run: bool = True, metrics_port: int | None = None) -> Iterator[Moment]:
+    def follow(
+        self, name: str, *, run: bool = True, metrics_port: int | None = None
+    ) -> Generator[Moment, None, None]:
         """Yield what happens to a study, about once a second, until it has ended.
 
         With `run` a study that nobody works on is run meanwhile; leaving the iteration, or Ctrl-C, stops that

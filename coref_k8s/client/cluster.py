@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -204,7 +204,9 @@ class ClusterBackend:
     def start(self, name: str, *, metrics_port: int | None = None) -> None:
         """Do nothing: the controller runs studies."""
 
-    def follow(self, name: str, *, run: bool = True, metrics_port: int | None = None) -> Iterator[Moment]:
+    def follow(
+        self, name: str, *, run: bool = True, metrics_port: int | None = None
+    ) -> Generator[Moment, None, None]:
         """Yield what happens to the study until it has ended. Ctrl-C leaves it running."""
         return watched(Look(lambda: self.get(name), None), lambda: self.is_running(name))
 

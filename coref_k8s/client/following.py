@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,7 +63,7 @@ class Look:
         return Moment(events, view, problem, stopping)
 
 
-def watched(look: Look, goes_on: Callable[[], bool]) -> Iterator[Moment]:
+def watched(look: Look, goes_on: Callable[[], bool]) -> Generator[Moment, None, None]:
     """Yield moments of a study that somebody else works on, until it does not go on any more."""
     yield look()
     while goes_on():

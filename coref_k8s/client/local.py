@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from time import sleep
@@ -170,7 +170,9 @@ class LocalBackend:
         if not self.is_running(name):
             self._new(name, metrics_port).start()
 
-    def follow(self, name: str, *, run: bool = True, metrics_port: int | None = None) -> Iterator[Moment]:
+    def follow(
+        self, name: str, *, run: bool = True, metrics_port: int | None = None
+    ) -> Generator[Moment, None, None]:
         """Yield what happens to the study until it has ended, running it unless somebody does, or `run` says not to.
 
         The first Ctrl-C lets the running trials write their checkpoints; a second one leaves at once.
@@ -192,7 +194,7 @@ class LocalBackend:
                     yield look(problem=running.problem, stopping=running.stopping)
                     running.join(MOMENT_SECONDS)
                 running.close()
-                yield look(last=True)
+                yield look(last=True, stopping=running.stopping)
             finally:
                 running.leave()
 

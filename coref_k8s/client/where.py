@@ -6,7 +6,7 @@ A named study is looked for on this machine first, then in the cluster, unless s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,8 +96,13 @@ def open_backends(where: Where) -> list[Backend]:
 
 def find_study(where: Where, name: str) -> tuple[Backend, StudyView]:
     """Return a study and the place where it is. Raises NotFoundError when it is in none of them."""
+    return find_in(open_backends(where), name)
+
+
+def find_in(places: Iterable[Backend], name: str) -> tuple[Backend, StudyView]:
+    """Return a study and which of the places it is in, the first that has it. Raises NotFoundError."""
     missing: NotFoundError | None = None
-    for backend in open_backends(where):
+    for backend in places:
         try:
             return backend, backend.get(name)
         except NotFoundError as error:
