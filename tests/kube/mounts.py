@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+#: This checkout: a program of the tests is meant where it is, also when that lies below a mount path such as /tmp.
+CHECKOUT = Path(__file__).parents[2]
 #: Fetches ("secrets" | "configmaps", name): the object, or None when there is none.
 Fetch = Callable[[str, str], Json | None]
 
@@ -115,7 +117,8 @@ def remap(text: str, paths: dict[str, Path]) -> str:
     if not paths:
         return text
     longest = sorted(paths, key=len, reverse=True)
-    pattern = r"(?<![\w./-])(" + "|".join(map(re.escape, longest)) + r")(?![\w.-])"
+    own = rf"(?!{re.escape(str(CHECKOUT))}(?![\w.-]))"
+    pattern = rf"(?<![\w./-]){own}(" + "|".join(map(re.escape, longest)) + r")(?![\w.-])"
     return re.sub(pattern, lambda match: str(paths[match[1]]), text)
 
 
