@@ -88,7 +88,7 @@ def _set_aside(rest: dict[str, Any], unknown: dict[str, Any], loc: tuple[int | s
             part = str(part)
         elif not isinstance(node, list):
             break
-        node = node[part]  # type: ignore[index]
+        node = node[part]
         at.append(part)
     while at and isinstance(at[-1], int):
         at.pop()  # lists keep their length: a bad item takes its list along
