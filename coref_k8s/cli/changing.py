@@ -24,7 +24,7 @@ def cancel(
     """End a study; what is finished stays."""
     backend, view = find_study(where, name)
     if view.ended:
-        raise RequestError(f"study {name!r} has ended already ({view.phase.value})")
+        raise RequestError("client.ended-already", study=name, phase=view.phase.value)
     backend.cancel(name)
     out.print(f"study {name} is cancelled; coref-k8s resume {name} would go on with it", highlight=False)
 

@@ -14,7 +14,7 @@ from coref_k8s.cli.requesting import Name, Set
 from coref_k8s.cli.spec_options import apply_sets
 from coref_k8s.cli.strings import LangOption
 from coref_k8s.cli.submitting import DryRunOption, MetricsPort, ResourceForm, Wait, launch
-from coref_k8s.cli.where_options import Study, Where, placed
+from coref_k8s.cli.where_options import Study, Where, option, placed
 from coref_k8s.client.deriving import Derived, ensemble_of, final_training
 from coref_k8s.client.planning import plan_study
 from coref_k8s.client.where import find_study
@@ -62,7 +62,7 @@ def train(
         raise RequestError("--from-best and --trial contradict each other; keep one")
     backend, view = find_study(where, study)
     made = _with_settings(
-        final_training(view, seq_len=seq_len, trial=trial, train_limit=train_limit), settings
+        final_training(view, seq_len=seq_len, trial=trial, train_limit=train_limit, spelled=option), settings
     )
     if made.spec.data.train_limit != view.spec.data.train_limit and made.spec.training.max_steps is not None:
         note(
@@ -73,7 +73,7 @@ def train(
     _say(f"trial {made.trials[0].number} of {study}: its parameters at {made.seq_len} tokens", view)
     plan_study(made.spec)
     return launch(
-        backend, made.checked_name(name), made.spec,
+        backend, made.checked_name(name, option), made.spec,
         lang=lang, wait=wait, dry_run=dry_run, output=output, metrics_port=metrics_port,
     )  # fmt: skip
 
@@ -99,11 +99,11 @@ def ensemble(
     study of its own (NAME-ensemble-TOKENS unless --name says otherwise).
     """
     backend, view = find_study(where, study)
-    made = _with_settings(ensemble_of(view, top, seq_len=seq_len), settings)
+    made = _with_settings(ensemble_of(view, top, seq_len=seq_len, spelled=option), settings)
     _say(f"the best {top} trials of {study} at {made.seq_len} tokens", view)
     plan_study(made.spec)
     return launch(
-        backend, made.checked_name(name), made.spec,
+        backend, made.checked_name(name, option), made.spec,
         lang=lang, wait=wait, dry_run=dry_run, output=output, metrics_port=metrics_port,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from coref_k8s.cli import tables, words
 from coref_k8s.cli.comparing import as_table, settings_table, side_by_side
 from coref_k8s.cli.console import dump, note, out, suggest, titled, write
 from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
-from coref_k8s.cli.where_options import Study, Where, placed, typed
+from coref_k8s.cli.where_options import Study, Where, option, placed, typed
 from coref_k8s.cli.winners import best_tables
 from coref_k8s.client.backend import Backend
 from coref_k8s.client.results import best_trials, length_of, trial_rows, with_result
@@ -179,7 +179,7 @@ def logs(
     """Print the log of a trial, or of the whole study."""
     backend, view = find_study(where, name)
     if trial is not None and seq_len is None:
-        seq_len = length_of(view, trial)
+        seq_len = length_of(view, trial, option)
     for line in backend.logs(name, seq_len, trial, follow=follow):
         write(line)
 

@@ -10,6 +10,7 @@ from coref_k8s.client.where import Where
 from coref_k8s.controller.view import StudyView
 from coref_k8s.store.records import StudyRecord
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
 
 DryRun = Literal["client", "server"]
 
@@ -36,7 +37,7 @@ class Backend(Protocol):
         """Raise RequestError for what is asked and cannot be had in this place."""
         ...
 
-    def check(self, spec: StudySpec) -> tuple[StudySpec, list[str]]:
+    def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request as it will run here, with warnings. Raises a CorefError for what cannot work."""
         ...
 

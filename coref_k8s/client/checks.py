@@ -12,6 +12,7 @@ from coref_k8s.corpus.generated import is_generated
 from coref_k8s.errors import DataError, MissingDependencyError, ModelError
 from coref_k8s.sizing.shape import looks_like_path, shape_of
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
 
 #: Packages of the trial program, in the order of what is missing most likely.
 _TRIAL_PACKAGES = ("torch", "transformers", "datasets", "kiwipiepy")
@@ -31,7 +32,7 @@ def _absolute(text: str) -> str:
     return str(Path(text).absolute()) if Path(text).exists() else text
 
 
-def check_before_start(spec: StudySpec, *, text: bool = True) -> list[str]:
+def check_before_start(spec: StudySpec, *, text: bool = True) -> list[Message]:
     """Return warnings; raise MissingDependencyError, ModelError or DataError for what cannot work.
 
     Without `text` its sources are not looked at: they have been prepared.
@@ -42,10 +43,10 @@ def check_before_start(spec: StudySpec, *, text: bool = True) -> list[str]:
     return _check_data(spec, hub) if text else []
 
 
-def general_warnings(spec: StudySpec) -> list[str]:
+def general_warnings(spec: StudySpec) -> list[Message]:
     """Return what of a request will not do what it seems to, wherever it runs."""
     if spec.limits.max_gpu_hours is not None and not spec.pod.gpus:
-        return ["a limit of GPU-hours never ends a study without GPUs (--gpus 0); --max-duration does"]
+        return [Message.of("client.gpu-hours-without-gpus")]
     return []
 
 
@@ -53,7 +54,7 @@ def require_trial_packages() -> None:
     """Raise MissingDependencyError unless the packages of trials are installed."""
     missing = [name for name in _TRIAL_PACKAGES if find_spec(name) is None]
     if missing:
-        raise MissingDependencyError(f"this needs {', '.join(missing)}; pip install 'coref-k8s[trial]'")
+        raise MissingDependencyError("client.needs-packages", packages=missing)
 
 
 def check_model(model: str, hub: Hub | None = None) -> None:
@@ -62,40 +63,37 @@ def check_model(model: str, hub: Hub | None = None) -> None:
         shape_of(model)  # raises ModelError when it holds no model
         return
     if looks_like_path(model):
-        raise ModelError(f"there is no model in {model}; check --model")
+        raise ModelError("client.no-model", model=model)
     from huggingface_hub import try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(model, "config.json"), str):
         return
     if (problem := (hub or Hub()).problem(f"{model}/resolve/main/config.json")) is not None:
-        raise ModelError(
-            f"model {model!r} is no folder here, not in the hub's cache, and the hub says: {problem}; check --model"
-        )
+        raise ModelError("client.model-not-found", model=model, why=problem)
 
 
-def _check_data(spec: StudySpec, hub: Hub) -> list[str]:
+def _check_data(spec: StudySpec, hub: Hub) -> list[Message]:
     for choice in spec.data.choices:
         if not Path(choice).is_dir():
-            raise DataError(f"there are no prepared data in {choice}; make them with coref-k8s prepare")
+            raise DataError("client.no-prepared-data", folder=choice)
     if spec.data.choices:
         check_choices(spec)
         return []
     from coref_k8s.corpus.hub import hub_id
     from coref_k8s.corpus.local import is_local
 
-    problems: dict[str, str] = {}
+    problems: dict[str, Message] = {}
     for one in spec.data.sources:
         if is_generated(one.source) or Path(one.source).exists():
             continue
         if is_local(one.source):
-            problems[one.source] = "no such file or folder"
+            problems[one.source] = Message.of("client.no-such-file")
         elif (problem := hub.problem(f"api/datasets/{hub_id(one.source)}")) is not None:
             problems[one.source] = problem
     if len(problems) == len({one.source for one in spec.data.sources}):
-        raise DataError(
-            "no source of text can be read: " + "; ".join(f"{name}: {why}" for name, why in problems.items())
-        )
-    return [f"source {name} will be left out: {why}" for name, why in problems.items()]
+        found = [Message.of("client.source-problem", source=one, why=why) for one, why in problems.items()]
+        raise DataError("client.no-source", problems=found)
+    return [Message.of("client.source-left-out", source=one, why=why) for one, why in problems.items()]
 
 
 def check_choices(spec: StudySpec) -> None:
@@ -121,9 +119,10 @@ class Hub:
 
     def __init__(self) -> None:
         self._endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-        self._away = "HF_HUB_OFFLINE forbids to ask" if os.environ.get("HF_HUB_OFFLINE") == "1" else None
+        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+        self._away = Message.of("client.hub-offline") if offline else None
 
-    def problem(self, path: str) -> str | None:
+    def problem(self, path: str) -> Message | None:
         """Return why a file of the hub cannot be had; None when it can."""
         if self._away is not None:
             return self._away
@@ -134,11 +133,12 @@ class Hub:
             urllib.request.urlopen(request, timeout=_PATIENCE).close()
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
-                return "it does not exist or needs HF_TOKEN"
+                return Message.of("client.hub-needs-token")
             if error.code == 404:
-                return "it does not exist"
-            return None if error.code in (405, 429) else f"error {error.code}"
+                return Message.of("client.hub-missing")
+            return None if error.code in (405, 429) else Message.of("client.hub-error", status=error.code)
         except OSError as error:
-            self._away = f"{self._endpoint} cannot be reached ({getattr(error, 'reason', error)})"
+            reason = str(getattr(error, "reason", error))
+            self._away = Message.of("client.hub-away", hub=self._endpoint, reason=reason)
             return self._away
         return None

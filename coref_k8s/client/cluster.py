@@ -69,7 +69,7 @@ class ClusterBackend:
 
     # -- writing -----------------------------------------------------------------------------------------
 
-    def check(self, spec: StudySpec) -> tuple[StudySpec, list[str]]:
+    def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request as it is: what it names is looked for in the cluster, not here."""
         from coref_k8s.client.checks import general_warnings
 
@@ -78,9 +78,7 @@ class ClusterBackend:
     def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:
         """Raise RequestError for what only this machine has."""
         if metrics_port is not None:
-            raise RequestError(
-                "--metrics-port is for local studies; in a cluster the controller and the trial pods serve /metrics"
-            )
+            raise RequestError("client.no-metrics-port")
 
     def submit(self, name: str, spec: StudySpec, *, dry_run: DryRun | None = None) -> Mapping[str, Any]:
         """Create the resource. Raises RequestError with the API server's words when it refuses."""
@@ -90,12 +88,9 @@ class ClusterBackend:
         try:
             created = self.api.create(STUDIES, resource, dry_run=dry_run == "server")
         except AlreadyExists as error:
-            raise RequestError(
-                f"study {name!r} exists already in {self.place}; give another --name, "
-                f"or go on with it: coref-k8s resume {name}"
-            ) from error
+            raise RequestError("client.name-taken", study=name, place=self.place) from error
         except Invalid as error:
-            raise RequestError(f"the cluster refuses the request: {_words(error)}") from error
+            raise RequestError("client.refused", why=_words(error)) from error
         except NotFound as error:
             raise _not_installed(error) from error
         created.get("metadata", {}).pop("managedFields", None)
@@ -112,7 +107,7 @@ class ClusterBackend:
         except NotFound as error:
             raise self._unknown(name) from error
         except Invalid as error:
-            raise RequestError(f"the cluster refuses the change: {_words(error)}") from error
+            raise RequestError("client.change-refused", why=_words(error)) from error
 
     def extend(self, name: str, changes: Mapping[str, Any], *, goes_on: bool) -> None:
         """Change the request; the controller goes on from there."""
@@ -192,10 +187,7 @@ class ClusterBackend:
         if trial is not None:
             known = jobs()
             if not known:
-                raise NotFoundError(
-                    f"the pods of trial {trial} of study {name!r} are gone, or it has not started; "
-                    f"coref-k8s results {name} --all lists the trials that have run"
-                )
+                raise NotFoundError("client.pods-gone", trial=trial, study=name)
             return (line for job in known for line in lines(job, follow and job == known[-1]))
         if follow:
             return followed(jobs, lambda job: lines(job, True), name, lambda: not self.is_running(name))
@@ -223,9 +215,9 @@ class ClusterBackend:
             known = [one["metadata"]["name"] for one in self.api.list(STUDIES)[0]]
         except NotFound as error:
             return _not_installed(error)
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "coref-k8s list shows those that exist"
-        return NotFoundError(f"there is no study {name!r} in {self.place}; {hint}")
+        if near := difflib.get_close_matches(name, known, n=1):
+            return NotFoundError("client.unknown-study-near", study=name, place=self.place, near=near[0])
+        return NotFoundError("client.unknown-study", study=name, place=self.place)
 
     def _jobs(self, name: str, seq_len: int | None, trial: int | None) -> list[str]:
         wanted_labels = {names.STUDY_LABEL: name, names.SEQ_LEN_LABEL: seq_len, names.TRIAL_LABEL: trial}
@@ -264,8 +256,7 @@ class ClusterBackend:
         record = self._record(resource)
         message = record.message
         if not resource.get("status"):
-            words = "the controller has not taken it up yet; coref-k8s doctor says whether there is one"
-            message = Message.verbatim(words)
+            message = Message.of("client.not-taken-up")
         return StudyView.like(record, message=message, spec=wanted(resource))
 
 
@@ -281,20 +272,11 @@ def _words(error: ApiRefusal) -> str:
 
 def _not_installed(error: NotFound) -> ClusterError:
     if error.reason:  # an unknown kind has none: it is the namespace that is missing
-        return ClusterError(f"{error}; make the namespace first, or name another one with --namespace")
-    return ClusterError(
-        "this cluster has no CorefStudy definition: install the controller (docs/install.md), "
-        f"or run on this machine with --local ({error})"
-    )
+        return ClusterError("client.no-namespace", error=error.message)
+    return ClusterError("client.not-installed", error=error.message)
 
 
 def _unanswered(address: str, error: ApiRefusal) -> ClusterError:
     if isinstance(error, Forbidden):
-        return ClusterError(
-            f"the results are read through the service {address}, which you may not ask: "
-            "an administrator gives you `get` on services/proxy"
-        )
-    return ClusterError(
-        f"the controller at {address} does not answer ({error}); kubectl get cstudy shows the summary, "
-        "coref-k8s doctor what is wrong"
-    )
+        return ClusterError("client.may-not-read", service=address)
+    return ClusterError("client.no-answer", service=address, error=error.message)

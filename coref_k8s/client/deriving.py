@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coref_k8s.client.results import of_length, with_result
+from coref_k8s.client.where import Spelled
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.search.derived import ensemble_spec, final_spec
@@ -27,14 +28,16 @@ class Derived:
     trials: tuple[TrialRecord, ...]
     """The trials that it is made of, best first."""
 
-    def checked_name(self, name: str | None = None) -> str:
+    def checked_name(self, name: str | None = None, spelled: Spelled = str) -> str:
         """Return the name to be used. Raises RequestError when the one that was made up is too long."""
         if name is not None:
             return name
         try:
             return validated_name(self.name)
         except RequestError as error:
-            raise RequestError(f"{error}; give a shorter one with --name") from error
+            raise RequestError(
+                "client.shorter-name", problem=error.message, option=spelled("name")
+            ) from error
 
 
 def final_training(
@@ -43,47 +46,50 @@ def final_training(
     seq_len: int | None = None,
     trial: int | None = None,
     train_limit: int | str | None = None,
+    spelled: Spelled = str,
 ) -> Derived:
     """Return the final training with the parameters of a trial, the best unless `trial` says another one.
 
     `train_limit` is the most training chunks, `none` for all; by default those of the study. Raises RequestError,
     NotFoundError.
     """
-    length = _searched(view, seq_len)
+    length = _searched(view, seq_len, spelled)
     chosen = _trial(length, trial)
-    spec = final_spec(view.spec, view.name, chosen, data=_data(view.spec.data, train_limit))
+    spec = final_spec(
+        view.spec, view.name, chosen, data=_data(view.spec.data, train_limit, spelled("train_limit"))
+    )
     return Derived(f"{view.name}-final-{chosen.seq_len}", spec, chosen.seq_len, (chosen,))
 
 
-def ensemble_of(view: StudyView, top: int, *, seq_len: int | None = None) -> Derived:
+def ensemble_of(view: StudyView, top: int, *, seq_len: int | None = None, spelled: Spelled = str) -> Derived:
     """Return the ensemble of the best `top` trials of one length. Raises RequestError when they are too few."""
-    (one,) = _searched(view, seq_len).lengths
+    (one,) = _searched(view, seq_len, spelled).lengths
+    option = spelled("top")
     if top > len(one.ranked):
         raise RequestError(
-            f"study {view.name!r} has {len(one.ranked)} complete trials of {one.seq_len} tokens, fewer than --top {top}; "
-            "choose a smaller --top"
+            "client.few-trials",
+            study=view.name,
+            n=len(one.ranked),
+            seq_len=one.seq_len,
+            top=top,
+            option=option,
         )
     kept = max(view.spec.training.keep_models, view.spec.search.finalists)
     if top > kept:
-        raise RequestError(
-            f"study {view.name!r} keeps the models of its best {kept} trials (training.keepModels), fewer than "
-            f"--top {top}; choose a smaller --top"
-        )
+        raise RequestError("client.few-models", study=view.name, kept=kept, top=top, option=option)
     members = tuple(one.ranked[:top])
     spec = ensemble_spec(view.spec, view.name, members)
     return Derived(f"{view.name}-ensemble-{one.seq_len}", spec, one.seq_len, members)
 
 
-def _searched(view: StudyView, seq_len: int | None) -> StudyView:
+def _searched(view: StudyView, seq_len: int | None, spelled: Spelled) -> StudyView:
     """Return the view of the one length that is meant; raise what is wrong with the study."""
     if view.spec.purpose.kind != "search":
-        raise RequestError(
-            f"study {view.name!r} searches nothing, it is made of the results of {view.spec.purpose.study!r}; name that one"
-        )
+        raise RequestError("client.searches-nothing", study=view.name, parent=view.spec.purpose.study)
     lengths = view.spec.seq_lengths
     if seq_len is None and len(lengths) > 1:
         raise RequestError(
-            f"study {view.name!r} tunes {', '.join(map(str, lengths))} tokens; say which is meant with --seq-len"
+            "client.which-length", study=view.name, lengths=list(lengths), option=spelled("seq_len")
         )
     return of_length(view, seq_len or lengths[0])
 
@@ -95,17 +101,14 @@ def _trial(view: StudyView, number: int | None) -> TrialRecord:
         return one.best
     found = next((t for t in one.trials if t.number == number), None)
     if found is None or found.state is TrialState.FAILED:
-        raise NotFoundError(
-            f"study {view.name!r} has no trial {number} of {one.seq_len} tokens whose parameters are worth a final "
-            f"training; coref-k8s results {view.name} --all lists the trials"
-        )
+        raise NotFoundError("client.no-trial-to-train", study=view.name, trial=number, seq_len=one.seq_len)
     return found
 
 
-def _data(data: DataSpec, train_limit: int | str | None) -> DataSpec:
+def _data(data: DataSpec, train_limit: int | str | None, option: str) -> DataSpec:
     if train_limit is None:
         return data
     text = str(train_limit)
     if text != "none" and not (text.isdigit() and int(text)):
-        raise RequestError(f"--train-limit must be a whole number above 0, or none, not {text!r}")
+        raise RequestError("client.bad-limit", option=option, text=text)
     return data.model_copy(update={"train_limit": None if text == "none" else int(text)})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import getitem
 from typing import Any
 
+from coref_k8s.client.where import Spelled
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
 from coref_k8s.store.records import Phase
@@ -41,18 +42,16 @@ class Extension:
     """Fields of which one must change too before more trials are begun: the search had ended for their sake."""
 
 
-def extension(view: StudyView, given: Mapping[str, Any], *, spelled: Callable[[str], str] = str) -> Extension:
+def extension(view: StudyView, given: Mapping[str, Any], *, spelled: Spelled = str) -> Extension:
     """Return what these fields (`FIELDS`; None is not given) change of a study.
 
-    `trials` is a number, or a text such as `+10` for ten more. `spelled` says what the reader calls a field. Raises
-    RequestError for what cannot be given, or changes nothing.
+    `trials` is a number, or a text such as `+10` for ten more. Raises RequestError for what cannot be given, or
+    changes nothing.
     """
     values = {name: given[name] for name in FIELDS if given.get(name) is not None}
     if not values:
-        raise RequestError(
-            f"say what is to change: {spelled('trials')} +10, {spelled('finalists')} 3, {spelled('parallelism')} 8 "
-            "or another option"
-        )
+        examples = {name: spelled(name) for name in ("trials", "finalists", "parallelism")}
+        raise RequestError("client.nothing-to-change", **examples)
     if "trials" in values:
         values["trials"] = _trials(str(values["trials"]), view, spelled("trials"))
     changes: dict[str, Any] = {}
@@ -63,9 +62,7 @@ def extension(view: StudyView, given: Mapping[str, Any], *, spelled: Callable[[s
     before, after = _values(view.spec), _values(spec)
     told = {name: (before[name], after[name]) for name in values if after[name] != before[name]}
     if not told:
-        raise RequestError(
-            f"study {view.name!r} has all of that already; coref-k8s status {view.name} shows it"
-        )
+        raise RequestError("client.nothing-changes", study=view.name)
     goes_on = view.ended and any(_more(name, *pair) for name, pair in told.items())
     if goes_on:
         _check_hours(view, spec, spelled("max_gpu_hours"))
@@ -78,10 +75,10 @@ def new_count(text: str, now: int, name: str) -> int:
     """Return the number that `12` or `+10` means, given that there are `now`. Raises RequestError."""
     more = text.startswith("+")
     if not text.removeprefix("+").isdecimal():
-        raise RequestError(f"{name} {text!r}: give a number such as 40, or +10 for ten more")
+        raise RequestError("client.not-a-count", option=name, text=text)
     count = int(text.removeprefix("+")) + (now if more else 0)
     if count < 1:
-        raise RequestError(f"{name}: a study has at least one trial")
+        raise RequestError("client.no-trials", option=name)
     return count
 
 
@@ -90,8 +87,7 @@ def _trials(text: str, view: StudyView, name: str) -> int:
     begun, seq_len = max((one.done + len(one.open), one.seq_len) for one in view.lengths)
     if count < begun:
         raise RequestError(
-            f"{name} {text}: study {view.name!r} has begun {begun} trials of {seq_len} tokens already; "
-            f"give {begun} or more"
+            "client.begun-already", option=name, text=text, study=view.name, begun=begun, seq_len=seq_len
         )
     return count
 
@@ -113,10 +109,7 @@ def _check_hours(view: StudyView, spec: StudySpec, name: str) -> None:
     """Raise RequestError when the study would go on only to end: GPU-hours count over its whole life."""
     most, used = spec.limits.max_gpu_hours, view.gpu_seconds / 3600
     if most is not None and used >= most:
-        raise RequestError(
-            f"study {view.name!r} has used {used:.2f} GPU-hours, and limits.maxGpuHours is {most:g}: "
-            f"nothing would begin; give it more with {name}"
-        )
+        raise RequestError("client.hours-used", study=view.name, used=used, most=most, option=name)
 
 
 def _in_vain(view: StudyView, told: Mapping[str, Any]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.paths import trial_folder
 from coref_k8s.study.reading import amended
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
     from coref_k8s.local.session import LocalSession
@@ -78,18 +79,13 @@ class LocalBackend:
     def _existing(self, name: str) -> LocalSession:
         if not self.exists:
             url = masked_url(self.settings.storage_url).removeprefix("sqlite:///")
-            raise NotFoundError(
-                f"there is no study {name!r}: {url} does not exist; start one with coref-k8s submit --local, "
-                "or name its folder with --data-dir"
-            )
+            raise NotFoundError("client.no-database", study=name, file=url)
         return self.session
 
     def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:
         """Raise RequestError for what only an API server has."""
         if dry_run or output:
-            raise RequestError(
-                "--dry-run and --output are for clusters; here coref-k8s plan shows what would be done"
-            )
+            raise RequestError("client.no-dry-run")
 
     def submit(self, name: str, spec: StudySpec, *, dry_run: DryRun | None = None) -> Mapping[str, Any]:
         """Create a study; `follow` or `start` runs it. Raises RequestError when the name is taken."""
@@ -122,7 +118,7 @@ class LocalBackend:
             return trial_lines(runner, name, seq_len, trial, follow=follow)
         return study_lines(runner, name, seq_len, follow=follow, ended=lambda: not session.is_running(name))
 
-    def check(self, spec: StudySpec) -> tuple[StudySpec, list[str]]:
+    def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request with absolute paths, with warnings; raise what cannot work here."""
         from coref_k8s.client.checks import check_before_start, general_warnings, localised
 
@@ -145,10 +141,9 @@ class LocalBackend:
                 folder = trial_folder(parent.spec, purpose.study, spec.seq_lengths[0], number)
                 if not (self.settings.data_dir / folder / "model" / "config.json").is_file():
                     raise NotFoundError(
-                        f"trial {number} of study {purpose.study!r} has no model in {self.root}{folder}: a study keeps those of "
-                        f"its best {parent.spec.training.keep_models} (--keep-models), an imported one has none; join fewer "
-                        "with --top, or train the best again: coref-k8s train"
-                    )
+                        "client.no-model-to-join", trial=number, study=purpose.study,
+                        folder=f"{self.root}{folder}", kept=parent.spec.training.keep_models,
+                    )  # fmt: skip
         return parent.prepared is not None and same_data(spec, parent.spec)
 
     def _check_source(self, name: str) -> None:
@@ -157,7 +152,7 @@ class LocalBackend:
         from coref_k8s.search.storage import open_storage
 
         if not self.exists:
-            raise RequestError(f"search.warmStartFrom: there is no study {name!r} here; check its name")
+            raise RequestError("client.no-warm-start", study=name)
         other_study(self.session.store, open_storage(self.settings.storage_url), NAMESPACE, name)
 
     def is_running(self, name: str) -> bool:

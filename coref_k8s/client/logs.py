@@ -20,10 +20,7 @@ def trial_lines(
     """Return the log lines of a trial, all its attempts; raise NotFoundError when it has not started."""
     jobs = _jobs(runner, study, seq_len, trial)
     if not jobs:
-        raise NotFoundError(
-            f"trial {trial} of length {seq_len} of study {study!r} has no log; "
-            f"coref-k8s results {study} --all lists the trials that have run"
-        )
+        raise NotFoundError("client.no-log", trial=trial, seq_len=seq_len, study=study)
     return (line for job in jobs for line in runner.logs(job, follow=follow and job == jobs[-1]))
 
 

@@ -21,7 +21,7 @@ def write_whole(path: Path, data: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}; choose another file with --output") from error
+        raise RequestError("client.cannot-write", file=str(path), why=str(error.strerror)) from error
 
 
 def export_study(view: StudyView, path: Path) -> None:
@@ -37,7 +37,7 @@ def import_study(path: Path, storage_url: str, *, name: str | None = None, names
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise RequestError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise RequestError("client.cannot-read", file=str(path), why=str(error.strerror)) from error
     view = from_file(data, str(path))
     if name is not None:
         view = renamed(view, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from coref_k8s.client.where import Spelled
 from coref_k8s.controller.view import LengthView, StudyView
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.report.verdict import rows as comparison_rows
@@ -101,8 +102,8 @@ def _evidence(one: LengthView) -> dict[str, Any]:
 def of_length(view: StudyView, seq_len: int) -> StudyView:
     """Return the view of one length. Raises RequestError when the study does not tune it."""
     if seq_len not in view.spec.seq_lengths:
-        lengths = ", ".join(map(str, view.spec.seq_lengths))
-        raise RequestError(f"study {view.name!r} does not tune length {seq_len}; it tunes {lengths}")
+        lengths = list(view.spec.seq_lengths)
+        raise RequestError("client.not-tuned", study=view.name, seq_len=seq_len, lengths=lengths)
     return view.only(seq_len)
 
 
@@ -110,21 +111,16 @@ def with_result(view: StudyView, seq_len: int | None = None) -> StudyView:
     """Return the view (of one length). Raises NotFoundError when it has no complete trial."""
     found = view if seq_len is None else of_length(view, seq_len)
     if not any(one.best for one in found.lengths):
-        raise NotFoundError(
-            f"study {view.name!r} has no complete trial yet; coref-k8s status {view.name} shows how far it is"
-        )
+        raise NotFoundError("client.no-complete-trial", study=view.name)
     return found
 
 
-def length_of(view: StudyView, number: int) -> int:
+def length_of(view: StudyView, number: int, spelled: Spelled = str) -> int:
     """Return the one length that has a trial of this number. Raises RequestError for several, NotFoundError for none."""
     lengths = sorted({trial.seq_len for trial in view.trials if trial.number == number})
     if len(lengths) > 1:
-        raise RequestError(
-            f"lengths {', '.join(map(str, lengths))} each have a trial {number}; choose one with --seq-len"
-        )
+        option = spelled("seq_len")
+        raise RequestError("client.trial-of-several-lengths", trial=number, lengths=lengths, option=option)
     if not lengths:
-        raise NotFoundError(
-            f"study {view.name!r} has no trial {number}; coref-k8s results {view.name} --all lists them"
-        )
+        raise NotFoundError("client.no-trial", study=view.name, trial=number)
     return lengths[0]

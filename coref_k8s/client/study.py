@@ -107,7 +107,7 @@ class Study:
         view = with_result(self.view, seq_len)
         if len(view.spec.seq_lengths) > 1:
             raise RequestError(
-                "client.which-length", study=self.name, lengths=list(view.spec.seq_lengths), seq_len="seq_len"
+                "client.which-length", study=self.name, lengths=list(view.spec.seq_lengths), option="seq_len"
             )
         (found,) = best_trials(view)["lengths"].values()
         return {**found, "folder": f"{self._backend.root}{found['folder']}"}
@@ -322,10 +322,7 @@ def submitted(backend: Backend, name: str, spec: StudySpec) -> Study:
 def check_resumable(view: StudyView) -> None:
     """Raise RequestError for a study that has nothing left to do."""
     if view.phase is Phase.SUCCEEDED:
-        raise RequestError(
-            f"study {view.name!r} has succeeded, nothing is left to do: coref-k8s best {view.name} shows it, "
-            f"coref-k8s extend {view.name} gives it more trials, finalists or time"
-        )
+        raise RequestError("client.succeeded-already", study=view.name)
 
 
 def made_up_name(now: datetime | None = None) -> str:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from coref_k8s.controller.view import StudyView
 
 
+#: What the reader calls an argument: `seq_len` in Python, `--seq-len` on the command line.
+Spelled = Callable[[str], str]
+
+
 @dataclass(frozen=True)
 class Where:
     """What says where studies live; nothing of it leaves every place open."""
@@ -40,12 +44,12 @@ class Where:
         """Whether a cluster is meant."""
         return bool(self.namespace or self.context)
 
-    def check(self, spelled: Callable[[str], str] = str) -> None:
-        """Raise RequestError for a machine and a cluster at once; `spelled` says what the reader calls a field."""
+    def check(self, spelled: Spelled = str) -> None:
+        """Raise RequestError for a machine and a cluster at once."""
         given = [name for name, value in vars(self).items() if value]
         if self.here and self.there:
             first, last = spelled(given[0]), spelled(given[-1])
-            raise RequestError(f"{first} and {last} contradict each other; keep one")
+            raise RequestError("client.contradict", first=first, last=last)
 
 
 def cluster_configured() -> bool:
@@ -59,10 +63,7 @@ def open_cluster(where: Where) -> ClusterBackend:
     """Return a cluster's backend. Raises ClusterError when none is configured."""
     if not cluster_configured():
         named = os.environ.get("KUBECONFIG")
-        why = f": KUBECONFIG names {named}, which is not there" if named else ""
-        raise ClusterError(
-            f"no Kubernetes cluster is configured here{why}; set KUBECONFIG, or run on this machine with --local"
-        )
+        raise ClusterError("client.no-kubeconfig", file=named) if named else ClusterError("client.no-cluster")
     from coref_k8s.client.cluster import ClusterBackend
 
     return ClusterBackend(where.namespace, where.context)

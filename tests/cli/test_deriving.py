@@ -18,8 +18,8 @@ from coref_k8s.study.reading import build_spec
     ("arguments", "code", "sentence"),
     [
         (["train", "sampl", "--from-best"], 1, "did you mean 'sample'?"),
-        (["train", "sample", "--from-best"], 2, "tunes 512, 1024 tokens; say which is meant with --seq-len"),
-        (["train", "sample", "--seq-len", "2048"], 2, "does not tune length 2048; it tunes 512, 1024"),
+        (["train", "sample", "--from-best"], 2, "tunes 512 and 1024 tokens; say which is meant with --seq-len"),
+        (["train", "sample", "--seq-len", "2048"], 2, "does not tune length 2048; it tunes 512 and 1024"),
         (["train", "sample", "--seq-len", "512", "--trial", "2"], 1, "no trial 2 of 512 tokens whose parameters"),
         (["train", "sample", "--seq-len", "512", "--trial", "9"], 1, "no trial 9 of 512 tokens"),
         (["train", "sample", "--seq-len", "512", "--trial", "1", "--from-best"], 2, "contradict each other"),

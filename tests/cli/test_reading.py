@@ -145,7 +145,7 @@ def test_best_for_people_has_interval_gain_and_folder(coref: Any, study: str) ->
     assert "1024" not in answer.out
     refused = coref("best", study, "--seq-len", "768")
     assert refused.code == 2
-    assert "does not tune length 768; it tunes 512, 1024" in refused.err
+    assert "does not tune length 768; it tunes 512 and 1024" in refused.err
 
 
 def test_logs_of_one_trial_and_of_the_study(coref: Any, study: str) -> None:
@@ -163,7 +163,7 @@ def test_logs_of_one_trial_and_of_the_study(coref: Any, study: str) -> None:
     assert coref("logs", study, "--trial", "2").err.count("\n") == 1  # it never wrote one
     both = coref("logs", study, "--trial", "1")
     assert both.code == 2
-    assert "lengths 512, 1024 each have a trial 1; choose one with --seq-len" in both.err
+    assert "lengths 512 and 1024 each have a trial 1; choose one with --seq-len" in both.err
     lines = coref("logs", study).out.splitlines()
     assert lines == ["prepare-1 | counting", "512-1-1 | first", "512-1-2 | second", "1024-0-1 | x"]
     assert coref("logs", study, "--seq-len", "1024").out == "1024-0-1 | x\n"
