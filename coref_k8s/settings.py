@@ -1,6 +1,6 @@
 """Settings of a process: where data, database and bus are. They come from the environment.
 
-The request (`study.py`) says what to do; this says where. Secrets may be given as files, which is how
+The request (`study/`) says what to do; this says where. Secrets may be given as files, which is how
 a cluster mounts them: `COREF_STORAGE_URL_FILE` wins over `COREF_STORAGE_URL`, `HF_TOKEN_FILE` over `HF_TOKEN`.
 """
 

@@ -41,7 +41,7 @@ from coref_k8s.study.reading import (
         ({"search": {"space": {"lr": {"low": 1, "high": 2}}}}, "'lr' is not a tuned parameter"),
         ({"search": {"space": {"learning_rate": {"lo": 1}}}}, "did you mean 'low'"),
         ({"search": {"spaceByLength": {"512": {}}}}, "names length 512, which the study does not tune"),
-        ({"search": {"sampler": "grid"}}, "sampler must be .gp., .tpe. or .random., not .grid."),
+        ({"search": {"sampler": "grid"}}, "sampler must be one of .gp., .tpe., .random., not .grid."),
         ({"objective": {"weights": {"coref_f1": 0}}}, "at least one must be above 0"),
         ({"data": {"devShare": 0.6, "testShare": 0.5}}, "leave nothing to train on"),
     ],

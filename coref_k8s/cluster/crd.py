@@ -8,18 +8,18 @@ python -m coref_k8s.cluster.crd --check PATH    exit 1 when the file is not what
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from coref_k8s.cluster import names
 from coref_k8s.cluster.schema import structural
 from coref_k8s.cluster.status import StudyStatus
+from coref_k8s.study import yaml12
+from coref_k8s.study.base import MAX_CHOICES, MAX_LENGTH, PATTERNS
 from coref_k8s.study.names import MAX_NAME
-from coref_k8s.study.spec import LENGTH_STEP, PARAMETERS, SEQ_LENGTHS, SearchSpec, StudySpec
+from coref_k8s.study.parameters import PARAMETERS, Parameter, parameters_of
+from coref_k8s.study.spec import LENGTH_STEP, SEQ_LENGTHS, SearchSpec, StudySpec
 
 #: Fields that a study keeps once it has started: what was measured before would not compare with what follows.
 IMMUTABLE = (
@@ -77,6 +77,7 @@ def _root_rules() -> list[dict[str, str]]:
 
 def _spec_rules() -> list[dict[str, str]]:
     known = ", ".join(map(str, SEQ_LENGTHS))
+    search = "self.purpose.kind == 'search'"
     return [
         _rule(
             f"self.anyLength || self.seqLengths.all(l, l in [{known}])",
@@ -90,22 +91,99 @@ def _spec_rules() -> list[dict[str, str]]:
             "self.search.spaceByLength.all(k, self.seqLengths.exists(l, string(l) == k))",
             "search.spaceByLength names a length that is not among seqLengths",
         ),
+        _rule("self.search.finalists <= self.trials", "finalists are chosen of the trials; give more trials"),
+        _rule(
+            f"!({search}) || (!has(self.purpose.study) && size(self.purpose.trials) == 0)",
+            "purpose.study and purpose.trials are for purpose.kind train and ensemble",
+        ),
+        _rule(
+            f"{search} || has(self.purpose.study)",
+            "a study to train or ensemble uses another study's results; name it in purpose.study",
+        ),
+        _rule(
+            f"{search} || (self.trials == 1 && self.search.finalists == 0 "
+            "&& self.seqLengths.all(l, l == self.seqLengths[0]))",
+            "a study to train or ensemble has one length, one trial and no finalists",
+        ),
+        _rule(
+            "self.purpose.trials.all(t, self.purpose.trials.exists_one(u, u == t))",
+            "purpose.trials must name different trials by their number",
+        ),
+        _rule(
+            "self.purpose.kind != 'ensemble' || size(self.purpose.trials) > 1",
+            "an ensemble has two members or more; name them in purpose.trials",
+        ),
+        _rule(
+            f"{search} || ({_all_fixed('self.search.space')} && "
+            f"self.search.spaceByLength.all(k, {_all_fixed('self.search.spaceByLength[k]')}))",
+            "a study to train or ensemble searches nothing; give each range a single choice",
+        ),
+        _rule(
+            f"self.seqLengths.all(l, {_ends('mask_low', -1)}.all(x, {_ends('mask_high', 0)}.all(y, x <= y)))",
+            "mask_low must not go above where mask_high begins, at any length, with the default ranges where none is given",
+        ),
     ]
 
 
-def _range_rules() -> list[dict[str, str]]:
-    return [
-        _rule("has(self.low) == has(self.high)", "give both low and high, or choices"),
-        _rule("!has(self.low) || !has(self.high) || self.low <= self.high", "the range is empty: low is above high"),
-        _rule("!self.log || (has(self.low) && self.low > 0.0)", "a log range needs low above 0"),
-    ]  # fmt: skip
+def _all_fixed(space: str) -> str:
+    """Return the rule that every range of a space holds one value."""
+    return " && ".join(
+        f"(!has({one}) || (has({one}.choices) ? {one}.choices.all(c, c == {one}.choices[0]) : {one}.low == {one}.high))"
+        for one in (f"{space}.{name}" for name in parameters_of(StudySpec.task))
+    )
+
+
+def _ends(name: str, end: int) -> str:
+    """Return the list of a parameter's lowest (`end` 0) or highest (-1) values at length `l`, its choices where it has some."""
+
+    def of(path: str) -> str:
+        return f"(has({path}.choices) ? {path}.choices : [{path}.{('low', 'high')[end]}])"
+
+    own, all_ = (f"self.search.{space}.{name}" for space in ("spaceByLength[string(l)]", "space"))
+    by_length = PARAMETERS[name].ranges[StudySpec.task]
+    *longer, (_, shortest) = sorted(by_length.items(), reverse=True)
+    default = "".join(f"l >= {start} ? [{one.numbers[end]}] : " for start, one in longer)
+    return (
+        f"(string(l) in self.search.spaceByLength && has({own}) ? {of(own)} : has({all_}) ? {of(all_)} : "
+        f"self.purpose.kind != 'search' ? [] : {default}[{shortest.numbers[end]}])"
+    )
+
+
+def _range(one: Parameter) -> dict[str, Any]:
+    """Return the schema of one parameter's range."""
+    value: dict[str, Any] = {"type": {"float": "number", "int": "integer", "name": "string"}[one.kind]}
+    if one.names:
+        value["enum"] = list(one.names)
+    elif one.kind == "name":
+        value |= {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": PATTERNS["plain"]}
+    else:
+        value |= {"minimum": one.low, "maximum": one.high} | ({"exclusiveMinimum": True} if one.above else {})
+    bound = value if one.kind == "float" else {"type": "number"}
+    return {
+        "type": "object",
+        "description": one.about,
+        "properties": {
+            "low": bound,
+            "high": bound,
+            "log": {"type": "boolean", "default": False},
+            "choices": {"type": "array", "items": value, "minItems": 1, "maxItems": MAX_CHOICES},
+        },
+        "oneOf": [{"required": ["choices"]}, *([{"required": ["low"]}] if one.kind == "float" else [])],
+        "x-kubernetes-validations": [
+            _rule("has(self.low) == has(self.high)", "give both low and high, or choices"),
+            _rule(
+                "!has(self.low) || !has(self.high) || self.low <= self.high",
+                "the range is empty: low is above high",
+            ),
+            _rule("!self.log || (has(self.low) && self.low > 0.0)", "a log range needs low above 0"),
+        ],
+    }
 
 
 def _with_rules(schema: dict[str, Any]) -> dict[str, Any]:
     """Add to the spec's schema the rules that OpenAPI has no word for."""
     fields = schema["properties"]
     schema["x-kubernetes-validations"] = _spec_rules()
-    fields["seqLengths"] |= {"maxItems": 32}
     fields["data"]["x-kubernetes-validations"] = [
         _rule(
             # the API server also judges the bare default, {}, in which neither is there yet
@@ -115,7 +193,7 @@ def _with_rules(schema: dict[str, Any]) -> dict[str, Any]:
     ]
     fields["objective"]["properties"]["weights"]["x-kubernetes-validations"] = [
         _rule(
-            "self.all(k, self[k] >= 0.0) && self.exists(k, self[k] > 0.0)",
+            "self.exists(k, self[k] > 0.0)",
             "weights must not be negative and at least one must be above 0",
         )
     ]
@@ -130,20 +208,10 @@ def _with_rules(schema: dict[str, Any]) -> dict[str, Any]:
         ),
     ]
     search = fields["search"]["properties"]
-    known = ", ".join(f"'{name}'" for name in PARAMETERS)
-    names_rule = _rule(
-        f"self.all(k, k in [{known}])", f"only these parameters are tuned: {', '.join(PARAMETERS)}"
-    )
-    by_length = search["spaceByLength"]["additionalProperties"]
-    search["spaceByLength"]["maxProperties"] = 32
-    for space in (search["space"], by_length):
-        space["maxProperties"] = len(PARAMETERS)
-        space["x-kubernetes-validations"] = [names_rule]
-        ranges = space["additionalProperties"]
-        ranges["x-kubernetes-validations"] = _range_rules()
-        # choices hold text or numbers, which CEL cannot see; what it must not be empty or beside low is plain
-        ranges["properties"]["choices"]["minItems"] = 1
-        ranges["oneOf"] = [{"required": ["choices"]}, {"required": ["low"]}]
+    ranges = {name: _range(one) for name, one in parameters_of(StudySpec.task).items()}
+    for space in (search["space"], search["spaceByLength"]["additionalProperties"]):
+        del space["additionalProperties"], space["maxProperties"]
+        space["properties"] = ranges
     return schema
 
 
@@ -232,17 +300,8 @@ def crd() -> dict[str, Any]:
 
 def render() -> str:
     """Return the definition as YAML, with a line that says where it comes from."""
-    # through JSON: YAML would otherwise write shared parts as anchors
-    plain = json.loads(json.dumps(crd()))
-    head = "# Generated by `python -m coref_k8s.cluster.crd`; edit coref_k8s/study.py instead.\n"
-    return head + yaml.dump(plain, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
-
-
-class _Plain(yaml.SafeDumper):
-    """Writes no anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
+    head = "# Generated by `python -m coref_k8s.cluster.crd`; edit coref_k8s/study/ instead.\n"
+    return head + yaml12.write(crd())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-#: Upper bounds that let the API server bound what a CEL rule can cost; far above any use.
-MAX_ITEMS, MAX_PROPERTIES, MAX_LENGTH = 256, 64, 1024
+from coref_k8s.study.base import MAX_ITEMS, MAX_KEYS, MAX_LENGTH
 
 _COPIED = ("description", "enum", "minimum", "maximum", "minItems", "maxItems", "minLength", "maxLength",
            "minProperties", "maxProperties", "pattern", "default")  # fmt: skip
@@ -75,7 +74,7 @@ def _object(result: dict[str, Any], node: dict[str, Any], definitions: dict[str,
             result["default"] = {}
     elif isinstance(node.get("additionalProperties"), dict):
         result["additionalProperties"] = _convert(node["additionalProperties"], definitions)
-        result.setdefault("maxProperties", MAX_PROPERTIES)
+        result.setdefault("maxProperties", MAX_KEYS)
     else:
         result["x-kubernetes-preserve-unknown-fields"] = True
 

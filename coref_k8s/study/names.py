@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from coref_k8s.errors import RequestError
+
 #: Longest study name (characters): leaves room for `-<length>-<trial>-<attempt>` in a 63-character Job name.
 MAX_NAME = 40
 
@@ -34,14 +36,9 @@ def job_name(study: str, kind: Kind, seq_len: int | None, trial: int | None, att
 
 
 def check_name(name: str) -> str:
-    """Return `name` when it can name a study, its Jobs and its files; raise ValueError otherwise."""
+    """Return `name` when it can name a study, its Jobs and its files; raise RequestError otherwise."""
     if len(name) > MAX_NAME:
-        raise ValueError(
-            f"study name {name!r} has {len(name)} characters; its Job names leave room for {MAX_NAME}"
-        )
+        raise RequestError("study.name-too-long", name=name, length=len(name), most=MAX_NAME)
     if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"study name {name!r} is no DNS label: use lower-case letters, digits and '-', "
-            "with a letter or digit at both ends"
-        )
+        raise RequestError("study.name-not-a-label", name=name)
     return name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from coref_k8s.study.base import Request
 from coref_k8s.study.names import Kind, job_name
-from coref_k8s.study.spec import Request, StudySpec
+from coref_k8s.study.spec import StudySpec
 
 
 class BatchPlan(Request):

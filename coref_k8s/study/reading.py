@@ -1,23 +1,19 @@
-"""From what a user wrote (flags, YAML) to a `StudySpec`, or one clear sentence.
-
-Pydantic finds what is wrong; this module says it in words: which key, what to write instead.
-"""
+"""From what a user wrote (flags, YAML) to a `StudySpec`, or one clear sentence."""
 
 from __future__ import annotations
 
 import copy
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from coref_k8s.errors import RequestError, UnknownKeyError
+from coref_k8s.study import yaml12
 from coref_k8s.study.names import check_name
-from coref_k8s.study.spec import Range, StudySpec
+from coref_k8s.study.refusals import explained, of_another_version
+from coref_k8s.study.spec import StudySpec
 
 API_VERSION = "corefk8s.dev/v1alpha1"
 KIND = "CorefStudy"
@@ -142,68 +138,43 @@ def load_study_file(path: Path) -> tuple[str | None, dict[str, Any]]:
     Raises RequestError when the file is unreadable, is not YAML or is another kind of object.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        data = parse_yaml(path.read_text(encoding="utf-8-sig"), where=str(path))
     except OSError as error:
-        raise RequestError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise RequestError("study.file-unreadable", path=str(path), error=error.strerror) from error
     except UnicodeDecodeError as error:
-        raise RequestError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
-    data = parse_yaml(text, where=str(path))
+        raise RequestError("study.file-not-utf8", path=str(path)) from error
     if not isinstance(data, dict):
-        raise RequestError(f"{path}: holds no study; write keys such as seqLengths: [1024, 2048]")
+        raise RequestError("study.file-no-study", path=str(path))
     if "kind" in data or "apiVersion" in data:
-        if data.get("kind") != KIND or data.get("apiVersion") != API_VERSION:
+        found = f"{data.get('apiVersion')} {data.get('kind')}"
+        if found != f"{API_VERSION} {KIND}":
             raise RequestError(
-                f"{path}: is {data.get('apiVersion')} {data.get('kind')}, not {API_VERSION} {KIND}"
+                "study.file-other-kind", path=str(path), found=found, wanted=f"{API_VERSION} {KIND}"
             )
-        spec = data.get("spec") or {}
-        name = (data.get("metadata") or {}).get("name")
+        name, spec = _part(data, "metadata", path).get("name"), _part(data, "spec", path)
     else:
-        name = data.pop("name", None)
-        spec = data
-    if not isinstance(spec, dict):
-        raise RequestError(f"{path}: spec must be a mapping of keys to values")
-    if name is not None:
-        validated_name(name)
-    return name, spec
+        name, spec = data.pop("name", None), data
+    return None if name is None else validated_name(name), spec
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as people write it: `1e-4` is a number (YAML 1.1 wants `1.0e-4`), a key that stands twice is refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice."""
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key_node.value!r} stands twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+def _part(data: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
+    found = data.get(key) or {}
+    if not isinstance(found, dict):
+        raise RequestError("study.file-part-no-mapping", path=str(path), key=key)
+    return found
 
 
 def parse_yaml(text: str, *, where: str) -> Any:
     """Return the value of a YAML text; raise RequestError that names `where` and the line."""
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise RequestError(f"{where}: is not valid YAML{line}: {problem}") from error
+    return yaml12.read(text, f"{where}: ")
 
 
 def validated_name(name: Any) -> str:
     """Return a usable study name; raise RequestError otherwise."""
-    try:
-        return check_name(str(name))
-    except ValueError as error:
-        raise RequestError(str(error)) from error
+    name = getattr(name, "source", name)  # `name: 0042` is meant as it stands
+    if not isinstance(name, str):
+        raise RequestError("study.name-no-text", given=str(name))
+    return check_name(name)
 
 
 def _validate(
@@ -216,82 +187,5 @@ def _validate(
     try:
         return StudySpec.model_validate(dict(data), by_alias=by_alias, by_name=not by_alias)
     except ValidationError as error:
-        unknown = error.errors(include_url=False)[0]["type"] == "extra_forbidden"
-        words = _sentence(error, by_alias=by_alias, where=where, names=names or {})
-        raise (UnknownKeyError if unknown else RequestError)(words) from error
-
-
-#: Pydantic's words for what is wrong, in ours; `{}` are values of the error's context.
-_WORDS = {
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be above {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be below {lt}",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "string_type": "must be text",
-    "string_too_short": "must not be empty",
-    "too_short": "must name at least {min_length}",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a mapping of keys to values",
-    "model_type": "must be a mapping of keys to values",
-    "literal_error": "must be {expected}",
-    "missing": "is required",
-}
-
-
-def _sentence(
-    error: ValidationError, *, by_alias: bool, where: str, names: Mapping[tuple[str, ...], str]
-) -> str:
-    first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
-    prefix = f"{where}: " if where else ""
-    name = f"{prefix}{'.'.join(path)}"
-    for length in range(len(path), 0, -1):
-        if tuple(path[:length]) in names:
-            inner = [part for part in path[length:] if not part.isdigit()]
-            name = ".".join([names[tuple(path[:length])], *inner])
-            break
-    value = first.get("input")
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(first["loc"][:-1], by_alias=by_alias)
-        close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.6)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-        return f"{prefix}unknown key {'.'.join(path)!r}; {hint}"
-    if first["type"] in _WORDS:
-        shown = f", not {value!r}" if value is None or isinstance(value, str | int | float) else ""
-        message = _WORDS[first["type"]].format(**first.get("ctx", {})) + shown
-        if first["type"] == "literal_error" and isinstance(value, str):
-            known = re.findall(r"'([^']+)'", first["ctx"]["expected"])
-            close = difflib.get_close_matches(value, known, n=1, cutoff=0.6)
-            message += f"; did you mean {close[0]!r}?" if close else ""
-        return f"{name} {message}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{name}: {message}" if path else f"{prefix}{message}"
-
-
-def _keys_at(loc: tuple[int | str, ...], *, by_alias: bool) -> list[str]:
-    model: type[BaseModel] | None = StudySpec
-    for part in loc:
-        if isinstance(part, int) or model is None:
-            continue
-        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-        # no field: the name of a parameter in a search space, which leads to its range
-        model = _model_of(field.annotation) or model if field is not None else Range
-    if model is None:
-        return []
-    return [(f.alias or n) if by_alias else n for n, f in model.model_fields.items()]
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        if (found := _model_of(argument)) is not None:
-            return found
-    return None
+        message = explained(error, StudySpec, by_alias=by_alias, where=where, names=names or {})
+        raise (UnknownKeyError if of_another_version(error) else RequestError)(message) from error

@@ -69,7 +69,7 @@ BAD = [
     ({"seqLengths": [960]}, "spec: Invalid value: seqLengths may hold 512, 768, 1024"),
     (
         {"search": {"space": {"learning_rate": {"low": 0.1, "high": 0.01}}}},
-        "spec.search.space[learning_rate]: Invalid value: the range is empty",
+        "spec.search.space.learning_rate: Invalid value: the range is empty",
     ),
     (
         {"objective": {"weights": {"coref_f1": 0.0}}},
