@@ -78,8 +78,7 @@ class Preparation:
             for split in ("dev", "test"):
                 self._keep_documents(split, [number for number in kept if splits[number] == split])
             train = [number for number in kept if splits[number] == "train"]
-            if not train:
-                raise DataError("corpus.nothing-to-train-on", **self._why_empty())
+            self._check_splits({splits[number] for number in kept})
             counts = self._encode(train, [weights[number] for number in train], *special)
         finally:
             self._documents.close()
@@ -100,6 +99,13 @@ class Preparation:
         with (self._out / STATISTICS).open("w", encoding="utf-8") as file:
             json.dump(statistics, file, ensure_ascii=False, indent=1)
         return key
+
+    def _check_splits(self, there: set[Split]) -> None:
+        """Raise DataError when a split that the request asks for has no documents."""
+        shares = {"train": 1.0, "dev": self._data.dev_share, "test": self._data.test_share}
+        if missing := [split for split, share in shares.items() if share and split not in there]:
+            code = "corpus.split-without-documents" if there else "corpus.nothing-to-train-on"
+            raise DataError(code, splits=missing, **self._why_empty())
 
     def _hash(self) -> str:
         """Return the hash of what was read: another than the request's when a source was lost on the way."""

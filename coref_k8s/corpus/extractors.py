@@ -62,9 +62,11 @@ def auto(row: Mapping[str, Any]) -> Extracted | None:
     raise DataError("corpus.no-column", columns=list(_TEXT_COLUMNS), there=[str(column) for column in row])
 
 
+@register_extractor("lines")
+@register_extractor("paragraphs")
 @register_extractor("text")
 def text(row: Mapping[str, Any]) -> str:
-    """The column `text`."""
+    """The column `text`; by the names `lines` and `paragraphs`, of a txt file a line or what blank lines part."""
     return _column(row, "text")
 
 

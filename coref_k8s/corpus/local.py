@@ -1,4 +1,4 @@
-"""Local files: txt (one document a file), jsonl, parquet, conllu, coref.txt, or a folder of them.
+"""Local files: txt (one document a file, a line, or between blank lines), jsonl, parquet, conllu, coref.txt, or a folder of them.
 
 A file that cannot be read, and a line or row without a text, is left out alone and named (`LeftOut`).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,6 +24,8 @@ from coref_k8s.wording import Message
 #: Endings of the files that are read.
 ROW_SUFFIXES = (".jsonl", ".jsonlines", ".parquet")
 SUFFIXES = (".txt", ".conllu", *ROW_SUFFIXES)
+#: What parts the documents of a txt file, by the source's extractor; without one the file is one document.
+TEXT_UNITS = {"lines": re.compile(r"\n"), "paragraphs": re.compile(r"\n[ \t]*\n\s*")}
 #: Files that are named of those that are left out.
 _NAMED = 5
 
@@ -142,13 +145,16 @@ def content_hash(source: str) -> str:
     return digest.hexdigest()
 
 
-def read_file(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, Document | Mapping[str, Any]]]:
+def read_file(
+    file: Path, name: str, left_out: LeftOut, extractor: str = "auto"
+) -> Iterator[tuple[str, Document | Mapping[str, Any]]]:
     """Yield a file's documents, or rows that an extractor has to read, each with its place in the source.
 
-    `name` is the file's path within the source. What cannot be read is put into `left_out`.
+    `name` is the file's path within the source; `extractor` may say what a document of a txt file is. What
+    cannot be read is put into `left_out`.
     """
     try:
-        yield from _read(file, name, left_out)
+        yield from _read(file, name, left_out, extractor)
     except DataError as error:
         left_out.file(name, error.message)
     except UnicodeDecodeError as error:
@@ -162,14 +168,21 @@ def _text(file: Path) -> TextIO:
     return file.open(encoding="utf-8-sig")
 
 
-def _read(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, Document | Mapping[str, Any]]]:
+def _read(
+    file: Path, name: str, left_out: LeftOut, extractor: str
+) -> Iterator[tuple[str, Document | Mapping[str, Any]]]:
     stem = name.removesuffix(file.suffix)
     if file.name.endswith(SUFFIX):
         with _text(file) as stream:
             yield name, parse_marked(stream.read(), where=name)
     elif file.suffix.lower() == ".txt":
         with _text(file) as stream:
-            yield name, Document(stem, stream.read())
+            text = stream.read()
+        if extractor in TEXT_UNITS:
+            parts = (part for part in TEXT_UNITS[extractor].split(text) if part.strip())
+            yield from ((f"{name}: text {number}", {"text": part}) for number, part in enumerate(parts, 1))
+        else:
+            yield name, Document(stem, text)
     elif file.suffix.lower() == ".conllu":
         with _text(file) as stream:
             yield from ((name, one) for one in read_conllu(stream, where=name))

@@ -212,7 +212,7 @@ class _Reader:
 def _local(config: DatasetConfig, left_out: LeftOut) -> Iterator[Item]:
     """Yield what every file of a source holds."""
     for name, file in files_of(config.source, left_out).items():
-        for number, (where, item) in enumerate(read_file(file, name, left_out)):
+        for number, (where, item) in enumerate(read_file(file, name, left_out, config.extractor or "auto")):
             yield where, f"{name.removesuffix(file.suffix)}-{number}", item
 
 

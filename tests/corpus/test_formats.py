@@ -407,6 +407,22 @@ def test_no_two_documents_have_one_id(tmp_path):
     assert ids == [document.doc_id for document in read(tmp_path / "a", tmp_path / "b")[0]]
 
 
+@pytest.mark.parametrize(
+    ("extractor", "expected"),
+    [
+        (None, ["첫째 글.\n이어서.\n\n둘째 글.\n"]),
+        ("lines", ["첫째 글.", "이어서.", "둘째 글."]),
+        ("paragraphs", ["첫째 글.\n이어서.", "둘째 글.\n"]),
+    ],
+)
+def test_what_a_document_of_a_text_file_is_can_be_said(tmp_path, extractor, expected):
+    (tmp_path / "a.txt").write_text("첫째 글.\r\n이어서.\r\n \r\n둘째 글.\r\n".replace(" \r", "\r"))
+    (tmp_path / "b.jsonl").write_text('{"text": "셋째"}')
+    documents = read(DatasetConfig(source=str(tmp_path), extractor=extractor, min_length=0))[0]
+    assert [document.text for document in documents] == [*expected, "셋째"]
+    assert len({document.doc_id for document in documents}) == len(documents)
+
+
 def test_a_home_folder_is_found(tmp_path, monkeypatch):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a#1.txt").write_text("글")

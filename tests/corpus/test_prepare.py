@@ -14,6 +14,7 @@ from coref_k8s.corpus.shipped import korean_folder, shipped_documents
 from coref_k8s.errors import DataError
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.sizing.table import MEMORY_TABLE
+from coref_k8s.study.spec import DatasetConfig
 from coref_k8s.trial.batches import StepPlan
 
 
@@ -156,6 +157,16 @@ def test_nothing_left_is_an_error_that_says_why(tmp_path, tokenizer, request_for
         prepare(request_for("gaps:12", min_length=100_000), tmp_path, tokenizer)
     with pytest.raises(DataError, match=r"no source gave a document \(/nowhere/a\.txt does not exist\)"):
         prepare(request_for("/nowhere/a.txt"), tmp_path, tokenizer)
+
+
+def test_one_text_is_not_enough_to_train_and_to_evaluate_on(tmp_path, tokenizer, request_for):
+    (tmp_path / "corpus.txt").write_text("\n".join(document.text for document in shipped_documents()[:9]))
+    with pytest.raises(
+        DataError, match=r"no document is left for train and dev; documents read: 1; .*extractor: lines"
+    ):
+        prepare(request_for(tmp_path / "corpus.txt"), tmp_path, tokenizer)
+    lines = DatasetConfig(source=str(tmp_path / "corpus.txt"), extractor="lines", min_length=0)
+    assert min(prepare(request_for(lines), tmp_path, tokenizer).statistics["documents"].values()) > 0
 
 
 def test_opening_what_is_not_prepared(tmp_path, shipped):
