@@ -10,35 +10,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from coref_k8s.cli.speech import say, speak, take_language
 from coref_k8s.cli.watching import watch_bus, watch_stream
 from coref_k8s.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the study that the bus speaks of until it ends, or Ctrl-C."""
+    lang, rest = take_language(sys.argv[1:] if arguments is None else arguments)
+    speak(lang)
     parser = argparse.ArgumentParser(
-        prog="python -m coref_k8s.dashboard",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m coref_k8s.dashboard [--lang en|ko]", description=say("help.dashboard")
     )
-    parser.add_argument(
-        "bus",
-        nargs="?",
-        type=Path,
-        help="- for standard input; default data/coref_automl_bus.ndjson, or COREF_BUS",
-    )
-    parser.add_argument("--lang", choices=("en", "ko"), help="language (default that of the locale)")
-    chosen = parser.parse_args(arguments)
+    parser.add_argument("bus", nargs="?", type=Path, help=say("help.dashboard-argument-bus"))
+    chosen = parser.parse_args(rest)
     if chosen.bus == Path("-"):
-        watch_stream(sys.stdin.buffer, chosen.lang)
+        watch_stream(sys.stdin.buffer)
         return 0
     bus = chosen.bus or Settings.from_env().bus
     if bus is None or not bus.is_file():
-        parser.error(
-            f"{bus}: there is no event file yet; start a study with coref-k8s submit --local, "
-            "or for one in a cluster take coref-k8s watch NAME"
-        )
-    watch_bus(bus, chosen.lang)
+        parser.error(say("cli.no-event-file", file=bus))
+    watch_bus(bus)
     return 0
 
 

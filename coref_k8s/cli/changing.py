@@ -8,42 +8,34 @@ from typing import Annotated
 import typer
 
 from coref_k8s.cli.console import out
+from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import Study, Where, placed
 from coref_k8s.client.where import find_study
 from coref_k8s.errors import RequestError
+from coref_k8s.wording import Message
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y")]
 
 
 @placed
-def cancel(
-    name: Study,
-    *,
-    where: Where,
-) -> None:
+def cancel(name: Study, *, where: Where) -> None:
     """End a study; what is finished stays."""
     backend, view = find_study(where, name)
     if view.ended:
-        raise RequestError("client.ended-already", study=name, phase=view.phase.value)
+        phase = Message.of(f"words.phase-{view.phase.value.lower()}")
+        raise RequestError("client.ended-already", study=name, phase=phase)
     backend.cancel(name)
-    out.print(f"study {name} is cancelled; coref-k8s resume {name} would go on with it", highlight=False)
+    out.print(say("cli.cancelled", study=name))
 
 
 @placed
-def delete(
-    name: Study,
-    *,
-    yes: Yes = False,
-    where: Where,
-) -> None:
+def delete(name: Study, *, yes: Yes = False, where: Where) -> None:
     """Delete a study with its trials, models and logs."""
     backend, view = find_study(where, name)
     if not yes:
         if not sys.stdin.isatty():
-            raise RequestError(f"deleting {name!r} needs --yes where nobody can be asked")
-        running = "" if view.ended else ", which has not ended,"
-        typer.confirm(
-            f"Delete study {name}{running} with {len(view.trials)} trials, their models and logs?", abort=True
-        )
+            raise RequestError("cli.delete-needs-yes", study=name)
+        code = "cli.delete-ended" if view.ended else "cli.delete-running"
+        typer.confirm(say(code, study=name, n=len(view.trials)), abort=True)
     backend.delete(name)
-    out.print(f"study {name} is deleted", highlight=False)
+    out.print(say("cli.deleted", study=name))

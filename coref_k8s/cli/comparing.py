@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.table import Table
 
-from coref_k8s.cli import words
-from coref_k8s.cli.console import titled
-from coref_k8s.cli.strings import Lang, say
+from coref_k8s.cli.console import headed, titled
+from coref_k8s.cli.speech import lang, say
 from coref_k8s.controller.view import LengthView, StudyView
-from coref_k8s.report.messages import told
+from coref_k8s.report.verdict import claim
 from coref_k8s.search.tested import tested
+from coref_k8s.wording.formats import UNKNOWN, duration, interval, parameter, score
 
 
 def side_by_side(views: Sequence[StudyView], price: float | None = None) -> list[dict[str, Any]]:
@@ -85,43 +85,38 @@ def _row(view: StudyView, one: LengthView, price: float | None) -> dict[str, Any
     return row if price is None else {**row, "cost": round(gpu_hours * price, 2)}
 
 
-#: Columns of the table: keys of their headings.
-_HEADINGS = ("h_study", "h_tokens", "h_model", "h_trials", "h_best_dev", "h_on_test", "h_interval", "r_untuned",
-             "h_time", "h_gpu_hours")  # fmt: skip
-
-
-def as_table(rows: Sequence[dict[str, Any]], lang: Lang = "en") -> Table:
+def as_table(rows: Sequence[dict[str, Any]]) -> Table:
     """Return the rows for a person."""
-    table = titled()
     priced = any("cost" in row for row in rows)
-    for key in [*_HEADINGS, *(["h_cost"] if priced else [])]:
-        left = key in ("h_study", "h_model", "r_untuned")
-        table.add_column(say(lang, key), justify="left" if left else "right", no_wrap=key != "h_model")
+    table = headed(
+        "words.study", "words.tokens", "words.model", "words.trials", "words.best", "cli.on-test", "words.interval",
+        "cli.untuned", "words.time", "cli.gpu-hours", *(["cli.cost"] if priced else []),
+        left=("words.study", "words.model", "cli.untuned"), wrapped=("words.model",),
+    )  # fmt: skip
     for row in rows:
-        low, high = row["test_ci_low"], row["test_ci_high"]
         table.add_row(
             row["study"],
             str(row["seq_len"]),
             row["model"],
             f"{row['trials']}" + (f" + {row['runs']}" if row["runs"] else ""),
-            words.score(row["score"] if row["dev"] is None else row["dev"]),
-            words.score(row["test"]),
-            f"{low:.3f} … {high:.3f}" if low is not None and high is not None else "–",
-            told(row["against_untuned"] or "–", lang),
-            words.lasting(row["hours"] * 3600, lang),
+            score(row["score"] if row["dev"] is None else row["dev"]),
+            score(row["test"]),
+            interval(row["test_ci_low"], row["test_ci_high"]),
+            claim(row["against_untuned"], lang()) if row["against_untuned"] else UNKNOWN,
+            duration(row["hours"] * 3600, lang()),
             f"{row['gpu_hours']:.2f}",
             *([f"{row['cost']:.2f}"] if priced else []),
         )
     return table
 
 
-def settings_table(views: Sequence[StudyView], lang: Lang = "en") -> Table | None:
+def settings_table(views: Sequence[StudyView]) -> Table | None:
     """Return in what the requests differ, for a person; None when they are the same."""
     differing = settings(views)
     if not differing:
         return None
     table = titled()
-    table.add_column(say(lang, "h_setting"), no_wrap=True)
+    table.add_column(say("cli.setting"), no_wrap=True)
     for view in views:
         table.add_column(view.name)
     for path, values in differing.items():
@@ -138,4 +133,4 @@ def _shown(value: Any) -> str:
             if "choices" in value
             else f"{_shown(value['low'])} … {_shown(value['high'])}"
         )
-    return "–" if value is None else words.parameter(value)
+    return parameter(value)

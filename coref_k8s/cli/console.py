@@ -1,37 +1,43 @@
-"""Where commands write: results on stdout, remarks and errors on stderr."""
+"""Where commands write: results on stdout, remarks and errors on stderr. Nothing that is printed is read as markup."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Container
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from coref_k8s.cli.strings import Lang, say
+from coref_k8s.cli.speech import say
 
 #: Results; what a pipe or a redirect receives.
-out = Console(soft_wrap=False)
+out = Console(soft_wrap=False, markup=False, emoji=False, highlight=False)
 #: Remarks: what to type next, progress, warnings.
-err = Console(stderr=True)
+err = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 def write(text: str) -> None:
-    """Write machine-readable text as it is: no wrapping, no colours, no markup."""
+    """Write machine-readable text as it is: no wrapping, no colours."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     sys.stdout.flush()
 
 
 def note(text: str, **more: Any) -> None:
     """Write a remark, on stderr, so that it never mixes with a result."""
-    err.print(text, highlight=False, soft_wrap=True, **more)
+    err.print(text, soft_wrap=True, **more)
 
 
-def suggest(lang: Lang, *commands: str) -> None:
+def warn(text: str) -> None:
+    """Write a warning, on stderr."""
+    note(say("words.warning", message=text), style="yellow")
+
+
+def suggest(*commands: str) -> None:
     """Say what can be typed next: commands of ours, without their first word."""
-    note(say(lang, "next", steps="   ".join(f"coref-k8s {command}" for command in commands)), style="dim")
+    note(say("cli.next", steps="   ".join(f"coref-k8s {command}" for command in commands)), style="dim")
 
 
 def titled(title: str | None = None) -> Table:
@@ -46,6 +52,17 @@ def titled(title: str | None = None) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
+
+
+def headed(
+    *codes: str, left: Container[str] = (), wrapped: Container[str] = (), title: str | None = None
+) -> Table:
+    """Return a table with these headings (codes; an empty one is no heading): numbers to the right, `left` for text."""
+    table = titled(title)
+    for code in codes:
+        justify: Any = "left" if code in left else "right"
+        table.add_column(say(code) if code else "", justify=justify, no_wrap=code not in wrapped)
+    return table
 
 
 def dump(data: Any, form: str) -> str:

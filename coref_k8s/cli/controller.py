@@ -14,42 +14,14 @@ from coref_k8s.errors import RequestError
 
 
 def controller(
-    namespace: Annotated[
-        str | None,
-        typer.Option(
-            "--namespace", "-n", metavar="NAME", help="Namespace of the studies (default: the pod's own)."
-        ),
-    ] = None,
-    all_namespaces: Annotated[
-        bool, typer.Option("--all-namespaces", help="Studies of all namespaces; needs cluster-wide rights.")
-    ] = False,
-    context: Annotated[
-        str | None,
-        typer.Option("--context", metavar="NAME", help="Context of the kubeconfig, outside of a cluster."),
-    ] = None,
-    settings: Annotated[
-        Path | None,
-        typer.Option(
-            "--settings",
-            metavar="YAML",
-            help="How pods run here: image, volume, secrets (default: the file that COREF_CLUSTER_SETTINGS names).",
-        ),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port", metavar="PORT", help="Port of health, metrics and results; 0 takes a free one."
-        ),
-    ] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        typer.Option("--log-level", help="Least severity that is logged."),
-    ] = "info",
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", metavar="NAME")] = None,
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces")] = False,
+    context: Annotated[str | None, typer.Option("--context", metavar="NAME")] = None,
+    settings: Annotated[Path | None, typer.Option("--settings", metavar="YAML")] = None,
+    port: Annotated[int | None, typer.Option("--port", metavar="PORT")] = None,
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option("--log-level")] = "info",
 ) -> None:
-    """Run the controller: turns CorefStudy resources into Jobs.
-
-    The database is the one that COREF_STORAGE_URL or COREF_STORAGE_URL_FILE names. Ends on SIGTERM.
-    """
+    """Run the controller: turns CorefStudy resources into Jobs."""
     from coref_k8s.cluster.api import ClusterApi
     from coref_k8s.cluster.names import FIELD_MANAGER
     from coref_k8s.cluster.service import ControllerService
@@ -59,10 +31,7 @@ def controller(
 
     process = Settings.from_env()
     if not process.storage_url.startswith("postgresql"):
-        raise RequestError(
-            "a controller in a cluster needs Postgres: name it in COREF_STORAGE_URL, or a file with its URL in "
-            "COREF_STORAGE_URL_FILE (postgresql+psycopg2://user:password@host/database)"
-        )
+        raise RequestError("cli.controller-needs-postgres")
     named = os.environ.get("COREF_CLUSTER_SETTINGS")
     chosen = ClusterSettings.load(settings or (Path(named) if named else None))
     if port is not None:

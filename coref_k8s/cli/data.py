@@ -13,13 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from coref_k8s.cli.console import dump, err, note, out, suggest, write
+from coref_k8s.cli.console import dump, err, note, out, suggest, warn, write
 from coref_k8s.cli.data_tables import data_view, losses, summary
+from coref_k8s.cli.framework import SpokenGroup
+from coref_k8s.cli.live import stage_word
+from coref_k8s.cli.parsing import MultiValueCommand
 from coref_k8s.cli.requesting import File, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
-from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
+from coref_k8s.cli.speech import said, say
 from coref_k8s.cli.where_options import DataDir
-from coref_k8s.report.messages import told
 from coref_k8s.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,45 +30,35 @@ if TYPE_CHECKING:
 
 @spec_options
 def prepare(
-    *,
-    file: File = None,
-    settings: Set = None,
-    data_dir: DataDir = None,
-    lang: LangOption = None,
-    flags: dict[SpecOption, Any],
+    *, file: File = None, settings: Set = None, data_dir: DataDir = None, flags: dict[SpecOption, Any]
 ) -> None:
-    """Prepare data without a study, to look at them or to choose among them.
-
-    Prints the folder: give it to `submit --dataset-choice`. Takes the options of `submit`; those of data, model
-    and lengths count.
-    """
+    """Prepare data without a study, to look at them or to choose among them."""
     _, spec = read_request(file, None, settings, flags)
     from coref_k8s.client.checks import check_before_start, localised, require_trial_packages
 
-    chosen = lang or locale_lang()
     require_trial_packages()
     spec = localised(spec)
     for warning in check_before_start(spec):
-        note(say(chosen, "e_warning", message=told(warning, chosen)), style="yellow")
+        warn(said(warning))
     from coref_k8s.trial.prepare_job import prepare_data
 
     # what is left out stands in the statistics, and is said below in the reader's language
     logging.getLogger("coref_k8s.corpus").addHandler(logging.NullHandler())
-    with _bars(chosen) as progress:
+    with _bars() as progress:
         done = prepare_data(spec, Settings.from_env(data_dir=data_dir), None, progress)
-    for line in losses(done.statistics, chosen):
-        note(say(chosen, "e_warning", message=line), style="yellow")
-    note(summary(done.statistics, chosen))
+    for line in losses(done.statistics):
+        warn(line)
+    note(summary(done.statistics))
     path = done.path.relative_to(Path.cwd()) if done.path.is_relative_to(Path.cwd()) else done.path
     write(str(path))
-    suggest(chosen, f"data show {path}", f"submit --local --dataset-choice {path}")
+    suggest(f"data show {path}", f"submit --local --dataset-choice {path}")
 
 
 @contextmanager
-def _bars(lang: Lang) -> Iterator[ProgressCallback]:
+def _bars() -> Iterator[ProgressCallback]:
     """Give a callback that draws a bar a stage, on stderr."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),
@@ -79,7 +71,9 @@ def _bars(lang: Lang) -> Iterator[ProgressCallback]:
         if not stages:
             bars.start()
         if progress.stage not in stages:
-            stages[progress.stage] = bars.add_task(told(progress.stage, lang), unit=told(progress.unit, lang))
+            stages[progress.stage] = bars.add_task(
+                stage_word(progress.stage), unit=say(f"live.unit-{progress.unit}")
+            )
         bars.update(stages[progress.stage], completed=progress.done, total=progress.total)
 
     try:
@@ -89,7 +83,7 @@ def _bars(lang: Lang) -> Iterator[ProgressCallback]:
             bars.stop()
 
 
-data = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at prepared data.")
+data = typer.Typer(cls=SpokenGroup, add_completion=False, no_args_is_help=True)
 
 
 @data.callback()
@@ -97,20 +91,12 @@ def _group() -> None:
     """Keep `show` a sub-command although it is the only one."""
 
 
-@data.command("show")
+@data.command("show", cls=MultiValueCommand)
 def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA", help="Folder or hash of prepared data, or a study's name.", show_default=False
-        ),
-    ],
+    name: Annotated[str, typer.Argument(metavar="DATA", show_default=False)],
     data_dir: DataDir = None,
-    lang: LangOption = None,
-    samples: Annotated[bool, typer.Option("--samples/--no-samples", help="Show pieces of text.")] = True,
-    output: Annotated[
-        Literal["text", "json"], typer.Option("--output", "-o", help="Form of the answer.")
-    ] = "text",
+    samples: Annotated[bool, typer.Option("--samples/--no-samples")] = True,
+    output: Annotated[Literal["text", "json"], typer.Option("--output", "-o")] = "text",
 ) -> None:
     """Show what was prepared: documents, lengths, distances between mentions, samples of text."""
     from coref_k8s.corpus.show import read_statistics
@@ -119,9 +105,9 @@ def show(
     if output == "json":
         write(dump(statistics, "json"))
     else:
-        for part in data_view(statistics, lang or locale_lang(), samples=samples):
+        for part in data_view(statistics, samples=samples):
             # text as it is: wrapped by the terminal, not by us
-            out.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, Text))
+            out.print(part, soft_wrap=isinstance(part, Text))
 
 
 def prepared_folder(name: str, settings: Settings) -> Path:
@@ -135,6 +121,6 @@ def prepared_folder(name: str, settings: Settings) -> Path:
     if name in known:
         prepared = known[name]
         if prepared is None:
-            raise NotFoundError(f"study {name!r} has not prepared its data yet")
+            raise NotFoundError("cli.not-prepared", study=name)
         return settings.data_dir / prepared
     return find_prepared(name, settings.data_dir)

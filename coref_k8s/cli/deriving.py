@@ -12,7 +12,7 @@ from coref_k8s.cli.console import note
 from coref_k8s.cli.reading import SeqLen
 from coref_k8s.cli.requesting import Name, Set
 from coref_k8s.cli.spec_options import apply_sets
-from coref_k8s.cli.strings import LangOption
+from coref_k8s.cli.speech import say
 from coref_k8s.cli.submitting import DryRunOption, MetricsPort, ResourceForm, Wait, launch
 from coref_k8s.cli.where_options import Study, Where, option, placed
 from coref_k8s.client.deriving import Derived, ensemble_of, final_training
@@ -22,59 +22,39 @@ from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
 from coref_k8s.study.reading import spec_from_mapping
 
-TrainLimit = Annotated[
-    str | None,
-    typer.Option(
-        "--train-limit",
-        metavar="INTEGER|none",
-        help="Most training chunks (chunks), `none` for all; by default that of the study, whose prepared data are then used.",
-    ),
-]
+TrainLimit = Annotated[str | None, typer.Option("--train-limit", metavar="INTEGER|none")]
 
 
 @placed
 def train(
     study: Study,
     *,
-    from_best: Annotated[
-        bool, typer.Option("--from-best", help="With the parameters of the best trial; what is done anyway.")
-    ] = False,
-    trial: Annotated[
-        int | None, typer.Option("--trial", metavar="NUMBER", help="With those of this trial instead.")
-    ] = None,
+    from_best: Annotated[bool, typer.Option("--from-best")] = False,
+    trial: Annotated[int | None, typer.Option("--trial", metavar="NUMBER")] = None,
     seq_len: SeqLen = None,
     train_limit: TrainLimit = None,
     settings: Set = None,
     name: Name = None,
-    lang: LangOption = None,
     where: Where,
     wait: Wait = False,
     dry_run: DryRunOption = None,
     output: ResourceForm = None,
     metrics_port: MetricsPort = None,
 ) -> int:
-    """Train the final model with the best parameters of a study, on more data if you like.
-
-    A study of its own (NAME-final-TOKENS unless --name says otherwise), which status, watch, logs, resume and delete know.
-    The model is scored on test once, compared with the untuned one, and written as a Hugging Face folder with a card.
-    """
+    """Train the final model with the best parameters of a study, on more data if you like."""
     if from_best and trial is not None:
-        raise RequestError("--from-best and --trial contradict each other; keep one")
+        raise RequestError("cli.contradict", one="--from-best", other="--trial")
     backend, view = find_study(where, study)
     made = _with_settings(
         final_training(view, seq_len=seq_len, trial=trial, train_limit=train_limit, spelled=option), settings
     )
     if made.spec.data.train_limit != view.spec.data.train_limit and made.spec.training.max_steps is not None:
-        note(
-            f"the study trains for {made.spec.training.max_steps} steps however much text there is; "
-            "--set training.maxSteps=N says for how many instead",
-            style="yellow",
-        )
-    _say(f"trial {made.trials[0].number} of {study}: its parameters at {made.seq_len} tokens", view)
+        note(say("cli.steps-stay", steps=made.spec.training.max_steps), style="yellow")
+    _source(say("cli.from-trial", trial=made.trials[0].number, study=study, length=made.seq_len), view)
     plan_study(made.spec)
     return launch(
         backend, made.checked_name(name, option), made.spec,
-        lang=lang, wait=wait, dry_run=dry_run, output=output, metrics_port=metrics_port,
+        wait=wait, dry_run=dry_run, output=output, metrics_port=metrics_port,
     )  # fmt: skip
 
 
@@ -82,29 +62,24 @@ def train(
 def ensemble(
     study: Study,
     *,
-    top: Annotated[int, typer.Option("--top", metavar="K", min=2, help="Members: the best K trials.")] = 3,
+    top: Annotated[int, typer.Option("--top", metavar="K", min=2)] = 3,
     seq_len: SeqLen = None,
     settings: Set = None,
     name: Name = None,
-    lang: LangOption = None,
     where: Where,
     wait: Wait = False,
     dry_run: DryRunOption = None,
     output: ResourceForm = None,
     metrics_port: MetricsPort = None,
 ) -> int:
-    """Join the best models of a study: averaged weights (uniform and greedy soup), averaged probabilities.
-
-    Each is scored on dev like a trial, and kept only when it is shown to be better than the best single model. A
-    study of its own (NAME-ensemble-TOKENS unless --name says otherwise).
-    """
+    """Join the best models of a study: averaged weights (uniform and greedy soup), averaged probabilities."""
     backend, view = find_study(where, study)
     made = _with_settings(ensemble_of(view, top, seq_len=seq_len, spelled=option), settings)
-    _say(f"the best {top} trials of {study} at {made.seq_len} tokens", view)
+    _source(say("cli.from-best", top=top, study=study, length=made.seq_len), view)
     plan_study(made.spec)
     return launch(
         backend, made.checked_name(name, option), made.spec,
-        lang=lang, wait=wait, dry_run=dry_run, output=output, metrics_port=metrics_port,
+        wait=wait, dry_run=dry_run, output=output, metrics_port=metrics_port,
     )  # fmt: skip
 
 
@@ -116,7 +91,7 @@ def _with_settings(made: Derived, settings: Sequence[str] | None) -> Derived:
     return replace(made, spec=spec_from_mapping(request, where="", names=names))
 
 
-def _say(what: str, view: StudyView) -> None:
-    note(f"from {what}", style="dim")
+def _source(said: str, view: StudyView) -> None:
+    note(said, style="dim")
     if not view.ended:
-        note(f"study {view.name} has not ended: this is its best so far", style="yellow")
+        note(say("cli.best-so-far", study=view.name), style="yellow")

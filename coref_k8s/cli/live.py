@@ -12,23 +12,27 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from coref_k8s.cli import words
-from coref_k8s.cli.strings import Lang, say
+from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.controller.runner import Reason
 from coref_k8s.controller.view import StudyView, Waiting
-from coref_k8s.report.messages import told
 from coref_k8s.report.verdict import sentences, standing
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.telemetry.bus import message_of
-from coref_k8s.wording import Message
+from coref_k8s.wording import Message, has
 
 _OUTCOMES = {
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAILED,
 }
+
+
+def stage_word(stage: str) -> str:
+    """Return a stage of the preparation in words; one that is not known as it is."""
+    code = f"live.stage-{stage}"
+    return say(code) if has(code) else stage
 
 
 @dataclass
@@ -118,7 +122,6 @@ class LiveState:
     """A study while it runs. `study` None follows whatever the events speak of."""
 
     study: str | None = None
-    lang: Lang = "en"
     since: datetime | None = None
     """Events that name no study count from here on."""
     phase: Phase = Phase.PENDING
@@ -155,7 +158,7 @@ class LiveState:
         """Take over what the database says."""
         self.study = view.name
         before = self.phase
-        self.phase, self.message = view.phase, told(view.why, self.lang)
+        self.phase, self.message = view.phase, said(view.why)
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining, self.gpu_seconds = view.remaining(now), view.gpu_seconds
         waits = {
@@ -173,19 +176,19 @@ class LiveState:
                 trial.evaluations = view.spec.training.evaluations
                 self._tell_waiting(record, trial, waits.get((one.seq_len, record.number), ""), now)
                 trial.scores.update(record.intermediate)
-                trial.reason = told(record.reason, self.lang)
+                trial.reason = said(record.reason)
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
             for record in one.runs:
                 run = length.run(record.number)
                 run.state, run.value = record.state, record.value if not record.open else None
-                run.reason = told(record.reason, self.lang)
+                run.reason = said(record.reason)
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, run)
-            length.finals = standing(one, view.ended, self.lang) if one.runs or not searches else []
+            length.finals = standing(one, view.ended, lang()) if one.runs or not searches else []
             if one.verdict is not None and length.winner is None:
-                for said in sentences(one.verdict, self.lang):
-                    self._tell(now, f"{say(self.lang, 'tokens', n=one.seq_len)}: {said}")
+                for sentence in sentences(one.verdict, lang()):
+                    self._tell(now, f"{say('words.of-tokens', length=one.seq_len)}: {sentence}")
             length.winner = one.verdict.winner if one.verdict else None
         if view.phase is not before and view.phase in TERMINAL:
             self._tell_phase(now, view.why)
@@ -193,7 +196,7 @@ class LiveState:
     def stop(self, now: datetime) -> None:
         """Note that the user has asked to leave."""
         self.stopping = True
-        self._tell(now, say(self.lang, "stopping"))
+        self._tell(now, say("live.stopping"))
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take over an event of the bus; those of other studies and unknown ones change nothing."""
@@ -232,11 +235,11 @@ class LiveState:
             self.finished_at = self.finished_at or when
 
     def _on_dataset_progress(self, when: datetime, event: Mapping[str, Any]) -> None:
-        stage = told(str(event.get("stage", "")), self.lang)
+        stage = stage_word(str(event.get("stage", "")))
         done, total = event.get("done") or 0, event.get("total")
         if stage != self.stage or done == total:
-            of = f" / {total}" if total else ""
-            self._tell(when, say(self.lang, "e_data", stage=stage, done=done, total=of))
+            code = "live.data-of" if total else "live.data"
+            self._tell(when, say(code, stage=stage, done=done, total=total))
         self.stage, self.stage_share = stage, done / total if total else None
 
     def _on_trial_begin(self, when: datetime, event: Mapping[str, Any]) -> None:
@@ -248,8 +251,8 @@ class LiveState:
         trial.state = TrialState.RUNNING
         if self.phase is Phase.PENDING:
             self.phase = Phase.RUNNING  # the logs of pods lack the line of the study's beginning
-        key = "e_resumed" if trial.step else "e_begin"
-        self._tell(when, say(self.lang, key, who=self._who(event), step=trial.step, steps=trial.steps))
+        code = "live.resumed" if trial.step else "live.begin"
+        self._tell(when, say(code, who=self._who(event), step=trial.step, steps=trial.steps))
 
     def _on_train_step(self, when: datetime, event: Mapping[str, Any]) -> None:
         trial = self._trial(event)
@@ -265,13 +268,13 @@ class LiveState:
             return
         trial.scores[int(event.get("evaluation") or len(trial.scores) + 1)] = float(score)
         trial.evaluations = event.get("evaluations", trial.evaluations)
-        values = {"who": self._who(event), "score": words.score(score)}
+        values = {"who": self._who(event), "score": score}
         if step := event.get("step"):
             trial.step = max(trial.step, int(step))
-            self._tell(when, say(self.lang, "e_eval", step=step, **values))
+            self._tell(when, say("live.eval", step=step, **values))
         else:
             number = event.get("evaluation")
-            self._tell(when, say(self.lang, "e_evaluated", number=number, of=trial.evaluations, **values))
+            self._tell(when, say("live.evaluated", number=number, planned=trial.evaluations, **values))
 
     def _on_trial_end(self, when: datetime, event: Mapping[str, Any]) -> None:
         # trials say how they ended as their outcome, the controller as their state
@@ -281,14 +284,14 @@ class LiveState:
         if outcome in _OUTCOMES:
             trial.state = _OUTCOMES[outcome]
             trial.value = event.get("score", trial.score) if outcome == "complete" else None
-            trial.reason = told(message_of(event) or str(event.get("reason") or ""), self.lang)
+            trial.reason = said(message_of(event) or str(event.get("reason") or ""))
             self._tell_end(when, int(event["seq_len"]), trial)
         elif outcome:
-            self._tell(when, say(self.lang, "e_interrupted", who=self._who(event)))
+            self._tell(when, say("live.interrupted", who=self._who(event)))
 
     def _on_warning(self, when: datetime, event: Mapping[str, Any]) -> None:
         who = f"{self._who(event)}: " if event.get("trial") is not None else ""
-        self._tell(when, say(self.lang, "e_warning", message=who + told(message_of(event), self.lang)))
+        self._tell(when, say("words.warning", message=who + said(message_of(event))))
 
     def _trial(self, event: Mapping[str, Any]) -> LiveTrial | None:
         kind = event.get("kind", "trial")
@@ -301,32 +304,32 @@ class LiveState:
         return self._named(event.get("seq_len"), event.get("trial"), event.get("kind") == "finalist")
 
     def _named(self, seq_len: object, number: object, finalist: bool) -> str:
-        return say(self.lang, "who_finalist" if finalist else "who", length=seq_len, trial=number)
+        return say("live.who-finalist" if finalist else "live.who", length=seq_len, trial=number)
 
     def _tell_phase(self, when: datetime, message: Message) -> None:
-        why = f": {told(message, self.lang)}" if message else ""
-        self._tell(when, f"{say(self.lang, 'e_study', phase=say(self.lang, self.phase.value.lower()))}{why}")
+        phase = say(f"words.phase-{self.phase.value.lower()}")
+        self._tell(when, say("live.study-why" if message else "live.study", phase=phase, why=said(message)))
 
     def _tell_waiting(self, record: TrialRecord, trial: LiveTrial, why: str, now: datetime) -> None:
-        who = say(self.lang, "who", length=record.seq_len, trial=record.number)
+        who = self._named(record.seq_len, record.number, False)
         if why and not trial.waits:
-            self._tell(now, say(self.lang, "e_waits", who=who, why=why))
+            self._tell(now, say("live.waits", who=who, why=why))
         elif trial.waits and not why and record.open:
-            self._tell(now, say(self.lang, "e_goes_on", who=who))
+            self._tell(now, say("live.goes-on", who=who))
         trial.waits = why
 
     def _why(self, one: Waiting) -> str:
         if one.reason is Reason.SUSPENDED:
-            return say(self.lang, "suspended")
-        return told(one.message, self.lang) or str(one.reason)
+            return say("live.suspended")
+        return said(one.message) or str(one.reason)
 
     def _tell_end(self, when: datetime, seq_len: int, trial: LiveTrial) -> None:
         if trial.announced:
             return
         trial.announced = True
         who = self._named(seq_len, trial.number, trial.finalist)
-        values = {"who": who, "score": words.score(trial.score), "why": trial.reason or "?"}
-        self._tell(when, say(self.lang, f"e_{trial.state.value}", **values))
+        code = "live.trial-failed" if trial.state is TrialState.FAILED else f"live.{trial.state.value}"
+        self._tell(when, say(code, who=who, score=trial.score, why=trial.reason or "?"))
 
     def _tell(self, when: datetime, text: str) -> None:
         self.news.append((when, text))

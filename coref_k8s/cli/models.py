@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coref_k8s.cli.console import dump, err, note, out, write
+from coref_k8s.cli.console import dump, err, out, warn, write
 from coref_k8s.cli.data import prepared_folder
 from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, heading, remarks
-from coref_k8s.cli.strings import LangOption, locale_lang
+from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import DataDir
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
@@ -21,35 +22,12 @@ from coref_k8s.study.spec import ObjectiveSpec
 if TYPE_CHECKING:
     from coref_k8s.evaluation.result import EvaluationResult
 
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="Trial as STUDY/TOKENS/NUMBER (a run of finalists as STUDY/TOKENS/finalist-NUMBER), folder of a model, hub id, or a result that was saved (.json).",
-        show_default=False,
-    ),
-]
-Prepared = Annotated[
-    str | None,
-    typer.Option("--prepared", metavar="DATA", help="Folder or hash of prepared data, or a study's name."),
-]
-Text = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        metavar="PATH",
-        help="Text to score on as it is: a file or folder (txt, jsonl, parquet, conllu, coref.txt) or a hub id. "
-        "Gold chains in it count.",
-    ),
-]
-Items = Annotated[int, typer.Option("--items", metavar="N", min=1, help="Most items of a kind, with --data.")]
-SeqLen = Annotated[
-    int | None, typer.Option("--seq-len", metavar="TOKENS", min=32, help="Sequence length (tokens).")
-]
-Split = Annotated[
-    Literal["dev", "test"],
-    typer.Option("--split", help="Documents: dev is what studies tune on, test is untouched."),
-]
+Model = Annotated[str, typer.Argument(metavar="MODEL", show_default=False)]
+Prepared = Annotated[str | None, typer.Option("--prepared", metavar="DATA")]
+Text = Annotated[str | None, typer.Option("--data", metavar="PATH")]
+Items = Annotated[int, typer.Option("--items", metavar="N", min=1)]
+SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS", min=32)]
+Split = Annotated[Literal["dev", "test"], typer.Option("--split")]
 
 
 def evaluate(
@@ -59,59 +37,52 @@ def evaluate(
     seq_len: SeqLen = None,
     split: Split = "dev",
     items: Items = 200,
-    save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE", help="Keep the result, for compare.")
-    ] = None,
+    save: Annotated[Path | None, typer.Option("--save", metavar="FILE")] = None,
     data_dir: DataDir = None,
-    lang: LangOption = None,
-    output: Annotated[
-        Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
-    ] = "table",
+    output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
-    """Score a model on text or prepared data: strict metrics, gains, intervals.
-
-    Each metric stands beside what the context brought (its gain over the same item without the antecedent) and its
-    95 % interval over documents. A trial brings its study's data and length with it.
-    """
+    """Score a model on text or prepared data: strict metrics, gains, intervals."""
+    if save is not None:
+        _check_place(save)
     asked = _Asked(text, prepared, seq_len, split, items)
     result = result_of(model, asked, Settings.from_env(data_dir=data_dir))
-    if save is not None:
+    _show(result, model, text, split, output)
+    if save is not None:  # last, so that a full disk costs the file and not the answer
         save.write_text(result.to_json(), encoding="utf-8")
+
+
+def _check_place(file: Path) -> None:
+    """Raise RequestError unless a file can be written there: better before an hour of scoring than after it."""
+    if file.is_dir() or not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+        raise RequestError("cli.no-place-to-save", file=file, folder=file.parent.absolute())
+
+
+def _show(result: EvaluationResult, model: str, text: str | None, split: str, output: str) -> None:
     if output == "json":
         shown = ("metrics", "counts", "buckets", "warnings", "seq_len", "tau", "seconds")
         record = result.to_dict()
         write(dump({name: record[name] for name in shown} | {"items": result.items_sha256}, "json"))
         return
-    chosen = lang or locale_lang()
-    out.print(f"{heading(result, model, text, split, chosen)}\n", highlight=False)
-    out.print(evaluation(result, chosen), highlight=False)
-    counted, warnings = remarks(result, chosen)
-    out.print(f"\n{counted}", highlight=False)
+    out.print(f"{heading(result, model, text, split)}\n")
+    out.print(evaluation(result))
+    counted, warnings = remarks(result)
+    out.print(f"\n{counted}")
     for warning in warnings:
-        note(warning, style="yellow")
+        warn(warning)
 
 
 def compare(
     model: Model,
-    other: Annotated[
-        str, typer.Argument(metavar="OTHER", help="The same of another model.", show_default=False)
-    ],
+    other: Annotated[str, typer.Argument(metavar="OTHER", show_default=False)],
     text: Text = None,
     prepared: Prepared = None,
     seq_len: SeqLen = None,
     split: Split = "dev",
     items: Items = 200,
     data_dir: DataDir = None,
-    lang: LangOption = None,
-    output: Annotated[
-        Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
-    ] = "table",
+    output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
-    """Say whether one model is better than another, and how sure that is.
-
-    Paired by item, 95 % interval of the difference by resampling documents; better is said only where the interval
-    excludes 0.
-    """
+    """Say whether one model is better than another, and how sure that is."""
     from coref_k8s.evaluation.compare import compare as differences
 
     settings = Settings.from_env(data_dir=data_dir)
@@ -119,9 +90,7 @@ def compare(
         prepared = prepared or _study_of(model, settings) or _study_of(other, settings)
     lengths = {length for one in (model, other) if (length := _length_of(one, settings)) is not None}
     if seq_len is None and len(lengths) > 1:
-        raise RequestError(
-            f"{model} and {other} are of different lengths; say at which both are scored: --seq-len TOKENS"
-        )
+        raise RequestError("cli.different-lengths", model=model, other=other)
     seq_len = seq_len or next(iter(lengths), None)
     asked = _Asked(text, prepared, seq_len, split, items)
     a, b = (result_of(one, asked, settings) for one in (model, other))
@@ -129,9 +98,8 @@ def compare(
     if output == "json":
         write(dump([{**vars(one), "verdict": one.verdict} for one in found], "json"))
         return
-    chosen = lang or locale_lang()
-    out.print(comparison(found, model, other, chosen), highlight=False)
-    out.print(f"\n{claim(found[0], model, other, chosen)}", highlight=False)
+    out.print(comparison(found, model, other))
+    out.print(f"\n{claim(found[0], model, other)}")
 
 
 _TRIAL = re.compile(r"(?P<study>[a-z0-9][-a-z0-9]*)/(?P<length>\d+)/(?P<trial>(?:finalist-)?\d+)")
@@ -168,7 +136,7 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
 
     text, prepared, seq_len, split = asked.text, asked.prepared, asked.seq_len, asked.split
     if text is not None and prepared is not None:
-        raise RequestError("--data and --prepared are two answers to one question; give one of them")
+        raise RequestError("cli.contradict", one="--data", other="--prepared")
     if model.endswith(".json"):
         return EvaluationResult.from_json(_read(Path(model)))
     folder = _trial_folder(model, settings)
@@ -180,15 +148,10 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
             return EvaluationResult.from_json(_read(own))
         prepared, seq_len = prepared or study, seq_len or _length_of(model, settings)
         if not (folder / "model").is_dir():
-            raise NotFoundError(
-                f"trial {model} has no model: it is not complete, or fell behind the best (training.keepModels); "
-                "its scores are in coref-k8s results"
-            )
+            raise NotFoundError("cli.trial-without-model", trial=model)
         model = str(folder / "model")
     if (text is None and prepared is None) or seq_len is None:
-        raise RequestError(
-            f"{model} is no trial, so say on what it is scored: --data PATH or --prepared DATA, and --seq-len TOKENS"
-        )
+        raise RequestError("cli.scored-on-what", model=model)
     from coref_k8s.client.checks import check_model, require_trial_packages
 
     require_trial_packages()
@@ -198,7 +161,7 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
     from coref_k8s.trial.scoring import score_model, score_text
 
     logging.disable_progress_bar()
-    with err.status(f"scoring {model}"):
+    with err.status(say("scores.scoring", model=model)):
         if text is not None:
             return score_text(
                 model,
@@ -222,4 +185,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise NotFoundError(f"{path}: cannot be read ({error.strerror})") from error
+        raise NotFoundError("cli.cannot-use-file", place=path, why=error.strerror) from error

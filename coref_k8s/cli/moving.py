@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from coref_k8s.cli.console import note, suggest, write
-from coref_k8s.cli.strings import locale_lang
+from coref_k8s.cli.speech import say
+from coref_k8s.cli.tables import phase_word, place_word
 from coref_k8s.cli.where_options import DataDir, Storage, Study, Where, placed, typed
 from coref_k8s.client.where import find_study, open_local
 from coref_k8s.errors import RequestError
@@ -18,61 +19,39 @@ from coref_k8s.errors import RequestError
 def export(
     name: Study,
     *,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default NAME.study.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE")] = None,
     where: Where,
 ) -> None:
-    """Write a study to one file, to import it into another database.
-
-    Request, trials, attempts and outcome are in it; models, checkpoints, logs and prepared data are not.
-    """
+    """Write a study to one file, to import it into another database."""
     from coref_k8s.client.moving import export_study
 
     backend, view = find_study(where, name)
     path = output or Path(f"{name}.study")
     export_study(view, path)
-    note(f"{len(view.trials)} trials of study {name} from {backend.place}; elsewhere: coref-k8s import FILE")
+    note(say("cli.exported", study=name, n=len(view.trials), place=place_word(backend.place)))
     if not view.ended:
-        note("the study has not ended: what it does from now on is not in the file", style="yellow")
+        note(say("cli.exported-early"), style="yellow")
     write(str(path))
 
 
 def import_(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="What `export` has written.", show_default=False)
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NEW", help="Another name for the study.")
-    ] = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    name: Annotated[str | None, typer.Option("--name", metavar="NEW")] = None,
     data_dir: DataDir = None,
     storage: Storage = None,
     for_namespace: Annotated[
-        str | None,
-        typer.Option(
-            "--for-namespace",
-            metavar="NAME",
-            help="Make it a study of this namespace of the cluster whose database --storage names.",
-            rich_help_panel="Where",
-        ),
+        str | None, typer.Option("--for-namespace", metavar="NAME", rich_help_panel="help.panel-where")
     ] = None,
 ) -> None:
-    """Take a study from a file into a database: of this machine, or the one that --storage names.
-
-    It goes on there: `resume` when it had not succeeded, `extend` for more trials. Its data are prepared again.
-    """
+    """Take a study from a file into a database: of this machine, or the one that --storage names."""
     from coref_k8s.client.moving import import_study
 
     if for_namespace is not None and storage is None:
-        raise RequestError("--for-namespace needs --storage, the URL of the cluster's database")
+        raise RequestError("cli.namespace-without-storage")
     there = open_local(Where(data_dir=data_dir, storage=storage))
     view = import_study(file, there.settings.storage_url, name=name, namespace=for_namespace or "")
-    note(f"study {view.name} is there, with {len(view.trials)} trials ({view.phase.value.lower()})")
+    note(say("cli.imported", study=view.name, n=len(view.trials), phase=phase_word(view.phase)))
     if for_namespace is not None:
-        note(
-            f"Next: apply a CorefStudy {view.name} with the same request in {for_namespace}; "
-            "the controller takes the study up",
-            style="dim",
-        )
+        note(say("cli.imported-next", study=view.name, namespace=for_namespace), style="dim")
     else:
-        suggest(locale_lang(), f"results {view.name}{typed(there.where)}")
+        suggest(f"results {view.name}{typed(there.where)}")

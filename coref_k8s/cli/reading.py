@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from coref_k8s.cli import tables, words
+from coref_k8s.cli import tables
 from coref_k8s.cli.comparing import as_table, settings_table, side_by_side
-from coref_k8s.cli.console import dump, note, out, suggest, titled, write
-from coref_k8s.cli.strings import Lang, LangOption, locale_lang, say
+from coref_k8s.cli.console import dump, headed, note, out, suggest, write
+from coref_k8s.cli.speech import lang, say
 from coref_k8s.cli.where_options import Study, Where, option, placed, typed
 from coref_k8s.cli.winners import best_tables
 from coref_k8s.client.backend import Backend
@@ -21,22 +21,17 @@ from coref_k8s.client.where import find_study, open_backends
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
 from coref_k8s.store.records import Phase
+from coref_k8s.wording.formats import duration
 
-Studies = Annotated[list[str], typer.Argument(metavar="NAME...", help="Study names.", show_default=False)]
-SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS", help="Only this sequence length.")]
+Studies = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)]
+SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS")]
 
 
 @placed
 def list_(
-    *,
-    lang: LangOption = None,
-    where: Where,
-    output: Annotated[
-        Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
-    ] = "table",
+    *, where: Where, output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table"
 ) -> None:
     """List studies, oldest first."""
-    chosen = lang or locale_lang()
     found = [(record, backend.place) for backend in open_backends(where) for record in backend.studies()]
     now = datetime.now(UTC)
     if output == "json":
@@ -60,21 +55,21 @@ def list_(
         )
         return
     if not found:
-        note(say(chosen, "no_studies", submit="coref-k8s submit --local --seq-lengths 512 1024"))
+        note(say("cli.no-studies", submit="coref-k8s submit --local --seq-lengths 512 1024"))
         return
-    table = titled()
-    for key in ("h_study", "h_phase", "h_tokens", "h_trials", "h_model", "h_where", "h_age"):
-        table.add_column(say(chosen, key), no_wrap=key in ("h_study", "h_phase", "h_age"))
+    wrapped = ("words.tokens", "words.trials", "words.model", "cli.where")
+    codes = ("words.study", "cli.phase", *wrapped, "cli.age")
+    table = headed(*codes, left=codes, wrapped=wrapped)
     for record, place in found:
         spec = record.spec
         table.add_row(
             record.name,
-            tables.phase_text(record.phase, chosen),
+            tables.phase_text(record.phase),
             " ".join(map(str, spec.seq_lengths)),
             f"{len(spec.seq_lengths)} × {spec.trials}",
             spec.model,
-            tables.place_word(place, chosen),
-            words.lasting(now - record.created_at, chosen),
+            tables.place_word(place),
+            duration(now - record.created_at, lang()),
         )
     out.print(table)
 
@@ -83,65 +78,44 @@ def list_(
 def status(
     name: Study,
     *,
-    lang: LangOption = None,
     where: Where,
-    output: Annotated[
-        Literal["table", "json"], typer.Option("--output", "-o", help="Form of the answer.")
-    ] = "table",
+    output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """Show how far a study is: trials by length, the best so far, what failed and why."""
     backend, view = find_study(where, name)
     if output == "json":
         write(view.to_json().decode())
         return
-    chosen = lang or locale_lang()
-    out.print(tables.status(view, backend.place, lang=chosen))
-    note_if_idle(backend, view, chosen)
-    suggest(chosen, *(f"{step}{typed(backend.where)}" for step in next_steps(view)))
+    out.print(tables.status(view, backend.place))
+    note_if_idle(backend, view)
+    suggest(*(f"{step}{typed(backend.where)}" for step in next_steps(view)))
 
 
 @placed
 def results(
     names: Studies,
     *,
-    lang: LangOption = None,
     where: Where,
-    every: Annotated[
-        bool,
-        typer.Option("--all", help="Every trial, not the ten best of a length; also of several studies."),
-    ] = False,
-    price: Annotated[
-        float | None,
-        typer.Option(
-            "--gpu-hour-price", metavar="PRICE", min=0, help="Of several studies: add what they cost."
-        ),
-    ] = None,
-    output: Annotated[
-        Literal["table", "json", "csv"],
-        typer.Option("--output", "-o", help="Form of the answer; csv and json have all."),
-    ] = "table",
+    every: Annotated[bool, typer.Option("--all")] = False,
+    price: Annotated[float | None, typer.Option("--gpu-hour-price", metavar="PRICE", min=0)] = None,
+    output: Annotated[Literal["table", "json", "csv"], typer.Option("--output", "-o")] = "table",
 ) -> None:
-    """List the trials of a study, best first, with metrics and parameters; or put several studies side by side.
-
-    Several are shown by length: best score, test score with its interval where there is one, trials, time and GPU-hours; and the
-    settings in which they differ.
-    """
-    chosen = lang or locale_lang()
+    """List the trials of a study, best first, with metrics and parameters; or put several studies side by side."""
     views = [find_study(where, name)[1] for name in dict.fromkeys(names)]
     if len(views) > 1 and not every:
         compared = side_by_side(views, price)
         if output == "table":
-            out.print(as_table(compared, chosen))
-            if (differing := settings_table(views, chosen)) is not None:
+            out.print(as_table(compared))
+            if (differing := settings_table(views)) is not None:
                 out.print("", differing, sep="\n")
         else:
             write(dump(compared, "json") if output == "json" else _csv(compared))
         return
     if price is not None:
-        raise RequestError("--gpu-hour-price is for several studies side by side; name more than one")
+        raise RequestError("cli.price-of-one")
     if output == "table":
         for view in views:
-            out.print(tables.results(view, most=None if every else 10, lang=chosen))
+            out.print(tables.results(view, most=None if every else 10))
         return
     rows = trial_rows(views)
     write(dump(rows, "json") if output == "json" else _csv(rows))
@@ -152,17 +126,14 @@ def best(
     name: Study,
     *,
     seq_len: SeqLen = None,
-    lang: LangOption = None,
     where: Where,
-    output: Annotated[
-        Literal["table", "yaml", "json"], typer.Option("--output", "-o", help="Form of the answer.")
-    ] = "table",
+    output: Annotated[Literal["table", "yaml", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """Print the best trial of each length: metrics, parameters, files."""
     backend, view = find_study(where, name)
     view = with_result(view, seq_len)
     if output == "table":
-        out.print(best_tables(view, backend.root, lang or locale_lang()), end="")
+        out.print(best_tables(view, backend.root), end="")
     else:
         write(dump(best_trials(view), output))
 
@@ -171,9 +142,9 @@ def best(
 def logs(
     name: Study,
     *,
-    trial: Annotated[int | None, typer.Option("--trial", metavar="NUMBER", help="Only this trial.")] = None,
+    trial: Annotated[int | None, typer.Option("--trial", metavar="NUMBER")] = None,
     seq_len: SeqLen = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the end.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f")] = False,
     where: Where,
 ) -> None:
     """Print the log of a trial, or of the whole study."""
@@ -184,10 +155,11 @@ def logs(
         write(line)
 
 
-def note_if_idle(backend: Backend, view: StudyView, lang: Lang) -> None:
+def note_if_idle(backend: Backend, view: StudyView) -> None:
     """Say how to go on with a study that has not ended and that nobody works on."""
     if not view.ended and not backend.is_running(view.name):
-        note(say(lang, "idle", resume=f"coref-k8s resume {view.name}{typed(backend.where)}"), style="yellow")
+        resume = f"coref-k8s resume {view.name}{typed(backend.where)}"
+        note(say("cli.idle", resume=resume), style="yellow")
 
 
 def next_steps(view: StudyView) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coref_k8s.cli.console import note, write
-from coref_k8s.cli.strings import LangOption, locale_lang
+from coref_k8s.cli.speech import lang, say
 from coref_k8s.cli.where_options import Study, Where, placed
 from coref_k8s.client.where import find_study
 
@@ -17,10 +17,7 @@ from coref_k8s.client.where import find_study
 def report(
     name: Study,
     *,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default NAME.html.")
-    ] = None,
-    lang: LangOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE")] = None,
     where: Where,
 ) -> None:
     """Write a study as one HTML file that works offline."""
@@ -29,6 +26,6 @@ def report(
 
     _, view = find_study(where, name)
     path = output or Path(f"{name}.html")
-    write_whole(path, page(view, lang or locale_lang()).encode())
-    note("open it in a browser:", style="dim")
+    write_whole(path, page(view, lang()).encode())
+    note(say("cli.open-report"), style="dim")
     write(str(path))

@@ -12,25 +12,9 @@ from coref_k8s.cli.spec_options import SpecOption, apply_flags, apply_sets
 from coref_k8s.study.reading import load_study_file, spec_from_mapping, validated_name
 from coref_k8s.study.spec import StudySpec
 
-File = Annotated[
-    Path | None,
-    typer.Option(
-        "--file", "-f", metavar="YAML", help="Study file; options given beside it win over what it says."
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any other field, by its path, value in YAML; repeat it. "
-        "Such as search.space.learning_rate='{low: 1e-5, high: 1e-3, log: true}'",
-    ),
-]
-Name = Annotated[
-    str | None,
-    typer.Option("--name", metavar="NAME", help="Study name (a DNS label); made up when not given."),
-]
+File = Annotated[Path | None, typer.Option("--file", "-f", metavar="YAML")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")]
+Name = Annotated[str | None, typer.Option("--name", metavar="NAME")]
 
 
 def read_request(

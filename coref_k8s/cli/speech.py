@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from coref_k8s import wording
 from coref_k8s.errors import RequestError
-from coref_k8s.wording import LANGUAGES, Lang, locale_lang
+from coref_k8s.report.messages import told
+from coref_k8s.wording import LANGUAGES, Lang, Message, locale_lang
 
 _chosen: Lang | None = None
 #: What stands for signs that the terminal's encoding lacks.
@@ -38,6 +39,11 @@ def lang() -> Lang:
 def say(code: str, **values: object) -> str:
     """Return the text of a code in the language that is spoken."""
     return wording.say(code, lang(), **values)
+
+
+def said(message: Message | str) -> str:
+    """Return a message, or the text that a database or an event holds of it, in the language that is spoken."""
+    return told(message, lang())
 
 
 def take_language(arguments: Sequence[str]) -> tuple[Lang | None, list[str]]:

@@ -9,16 +9,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from coref_k8s.cli import words
-from coref_k8s.cli.console import titled
-from coref_k8s.cli.strings import say
+from coref_k8s.cli.console import headed, titled
+from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.client.results import ordered
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.budgets import budgets
-from coref_k8s.report.messages import told
-from coref_k8s.report.verdict import Lang, standing
+from coref_k8s.report.metrics import gain
+from coref_k8s.report.verdict import standing
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
+from coref_k8s.wording import Message
+from coref_k8s.wording.formats import UNKNOWN, duration, parameter, score
 
 PHASE_STYLES = {
     Phase.PENDING: "dim",
@@ -32,19 +33,19 @@ PHASE_STYLES = {
 _SHOWN = {"learning_rate": "lr"}
 
 
-def phase_text(phase: Phase, lang: Lang = "en") -> Text:
+def phase_text(phase: Phase) -> Text:
     """Return a phase in its colour."""
-    return Text(phase_word(phase, lang), style=PHASE_STYLES[phase])
+    return Text(phase_word(phase), style=PHASE_STYLES[phase])
 
 
-def phase_word(phase: Phase, lang: Lang) -> str:
-    """Return a phase in words; in English as the resource has it."""
-    return phase.value if lang == "en" else say(lang, phase.value.lower())
+def phase_word(phase: Phase) -> str:
+    """Return a phase in words."""
+    return say(f"words.phase-{phase.value.lower()}")
 
 
-def place_word(place: str, lang: Lang) -> str:
+def place_word(place: str) -> str:
     """Return where a study is; a cluster has a name of its own."""
-    return say(lang, "this_machine") if place == "this machine" else place
+    return say("cli.this-machine") if place == "this machine" else place
 
 
 def bar(done: int, of: int, width: int = 12) -> Text:
@@ -55,32 +56,30 @@ def bar(done: int, of: int, width: int = 12) -> Text:
     return text
 
 
-def status(view: StudyView, place: str, now: datetime | None = None, lang: Lang = "en") -> RenderableType:
+def status(view: StudyView, place: str, now: datetime | None = None) -> RenderableType:
     """Return a study's state: how far each length is, the best so far, what failed and why."""
     now = now or datetime.now(UTC)
-    phase = phase_text(view.phase, lang)
-    head = Text.assemble((view.name, "bold"), "  ", phase, say(lang, "on", place=place_word(place, lang)))
+    head = Text.assemble(
+        (view.name, "bold"), "  ", phase_text(view.phase), say("cli.on", place=place_word(place))
+    )
     if (elapsed := view.elapsed(now)) is not None:
-        head.append(f", {words.lasting(elapsed, lang)}")
+        head.append(f", {duration(elapsed, lang())}")
     if (left := view.remaining(now)) is not None:
-        head.append(f"; {say(lang, 'left', span=words.lasting(left, lang))}")
+        head.append(f"; {say('words.left', span=left)}")
     parts: list[RenderableType] = [head]
-    if limits := budgets(view, now, lang):
-        parts.append(Text(limits))
-    if view.why:
-        parts.append(Text(told(view.why, lang)))
-    parts += ["", lengths(view, lang), ""]
-    said = [
-        Text(f"{say(lang, 'tokens', n=n.seq_len)}: {one}")
-        for n in view.lengths
-        for one in standing(n, view.ended, lang)
+    parts += [Text(one) for one in (budgets(view, now, lang()), said(view.why)) if one]
+    parts += ["", lengths(view), ""]
+    stand = [
+        Text(f"{say('words.of-tokens', length=one.seq_len)}: {sentence}")
+        for one in view.lengths
+        for sentence in standing(one, view.ended, lang())
     ]
-    if said and (view.runs or view.verdicts or view.spec.purpose.kind != "search"):
-        parts += [*said, ""]
+    if stand and (view.runs or view.verdicts or view.spec.purpose.kind != "search"):
+        parts += [*stand, ""]
     if any(one.reason for one in view.waiting):
-        parts += [waiting(view, lang), ""]
+        parts += [waiting(view), ""]
     if view.failures:
-        parts += [failures(view, lang), ""]
+        parts += [failures(view), ""]
     return Group(*parts)
 
 
@@ -93,111 +92,114 @@ def after(view: StudyView) -> list[str]:
     return [f"train {view.name} --from-best{which}"]
 
 
-def lengths(view: StudyView, lang: Lang = "en") -> Table:
+def lengths(view: StudyView) -> Table:
     """Return one row a sequence length."""
-    table = titled()
     some_wait = any(one.waiting for one in view.lengths)
-    idle = ["s_waiting"] if some_wait else []
-    for key in ("h_tokens", "h_progress", "s_running", *idle, "s_pruned", "s_failed", "h_best", "h_trial"):
-        table.add_column(say(lang, key), justify="left" if key == "h_progress" else "right", no_wrap=True)
+    idle = ["words.state-waiting"] if some_wait else []
+    table = headed(
+        "words.tokens", "cli.progress", "words.state-running", *idle, "words.state-pruned", "words.state-failed",
+        "words.best-score", "words.trial", left=("cli.progress",),
+    )  # fmt: skip
     for one in view.lengths:
-        best = one.best
+        best, failed = one.best, one.counts[TrialState.FAILED]
         table.add_row(
             str(one.seq_len),
-            Text.assemble(
-                bar(one.done, one.planned), f" {say(lang, 'count_of', done=one.done, all=one.planned)}"
-            ),
+            Text.assemble(bar(one.done, one.planned), " ", say("cli.of", done=one.done, planned=one.planned)),
             str(len(one.running)),
             *([str(len(one.waiting))] if some_wait else []),
             str(one.counts[TrialState.PRUNED]),
-            Text(str(one.counts[TrialState.FAILED]), style="red" if one.counts[TrialState.FAILED] else ""),
-            words.score(one.verdict.dev if one.verdict else best.value) if best else "–",
-            str(best.number) if best else "–",
+            Text(str(failed), style="red" if failed else ""),
+            score(one.verdict.dev if one.verdict else best.value) if best else UNKNOWN,
+            str(best.number) if best else UNKNOWN,
         )
     return table
 
 
-def waiting(view: StudyView, lang: Lang = "en") -> Table:
+def waiting(view: StudyView) -> Table:
     """Return what was begun and does not run, with what it waits for."""
     table = titled()
-    table.add_column(say(lang, "s_waiting"), no_wrap=True)
-    table.add_column(say(lang, "h_for"))
+    table.add_column(say("words.state-waiting"), no_wrap=True)
+    table.add_column(say("cli.for"))
     for one in view.waiting:
         if one.reason is not None:
             parts = [str(part) for part in (one.seq_len, one.kind.value, one.trial) if part is not None]
-            table.add_row(" ".join(parts), told(one.message, lang) or one.reason.value)
+            table.add_row(" ".join(parts), said(one.message) or one.reason.value)
     return table
 
 
-def failures(view: StudyView, lang: Lang = "en") -> Table:
+def failures(view: StudyView) -> Table:
     """Return the failed trials with their reasons."""
     table = titled()
-    table.add_column(say(lang, "s_failed"), no_wrap=True)
-    table.add_column(say(lang, "h_why"))
+    table.add_column(say("words.state-failed"), no_wrap=True)
+    table.add_column(say("cli.why"))
     for trial in view.failures:
-        who = say(lang, "who", length=trial.seq_len, trial=trial.number)
-        table.add_row(who, told(trial.reason or "unknown", lang))
+        who = say("live.who", length=trial.seq_len, trial=trial.number)
+        table.add_row(who, said(trial.reason or Message.of("words.unknown")))
     return table
 
 
-def results(view: StudyView, *, most: int | None = None, lang: Lang = "en") -> RenderableType:
+def results(view: StudyView, *, most: int | None = None) -> RenderableType:
     """Return the trials of each length, best first, the others behind; at most `most` a length."""
     parts: list[RenderableType] = []
     for one in view.lengths:
         trials = ordered(one)
         shown = trials[:most]
-        title = f"{view.name}: {say(lang, 'tokens', n=one.seq_len)}"
-        parts.append(_trials(title, shown, {t.number for t in one.waiting}, lang))
+        title = f"{view.name}: {say('words.of-tokens', length=one.seq_len)}"
+        parts.append(_trials(title, shown, {t.number for t in one.waiting}))
         if len(shown) < len(trials):
-            parts.append(Text(f" {say(lang, 'more_trials', n=len(trials) - len(shown))}", style="dim"))
+            parts.append(Text(f" {say('cli.more-trials', n=len(trials) - len(shown))}", style="dim"))
         parts.append("")
         if one.runs:
-            parts += [_runs(f"{title}, {say(lang, 'h_finalists')}", one.runs, lang), ""]
-            parts += [*(Text(said) for said in standing(one, view.ended, lang)), ""]
+            parts += [_runs(f"{title}, {say('words.finalists')}", one.runs), ""]
+            parts += [*(Text(sentence) for sentence in standing(one, view.ended, lang())), ""]
     return Group(*parts)
 
 
-def _trials(title: str, trials: Sequence[TrialRecord], waiting: Container[int], lang: Lang) -> Table:
+def _trials(title: str, trials: Sequence[TrialRecord], waiting: Container[int]) -> Table:
     table = titled(title)
     columns = [name for name in _SHOWN if any(name in t.params for t in trials)]
-    trial_word, score, gain, time, state = (
-        say(lang, key) for key in ("h_trial", "h_score", "h_gain", "h_time", "h_state")
-    )
-    headings = [trial_word, score, "F1", "Top5", gain, "LAMBADA", gain, *(_SHOWN[name] for name in columns)]
-    for heading in [*headings, time]:
+    more = say("cli.gain")
+    headings = [say("words.trial"), say("words.metric-score"), "F1", "Top5", more, "LAMBADA", more]
+    for heading in [*headings, *(_SHOWN[name] for name in columns), say("words.time")]:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column(state, no_wrap=True)
+    table.add_column(say("words.state"), no_wrap=True)
     for trial in trials:
+        state = TrialState.WAITING if trial.number in waiting else trial.state
         table.add_row(
             str(trial.number),
-            words.score(trial.value),
-            words.score(trial.metrics.get("coref_f1")),
-            words.score(trial.metrics.get("coref_top5")),
-            words.gain(trial.metrics, "coref_top5"),
-            words.score(trial.metrics.get("lbd_top1")),
-            words.gain(trial.metrics, "lbd_top1"),
-            *(words.parameter(trial.params.get(name, "–")) for name in columns),
-            words.span(trial.started_at, trial.finished_at, lang),
-            say(lang, "s_waiting" if trial.number in waiting else f"s_{trial.state.value}"),
+            score(trial.value),
+            score(trial.metrics.get("coref_f1")),
+            score(trial.metrics.get("coref_top5")),
+            gain(trial.metrics, "coref_top5"),
+            score(trial.metrics.get("lbd_top1")),
+            gain(trial.metrics, "lbd_top1"),
+            *(parameter(trial.params.get(name)) for name in columns),
+            _span(trial),
+            say(f"words.state-{state.value}"),
             style="" if trial.state is TrialState.COMPLETE else "dim",
         )
     return table
 
 
-def _runs(title: str, runs: Sequence[TrialRecord], lang: Lang) -> Table:
-    table = titled(title)
-    for key in ("h_run", "h_of", "h_seed", "h_dev", "h_time", "h_state"):
-        left = key in ("h_of", "h_state")
-        table.add_column(say(lang, key), justify="left" if left else "right", no_wrap=True)
+def _runs(title: str, runs: Sequence[TrialRecord]) -> Table:
+    table = headed(
+        "words.run", "cli.run-of", "cli.seed", "cli.dev-score", "words.time", "words.state",
+        left=("cli.run-of", "words.state"), title=title,
+    )  # fmt: skip
     for run in sorted(runs, key=lambda run: (-(run.value or 0.0), run.number)):
-        trial = run.attrs.get("of_trial")
+        trial, role = run.attrs.get("of_trial"), run.attrs.get("role")
         table.add_row(
             str(run.number),
-            say(lang, "trial", n=trial) if trial is not None else say(lang, f"r_{run.attrs.get('role')}"),
+            say("words.trial-number", n=trial) if trial is not None else say(f"words.role-{role}"),
             str(run.attrs.get("seed")),
-            words.score(run.value),
-            words.span(run.started_at, run.finished_at, lang),
-            say(lang, f"s_{run.state.value}"),
+            score(run.value),
+            _span(run),
+            say(f"words.state-{run.state.value}"),
             style="" if run.state is TrialState.COMPLETE else "dim",
         )
     return table
+
+
+def _span(trial: TrialRecord) -> str:
+    known = trial.started_at and trial.finished_at
+    return duration(trial.finished_at - trial.started_at, lang()) if known else UNKNOWN  # type: ignore[operator]

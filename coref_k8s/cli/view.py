@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from coref_k8s.cli import words
 from coref_k8s.cli.live import LiveLength, LiveState, LiveTrial
-from coref_k8s.cli.strings import say
-from coref_k8s.cli.tables import PHASE_STYLES, bar
+from coref_k8s.cli.speech import say
+from coref_k8s.cli.tables import PHASE_STYLES, bar, phase_word
 from coref_k8s.client.following import Moment
 from coref_k8s.search.records import TrialState
+from coref_k8s.wording.formats import score
 
 #: Time between two looks at the database and the bus (seconds).
 REFRESH_SECONDS = 1.0
@@ -43,21 +43,20 @@ def sparkline(values: Sequence[float]) -> str:
 
 def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) -> RenderableType:
     """Return the whole view of a study at one moment, for a terminal of `width` columns and `height` lines."""
-    lang = state.lang
     parts: list[RenderableType] = [_head(state, now)]
     if state.message and state.ended:
         parts.append(Text(state.message))
     if problem := state.problem or state.held:
         parts.append(Text(problem, style="yellow"))
     if state.stopping:
-        parts.append(Text(say(lang, "stopping"), style="yellow"))
+        parts.append(Text(say("live.stopping"), style="yellow"))
     parts.append("")
     grid = Table.grid(padding=(0, 2))
     for _ in range(5):
         grid.add_column(no_wrap=True, overflow="ellipsis")
     # what does not fit would be cut off at the bottom: first the running trials are shortened, then the news
     finals = [(n, said) for n, one in sorted(state.lengths.items()) for said in one.finals]
-    told = [f"{say(lang, 'tokens', n=n)}: {said}" for n, said in finals]
+    told = [f"{say('words.of-tokens', length=n)}: {said}" for n, said in finals]
     lines = sum(
         -(-cell_len(one) // max(1, width)) for one in told
     )  # an interval is not cut off: it may take two lines
@@ -65,18 +64,18 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
     running = [] if state.ended else [(n, t) for n in sorted(state.lengths) for t in state.lengths[n].running]
     shown = len(running) if len(running) <= room else max(0, room - 1)
     for length in sorted(state.lengths):
-        grid.add_row(*_length_cells(state.lengths[length], state, width))
+        grid.add_row(*_length_cells(state.lengths[length], width))
         for seq_len, trial in running[:shown]:
             if seq_len == length:
-                grid.add_row(*_trial_cells(trial, state, width))
+                grid.add_row(*_trial_cells(trial, width))
     parts.append(grid)
     cut = shown < len(running)
     if cut:
-        parts.append(Text(f"  {say(lang, 'more', n=len(running) - shown)}", style="dim"))
+        parts.append(Text(f"  {say('live.more', n=len(running) - shown)}", style="dim"))
     parts += [Text(one) for one in told]
     news = list(state.news)[-min(_NEWS, max(2, room - shown - cut + 2)) :]
     if news:
-        parts += ["", Text(say(lang, "events"), style="bold")]
+        parts += ["", Text(say("live.events"), style="bold")]
     for when, text in news:
         stamp = (f" {when.astimezone():%H:%M:%S}  ", "dim")
         parts.append(Text.assemble(stamp, (text, ""), no_wrap=True, overflow="ellipsis"))
@@ -84,17 +83,16 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
 
 
 def _head(state: LiveState, now: datetime) -> Text:
-    lang = state.lang
     head = Text.assemble(
-        (state.study or "", "bold"), "  ", (say(lang, state.phase.value.lower()), PHASE_STYLES[state.phase])
+        (state.study or "", "bold"), "  ", (phase_word(state.phase), PHASE_STYLES[state.phase])
     )
     if state.started_at:
-        span = words.about((state.finished_at or now) - state.started_at, lang)
-        head.append(f"  {say(lang, 'elapsed', span=span)}")
+        span = (state.finished_at or now) - state.started_at
+        head.append(f"  {say('live.elapsed', span=span)}")
     if state.remaining is not None and not state.ended:
-        head.append(f"  {say(lang, 'left', span=words.about(state.remaining, lang))}")
+        head.append(f"  {say('words.left', span=state.remaining)}")
     if state.gpu_seconds:
-        head.append(f"  {say(lang, 'gpu_hours', n=f'{state.gpu_seconds / 3600:.2f}')}")
+        head.append(f"  {say('live.gpu-hours', hours=state.gpu_seconds / 3600)}")
     if state.stage and not any(one.trials for one in state.lengths.values()):
         head.append(f"  {state.stage} ")
         if state.stage_share is not None:
@@ -102,48 +100,48 @@ def _head(state: LiveState, now: datetime) -> Text:
     return head
 
 
-def _length_cells(one: LiveLength, state: LiveState, width: int) -> list[RenderableType]:
-    lang, best = state.lang, one.best
+def _length_cells(one: LiveLength, width: int) -> list[RenderableType]:
+    best = one.best
     planned = one.planned if one.planned is not None else len(one.trials)
     failed = sum(t.state is TrialState.FAILED for t in one.trials.values())
     fact = Text(
-        say(lang, "best", score=words.score(best.value), trial=best.number) if best else say(lang, "no_best"),
+        say("live.best", score=best.value, trial=best.number) if best else say("live.no-best"),
         style="green" if best else "dim",
     )
     if failed:
-        fact.append(f", {say(lang, 'failed_of', n=failed)}", style="red")
+        fact.append(f", {say('live.failed', n=failed)}", style="red")
     return [
-        Text(say(lang, "tokens", n=one.seq_len), style="bold"),
+        Text(say("words.of-tokens", length=one.seq_len), style="bold"),
         bar(one.done, planned, _bar_width(width)),
-        say(lang, "of" if width >= _WIDE else "of_short", done=one.done, all=planned),
+        say("live.of", done=one.done, planned=planned) if width >= _WIDE else f"{one.done}/{planned}",
         fact,
         Text(sparkline([t.value or 0.0 for t in one.complete][-_bar_width(width) :]), style="green"),
     ]
 
 
-def _trial_cells(trial: LiveTrial, state: LiveState, width: int) -> list[RenderableType]:
-    lang, wide = state.lang, width >= _WIDE
-    name = Text(f"  {say(lang, 'finalist' if trial.finalist else 'trial', n=trial.number)}")
+def _trial_cells(trial: LiveTrial, width: int) -> list[RenderableType]:
+    wide = width >= _WIDE
+    name = Text(f"  {say('live.finalist' if trial.finalist else 'words.trial-number', n=trial.number)}")
     if trial.waits:
         said = Text(trial.waits, style="yellow")
-        return [name, Text(say(lang, "waiting"), style="yellow"), "", said, ""]
+        return [name, Text(say("words.state-waiting"), style="yellow"), "", said, ""]
     done, of = trial.step, trial.steps or 0
     count = f"{done}/{of}"
     if not of and trial.scores and trial.evaluations:
         done, of = max(trial.scores), trial.evaluations
-        count = say(lang, "evaluations", done=done, of=of) if wide else f"{done}/{of}"
+        count = say("live.evaluations", done=done, planned=of) if wide else f"{done}/{of}"
     if not of:
-        return [name, Text(say(lang, "starting"), style="dim"), "", "", ""]
+        return [name, Text(say("live.starting"), style="dim"), "", "", ""]
     facts = []
-    if (score := trial.score) is not None:
-        facts.append(say(lang, "score", score=words.score(score)) if wide else words.score(score))
+    if trial.score is not None:
+        facts.append(say("live.score", score=trial.score) if wide else score(trial.score))
     if trial.loss is not None:
-        facts.append(say(lang, "loss", loss=f"{trial.loss:.2f}"))
+        facts.append(say("live.loss", loss=trial.loss))
     if trial.step_seconds and trial.steps:
-        left = words.about((trial.steps - trial.step) * trial.step_seconds, lang)
-        facts.append(say(lang, "left" if wide else "left_short", span=left))
+        left = (trial.steps - trial.step) * trial.step_seconds
+        facts.append(say("words.left" if wide else "live.left-short", span=left))
     if trial.tokens_per_second and width >= _WIDEST:
-        facts.append(say(lang, "speed", n=f"{trial.tokens_per_second:,.0f}"))
+        facts.append(say("live.speed", n=trial.tokens_per_second))
     return [
         name,
         bar(done, of, _bar_width(width)),

@@ -12,7 +12,6 @@ from typing import Any
 from coref_k8s.cli.console import out
 from coref_k8s.cli.live import LiveState
 from coref_k8s.cli.reading import note_if_idle
-from coref_k8s.cli.strings import Lang, LangOption, locale_lang
 from coref_k8s.cli.view import Watcher
 from coref_k8s.cli.where_options import Study, Where, placed
 from coref_k8s.client.backend import Backend
@@ -23,46 +22,37 @@ from coref_k8s.controller.view import StudyView
 
 
 @placed
-def watch(
-    name: Study,
-    *,
-    lang: LangOption = None,
-    where: Where,
-) -> int:
-    """Show a study live until it ends.
-
-    Trials, progress, best so far, last events. Ctrl-C only ends the view. Piped, it writes one line for every event.
-    """
+def watch(name: Study, *, where: Where) -> int:
+    """Show a study live until it ends; Ctrl-C only ends the view. Piped, it writes one line for every event."""
     backend, view = find_study(where, name)
-    chosen = lang or locale_lang()
-    note_if_idle(backend, view, chosen)
-    state = LiveState(study=name, lang=chosen, since=view.started_at or view.created_at)
+    note_if_idle(backend, view)
+    state = LiveState(study=name, since=view.started_at or view.created_at)
     with suppress(KeyboardInterrupt):
         Watcher(state, out).show(backend.follow(name, run=False))
     return 0
 
 
-def followed(backend: Backend, name: str, lang: Lang, metrics_port: int | None) -> StudyView:
+def followed(backend: Backend, name: str, metrics_port: int | None) -> StudyView:
     """Show a study until it ends or Ctrl-C, running it where nobody else does; return how it stands then."""
-    state = LiveState(study=name, lang=lang, since=datetime.now(UTC))
+    state = LiveState(study=name, since=datetime.now(UTC))
     with suppress(KeyboardInterrupt):
         Watcher(state, out).show(backend.follow(name, metrics_port=metrics_port))
     return backend.get(name)
 
 
-def watch_bus(path: Path, lang: Lang | None = None) -> None:
+def watch_bus(path: Path) -> None:
     """Show whatever study a bus file speaks of, until it ends or Ctrl-C."""
-    _show(BusTail(path).read, lang, lambda: False)
+    _show(BusTail(path).read, lambda: False)
 
 
-def watch_stream(stream: Iterable[bytes], lang: Lang | None = None) -> None:
+def watch_stream(stream: Iterable[bytes]) -> None:
     """Show whatever study a stream of events speaks of, until it ends, nothing comes any more, or Ctrl-C."""
     tail = StreamTail(stream)
-    _show(tail.read, lang, lambda: tail.over)
+    _show(tail.read, lambda: tail.over)
 
 
-def _show(read: Callable[[], Sequence[dict[str, Any]]], lang: Lang | None, over: Callable[[], bool]) -> None:
-    state = LiveState(lang=lang or locale_lang())
+def _show(read: Callable[[], Sequence[dict[str, Any]]], over: Callable[[], bool]) -> None:
+    state = LiveState()
 
     def moments() -> Iterator[Moment]:
         yield Moment(read())

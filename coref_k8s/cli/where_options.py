@@ -12,44 +12,16 @@ import typer
 from coref_k8s.cli.expanding import expand
 from coref_k8s.client.where import Where
 
-Study = Annotated[str, typer.Argument(metavar="NAME", help="Study name.", show_default=False)]
-Local = Annotated[
-    bool,
-    typer.Option("--local", help="On this machine, with processes instead of pods.", rich_help_panel="Where"),
-]
+Study = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+Local = Annotated[bool, typer.Option("--local", rich_help_panel="help.panel-where")]
 DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        metavar="FOLDER",
-        help="Folder of database, data, models and logs on this machine (default data, or COREF_DATA_DIR).",
-        rich_help_panel="Where",
-    ),
+    Path | None, typer.Option("--data-dir", metavar="FOLDER", rich_help_panel="help.panel-where")
 ]
-Storage = Annotated[
-    str | None,
-    typer.Option(
-        "--storage",
-        metavar="URL",
-        help="Database of a local study, such as postgresql+psycopg2://user@host/name "
-        "(default coref.db in the data folder, or COREF_STORAGE_URL).",
-        rich_help_panel="Where",
-    ),
-]
+Storage = Annotated[str | None, typer.Option("--storage", metavar="URL", rich_help_panel="help.panel-where")]
 Namespace = Annotated[
-    str | None,
-    typer.Option(
-        "--namespace",
-        "-n",
-        metavar="NAME",
-        help="Namespace in the cluster (default that of the context).",
-        rich_help_panel="Where",
-    ),
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", rich_help_panel="help.panel-where")
 ]
-Context = Annotated[
-    str | None,
-    typer.Option("--context", metavar="NAME", help="Context of the kubeconfig.", rich_help_panel="Where"),
-]
+Context = Annotated[str | None, typer.Option("--context", metavar="NAME", rich_help_panel="help.panel-where")]
 
 
 _OPTIONS = [

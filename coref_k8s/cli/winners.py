@@ -1,4 +1,4 @@
-"""The best trial of each length as a person reads it, in English or Korean."""
+"""The best trial of each length as a person reads it."""
 
 from __future__ import annotations
 
@@ -8,101 +8,87 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from coref_k8s.cli import words
-from coref_k8s.cli.console import titled
-from coref_k8s.cli.strings import say
+from coref_k8s.cli.console import headed
+from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.client.results import folder
 from coref_k8s.controller.view import StudyView
-from coref_k8s.report.messages import told
-from coref_k8s.report.verdict import Lang, standing
+from coref_k8s.report.metrics import METRICS, gain, interval_of, metric
+from coref_k8s.report.verdict import standing
 from coref_k8s.search.records import TrialRecord
+from coref_k8s.wording.formats import difference, interval, parameter, score
 
 
-def best_tables(view: StudyView, root: str = "", lang: Lang = "en") -> RenderableType:
+def best_tables(view: StudyView, root: str = "") -> RenderableType:
     """Return the best trial of each length for a person; `root` is the data folder that paths begin with."""
     parts: list[RenderableType] = []
     for one in view.lengths:
         if (trial := one.best) is None:
-            parts.append(
-                Text(f"{say(lang, 'tokens', n=one.seq_len)}: {say(lang, 'no_complete')}\n", style="dim")
-            )
+            parts.append(Text(say("cli.no-complete", length=one.seq_len) + "\n", style="dim"))
             continue
+        value = one.verdict.dev if one.verdict else trial.value
         parts.append(
-            Text.assemble(
-                (say(lang, "tokens", n=one.seq_len), "bold"),
-                f": {say(lang, 'trial', n=trial.number)}, {say(lang, 'h_score')} ",
-                (words.score(one.verdict.dev if one.verdict else trial.value), "bold green"),
-            )
+            Text(say("cli.best-of-length", length=one.seq_len, trial=trial.number, score=value), "bold")
         )
         if view.spec.purpose.kind == "search":
-            parts += [Text(f"  {said}") for said in standing(one, view.ended, lang)]
-        parts += ["", _metrics(one.verdict.metrics if one.verdict else trial.metrics, lang), ""]
-        parts += _tested(trial, lang)
+            parts += [Text(f"  {sentence}") for sentence in standing(one, view.ended, lang())]
+        parts += ["", _metrics(one.verdict.metrics if one.verdict else trial.metrics), ""]
+        parts += _tested(trial)
         if trial.params:
-            parts += [_parameters(trial, lang), ""]
-        parts.append(Text(f"{say(lang, 'h_files')}: {root}{folder(view, one)}\n"))
+            parts += [_parameters(trial), ""]
+        parts.append(Text(say("cli.files", folder=f"{root}{folder(view, one)}") + "\n"))
     return Group(*parts)
 
 
-def _tested(trial: TrialRecord, lang: Lang) -> list[RenderableType]:
+def _tested(trial: TrialRecord) -> list[RenderableType]:
     """Return what a final training or an ensemble has to show beside its scores on dev; nothing for others."""
     attrs, parts = trial.attrs, list[RenderableType]()
     if "ensemble" in attrs:
-        parts += [_ensemble(trial, lang), ""]
+        parts += [_ensemble(trial), ""]
     if "test" in attrs:
-        parts += [f"{say(lang, 'h_test')}:", "", _metrics(attrs["test"]["metrics"], lang), ""]
-    said = [
-        Text(told(one["sentence"], lang)) for one in attrs.get("comparisons", ()) if one["metric"] == "score"
-    ]
-    return [*parts, *said, ""] if said else parts
+        parts += [say("cli.test-documents"), "", _metrics(attrs["test"]["metrics"]), ""]
+    claims = [Text(said(one["sentence"])) for one in attrs.get("comparisons", ()) if one["metric"] == "score"]
+    return [*parts, *claims, ""] if claims else parts
 
 
-def _ensemble(trial: TrialRecord, lang: Lang) -> Table:
+def _ensemble(trial: TrialRecord) -> Table:
     """Return the single models and the ways to join them, with what came out."""
-    table = titled()
-    table.add_column(say(lang, "h_model"), no_wrap=True)
-    table.add_column(say(lang, "h_trials"))
-    for heading in ("h_score", "h_against", "h_interval"):
-        table.add_column(say(lang, heading), justify="right", no_wrap=True)
-    table.add_column("")
+    table = headed(
+        "words.model", "words.trials", "words.metric-score", "cli.against-best", "words.interval", "",
+        left=("words.model", "words.trials", ""),
+    )  # fmt: skip
     for row in trial.attrs.get("ensemble", ()):
-        difference = row.get("difference")
+        compared = row.get("difference") is not None
         table.add_row(
             row["way"],
             " ".join(map(str, row["members"])),
-            words.score(row["score"]),
-            "" if difference is None else f"{difference:+.3f}",
-            "" if difference is None else f"{row['low']:+.3f} … {row['high']:+.3f}",
-            told(row["verdict"], lang),
+            score(row["score"]),
+            difference(row["difference"]) if compared else "",
+            interval(row["low"], row["high"], difference) if compared else "",
+            said(row["verdict"]),
         )
     return table
 
 
-def _metrics(metrics: dict[str, Any], lang: Lang) -> Table:
-    table = titled()
-    table.add_column(say(lang, "h_metric"), no_wrap=True)
-    for heading in ("h_value", "h_context", "h_interval", "h_founding"):
-        table.add_column(say(lang, heading), justify="right")
-    for name, heading in words.METRICS.items():
+def _metrics(metrics: dict[str, Any]) -> Table:
+    table = headed(
+        "words.metric", "words.value", "words.gain", "words.interval", "cli.reference", left=("words.metric",)
+    )
+    for name in METRICS:
         if name in metrics:
             table.add_row(
-                heading,
-                words.score(metrics[name]),
-                words.gain(metrics, name),
-                words.interval(metrics, name),
-                words.score(metrics.get(f"seed_{name}")) if f"seed_{name}" in metrics else "",
+                metric(name, lang()),
+                score(metrics[name]),
+                gain(metrics, name),
+                interval_of(metrics, name),
+                score(metrics.get(f"seed_{name}")),
             )
     return table
 
 
-def _parameters(trial: TrialRecord, lang: Lang) -> Table:
-    table = titled()
-    pairs = [(name, words.parameter(value)) for name, value in trial.params.items()]
+def _parameters(trial: TrialRecord) -> Table:
+    pairs = [(name, parameter(value)) for name, value in trial.params.items()]
     half = (len(pairs) + 1) // 2
-    for heading in ("h_parameter", "h_value", "h_parameter", "h_value"):
-        table.add_column(
-            say(lang, heading), no_wrap=True, justify="right" if heading == "h_value" else "left"
-        )
+    table = headed(*(("words.parameter", "words.value") * 2), left=("words.parameter",))
     for left, right in zip(pairs[:half], [*pairs[half:], ("", "")], strict=False):
         table.add_row(*left, *right)
     return table

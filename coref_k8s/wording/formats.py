@@ -90,7 +90,7 @@ _READ = {"0": 21, "1": 8, "3": 16, "6": 1, "7": 8, "8": 8, "l": 8, "m": 16, "n":
 
 def _final(text: str) -> int:
     """Return the index of the final consonant of the last sound, 0 for none."""
-    last = next((c for c in reversed(text.lower()) if c.isalnum()), "")
+    last = next((c for c in reversed(text.lower()) if c.isalnum() or c == "%"), "")
     if "가" <= last <= "힣":
         return (ord(last) - ord("가")) % 28
     return _READ.get(last, 0)

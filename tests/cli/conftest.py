@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from coref_k8s.cli.speech import speak
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
@@ -20,6 +21,12 @@ METRICS = {
     "score": 0.41, "coref_f1": 0.5, "coref_top5": 0.4, "coref_top5_gain": 0.3, "coref_top1": 0.2, "lbd_top1": 0.3,
     "lbd_top1_gain": 0.25, "coref_f1_ci_low": 0.45, "coref_f1_ci_high": 0.55, "seed_coref_f1": 0.6,
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def english() -> None:
+    """Speak English until a test or an option says otherwise."""
+    speak("en")
 
 
 @pytest.fixture

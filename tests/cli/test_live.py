@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from coref_k8s.cli.live import LiveState
+from coref_k8s.cli.speech import speak
 from coref_k8s.cli.view import Watcher, screen, sparkline
 from coref_k8s.client.events import BusTail
 from coref_k8s.client.following import Look, Moment
@@ -77,13 +78,15 @@ def test_what_a_trial_waits_for_is_shown_and_told_once() -> None:
         NOW,
     )
     assert "prepare: no such image" in shown(state)
-    korean = LiveState(lang="ko")
+    speak("ko")
+    korean = LiveState()
     korean.sync(replace(running, waiting=waits), NOW)
-    assert "512 시도 0 대기: 보류됨; 대기열이 아직 받아들이지 않음" in [text for _, text in korean.news]
+    assert "512 트라이얼 0 대기: 보류됨; 대기열이 아직 받아들이지 않음" in [text for _, text in korean.news]
 
 
 def playing(lang: Any = "en") -> LiveState:
-    state = LiveState(lang=lang)
+    speak(lang)
+    state = LiveState()
     state.sync(view(trials=(record(0, TrialState.RUNNING), record(1, TrialState.COMPLETE, 0.4))), NOW)
     ts = NOW.isoformat()
     for event in (
@@ -126,7 +129,7 @@ def test_what_it_costs_is_shown_where_there_are_gpus() -> None:
 
 def test_the_view_in_korean() -> None:
     text = shown(playing("ko"))
-    for words in ("실행 중", "512 토큰", "최고 0.400 (시도 1)", "손실 3.14", "512 시도 0 시작"):
+    for words in ("실행 중", "512 토큰", "최고 0.400 (트라이얼 1)", "손실 3.14", "512 트라이얼 0 시작"):
         assert words in text, words
 
 
@@ -152,7 +155,7 @@ def test_a_trial_is_one_line_whatever_the_width(lang: Any, width: int) -> None:
 
 
 def test_a_low_terminal_shows_how_many_more_run() -> None:
-    state = LiveState(lang="en")
+    state = LiveState()
     state.sync(view(trials=tuple(record(n, TrialState.RUNNING) for n in range(12))), NOW)
     for lines, more in ((14, 4), (12, 6), (40, 0)):
         console = Console(file=io.StringIO(), width=80, force_terminal=False)
@@ -181,7 +184,7 @@ def test_without_events_snapshots_tell_of_beginnings_and_evaluations() -> None:
         view(Phase.SUCCEEDED, (record(0, TrialState.COMPLETE, 0.4, intermediate={1: 0.2, 4: 0.4}),)),
     ]
     look = Look(lambda: views.pop(0), None)
-    state = LiveState(lang="en")
+    state = LiveState()
     Watcher(state, Console(file=io.StringIO())).show([look(last=True) for _ in range(len(views))])
     assert [text for _, text in state.news] == [
         "study Preparing data",
@@ -191,7 +194,7 @@ def test_without_events_snapshots_tell_of_beginnings_and_evaluations() -> None:
         "512 trial 0 complete: score 0.400",
         "study Succeeded",
     ]
-    state = LiveState(lang="en")
+    state = LiveState()
     state.sync(view(trials=(going,)), NOW)
     assert "evaluation 1/4" in shown(state)
 
@@ -311,4 +314,4 @@ def test_stored_words_are_told_in_the_readers_language() -> None:
     state.apply({"ts": NOW.isoformat(), "section": "warning", **WHO, "message": "out of GPU memory at step 5; going on with batch 2 x accumulation 4"})  # fmt: skip
     text = shown(state, 120)
     assert "데이터: 형태소 분석 3 / 9" in text
-    assert "경고: 512 시도 0: 5단계에서 GPU 메모리 부족; 배치 2 × 누적 4로 계속" in text
+    assert "경고: 512 트라이얼 0: 5단계에서 GPU 메모리 부족; 배치 2 × 누적 4로 계속" in text

@@ -39,7 +39,7 @@ def test_a_study_is_told_in_korean(coref: Any, study: str, command: str) -> None
     answer = coref(command, study, "--lang", "ko")
     text = answer.out
     said = {
-        "status": ("실행 중  이 컴퓨터", "최고 점수", "512 시도 2", "비정상 종료: 종료 코드 1"),
+        "status": ("실행 중  이 컴퓨터", "최고 점수", "512 트라이얼 2", "비정상 종료: 종료 코드 1"),
         "results": ("512 토큰", "상태", "완료", "실패"),
     }
     for words in said[command]:
@@ -129,7 +129,7 @@ def test_best_as_yaml_feeds_a_final_run(coref: Any, study: str) -> None:
 
 def test_best_for_people_has_interval_gain_and_folder(coref: Any, study: str) -> None:
     korean = coref("best", study, "--seq-len", "512", "--lang", "ko").out
-    for words in ("512 토큰: 시도 1, 점수 0.410", "문맥의 이득", "매개변수", "파일: "):
+    for words in ("512 토큰: 트라이얼 1, 점수 0.410", "문맥 이득", "파라미터", "파일: "):
         assert words in korean
     assert "score" not in korean
     answer = coref("best", study, "--seq-len", "512")

@@ -79,7 +79,7 @@ def test_set_reaches_every_field(coref: Any) -> None:
     assert json.loads(coref("plan", "-o", "json").out)["warmStartSparesShare"] == pytest.approx(
         0.19444, abs=1e-4
     )
-    assert "about 19% of the trials' time" in " ".join(coref("plan").out.split())
+    assert "about 19 % of the trials' time" in " ".join(coref("plan").out.split())
     assert json.loads(answer.out)["gpuMemoryGb"] == 80
 
 
@@ -208,7 +208,7 @@ def test_the_plan_is_told_in_korean(coref: Any) -> None:
     for words in (
         "유효 배치",
         "탐색 공간",
-        "시도 40개(길이 2개 × 20)",
+        "트라이얼 40개(길이 2개 × 20)",
         "512 토큰을 먼저",
         "새 시드 3개",
         "데이터: wikimedia",

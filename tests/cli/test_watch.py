@@ -48,7 +48,7 @@ def test_watch_in_a_pipe_is_a_line_an_event(coref: Callable[..., Any], study: st
     assert "512 trial 2 failed: Crashed: exit code 1" in answer.out
     assert "\x1b" not in answer.out
     korean = coref("watch", study, "--lang", "ko")
-    assert "512 시도 1 완료: 점수 0.410" in korean.out
+    assert "512 트라이얼 1 완료: 점수 0.410" in korean.out
 
 
 def test_watch_sees_the_end_that_somebody_else_writes(
@@ -96,7 +96,7 @@ def test_the_dashboard_shows_what_the_logs_of_a_cluster_say(
     path.write_text("".join(f"512-0-1 | {line}\n512-0-1 | Downloading {{3 of 4}}\n" for line in lines[:-1]))
     waits = iter([lambda: None, lambda: path.write_text(f"{path.read_text()}{lines[-1]}\n")])
     monkeypatch.setattr(time, "sleep", lambda _: next(waits)())
-    watching.watch_bus(path, "en")
+    watching.watch_bus(path)
     shown = terminal.getvalue()
     assert "Running" in shown
     assert "best 0.750" in shown
@@ -131,7 +131,7 @@ def test_ctrl_c_only_ends_the_view(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(time, "sleep", press)
-    watching.watch_bus(path, "en")
+    watching.watch_bus(path)
     assert "Running" in terminal.getvalue()
 
 
