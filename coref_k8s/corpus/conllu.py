@@ -21,16 +21,16 @@ _PART = re.compile(r"(?P<eid>.*)\[(?P<part>\d+)/(?P<of>\d+)\]$")
 _ATTRIBUTES = ("eid", "etype", "head", "other")
 
 
-class _Mention:
+class Mention:
     """A mention that is being read: nodes of each part (first, last), the head's ordinal among them."""
 
-    def __init__(self, head: int | None) -> None:
-        self.parts: list[tuple[int, int]] = []
+    def __init__(self, head: int | None = None, parts: Iterable[tuple[int, int]] = ()) -> None:
+        self.parts = list(parts)
         self.head = head
 
 
-class _Reader:
-    """The document being read. Nodes are words and empty nodes in text order."""
+class TreebankReader:
+    """A document that is being read. Nodes are words and empty nodes in text order."""
 
     def __init__(self, doc_id: str) -> None:
         self.doc_id = doc_id
@@ -45,9 +45,10 @@ class _Reader:
         self.clusters: dict[str, list[Span]] = {}
         self.zeros: dict[str, list[int]] = {}
         self.heads: dict[Span, int] = {}
+        self.bounds: list[tuple[int, int]] = []  # first and last word of every mention
         self.beyond: Counter[str] = Counter()
-        self.open: dict[str, list[tuple[int, _Mention]]] = {}
-        self.parted: dict[str, list[_Mention]] = {}  # discontinuous ones, until their last part
+        self.open: dict[str, list[tuple[int, Mention]]] = {}
+        self.parted: dict[str, list[Mention]] = {}  # discontinuous ones, until their last part
 
     def token(self, form: str, misc: list[str]) -> Span:
         """Add a form to the text."""
@@ -58,14 +59,20 @@ class _Reader:
         return start, len(self.text)
 
     def word(self, span: Span, parent: str) -> None:
+        """Add a word whose characters are there already; `parent` counts in its sentence from 1."""
         self.nodes.append(len(self.spans))
         self.places.append(span[0])
         self.spans.append(span)
         self.parents.append(self.sentence + int(parent) - 1 if parent.isdigit() and int(parent) else -1)
 
     def empty_node(self) -> None:
+        """Add a dropped argument."""
         self.nodes.append(None)
         self.places.append(len(self.text))
+
+    def end_sentence(self) -> None:
+        """Let the parents of the next words count anew."""
+        self.sentence = len(self.spans)
 
     def annotations(self, misc: list[str], place: str) -> None:
         """Read the brackets of the last node."""
@@ -96,22 +103,23 @@ class _Reader:
         mention.parts.append((first, len(self.nodes) - 1))
         part = _PART.match(label)
         if not part:
-            self._add(label, mention)
+            self.add(label, mention)
         elif part["part"] == part["of"]:
             self.parted[part["eid"]].remove(mention)
-            self._add(part["eid"], mention)
+            self.add(part["eid"], mention)
 
-    def _opened(self, label: str, named: dict[str, str]) -> _Mention:
+    def _opened(self, label: str, named: dict[str, str]) -> Mention:
         head = named.get("head", "")
         part = _PART.match(label)
         if part and part["part"] != "1" and self.parted.get(part["eid"]):
             return self.parted[part["eid"]][-1]
-        mention = _Mention(int(head) if head.isdigit() else None)
+        mention = Mention(int(head) if head.isdigit() else None)
         if part:
             self.parted.setdefault(part["eid"], []).append(mention)
         return mention
 
-    def _add(self, label: str, mention: _Mention) -> None:
+    def add(self, label: str, mention: Mention) -> None:
+        """Take a whole mention in."""
         nodes = [node for first, last in sorted(mention.parts) for node in range(first, last + 1)]
         words = [word for node in nodes if (word := self.nodes[node]) is not None]
         if not words:
@@ -122,7 +130,7 @@ class _Reader:
             self.beyond["discontinuous"] += 1
             return
         span = self.spans[words[0]][0], self.spans[words[-1]][1]
-        self.beyond["part-of-token"] += self._cut(words)
+        self.bounds.append((words[0], words[-1]))
         self.beyond["twice"] += span in self.clusters.get(label, ())
         self.clusters.setdefault(label, []).append(span)
         if mention.head is not None and 0 < mention.head <= len(nodes):
@@ -130,18 +138,19 @@ class _Reader:
             if head is not None:
                 self.heads[span] = head
 
-    def _cut(self, words: list[int]) -> bool:
+    def _cut(self, first: int, last: int) -> bool:
         """Tell whether a mention begins or ends inside a token of several words: words of one token share a span."""
-        before, after = words[0] - 1, words[-1] + 1
-        return (before >= 0 and self.spans[before] == self.spans[words[0]]) or (
-            after < len(self.spans) and self.spans[after] == self.spans[words[-1]]
+        return (first > 0 and self.spans[first - 1] == self.spans[first]) or (
+            last + 1 < len(self.spans) and self.spans[last + 1] == self.spans[last]
         )
 
     def document(self, place: str) -> Document:
+        """Return what was read. Raises DataError for a mention that was not closed."""
         unclosed = [label for label, mentions in self.open.items() if mentions]
         if unclosed:
             raise DataError("coref_data.never-closed", place=place, entity=unclosed[0], document=self.doc_id)
         self.beyond["discontinuous"] += sum(map(len, self.parted.values()))  # those without their last part
+        self.beyond["part-of-token"] = sum(self._cut(*bounds) for bounds in self.bounds)
         tree = self.heads or any(parent >= 0 for parent in self.parents)
         return Document(
             self.doc_id,
@@ -155,7 +164,7 @@ class _Reader:
 
 def read_conllu(lines: Iterable[str], *, where: str) -> Iterator[Document]:
     """Yield the documents of a CoNLL-U file. Raises DataError with the line's number."""
-    reader: _Reader | None = None
+    reader: TreebankReader | None = None
     attributes: tuple[str, ...] = _ATTRIBUTES
     inside: set[str] = set()  # words inside a multi-word token
     token = (0, 0)
@@ -169,19 +178,19 @@ def read_conllu(lines: Iterable[str], *, where: str) -> Iterator[Document]:
             elif key in ("newdoc", "newdoc id"):
                 if reader:
                     yield reader.document(place)
-                reader = _Reader(value or place)
+                reader = TreebankReader(value or place)
             elif key in ("newpar", "newpar id") and reader and reader.text:
                 reader.gap = "\n"
             continue
         if not line:
             inside = set()
             if reader:
-                reader.sentence = len(reader.spans)
+                reader.end_sentence()
             continue
         columns = line.split("\t")
         if len(columns) != 10:
             raise DataError("coref_data.columns", place=place, n=len(columns))
-        reader = reader or _Reader(where)
+        reader = reader or TreebankReader(where)
         reader.attributes = attributes
         name, form, misc = columns[0], columns[1], columns[9].split("|")
         if "-" in name:

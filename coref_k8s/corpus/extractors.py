@@ -7,9 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from coref_k8s.corpus.corefud_rows import corefud_row, is_corefud
 from coref_k8s.corpus.ontonotes import ontonotes_row
 from coref_k8s.corpus.registry import Extracted, Extractor, installed, register_extractor, registered
+from coref_k8s.corpus.wordpieces import is_pieces, pieces_row
 from coref_k8s.errors import DataError
+from coref_k8s.text.document import Document
 
 #: Bare hub names that no longer resolve, and where the data sets live now.
 HUB_NAMES = {"squad_kor_v1": "KorQuAD/squad_kor_v1", "klue": "klue/klue", "wikipedia": "wikimedia/wikipedia"}
@@ -21,6 +24,7 @@ BY_SOURCE = {
     "KorQuAD/squad_kor_v1": "question_context",
     "dev7halo/naver-news-summarization-ko-with-gen": "document",
     "thunder-research-group/SNU_Ko-LAMBADA": "lambada",
+    "Elda-AI/elda-coref-ko-v2": "corefud",
 }
 _BLANK = re.compile(r"\[MASK\]|<mask>|_{2,}", re.IGNORECASE)
 _TEXT_COLUMNS = ("text", "document", "content", "context", "article", "body")
@@ -42,10 +46,14 @@ def get_extractor(name: str) -> Extractor:
 
 
 @register_extractor("auto")
-def auto(row: Mapping[str, Any]) -> Extracted | None:
-    """Rows with `text` (or a like column), with gold `clusters` or without, or OntoNotes-style `sentences`; a null text is left out."""
+def auto(row: Mapping[str, Any]) -> Extracted | Document | None:
+    """Rows with `text` (or a like column), with gold `clusters` or without, or `sentences` with chains in tokens or word pieces, or after CorefUD; a null text is left out."""
+    if "clusters" in row and is_pieces(row):
+        return pieces_row(row)
     if "sentences" in row and "clusters" in row:
         return ontonotes_row(row)
+    if is_corefud(row):
+        return corefud_row(row)
     for column in _TEXT_COLUMNS:
         if isinstance(row.get(column), str):
             return Extracted(
@@ -60,6 +68,9 @@ def auto(row: Mapping[str, Any]) -> Extracted | None:
     if there:
         raise DataError("corpus.no-text", column=there[0], kind=type(row[there[0]]).__name__)
     raise DataError("corpus.no-column", columns=list(_TEXT_COLUMNS), there=[str(column) for column in row])
+
+
+register_extractor("corefud")(corefud_row)
 
 
 @register_extractor("lines")

@@ -15,7 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from coref_k8s.corpus.conll2012 import read_conll2012
 from coref_k8s.corpus.conllu import read_conllu
+from coref_k8s.corpus.koconovel import is_novel, read_novel
 from coref_k8s.corpus.marked import SUFFIX, parse_marked
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
@@ -23,7 +25,8 @@ from coref_k8s.wording import Message
 
 #: Endings of the files that are read.
 ROW_SUFFIXES = (".jsonl", ".jsonlines", ".parquet")
-SUFFIXES = (".txt", ".conllu", *ROW_SUFFIXES)
+CONLL_SUFFIXES = (".conll", ".v4_gold_conll", ".v4_auto_conll")
+SUFFIXES = (".txt", ".conllu", *CONLL_SUFFIXES, *ROW_SUFFIXES)
 #: What parts the documents of a txt file, by the source's extractor; without one the file is one document.
 TEXT_UNITS = {"lines": re.compile(r"\n"), "paragraphs": re.compile(r"\n[ \t]*\n\s*")}
 #: Files that are named of those that are left out.
@@ -36,6 +39,8 @@ class LeftOut:
 
     files: dict[str, tuple[Message, list[str]]] = field(default_factory=dict)
     """By the reason's code: the first file's reason, and the names of all."""
+    notes: list[Message] = field(default_factory=list)
+    """How a source was read, where there is a choice."""
     rows: int = 0
     first_row: Message | None = None
 
@@ -49,7 +54,8 @@ class LeftOut:
         self.first_row = self.first_row or Message.of("corpus.at", place=place, what=why)
 
     def messages(self, source: str) -> Iterator[Message]:
-        """Yield a sentence for each kind of loss."""
+        """Yield a sentence for each choice and each kind of loss."""
+        yield from self.notes
         for why, names in self.files.values():
             shown = [*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])]
             yield Message.of("corpus.files-left-out", source=source, n=len(names), names=shown, why=why)
@@ -146,15 +152,18 @@ def content_hash(source: str) -> str:
 
 
 def read_file(
-    file: Path, name: str, left_out: LeftOut, extractor: str = "auto"
+    file: Path, name: str, left_out: LeftOut, extractor: str = "auto", version: str | None = None
 ) -> Iterator[tuple[str, Document | Mapping[str, Any]]]:
     """Yield a file's documents, or rows that an extractor has to read, each with its place in the source.
 
-    `name` is the file's path within the source; `extractor` may say what a document of a txt file is. What
-    cannot be read is put into `left_out`.
+    `name` is the file's path within the source; `extractor` may say what a document of a txt file is, `version` which
+    chains of a KoCoNovel are read. What cannot be read is put into `left_out`.
     """
     try:
-        yield from _read(file, name, left_out, extractor)
+        if version and is_novel(file):
+            yield name, read_novel(file, version, where=name)
+        else:
+            yield from _read(file, name, left_out, extractor)
     except DataError as error:
         left_out.file(name, error.message)
     except UnicodeDecodeError as error:
@@ -186,6 +195,9 @@ def _read(
     elif file.suffix.lower() == ".conllu":
         with _text(file) as stream:
             yield from ((name, one) for one in read_conllu(stream, where=name))
+    elif file.suffix.lower() in CONLL_SUFFIXES:
+        with _text(file) as stream:
+            yield from ((name, one) for one in read_conll2012(stream, where=name))
     elif file.suffix.lower() == ".parquet":
         yield from _parquet_rows(file, name)
     else:

@@ -18,6 +18,8 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from coref_k8s.text.document import Document
+
 ENTRY_POINTS = "coref_k8s.extractors"
 
 
@@ -38,8 +40,8 @@ class Extracted:
     answer: tuple[int, int] | None = None
 
 
-#: Takes a row, returns its text (or Extracted for more), or None for a row to leave out.
-Extractor = Callable[[Mapping[str, Any]], "str | Extracted | None"]
+#: Takes a row, returns its text (or Extracted, or a Document, for more), or None for a row to leave out.
+Extractor = Callable[[Mapping[str, Any]], "str | Extracted | Document | None"]
 #: Extractors by name, as they were registered in this process.
 registered: dict[str, Extractor] = {}
 

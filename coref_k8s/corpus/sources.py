@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from coref_k8s.corpus.extractors import extractor_for, get_extractor
 from coref_k8s.corpus.generated import generator_of, is_generated
+from coref_k8s.corpus.koconovel import VERSIONS, check_version, chosen, of_koconovel
 from coref_k8s.corpus.local import LeftOut, files_of, is_local, read_file
 from coref_k8s.corpus.registry import Extracted, Extractor
 from coref_k8s.errors import DataError, HubError, MissingDependencyError
@@ -211,8 +212,19 @@ class _Reader:
 
 def _local(config: DatasetConfig, left_out: LeftOut) -> Iterator[Item]:
     """Yield what every file of a source holds."""
-    for name, file in files_of(config.source, left_out).items():
-        for number, (where, item) in enumerate(read_file(file, name, left_out, config.extractor or "auto")):
+    files = files_of(config.source, left_out)
+    version = None
+    if any(map(of_koconovel, files.values())):
+        version = check_version(config.subset)
+        files = chosen(files, version)
+        others = [one for one in VERSIONS if one != version]
+        left_out.notes.append(
+            Message.of("coref_data.version", source=config.source, version=version, others=others)
+        )
+    for name, file in files.items():
+        for number, (where, item) in enumerate(
+            read_file(file, name, left_out, config.extractor or "auto", version)
+        ):
             yield where, f"{name.removesuffix(file.suffix)}-{number}", item
 
 
@@ -228,6 +240,9 @@ def _document(
     found = extractor(item)
     if found is None:
         return None
+    if isinstance(found, Document):
+        document = replace(found, doc_id=found.doc_id or own_id, domain=config.domain)
+        return clean(document), document.group
     row = Extracted(found) if isinstance(found, str) else found
     document = Document(
         row.doc_id or own_id,
