@@ -106,7 +106,7 @@ def test_good_names(name: str) -> None:
         ({"search": {"space": {"learning_rate": {"choices": [1e-4]}, "novel": {"low": 1}}}}, ["search.space.novel"]),
         ({"data": {"sources": [{"source": "a", "weight": 3}, {"source": "b"}]}}, ["data.sources.0.weight"]),
         ({"data": {"sources": [{"subset": "a"}]}}, ["data.sources"]),
-        ({"training": {"checkpointSeconds": None, "epochChoices": [1, "two"]}},
+        ({"training": {"checkpointSeconds": "soon", "epochChoices": [1, "two"]}},
          ["training.checkpointSeconds", "training.epochChoices"]),
         ({"limits": 3, "trials": "many"}, ["trials", "limits"]),
         ({}, []),

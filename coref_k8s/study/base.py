@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, NoReturn, TypeVar
+from functools import cache
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -43,6 +44,23 @@ class Request(BaseModel):
         validate_default=True,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        """Take null for absent where it is no value, as the API server does."""
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if value is not None or key not in cls._filled()}
+
+    @classmethod
+    @cache
+    def _filled(cls) -> frozenset[str | None]:
+        """Return the names of the fields for which null is no value."""
+        fields = cls.model_fields.items()
+        return frozenset(
+            key for n, f in fields if type(None) not in get_args(f.annotation) for key in (n, f.alias)
+        )
+
 
 def _as_written(value: Any) -> Any:
     # `revision: 7815e10` is a number to YAML and was meant as text
@@ -52,6 +70,10 @@ def _as_written(value: Any) -> Any:
 def _whole(value: Any) -> Any:
     # as JSON has it, 2.0 is a whole number
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _without_nulls(value: Any) -> Any:
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
 def _text(pattern: str, **more: Any) -> tuple[Any, ...]:
@@ -80,7 +102,7 @@ Positive = Annotated[float, Field(gt=0, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000_000)]
 Many = Annotated[tuple[T, ...], Field(strict=False, max_length=MAX_ITEMS)]
 Choices = Annotated[tuple[T, ...], Field(strict=False, max_length=MAX_CHOICES)]
-Keyed = Annotated[dict[str, T], Field(max_length=MAX_KEYS)]
+Keyed = Annotated[dict[str, T], Field(max_length=MAX_KEYS), BeforeValidator(_without_nulls)]
 
 
 def flag(*names: str, **more: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Keys are written in camelCase in YAML and in the custom resource, in snake_case 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -179,8 +180,12 @@ class SearchSpec(Request):
     def _int_keys(cls, value: Any) -> Any:
         # JSON and the custom resource have no integer keys
         if isinstance(value, dict):
-            return {int(k) if str(k).isdecimal() and str(int(k)) == k else k: v for k, v in value.items()}
+            return {int(k) if _is_length(k) else k: v for k, v in value.items() if v is not None}
         return value
+
+
+def _is_length(key: Any) -> bool:
+    return isinstance(key, str) and re.fullmatch("[1-9][0-9]{1,6}", key) is not None
 
 
 class ObjectiveSpec(Request):

@@ -45,7 +45,9 @@ def scalar(text: str) -> Any:
     if _BOOL.match(text):
         return text.lower() == "true"
     number: WrittenInt | WrittenFloat
-    if _INT.match(text) and len(text) < 400:  # Python refuses thousands of digits, and nobody means them
+    if len(text) > 4000:  # Python refuses such numbers, and nobody means them
+        return text
+    if _INT.match(text):
         number = WrittenInt(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
     elif _FLOAT.match(text):
         number = WrittenFloat(text.lower().replace(".inf", "inf").replace(".nan", "nan"))

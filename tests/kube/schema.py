@@ -84,10 +84,16 @@ def default(schema: Json, value: Any) -> Any:
             if key in result:
                 result[key] = default(child, result[key])
         extra = schema.get("additionalProperties")
+        known = schema.get("properties", {})
         if isinstance(extra, dict):
-            known = schema.get("properties", {})
             result = {k: v if k in known else default(extra, v) for k, v in result.items()}
-        return result
+        # PruneNonNullableNullsWithoutDefaults: a null that is no value is not there
+        below = {key: known.get(key, extra) for key in result}
+        return {
+            k: v
+            for k, v in result.items()
+            if v is not None or not isinstance(below[k], dict) or below[k].get("nullable")
+        }
     if isinstance(value, list) and "items" in schema:
         return [default(schema["items"], child) for child in value]
     return value
@@ -204,6 +210,19 @@ def _combined(schema: Json, value: Any, path: str) -> Iterator[Cause]:
         yield from validate(below, value, path, False)
 
 
+def typed(schema: Json, value: Any) -> Any:
+    """`value` with its numbers as CEL has them: a double where the schema says number, 1 as well."""
+    if isinstance(value, dict):
+        known, extra = schema.get("properties", {}), schema.get("additionalProperties")
+        below = {key: known.get(key, extra) for key in value}
+        return {k: typed(below[k], v) if isinstance(below[k], dict) else v for k, v in value.items()}
+    if isinstance(value, list):
+        return [typed(schema.get("items", {}), one) for one in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"number": float, "integer": int}.get(schema.get("type", ""), lambda same: same)(value)
+    return value
+
+
 def rules(schema: Json, value: Any, old: Any, path: str = "") -> Iterator[Cause]:
     """CEL: rules that name `oldSelf` run on updates only, `messageExpression` wins over `message`."""
     for rule in schema.get("x-kubernetes-validations", ()):
@@ -214,7 +233,7 @@ def rules(schema: Json, value: Any, old: Any, path: str = "") -> Iterator[Cause]
         context = {"self": value} | ({"oldSelf": old} if transition else {})
         try:
             fits = cel.evaluate(text, context)
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
             yield path, f"Invalid value: {_name(value)!r}: rule {text!r} failed: {error}"
             continue
         if not fits:
@@ -262,7 +281,7 @@ def admit(schema: Json, obj: Json, old: Json | None) -> list[Cause]:
         return causes
     if any(_BLOCKING.match(message) for _, message in causes):
         return [*causes, ("<nil>", _UNCHECKED)]
-    return causes + list(rules(schema, obj, old))
+    return causes + list(rules(schema, typed(schema, obj), typed(schema, old)))
 
 
 def strict(schema: Json, obj: Json) -> None:
