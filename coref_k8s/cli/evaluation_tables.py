@@ -73,12 +73,12 @@ def _arms(m: dict[str, float]) -> Table:
         "scores.chance",
         left=("scores.more",),
     )
-    rows = (("closed1", "coref_closed1"), ("closed5", "coref_closed5"), ("swapped", "swap_top1"),
-            ("truncated", "coref_top5_truncated"))  # fmt: skip
-    for heading, name in rows:
+    rows = (("scores.closed1", "coref_closed1"), ("scores.closed5", "coref_closed5"), ("scores.swapped", "swap_top1"),
+            ("scores.truncated", "coref_top5_truncated"))  # fmt: skip
+    for code, name in rows:
         if name in m:
             table.add_row(
-                say(f"scores.{heading}"), score(m[name]), gain(m, name), interval_of(m, name),
+                say(code), score(m[name]), gain(m, name), interval_of(m, name),
                 score(m.get(f"{name}_chance")),
             )  # fmt: skip
     if (more := m.get("coref_top5_truncated_gain")) is not None:

@@ -103,7 +103,7 @@ def _mistake(error: Any) -> Message:
         return Message.of(code, option=error.option_name, near=near)
     if kind == "MissingParameter":
         return Message.of(
-            "cli.missing", kind=Message.of(f"cli.{error.param.param_type_name}"), name=_named(error)
+            "cli.missing", kind=Message.of(f"cli.kind-{error.param.param_type_name}"), name=_named(error)
         )
     if kind == "BadParameter" and error.param is not None:
         return Message.of("cli.bad-value", name=_named(error), why=_reason(error))

@@ -328,7 +328,7 @@ class LiveState:
             return
         trial.announced = True
         who = self._named(seq_len, trial.number, trial.finalist)
-        code = "live.trial-failed" if trial.state is TrialState.FAILED else f"live.{trial.state.value}"
+        code = f"live.end-{trial.state.value}"
         self._tell(when, say(code, who=who, score=trial.score, why=trial.reason or "?"))
 
     def _tell(self, when: datetime, text: str) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from coref_k8s.cli.console import note, suggest, write
 from coref_k8s.cli.speech import say
-from coref_k8s.cli.tables import phase_word, place_word
+from coref_k8s.cli.tables import phase_word
 from coref_k8s.cli.where_options import DataDir, Storage, Study, Where, placed, typed
 from coref_k8s.client.where import find_study, open_local
 from coref_k8s.errors import RequestError
@@ -28,7 +28,7 @@ def export(
     backend, view = find_study(where, name)
     path = output or Path(f"{name}.study")
     export_study(view, path)
-    note(say("cli.exported", study=name, n=len(view.trials), place=place_word(backend.place)))
+    note(say("cli.exported", study=name, n=len(view.trials), place=backend.place))
     if not view.ended:
         note(say("cli.exported-early"), style="yellow")
     write(str(path))

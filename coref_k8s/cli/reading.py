@@ -12,7 +12,7 @@ import typer
 from coref_k8s.cli import tables
 from coref_k8s.cli.comparing import as_table, settings_table, side_by_side
 from coref_k8s.cli.console import dump, headed, note, out, suggest, write
-from coref_k8s.cli.speech import lang, say
+from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.cli.where_options import Study, Where, option, placed, typed
 from coref_k8s.cli.winners import best_tables
 from coref_k8s.client.backend import Backend
@@ -40,7 +40,7 @@ def list_(
                 [
                     {
                         "name": record.name,
-                        "place": place,
+                        "place": str(place),
                         "phase": record.phase.value,
                         "message": str(record.message),
                         "seqLengths": list(record.spec.seq_lengths),
@@ -68,7 +68,7 @@ def list_(
             " ".join(map(str, spec.seq_lengths)),
             f"{len(spec.seq_lengths)} × {spec.trials}",
             spec.model,
-            tables.place_word(place),
+            said(place),
             duration(now - record.created_at, lang()),
         )
     out.print(table)

@@ -101,7 +101,7 @@ def launch(
         return 0
     if backend.is_running(study):
         if not output:
-            out.print(say("cli.created", study=study, place=tables.place_word(backend.place)))
+            out.print(say("cli.created", study=study, place=backend.place))
         where = typed(backend.where)
         suggest(f"status {study}{where}", f"logs {study} -f{where}")
         if not wait:
@@ -119,7 +119,7 @@ def resume(name: Study, *, where: Where, metrics_port: MetricsPort = None) -> in
     backend.refuse(dry_run=None, output=None, metrics_port=metrics_port)
     backend.resume(name)
     if backend.is_running(name):
-        out.print(say("cli.goes-on", study=name, place=tables.place_word(backend.place)))
+        out.print(say("cli.goes-on", study=name, place=backend.place))
         return 0
     return conclude(backend, followed(backend, name, metrics_port))
 
@@ -131,7 +131,7 @@ def conclude(backend: Backend, view: StudyView) -> int:
     named = f"{view.name}{where}"
     if not view.ended and backend.is_running(view.name):
         status = f"coref-k8s status {named}"
-        note(say("cli.left-running", study=view.name, place=tables.place_word(backend.place), status=status))
+        note(say("cli.left-running", study=view.name, place=backend.place, status=status))
         return 130
     if not view.ended:
         note(say("cli.left-stopped", study=view.name, resume=f"coref-k8s resume {named}"))

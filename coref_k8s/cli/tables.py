@@ -43,11 +43,6 @@ def phase_word(phase: Phase) -> str:
     return say(f"words.phase-{phase.value.lower()}")
 
 
-def place_word(place: str) -> str:
-    """Return where a study is; a cluster has a name of its own."""
-    return say("cli.this-machine") if place == "this machine" else place
-
-
 def bar(done: int, of: int, width: int = 12) -> Text:
     """Return a progress bar."""
     full = round(width * min(done, of) / of) if of else width
@@ -56,12 +51,10 @@ def bar(done: int, of: int, width: int = 12) -> Text:
     return text
 
 
-def status(view: StudyView, place: str, now: datetime | None = None) -> RenderableType:
+def status(view: StudyView, place: Message, now: datetime | None = None) -> RenderableType:
     """Return a study's state: how far each length is, the best so far, what failed and why."""
     now = now or datetime.now(UTC)
-    head = Text.assemble(
-        (view.name, "bold"), "  ", phase_text(view.phase), say("cli.on", place=place_word(place))
-    )
+    head = Text.assemble((view.name, "bold"), "  ", phase_text(view.phase), say("cli.on", place=place))
     if (elapsed := view.elapsed(now)) is not None:
         head.append(f", {duration(elapsed, lang())}")
     if (left := view.remaining(now)) is not None:

@@ -24,7 +24,7 @@ class Backend(Protocol):
         ...
 
     @property
-    def place(self) -> str:
+    def place(self) -> Message:
         """What people call it: `this machine`, or `namespace x of context`."""
         ...
 

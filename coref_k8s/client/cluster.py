@@ -52,10 +52,10 @@ class ClusterBackend:
         return ClusterApi.connect(self._context, field_manager="coref-k8s", **options)
 
     @property
-    def place(self) -> str:
+    def place(self) -> Message:
         """Where it is, for people."""
-        where = f"namespace {self.api.namespace}"
-        return f"{where} of {self._context}" if self._context else where
+        code = "client.namespace-of" if self._context else "client.namespace"
+        return Message.of(code, namespace=self.api.namespace, context=self._context)
 
     @property
     def where(self) -> Where:

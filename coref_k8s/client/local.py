@@ -53,9 +53,9 @@ class LocalBackend:
         return Where()
 
     @property
-    def place(self) -> str:
+    def place(self) -> Message:
         """What people call it."""
-        return "this machine"
+        return Message.of("client.this-machine")
 
     @property
     def root(self) -> str:

@@ -223,7 +223,7 @@ class Study:
         return f"<study {self.name} on {self._backend.place}>"
 
     def _repr_html_(self) -> str:
-        return study_html(self.view, self._backend.place, locale_lang())
+        return study_html(self.view, self._backend.place.say(locale_lang()), locale_lang())
 
 
 class Studies:
@@ -281,10 +281,12 @@ class Studies:
         return sorted(found, key=lambda pair: pair[0].created_at)
 
     def __repr__(self) -> str:
-        return f"<studies on {' and '.join(backend.place for backend in self._places)}>"
+        return f"<studies on {' and '.join(str(backend.place) for backend in self._places)}>"
 
     def _repr_html_(self) -> str:
-        return studies_html(((record, backend.place) for record, backend in self._records()), locale_lang())
+        return studies_html(
+            ((record, backend.place.say(locale_lang())) for record, backend in self._records()), locale_lang()
+        )
 
 
 def connect(

@@ -72,7 +72,7 @@ def _body(page: Context, made: list[tuple[str, str, bool]]) -> str:
     """Return the sections, halves side by side where the window is wide."""
     parts, side = [], []
     for name, body, half in made:
-        section = f'<section id="{name}"><h2>{page.say(f"report.{name}")}</h2>{body}</section>'
+        section = f'<section id="{name}"><h2>{page.say(f"report.title-{name}")}</h2>{body}</section>'
         if half:
             side.append(section)
             continue
@@ -142,7 +142,7 @@ def _warnings(page: Context) -> str:
     if not found:
         return ""
     items = "".join(f"<li>{escape(one)}</li>" for one in found)
-    return f'<section class="warnings" id="warnings"><h2>{page.say("report.warnings")}</h2><ul>{items}</ul></section>'
+    return f'<section class="warnings" id="warnings"><h2>{page.say("report.title-warnings")}</h2><ul>{items}</ul></section>'
 
 
 def _about(page: Context, trial: TrialRecord) -> str:

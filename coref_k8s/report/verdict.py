@@ -100,7 +100,7 @@ def comparison(found: Comparison, lang: Lang = "en") -> str:
     if (score := found.score) is None:
         unknown = Message.of("verdict.no-item-scores" if found.runs else "verdict.no-complete-run")
         return say("verdict.not-compared", lang, other=other, why=found.problem or unknown)
-    return _claimed(f"verdict.{_coded(score.claim)}", other, score, lang)
+    return _claimed(f"verdict.claim-{_coded(score.claim)}", other, score, lang)
 
 
 def against(found: Comparison, lang: Lang = "en") -> str:

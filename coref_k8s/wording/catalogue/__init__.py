@@ -33,10 +33,15 @@ def codes() -> Iterator[str]:
         yield from (f"{topic}.{name}" for name in _topic(topic))
 
 
-def _text(code: str, lang: Lang) -> str:
+def entry(code: str) -> Mapping[Lang, str]:
+    """Return the texts of a code by language, not filled in. Raises KeyError for a code without words."""
     topic, _, name = code.partition(".")
+    return _topic(topic)[name]
+
+
+def _text(code: str, lang: Lang) -> str:
     try:
-        return _topic(topic)[name][lang]
+        return entry(code)[lang]
     except (KeyError, FileNotFoundError):
         raise KeyError(f"no words for {code!r} in {lang!r}") from None
 
