@@ -36,7 +36,7 @@ def averaged(results: Sequence[EvaluationResult]) -> EvaluationResult:
         metrics=metrics,
         item_scores=scores,
         buckets=[],
-        warnings=list(dict.fromkeys(words for one in results for words in one.warnings)),
+        warnings=list({one.to_text(): one for result in results for one in result.warnings}.values()),
         seconds=sum(one.seconds for one in results),
     )
 

@@ -9,6 +9,7 @@ from coref_k8s.errors import DataError
 from coref_k8s.evaluation import bootstrap
 from coref_k8s.evaluation.composite import SOURCES, Composite, available
 from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.wording import Message, has
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,17 @@ class Difference:
                 return "worse"
         return "no difference shown"
 
-    def sentence(self, a: str = "A", b: str = "B") -> str:
-        """What may be claimed, with the figures it rests on."""
+    def claim(self, a: Message | str, b: Message | str) -> Message:
+        """Return what may be claimed, with the figures it rests on."""
+        code = f"words.metric-{self.metric}"
+        values = {**vars(self), "metric": Message.of(code) if has(code) else self.metric}
         if not self.items:
-            return f"{self.metric}: no common items, so no difference is shown."
-        figures = (
-            f"{self.metric} {self.a:.3f} against {self.b:.3f} (difference {self.difference:+.3f}, "
-            f"95 % interval {self.low:+.3f} to {self.high:+.3f}; {self.items} items of {self.documents} documents"
-        )
-        if self.verdict != "no difference shown":
-            return f"{a} is {self.verdict} than {b}: {figures})."
-        few = "; too few documents for a claim" if self.few else ""
-        return f"No difference shown between {a} and {b}: {figures}{few})."
+            return Message.of("verdict.sentence-no-items", metric=values["metric"])
+        figures = Message("verdict.sentence-figures", values)
+        if self.few:
+            figures = Message.of("verdict.too-few", said=figures)
+        code = f"verdict.sentence-{self.verdict.replace(' ', '-')}"
+        return Message.of(code, model=a, other=b, figures=figures)
 
 
 def compare(a: EvaluationResult, b: EvaluationResult) -> list[Difference]:
@@ -60,9 +60,7 @@ def compare(a: EvaluationResult, b: EvaluationResult) -> list[Difference]:
     DataError when the results are of different lengths or share no item.
     """
     if a.seq_len != b.seq_len:
-        raise DataError(
-            f"results at {a.seq_len} and {b.seq_len} tokens cannot be paired; evaluate both at one length"
-        )
+        raise DataError("evaluation.other-lengths", a=a.seq_len, b=b.seq_len)
     sides = [a.item_scores, b.item_scores]
     wanted: dict[str, Mapping[str, float]] = {}
     if a.weights == b.weights and all(available(name, sides) for name in a.weights):
@@ -76,7 +74,5 @@ def compare(a: EvaluationResult, b: EvaluationResult) -> list[Difference]:
         left, right = (float(both.value(total, side)) if both.items else 0.0 for side in (0, 1))
         found.append(Difference(metric, left, right, *interval, both.items, len(both.documents)))
     if not any(entry.items for entry in found):
-        raise DataError(
-            "the two results have no evaluation item in common; evaluate both on the same documents"
-        )
+        raise DataError("evaluation.nothing-in-common")
     return found

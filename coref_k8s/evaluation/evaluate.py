@@ -23,6 +23,7 @@ from coref_k8s.evaluation.score_coref import CorefPart
 from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
 from coref_k8s.evaluation.scorecard import Scorecard
 from coref_k8s.evaluation.vocabulary import Vocabulary
+from coref_k8s.wording import Message
 
 DEFAULT_WEIGHTS: Mapping[str, float] = {"coref_f1": 0.4, "coref_top5": 0.3, "lbd_top1": 0.3}
 #: Built-in metrics that need more than the full arm.
@@ -81,9 +82,7 @@ def evaluate(
     registry.check_weights(weights, OBJECTIVE_METRICS)
     vocabulary = Vocabulary(tokenizer)
     if vocabulary.sha256 != items.tokenizer:
-        raise DataError(
-            "the evaluation items were made with another tokeniser; prepare the data for this model"
-        )
+        raise DataError("evaluation.other-tokeniser")
     begun = time.monotonic()
     card = Scorecard(intervals=full)
     extent = extent if full else quick_extent(quick_items)
@@ -105,9 +104,7 @@ def evaluate(
             card.warnings += [warning] if warning else []
         elif name in weights:
             card.metrics[name] = 0.0
-            card.warnings.append(
-                f"custom metric {name} was not computed, since no model was given: it counts 0"
-            )
+            card.warnings.append(Message.of("evaluation.metric-without-model", name=name))
     card.metrics["score"] = sum(weight * card.metrics[name] for name, weight in weights.items())
     if full and all(available(name, [card.item_scores]) for name in weights):
         whole = Composite(weights, [card.item_scores])
@@ -129,6 +126,13 @@ def evaluate(
         full=full,
         seconds=time.monotonic() - begun,
     )
+
+
+def check_askable(items: ItemSet, weights: Mapping[str, float]) -> None:
+    """Raise DataError when no metric of the objective has an item: every model would score 0."""
+    built_in = [name for name in weights if name in OBJECTIVE_METRICS]
+    if built_in and not any(items.lambada if name.startswith("lbd") else items.coref for name in built_in):
+        raise DataError("evaluation.nothing-to-ask", seq_len=items.seq_len, documents=len(items.tables))
 
 
 def asked_by(

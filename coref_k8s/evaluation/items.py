@@ -101,11 +101,9 @@ class ItemSet:
         try:
             record = json.loads(Path(path).read_bytes())
         except (OSError, ValueError) as error:
-            raise DataError(
-                f"cannot read evaluation items from {path} ({error}); prepare the data again"
-            ) from error
+            raise DataError("evaluation.items-unreadable", path=str(path), why=str(error)) from error
         if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
-            raise DataError(f"{path} holds evaluation items of another version; prepare the data again")
+            raise DataError("evaluation.items-of-another-version", path=str(path))
         record["tables"] = [_read(DocumentTable, entry) for entry in record["tables"]]
         for name, kind in (("coref", CorefItem), ("firsts", CorefItem), ("lambada", LambadaItem)):
             record[name] = [_read(kind, entry) for entry in record[name]]

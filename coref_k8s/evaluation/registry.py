@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from coref_k8s.errors import RequestError
+from coref_k8s.wording import Message
 
 GROUP = "coref_k8s.metrics"
 #: (model, tokenizer, ItemSet) -> a value between 0 and 1, larger is better.
@@ -42,7 +43,7 @@ def custom_metrics() -> dict[str, Metric]:
             found[entry.name] = entry.load()
         except Exception as error:
             raise RequestError(
-                f"the metric {entry.name!r} ({entry.value}) cannot be loaded: {error}; fix or uninstall its package"
+                "evaluation.metric-not-loaded", name=entry.name, entry=entry.value, why=str(error)
             ) from error
     return {**found, **_registered}
 
@@ -52,12 +53,14 @@ def check_weights(weights: Iterable[str], known: Iterable[str]) -> None:
     names = sorted({*known, *custom_metrics()})
     for name in weights:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-            raise RequestError(f"the objective weighs {name!r}, which is no metric; {hint}")
+            if near := difflib.get_close_matches(name, names, 1):
+                raise RequestError("evaluation.metric-misspelt", name=name, near=near[0])
+            raise RequestError("evaluation.no-such-metric", name=name, known=names)
 
 
-def value_of(name: str, metric: Metric, model: Any, tokenizer: Any, items: Any) -> tuple[float, str | None]:
+def value_of(
+    name: str, metric: Metric, model: Any, tokenizer: Any, items: Any
+) -> tuple[float, Message | None]:
     """Compute a metric: its value, and a warning when it was no finite number (the value is 0 then).
 
     Raises RequestError when the metric fails: its package is wrong, and no retry helps.
@@ -66,8 +69,8 @@ def value_of(name: str, metric: Metric, model: Any, tokenizer: Any, items: Any) 
         value = float(metric(model, tokenizer, items))
     except Exception as error:
         raise RequestError(
-            f"the custom metric {name!r} failed ({type(error).__name__}: {error}); fix its function"
+            "evaluation.metric-failed", name=name, kind=type(error).__name__, why=str(error)
         ) from error
     if not math.isfinite(value):
-        return 0.0, f"custom metric {name} gave {value}, counted as 0"
+        return 0.0, Message.of("evaluation.metric-not-finite", name=name, value=str(value))
     return value, None

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from coref_k8s.errors import DataError
+from coref_k8s.wording import Message
 
 #: Fewest items from which a number is printed for a distance bucket.
 MIN_ITEMS = 30
@@ -43,7 +44,7 @@ class EvaluationResult:
     buckets: list[Bucket]
     tau: float
     """Abstention threshold of Coref F1: found on dev, to be given to the evaluation on test."""
-    warnings: list[str]
+    warnings: list[Message]
     item_scores: dict[str, ItemScores]
     """By kind: `coref`, `f1`, `lambada`."""
     items_sha256: str
@@ -65,7 +66,8 @@ class EvaluationResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
-        return {**asdict(self), "item_ids": self.item_ids}
+        warnings = [message.dump() for message in self.warnings]
+        return {**asdict(self), "warnings": warnings, "item_ids": self.item_ids}
 
     def to_json(self) -> str:
         """One JSON object."""
@@ -81,6 +83,7 @@ class EvaluationResult:
             record["item_scores"] = {
                 kind: ItemScores(**entry) for kind, entry in record["item_scores"].items()
             }
+            record["warnings"] = [Message.load(entry) for entry in record["warnings"]]
             return EvaluationResult(**record)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"this is no evaluation result ({error}); evaluate the model again") from error
+            raise DataError("evaluation.no-result", why=str(error)) from error

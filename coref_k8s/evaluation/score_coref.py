@@ -118,7 +118,7 @@ class CorefPart:
         n = range(len(self.coref))
         scores = ItemScores([item.id for item in self.coref], [self._document(item) for item in self.coref])
         card.item_scores["coref"] = scores
-        card.count("coref", len(self.coref), "coref_top1, coref_top5 and their gains")
+        card.count("coref", len(self.coref), ("coref_top1", "coref_top5"))
         arms: tuple[Arm, ...] = ("full", "removed", "truncated") if self.arms else ("full",)
         for arm in arms:
             hits = [self._open(number, arm) for number in n]
@@ -166,7 +166,7 @@ class CorefPart:
         card.item_scores["swapped"] = ItemScores(
             [item.id for item in items], [self._document(item) for item in items], {"swap_top1": column(hits)}
         )
-        card.count("swapped", len(items), "swap_top1")
+        card.count("swapped", len(items), ["swap_top1"])
         card.put_mean("swap_top1", "swapped", "swap_top1")
 
     def _score_links(self, card: Scorecard, tau: float | None) -> None:
@@ -176,7 +176,7 @@ class CorefPart:
         card.tau = linking.best_tau(links) if tau is None else tau
         scores = ItemScores([item.id for item in items], [self._document(item) for item in items])
         card.item_scores["f1"] = scores
-        card.count("f1", len(items), "coref_f1, coref_precision and coref_recall")
+        card.count("f1", len(items), ("coref_f1", "coref_precision", "coref_recall"))
         self._put_counts(scores, linking.counts(links, card.tau), "")
         full = [scores.columns[name] for name in ("tp", "fp", "fn")]
         card.put("coref_f1", scores.documents, full, bootstrap.f1)

@@ -47,7 +47,7 @@ class LambadaPart:
         documents = [self.items.tables[item.document].doc_id for item in self.lambada]
         scores = ItemScores([item.id for item in self.lambada], documents, {"lbd_top1": column(hits[:n])})
         card.item_scores["lambada"] = scores
-        card.count("lambada", n, "lbd_top1 and its gain")
+        card.count("lambada", n, ["lbd_top1"])
         card.put_mean("lbd_top1", "lambada", "lbd_top1")
         if not self.arms:
             return

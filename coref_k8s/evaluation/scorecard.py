@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from coref_k8s.evaluation import bootstrap
 from coref_k8s.evaluation.bootstrap import Array, Statistic
 from coref_k8s.evaluation.result import Bucket, ItemScores
+from coref_k8s.wording import Message
 
 
 @dataclass
@@ -18,7 +19,7 @@ class Scorecard:
     metrics: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     buckets: list[Bucket] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Message] = field(default_factory=list)
     item_scores: dict[str, ItemScores] = field(default_factory=dict)
     tau: float = 0.0
 
@@ -51,11 +52,11 @@ class Scorecard:
         columns = [scores.columns[column], scores.columns[control]]
         self.put(name, scores.documents, columns, bootstrap.mean_difference, lowest=-1.0)
 
-    def count(self, kind: str, n: int, metrics: str) -> None:
+    def count(self, kind: str, n: int, metrics: Sequence[str]) -> None:
         """Note how many items a kind has; without any, its metrics are 0 and a warning says so."""
         self.counts[kind] = n
         if not n:
-            self.warnings.append(f"no {kind} items in these documents: {metrics} are 0")
+            self.warnings.append(Message.of("evaluation.no-items", kind=kind, metrics=metrics))
 
 
 def column(values: Sequence[bool] | Sequence[float]) -> list[float]:

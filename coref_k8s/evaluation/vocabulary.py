@@ -29,9 +29,7 @@ class Vocabulary:
     def __init__(self, tokenizer: Any) -> None:
         check_offsets(tokenizer)
         if tokenizer.mask_token_id is None:
-            raise ModelError(
-                "the tokeniser has no mask token, so its model is no masked language model; choose another"
-            )
+            raise ModelError("evaluation.no-mask-token")
         self.tokenizer = tokenizer
         self.mask: int = tokenizer.mask_token_id
         self.unknown: int | None = tokenizer.unk_token_id

@@ -7,6 +7,8 @@ a reader meets are here, whole or as parts joined with semicolons; what is not k
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from coref_k8s.wording import Lang, Message
 
@@ -119,9 +121,9 @@ _PARTS: tuple[tuple[str, str], ...] = (
 _KNOWN = tuple((re.compile(pattern, re.DOTALL), korean) for pattern, korean in _PARTS)
 
 
-def told(message: Message | str, lang: Lang) -> str:
+def told(message: Message | Mapping[str, Any] | str, lang: Lang) -> str:
     """Return a stored message in the reader's language, as far as it is known."""
-    text = (Message.load(message) if isinstance(message, str) else message).say(lang)
+    text = (message if isinstance(message, Message) else Message.load(message)).say(lang)
     if lang == "en" or not text:
         return text
     return _whole(text) or "; ".join(_whole(part) or part for part in text.split("; "))

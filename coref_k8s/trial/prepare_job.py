@@ -68,6 +68,7 @@ def prepare_data(
     """
     from coref_k8s.corpus.prepare import prepare
     from coref_k8s.corpus.prepared import items_path
+    from coref_k8s.evaluation.evaluate import check_askable
     from coref_k8s.evaluation.items import build_items
 
     tokenizer = load_tokenizer(model_path(spec.model, settings.data_dir), spec.model_revision)
@@ -78,9 +79,11 @@ def prepare_data(
             return
         # beside the items of a length lies what was counted of the training documents
         frequent = read_statistics(path.parent.parent)["frequent_nouns"]
-        build_items(
+        items = build_items(
             documents, tokens, seq_len, max_items=spec.data.eval_items, seed=spec.seed, frequent=frequent
-        ).save(path)
+        )
+        check_askable(items, spec.objective.weights)
+        items.save(path)
 
     return prepare(
         spec,

@@ -10,7 +10,7 @@ import torch
 
 from coref_k8s.corpus.prepared import open_prepared
 from coref_k8s.corpus.sources import Loaded, load_documents
-from coref_k8s.errors import DataError
+from coref_k8s.evaluation.evaluate import check_askable
 from coref_k8s.evaluation.items import DOCUMENTS_PER_ITEM, ItemSet, build_items
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
@@ -19,6 +19,7 @@ from coref_k8s.trial.device import autocast_dtype, pick_device
 from coref_k8s.trial.evaluating import Evaluator
 from coref_k8s.trial.models import load_tokenizer
 from coref_k8s.trial.signals import StopSignal
+from coref_k8s.wording import Message
 
 #: Tokens in a forward pass (GPU, CPU).
 _BATCH_TOKENS = (16_384, 4096)
@@ -43,6 +44,7 @@ def score_model(
     """
     data = open_prepared(prepared, seq_len)
     dev = ItemSet.load(data.eval_items("dev"))
+    check_askable(dev, weights)
     tokenizer = load_tokenizer(model, revision)
     data.check_tokenizer(tokenizer)
     score = _scorer(model, tokenizer, seq_len, weights, revision)
@@ -74,14 +76,15 @@ def score_text(
     rows = load_documents(spec, lengths=(seq_len,), char_budget=budget, cache_dir=cache_dir, loaded=loaded)
     documents = [document for document, _ in rows]
     items = build_items(documents, tokenizer, seq_len, max_items=max_items)
-    if not (items.coref or items.lambada or items.conll):
-        raise DataError(
-            f"{source} gives no question to ask: a word must come again within {seq_len} tokens; give longer documents"
-        )
+    if not items.conll:
+        check_askable(items, weights)
     score = _scorer(model, tokenizer, seq_len, weights, revision)
     result = score(items, conll_mentions=CONLL_MENTIONS if items.conll else 0)
-    result.warnings.append("the threshold of Coref F1 (tau) was found on this text itself")
-    result.warnings.extend(f"of {lost.source} only a part was read: {lost.reason}" for lost in loaded.skipped)
+    result.warnings.append(Message.of("evaluation.tau-on-this-text"))
+    result.warnings.extend(
+        Message.of("evaluation.partly-read", source=lost.source, why=lost.message) for lost in loaded.skipped
+    )
+    result.warnings.extend(loaded.left_out)
     return result
 
 
