@@ -34,7 +34,7 @@ class TrialReporter:
         trial_id: int,
         *,
         sleep: Callable[[float], None] = time.sleep,
-        on_wait: Callable[[str], None] = lambda _: None,
+        on_wait: Callable[[Message], None] = lambda _: None,
     ) -> None:
         self._url = storage_url
         self._trial_id = trial_id
@@ -121,7 +121,7 @@ class TrialReporter:
                 if self._waiting:
                     self._waiting.popleft()
         except StorageError as error:
-            self._on_wait(str(error))
+            self._on_wait(error.message)
             return False
         return True
 

@@ -16,6 +16,7 @@ from coref_k8s.corpus.local import is_local
 from coref_k8s.evaluation.compare import Difference
 from coref_k8s.study.order import Order
 from coref_k8s.trial.licences import UNKNOWN
+from coref_k8s.wording import Message
 
 #: Metrics in the order of the tables, by their headings.
 METRICS = {
@@ -37,7 +38,7 @@ _WORDS = {
 class Compared:
     """What the model was compared with, on which documents, and what came out."""
 
-    against: str
+    against: Message
     split: str
     differences: Sequence[Difference]
 
@@ -187,9 +188,10 @@ def _metrics(facts: Facts) -> list[str]:
 
 def _comparisons(facts: Facts) -> list[str]:
     lines = ["## Compared with\n"]
+    names = Message.of("verdict.this-model"), Message.of("trial.it")
     for one in facts.compared:
         lines.append(f"- {one.against}, {one.split} documents:")
-        lines += [f"  - {d.sentence('this model', 'it')}" for d in one.differences if d.metric in METRICS]
+        lines += [f"  - {d.claim(*names)}" for d in one.differences if d.metric in METRICS]
     if not facts.compared:
         lines.append("Nothing.")
     return [*lines, ""]

@@ -21,6 +21,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from coref_k8s.wording import Message
+
 #: Checkpoints kept: the newest, and one to fall back to.
 KEPT = 2
 #: Most of the training time that periodic checkpoints may take.
@@ -49,7 +51,7 @@ class _HashingWriter:
 class CheckpointStore:
     """The checkpoints of one trial, in one folder."""
 
-    def __init__(self, folder: Path, *, warn: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, folder: Path, *, warn: Callable[[Message], None] = lambda _: None) -> None:
         self._folder = folder
         self._warn = warn
 
@@ -82,13 +84,13 @@ class CheckpointStore:
         for path in self._files():
             match = _NAME.fullmatch(path.name)
             assert match is not None
-            problem = "its checksum does not match"
+            problem = Message.of("trial.wrong-checksum")
             try:
                 if _sha256(path) == match.group(2):
                     return int(match.group(1)), torch.load(path, map_location="cpu", weights_only=True)
             except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-                problem = str(error).splitlines()[0]
-            self._warn(f"checkpoint {path} is damaged ({problem}); going on from the one before it")
+                problem = Message.verbatim(str(error).splitlines()[0])
+            self._warn(Message.of("trial.damaged-checkpoint", path=str(path), why=problem))
             path.rename(path.with_suffix(".damaged"))
         return None
 

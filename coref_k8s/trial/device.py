@@ -17,10 +17,7 @@ def pick_device(gpus: int) -> torch.device:
     if gpus == 0:
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise TrialError(
-            f"the order asks for {gpus} GPU(s) and torch {torch.__version__} sees none; "
-            "set pod.gpus to 0, or use an image and a node with CUDA"
-        )
+        raise TrialError("trial.no-gpu", gpus=gpus, torch=torch.__version__)
     return torch.device("cuda", 0)
 
 
@@ -34,9 +31,7 @@ def autocast_dtype(precision: Literal["auto", "bf16", "fp32"], device: torch.dev
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         if precision == "auto":
             return None
-        raise TrialError(
-            f"{torch.cuda.get_device_name(device)} does not compute in bf16; set training.precision to auto"
-        )
+        raise TrialError("trial.no-bf16", gpu=torch.cuda.get_device_name(device))
     return torch.bfloat16
 
 

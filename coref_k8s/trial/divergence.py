@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from coref_k8s.wording import Message
 
 #: Weight of the newest loss in the moving average.
 _SMOOTHING = 0.1
@@ -28,27 +30,30 @@ class DivergenceWatch:
     seen: int = 0
     average: float = 0.0
     best: float = math.inf
-    reason: str | None = None
+    reason: Message | None = None
 
-    def feed(self, losses: Iterable[float]) -> str | None:
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> DivergenceWatch:
+        """Return the watch that `state` told of."""
+        reason = state["reason"] and Message.load(state["reason"])
+        return cls(**{**state, "reason": reason})
+
+    def feed(self, losses: Iterable[float]) -> Message | None:
         """Take the next losses; return why training has diverged, or None."""
         for loss in losses:
             if self.reason is not None:
                 break
             self.seen += 1
             if not math.isfinite(loss):
-                self.reason = f"diverged: the loss is {loss} at step {self.seen}"
+                self.reason = Message.of("trial.loss-not-finite", loss=str(loss), step=self.seen)
                 break
             self.average += _SMOOTHING * (loss - self.average)
             smooth = self.average / (1 - (1 - _SMOOTHING) ** self.seen)
             self.best = min(self.best, smooth)
             if self.seen > self.warmup and smooth > RATIO * self.best and smooth > self.best + MARGIN:
-                self.reason = (
-                    f"diverged: the smoothed loss rose to {smooth:.2f} at step {self.seen}, "
-                    f"from {self.best:.2f} at its best"
-                )
+                self.reason = Message.of("trial.loss-rose", loss=smooth, step=self.seen, best=self.best)
         return self.reason
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        return asdict(self)
+        return {**asdict(self), "reason": self.reason and self.reason.dump()}

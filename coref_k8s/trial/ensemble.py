@@ -29,7 +29,7 @@ from coref_k8s.trial.card import Compared, Facts, card, usage_of_members
 from coref_k8s.trial.device import host_peak_bytes, pick_device, use_threads
 from coref_k8s.trial.evaluating import Evaluator
 from coref_k8s.trial.files import TrialFolder, write_folder, write_json
-from coref_k8s.trial.final import as_rows, hardware, untuned
+from coref_k8s.trial.final import UNTUNED, as_rows, hardware, untuned
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.licences import licence_of
 from coref_k8s.trial.models import load_tokenizer, model_path
@@ -38,7 +38,10 @@ from coref_k8s.trial.parents import parents_trials
 from coref_k8s.trial.provenance import model_commit, versions
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.soup import ProbabilityMean, Sum, can_be_averaged
+from coref_k8s.wording import Message
 
+#: What is stored of a way that is kept.
+KEPT = Message.of("trial.kept")
 UNIFORM, GREEDY, PROBABILITIES = "uniform soup", "greedy soup", "probability average"
 
 
@@ -66,7 +69,7 @@ class Candidate:
             "members": self.members,
             "score": self.dev.score,
             "kept": self.kept,
-            "verdict": "kept" if self.kept else f"not kept: {_why_not(self)}",
+            "verdict": (KEPT if self.kept else Message.of("trial.not-kept", why=_why_not(self))).to_text(),
         }
         if self.against is not None:
             found |= {name: value for name, value in asdict(self.against).items() if name != "metric"}
@@ -80,7 +83,7 @@ def join(
     data_dir: Path,
     folder: TrialFolder,
     observers: Observers,
-    warn: Callable[[str], None],
+    warn: Callable[[Message], None],
     stop: StopSignal,
 ) -> dict[str, Any]:
     """Make, score and write the ensemble; return the result, which is also on disk.
@@ -98,7 +101,7 @@ class _Ensemble:
         data_dir: Path,
         folder: TrialFolder,
         observers: Observers,
-        warn: Callable[[str], None],
+        warn: Callable[[Message], None],
         stop: StopSignal,
     ) -> None:
         assert order.seq_len is not None
@@ -111,8 +114,10 @@ class _Ensemble:
         for number, member in self.members.items():
             if not (member.model / "config.json").is_file():
                 raise TrialError(
-                    f"trial {number} of study {order.spec.purpose.study!r} has no model at {self.seq_len} tokens (any more): "
-                    "a study keeps those of its best trials (training.keepModels); join fewer"
+                    "trial.member-without-model",
+                    trial=number,
+                    study=order.spec.purpose.study,
+                    seq_len=self.seq_len,
                 )
         self.device = pick_device(order.resources.gpus)
         if self.device.type == "cpu":
@@ -154,10 +159,7 @@ class _Ensemble:
         first = self._load(best)
         fitting = [best, *(n for n in ranked[1:] if can_be_averaged(first, self._load(n)))]
         if left := [n for n in ranked if n not in fitting]:
-            self.warn(
-                f"the weights of trial {', '.join(map(str, left))} cannot be averaged with those of trial {best} "
-                "(another position range or shape)"
-            )
+            self.warn(Message.of("trial.cannot-be-averaged", trials=left, best=best))
         if len(fitting) < 2:
             return []
         uniform = Candidate(
@@ -238,11 +240,11 @@ class _Ensemble:
         alone = self._score(f"trial-{best}", lambda: self._load(best), "test", single.tau)
         source = model_path(self.order.spec.model, self.data_dir)
         before = untuned(self.order, source, self.evaluator, self.prepared, self.folder, self.device)
-        name = f"trial {best} of {self.order.spec.purpose.study}, the best single model"
+        name = {"trial": best, "study": self.order.spec.purpose.study}
         one.compared = [
-            Compared(name, "test", compare(one.test, alone)),
-            Compared(f"{name} (chosen on these documents)", "dev", compare(one.dev, single)),
-            Compared("the untuned model", "test", compare(one.test, before["test"])),
+            Compared(Message("trial.best-single", name), "test", compare(one.test, alone)),
+            Compared(Message("trial.best-single-chosen-here", name), "dev", compare(one.dev, single)),
+            Compared(UNTUNED, "test", compare(one.test, before["test"])),
         ]
         facts = self._facts(one, source, model)
         if one.way == PROBABILITIES:
@@ -264,9 +266,7 @@ class _Ensemble:
             statistics=self.prepared.statistics,
             items_sha256=one.test.items_sha256,
             versions=versions(),
-            position_range=f"up to a distance of {some.config.max_relative_positions}"
-            if getattr(some.config, "max_relative_positions", -1) > 0
-            else "as shipped",
+            position_range=_position_range(some.config),
             model_revision=model_commit(some, self.order.spec.model_revision),
             hardware=hardware(self.device),
             way=one.way,
@@ -291,7 +291,12 @@ class _Ensemble:
         won = max(kept, key=lambda one: one.dev.score).dev if kept else singles[best]
         write_json(self.folder.items("dev"), won.to_dict())
         rows = [
-            {"way": f"trial {number}", "members": [number], "score": one.score, "verdict": ""}
+            {
+                "way": Message.of("trial.single", trial=number).to_text(),
+                "members": [number],
+                "score": one.score,
+                "verdict": "",
+            }
             for number, one in sorted(singles.items(), key=lambda pair: -pair[1].score)
         ]
         delivered = next((one for one in candidates if one.test is not None), None)
@@ -324,12 +329,19 @@ class _Ensemble:
         return result
 
 
-def _why_not(one: Candidate) -> str:
+def _why_not(one: Candidate) -> Message:
     if len(one.members) < 2:
-        return "no model made the best one better"
+        return Message.of("trial.nothing-helped")
     if one.against is None:
-        return "the objective's weights name a metric that cannot be paired"
-    return "worse" if one.against.verdict == "worse" else "no difference shown"
+        return Message.of("verdict.no-item-scores")
+    return Message.of(f"words.claim-{one.against.verdict.replace(' ', '-')}")
+
+
+def _position_range(config: Any) -> str:
+    distance = getattr(config, "max_relative_positions", -1)
+    return str(
+        Message.of("trial.range-up-to", distance=distance) if distance > 0 else Message.of("trial.range-own")
+    )
 
 
 def _link(source: str, target: str) -> None:

@@ -124,9 +124,7 @@ class Evaluator:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             if self._batch_tokens <= items.seq_len:
-                raise OutOfMemoryError(
-                    f"evaluating a single sequence does not fit into the GPU's memory ({message}); use a larger GPU"
-                )
+                raise OutOfMemoryError("trial.evaluation-out-of-memory", why=message)
             self._batch_tokens = max(items.seq_len, self._batch_tokens // 2)
 
     def extent(self, items: ItemSet) -> Extent:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -24,15 +24,14 @@ from coref_k8s.trial.licences import licence_of
 from coref_k8s.trial.models import model_path
 from coref_k8s.trial.parents import parents_trials
 from coref_k8s.trial.provenance import model_commit, versions
+from coref_k8s.trial.session import Session
+from coref_k8s.wording import Message
 
-if TYPE_CHECKING:
-    from coref_k8s.trial.session import Session
-
-UNTUNED = "the untuned model"
+UNTUNED = Message.of("trial.untuned")
 
 
 def finish_final(session: Session) -> dict[str, Any]:
-    """Score, compare and write the trained model; return `test` and `comparisons` for its result.
+    """Score, compare and write the trained model and its result; return the result.
 
     Raises Interrupted between two forward passes; nothing is lost then.
     """
@@ -70,7 +69,8 @@ def finish_final(session: Session) -> dict[str, Any]:
         (path / "README.md").write_text(card(facts), encoding="utf-8")
 
     write_folder(folder.model, fill)
-    return {"test": {"score": test.score, "metrics": test.metrics}, "comparisons": as_rows(compared)}
+    tests = {"score": test.score, "metrics": test.metrics}
+    return session.result("complete", test=tests, comparisons=as_rows(compared))
 
 
 def untuned(
@@ -106,11 +106,11 @@ def as_rows(compared: Sequence[Compared]) -> list[dict[str, Any]]:
     """Return comparisons as plain data, each difference with its verdict and its sentence."""
     return [
         {
-            "against": one.against,
+            "against": one.against.to_text(),
             "split": one.split,
             **asdict(difference),
             "verdict": difference.verdict,
-            "sentence": difference.sentence("this model", one.against),
+            "sentence": difference.claim(Message.of("verdict.this-model"), one.against).to_text(),
         }
         for one in compared
         for difference in one.differences
@@ -131,7 +131,7 @@ def _with_parents(dev: EvaluationResult, order: Order, data_dir: Path) -> list[C
             continue
         other = EvaluationResult.from_json(json.dumps(content))
         if set(other.item_ids) & set(dev.item_ids):
-            against = f"trial {number} of {order.spec.purpose.study}, whose parameters were taken (chosen on these documents)"
+            against = Message.of("trial.parent", trial=number, study=order.spec.purpose.study)
             found.append(Compared(against, "dev", compare(dev, other)))
     return found
 

@@ -16,7 +16,7 @@ from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.settings import Settings
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
-from coref_k8s.telemetry.bus import Bus
+from coref_k8s.telemetry.bus import Bus, said
 from coref_k8s.trial.files import TrialFolder, read_json
 from coref_k8s.trial.keeping import drop_models
 from coref_k8s.trial.observers import BusObserver, EvaluationReport, Observers, TrialObserver
@@ -68,7 +68,7 @@ def _check(order: Order) -> None:
         needed["trial_id"] = order.trial_id
     for name, value in needed.items():
         if value is None:
-            raise TrialError(f"the order of {order.name} lacks {name}; it was made by another version")
+            raise TrialError("trial.incomplete-order", name=order.name, lacks=name)
 
 
 def _train(
@@ -108,6 +108,11 @@ def _train(
             session.score_untrained(go_on)
             return session.finish(keep_model=False)
         ending = session.train(go_on)
+        if ending is Ending.COMPLETE and order.spec.purpose.kind == "train":
+            # only a final training has a card, and something to be compared with
+            from coref_k8s.trial.final import finish_final
+
+            return finish_final(session)
         if ending is Ending.COMPLETE:
             return session.finish()
     except Interrupted:
@@ -118,8 +123,8 @@ def _train(
     reason = session.trainer.reason
     if ending is Ending.DIVERGED:
         if order.kind is not Kind.TRIAL or order.spec.purpose.kind == "train":
-            raise TrialError(f"training {reason}; the same order would diverge again")
-        return session.result("pruned", reason=reason)
+            raise TrialError("trial.would-diverge-again", why=reason)
+        return session.result("pruned", reason=reason.dump())
     if ending is Ending.INTERRUPTED and not (reporter and reporter.is_closed()):
         session.save()
         observers.on_end("interrupted", {"step": session.trainer.progress.step})
@@ -148,7 +153,10 @@ def _hand_in(
             reporter.result(result["score"], result["metrics"])
         if reporter.closed:
             print("the trial was closed from outside before its result was reported", file=sys.stderr)
-    facts = {name: result[name] for name in ("score", "reason", "steps") if result.get(name) is not None}
+    facts = {name: result[name] for name in ("score", "steps") if result.get(name) is not None}
+    if result.get("reason"):
+        why = said(Message.load(result["reason"]))
+        facts |= {"reason": why.pop("message"), **why}
     observers.on_end(result["outcome"], facts | {"measured": result["measured"]})
     _delete_checkpoints(folder.checkpoints)
     return 0

@@ -6,6 +6,7 @@ one sequence. 143: told to stop, a checkpoint is written. 1: anything else; the 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -16,8 +17,9 @@ from coref_k8s.errors import EXIT_INVALID, EXIT_TERMINATED, CorefError, RequestE
 from coref_k8s.settings import Settings
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
-from coref_k8s.telemetry.bus import Bus, Section
+from coref_k8s.telemetry.bus import Bus, Section, said
 from coref_k8s.trial.signals import Interrupted, StopSignal
+from coref_k8s.wording import Message
 
 
 def main() -> int:
@@ -36,28 +38,31 @@ def main() -> int:
         code = EXIT_INVALID if isinstance(error, RequestError) else error.exit_code
         print(f"error: {error}", file=sys.stderr, flush=True)
         if bus:
-            bus.emit(Section.WARNING, **who, event="trial_failed", message=str(error), exit_code=code)
+            bus.emit(Section.WARNING, **who, event="trial_failed", exit_code=code, **said(error.message))
         return code
     except Interrupted:
         return EXIT_TERMINATED
     except Exception as error:
+        message = Message.verbatim(f"{type(error).__name__}: {error}")
         traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = Message.of("trial.disk-full", place=error.filename or settings.data_dir)
+            print(f"error: {message}", file=sys.stderr, flush=True)
         if bus:
-            message = f"{type(error).__name__}: {error}"
-            bus.emit(Section.WARNING, **who, event="trial_failed", message=message, exit_code=1)
+            bus.emit(Section.WARNING, **who, event="trial_failed", exit_code=1, **said(message))
         return 1
 
 
 def read_order(settings: Settings) -> Order:
     """Return the order; raise TrialError when there is none or it cannot be understood."""
     if not settings.order:
-        raise TrialError("there is no order; set COREF_ORDER or COREF_ORDER_FILE")
+        raise TrialError("trial.no-order")
     try:
         return Order.model_validate_json(settings.order)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "order"
-        raise TrialError(f"the order cannot be read: {where}: {first['msg']}") from error
+        raise TrialError("trial.bad-order", where=where, why=first["msg"]) from error
 
 
 def run(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coref_k8s.errors import ModelError, TrialError
+from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,9 +36,7 @@ def model_path(name: str, data_dir: Path) -> str:
     if (folder / "config.json").is_file():
         return str(folder)
     if name.startswith(("/", ".")) and not Path(name).is_dir():
-        raise TrialError(
-            f"the model folder {name} does not exist where the trial runs; give a hub id, or a folder on the data volume"
-        )
+        raise TrialError("trial.no-model-folder", name=name)
     return name
 
 
@@ -47,31 +46,27 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
 
     if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in _TOKENISER_FILES):
         # transformers would make up an empty one
-        raise ModelError(
-            f"the tokeniser of {name} cannot be opened (the folder has no tokenizer.json); save it beside the model"
-        )
+        raise ModelError("model.no-tokeniser-file", name=name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"the tokeniser of {name} cannot be opened ({reason}); give a hub id or a folder with a masked LM"
-        ) from error
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise ModelError("model.no-tokeniser", name=name, why=reason) from error
     if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
-        raise ModelError(f"the tokeniser of {name} has no mask or no padding token; use that of a masked LM")
+        raise ModelError("model.no-mask-or-padding", name=name)
     return tokenizer
 
 
-def missing_compiler(device_type: str) -> str | None:
+def missing_compiler(device_type: str) -> Message | None:
     """Return what torch.compile lacks for a device ("cpu", "cuda") on this machine; None when all is there."""
     if device_type == "cuda" and find_spec("triton") is None:
-        return "Triton"
+        return Message.verbatim("Triton")
     # inductor's own choice on the CPU; on a GPU Triton builds its launchers with a C compiler
     wanted = os.environ.get("CC", "gcc") if device_type == "cuda" else os.environ.get("CXX", "g++")
-    return None if shutil.which(wanted) else f"a compiler ({wanted})"
+    return None if shutil.which(wanted) else Message.of("trial.compiler", name=wanted)
 
 
-def compile_layers(model: nn.Module, device_type: str, warn: Callable[[str], None]) -> None:
+def compile_layers(model: nn.Module, device_type: str, warn: Callable[[Message], None]) -> None:
     """Compile each encoder layer in place: one layer's worth of compiling, and names stay as they are.
 
     The attention's walk over tiles stays as it is; what is compiled is all around it. Warns, and leaves
@@ -79,10 +74,7 @@ def compile_layers(model: nn.Module, device_type: str, warn: Callable[[str], Non
     """
     missing = missing_compiler(device_type)
     if missing is not None:
-        warn(
-            f"training.compile needs {missing} and there is none here: training goes on uncompiled, "
-            "with the same numbers; install it, or set training.compile to false"
-        )
+        warn(Message.of("trial.uncompiled", missing=missing))
         return
     for name, module in model.named_modules():
         if name.rpartition(".")[0].endswith("encoder.layer"):

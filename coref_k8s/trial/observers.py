@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from coref_k8s.study.order import Order
-from coref_k8s.telemetry.bus import Bus, Section
+from coref_k8s.telemetry.bus import Bus, Section, said
+from coref_k8s.wording import Message
 
 #: Least time between two `train_step` lines (seconds).
 STEP_INTERVAL = 2.0
@@ -189,19 +190,16 @@ class BusObserver:
 
     def on_out_of_memory(self, report: MemoryReport) -> None:
         """See `TrialObserver`."""
-        self.warn(
-            f"out of GPU memory at step {report.step}; going on with batch {report.batch_size} "
-            f"x accumulation {report.accumulation}"
-        )
+        self.warn(Message("trial.batch-halved", asdict(report)))
 
     def on_end(self, outcome: str, facts: Mapping[str, Any]) -> None:
         """See `TrialObserver`."""
         self._bus.emit(Section.TRIAL_END, **self._who, outcome=outcome, **facts)
 
-    def warn(self, message: str) -> None:
+    def warn(self, message: Message) -> None:
         """Say on the bus and on stderr what a person should know."""
         print(f"warning: {message}", file=sys.stderr, flush=True)
-        self._bus.emit(Section.WARNING, **self._who, message=message)
+        self._bus.emit(Section.WARNING, **self._who, **said(message))
 
 
 def _rounded(fields: dict[str, Any]) -> dict[str, Any]:

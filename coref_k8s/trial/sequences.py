@@ -33,12 +33,12 @@ class Sequences:
         try:
             table = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file))).read_all()
         except (OSError, pyarrow.ArrowInvalid) as error:
-            raise DataError(f"{file} cannot be read ({error}); prepare the data again") from error
+            raise DataError("corpus.damaged", file=str(file), why=str(error)) from error
         missing = sorted(set(_COLUMNS) - set(table.column_names))
         if missing:
-            raise DataError(f"{file} lacks the column(s) {', '.join(missing)}; prepare the data again")
+            raise DataError("trial.missing-columns", file=str(file), missing=missing)
         if not len(table):
-            raise DataError(f"{file} holds no training sequence; give more text, or a lower filter")
+            raise DataError("trial.no-sequence", file=str(file))
         self._columns = {name: table.column(name).chunks for name in _COLUMNS}
         sizes = [len(chunk) for chunk in self._columns["input_ids"]]
         self._firsts = np.concatenate(([0], np.cumsum(sizes)))[:-1]

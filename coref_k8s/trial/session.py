@@ -36,6 +36,7 @@ from coref_k8s.trial.provenance import evidence, model_commit, versions
 from coref_k8s.trial.sequences import Sequences
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.training import Ending, Evaluate, Trainer, TrainingPlan, evaluation_steps
+from coref_k8s.wording import Message
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Session:
         data_dir: Path,
         folder: TrialFolder,
         observers: Observers,
-        warn: Callable[[str], None],
+        warn: Callable[[Message], None],
         stop: StopSignal,
     ) -> Session:
         """Open data and model and take up the newest checkpoint.
@@ -84,7 +85,7 @@ class Session:
         try:
             prepared.check_tokenizer(tokenizer)
         except DataError as error:  # ids of another vocabulary: every attempt would train on nonsense
-            raise TrialError(str(error)) from error
+            raise TrialError(error.message) from error
         seed_everything(order.seed)
         model = load_masked_lm(
             source_model,
@@ -175,11 +176,6 @@ class Session:
         """
         model = self.trainer.model.eval()
         tests: dict[str, Any] = {}
-        if self.order.spec.purpose.kind == "train":
-            # only a final training has a card, and something to be compared with
-            from coref_k8s.trial.final import finish_final
-
-            return self.result("complete", **finish_final(self))
         if self.order.kind is not Kind.TRIAL:
             result = self.test()
             tests = {"test": {"score": result.score, "metrics": result.metrics}}

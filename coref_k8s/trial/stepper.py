@@ -61,10 +61,7 @@ class Stepper:
             self._free()
             self._restore(random)
             if batch_size == 1:
-                raise OutOfMemoryError(
-                    f"a single sequence does not fit into the GPU's memory ({message}); "
-                    "use a larger GPU, or training.checkpointing: on"
-                )
+                raise OutOfMemoryError("trial.step-out-of-memory", why=message)
             batch_size //= 2
             batches = feed.cut(data, batch_size)
 
@@ -91,10 +88,7 @@ class Stepper:
             try:
                 self._optimiser.step()
             except torch.OutOfMemoryError as error:
-                raise OutOfMemoryError(
-                    f"the optimiser's state does not fit into the GPU's memory beside the model ({error}); "
-                    "use a larger GPU"
-                ) from None
+                raise OutOfMemoryError("trial.optimiser-out-of-memory", why=str(error)) from None
         self._optimiser.zero_grad(set_to_none=True)
 
     def _free(self) -> None:

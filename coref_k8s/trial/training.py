@@ -32,6 +32,7 @@ from coref_k8s.trial.observers import (
 from coref_k8s.trial.optimiser import build_optimiser, rate_factor, set_rates
 from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.trial.stepper import LossFunction, Stepper
+from coref_k8s.wording import NOTHING, Message
 
 #: Steps between two looks at the loss: each look waits for the device.
 LOOK_EVERY = 10
@@ -117,8 +118,8 @@ class Trainer:
         self.model = model.to(device)
         self.plan = plan
         self.progress = Progress(batch_size=plan.batch_size)
-        self.reason = ""
-        """Why the loop ended, when it did not complete."""
+        self.reason = NOTHING
+        """Why training diverged, when it has."""
         self._source = source
         self._hyper = hyper
         self._pad = pad
@@ -153,7 +154,7 @@ class Trainer:
         self.progress = Progress(**facts["progress"])
         if facts["attempt"] != self.plan.attempt:
             self.progress.batch_size = self.plan.batch_size
-        self._watch = DivergenceWatch(**facts["watch"])
+        self._watch = DivergenceWatch.of(facts["watch"])
         self._losses = state["losses"].tolist()
         restore_rng(state["rng"])
         self._saved_step = step
@@ -212,7 +213,6 @@ class Trainer:
                     if self._look():
                         return Ending.DIVERGED
                     if not go_on(self.evaluate(evaluate)):
-                        self.reason = "closed from outside"
                         return Ending.STOPPED
                 if self.progress.step == self.plan.steps:
                     return Ending.COMPLETE
@@ -222,7 +222,6 @@ class Trainer:
                 if self.progress.step % LOOK_EVERY == 0 and self._look():
                     return Ending.DIVERGED
         except Interrupted:
-            self.reason = "told to stop"
             return Ending.INTERRUPTED
         finally:
             feed.close()
@@ -244,7 +243,7 @@ class Trainer:
         self.progress.wait_seconds += feed.waited - waited
         self._waited += feed.waited - waited
 
-    def _look(self) -> str | None:
+    def _look(self) -> Message | None:
         """Read the losses since the last look, tell the observers; return why training has diverged, if so.
 
         This waits for the device, so it ends the time that steps are measured in.
@@ -273,8 +272,8 @@ class Trainer:
         self._mark()
         return self._diverged()
 
-    def _diverged(self) -> str | None:
-        self.reason = self._watch.reason or ""
+    def _diverged(self) -> Message | None:
+        self.reason = self._watch.reason or NOTHING
         return self._watch.reason
 
     def _mark(self) -> None:

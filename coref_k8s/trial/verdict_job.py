@@ -73,7 +73,7 @@ def judge(
         Candidate(trial, tuple(run.value or 0.0 for run in each), asked) for trial, each in by_trial.items()
     ]
     if not candidates:
-        raise TrialError("no run of a finalist is complete, so there is nothing to compare")
+        raise TrialError("trial.no-complete-run")
     whole = [one for one in candidates if 2 * len(one.scores) >= asked]
     winner = max(whole or candidates, key=lambda one: (one.mean, -one.trial))
     theirs = by_trial[winner.trial]
@@ -118,4 +118,4 @@ def _test_result(data_dir: Path, order: Order, run: TrialRecord) -> EvaluationRe
     try:
         return EvaluationResult.from_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{path}: the test result of a finalist cannot be read ({error.strerror})") from error
+        raise DataError("trial.no-test-result", path=str(path), why=error.strerror) from error

@@ -13,6 +13,7 @@ import torch
 
 from coref_k8s.trial import checkpoint
 from coref_k8s.trial.checkpoint import CheckpointClock, CheckpointStore, restore_rng, rng_state
+from coref_k8s.wording import Message
 
 
 def state(value: float) -> dict[str, object]:
@@ -38,7 +39,7 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "swap"])
 def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path: Path, damage: str) -> None:
-    warnings: list[str] = []
+    warnings: list[Message] = []
     store = CheckpointStore(tmp_path, warn=warnings.append)
     store.save(1, state(1))
     store.save(2, state(2))
@@ -55,8 +56,8 @@ def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path: Path, damage: s
     newest.write_bytes(content)
     assert value_of(store.load()) == (1, 1.0)
     assert len(warnings) == 1
-    assert newest.name in warnings[0]
-    assert "going on from the one before" in warnings[0]
+    assert newest.name in str(warnings[0])
+    assert "going on from the one before" in str(warnings[0])
     # the damaged one is out of the way: it neither counts as kept nor warns again
     store.save(3, state(3))
     assert value_of(store.load()) == (3, 3.0)
@@ -64,7 +65,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path: Path, damage: s
 
 
 def test_all_damaged_means_from_the_start(tmp_path: Path) -> None:
-    warnings: list[str] = []
+    warnings: list[Message] = []
     store = CheckpointStore(tmp_path, warn=warnings.append)
     store.save(1, state(1))
     next(tmp_path.iterdir()).write_bytes(b"no")
@@ -113,7 +114,7 @@ def test_a_full_disk_leaves_the_older_ones(tmp_path: Path, monkeypatch: pytest.M
 
 def test_only_plain_data_is_loaded(tmp_path: Path) -> None:
     """A checkpoint that would run code is refused, whatever its checksum says."""
-    warnings: list[str] = []
+    warnings: list[Message] = []
     store = CheckpointStore(tmp_path, warn=warnings.append)
     store.save(1, {"weights": Path("/")})
     assert store.load() is None
