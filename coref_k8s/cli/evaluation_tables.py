@@ -12,7 +12,6 @@ from coref_k8s.cli.console import headed
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.report.metrics import METRICS, gain, guess_without, interval_of, metric
 from coref_k8s.report.verdict import claim as claimed
-from coref_k8s.report.verdict import sentence
 from coref_k8s.wording.formats import difference, interval, number, score
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def _arms(m: dict[str, float]) -> Table:
 
 def claim(one: Difference, model: str, other: str) -> str:
     """Return the sentence that may be claimed, with the figures it rests on."""
-    return sentence({**vars(one), "verdict": one.verdict}, model, other, lang())
+    return one.claim(model, other).say(lang())
 
 
 def comparison(found: Sequence[Difference], model: str, other: str) -> RenderableType:

@@ -59,7 +59,7 @@ def _ensemble(trial: TrialRecord) -> Table:
     for row in trial.attrs.get("ensemble", ()):
         compared = row.get("difference") is not None
         table.add_row(
-            row["way"],
+            said(row["way"]),
             " ".join(map(str, row["members"])),
             score(row["score"]),
             difference(row["difference"]) if compared else "",

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from coref_k8s.controller.view import LengthView
-from coref_k8s.report.metrics import metric
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.tested import Tested, tested
 from coref_k8s.search.verdict import NO_DIFFERENCE, Comparison, Difference, Verdict
@@ -108,21 +104,6 @@ def against(found: Comparison, lang: Lang = "en") -> str:
     if (score := found.score) is None:
         return comparison(found, lang)
     return _claimed("verdict.against", named(found.against, lang), score, lang)
-
-
-def sentence(row: Mapping[str, Any], model: str, other: str, lang: Lang = "en") -> str:
-    """Return what may be claimed of two models, with the figures it rests on.
-
-    `row` has `metric`, `a`, `b`, `difference`, `low`, `high`, `items`, `documents` and `verdict`, as the comparison of
-    two evaluations does.
-    """
-    values = {**row, "metric": metric(row["metric"], lang)}
-    if not row["items"]:
-        return say("verdict.sentence-no-items", lang, **values)
-    figures = say("verdict.sentence-figures", lang, **values)
-    if row["verdict"] == NO_DIFFERENCE and (row["low"] > 0 or row["high"] < 0):
-        figures = say("verdict.too-few", lang, said=figures)
-    return say(f"verdict.sentence-{_coded(row['verdict'])}", lang, model=model, other=other, figures=figures)
 
 
 def _claimed(code: str, other: str, score: Difference, lang: Lang) -> str:

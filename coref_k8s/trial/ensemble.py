@@ -65,7 +65,7 @@ class Candidate:
     def row(self) -> dict[str, Any]:
         """Return what is stored and shown of it."""
         found: dict[str, Any] = {
-            "way": self.way,
+            "way": Message.of(f"trial.way-{self.way.replace(' ', '-')}").to_text(),
             "members": self.members,
             "score": self.dev.score,
             "kept": self.kept,

@@ -48,13 +48,14 @@ def test_better_worse_and_no_difference():
     assert one(good, bad).verdict == "better"
     assert (
         one(good, bad)
-        .sentence("tuned", "untuned")
-        .startswith("tuned is better than untuned: coref_top5 1.000")
+        .claim("tuned", "untuned")
+        .say()
+        .startswith("tuned is better than untuned: Coref Top5 1.000")
     )
     assert one(bad, good).verdict == "worse"
     mixed = one([1.0, 0.0] * 20, [0.0, 1.0] * 20)
     assert mixed.verdict == "no difference shown"
-    assert "No difference shown between A and B" in mixed.sentence()
+    assert "No difference shown between A and B" in str(mixed.claim("A", "B"))
 
 
 def test_pairing_shows_what_two_separate_intervals_would_not():
@@ -70,7 +71,7 @@ def test_few_documents_claim_nothing():
     found = one([1.0] * 8, [0.0] * 8, ["a"] * 4 + ["b"] * 4)
     assert found.low > 0
     assert found.verdict == "no difference shown"
-    assert "too few documents" in found.sentence()
+    assert "too few documents" in str(found.claim("A", "B"))
 
 
 def test_results_that_cannot_be_paired_are_refused():

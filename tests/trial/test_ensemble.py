@@ -29,6 +29,7 @@ from coref_k8s.trial import ensemble as module
 from coref_k8s.trial.job import run_training
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.soup import ProbabilityMean
+from coref_k8s.wording import Message
 from tests.trial.conftest import LENGTH, House
 
 DOCUMENTS = 60
@@ -105,7 +106,11 @@ def join(house: House, monkeypatch: pytest.MonkeyPatch) -> Join:
         stored = house.trial(order)
         assert stored.state is TrialState.COMPLETE
         assert stored.user_attrs["ensemble"] == house.result(order)["ensemble"]
-        return order, {row["way"]: row for row in stored.user_attrs["ensemble"]}
+        rows = [
+            {**row, "way": str(Message.load(row["way"])), "verdict": str(Message.load(row["verdict"]))}
+            for row in stored.user_attrs["ensemble"]
+        ]
+        return order, {row["way"]: row for row in rows}
 
     return run
 

@@ -14,6 +14,7 @@ import yaml
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import PurposeSpec
+from coref_k8s.wording import Message
 from tests.trial.conftest import LENGTH, House
 
 
@@ -52,13 +53,15 @@ def test_test_is_scored_once_and_against_the_untuned_model(house: House, final: 
     result = house.result(final)
     assert "coref_top5_ci_low" in result["test"]["metrics"]
     against = {
-        (one["against"], one["split"]): one for one in result["comparisons"] if one["metric"] == "score"
+        (str(Message.load(one["against"])), one["split"]): one
+        for one in result["comparisons"]
+        if one["metric"] == "score"
     }
     assert against.keys() == {("the untuned model", "test"), ("the untuned model", "dev")}
     one = against["the untuned model", "test"]
     assert one["a"] == pytest.approx(result["test"]["score"])
     assert one["low"] <= one["difference"] <= one["high"]
-    assert one["verdict"] in one["sentence"].lower()
+    assert one["verdict"] in str(Message.load(one["sentence"])).lower()
     # whoever has no access to the volume reads the same from the database
     stored = house.trial(final).user_attrs
     assert stored["test"] == result["test"]
@@ -97,7 +100,7 @@ def test_the_card_says_what_the_model_is(house: House, final: Order) -> None:
         assert said in card.text, said
     for one in result["comparisons"]:
         if one["metric"] == "score":
-            assert one["sentence"].partition(": ")[2] in card.text
+            assert str(Message.load(one["sentence"])).partition(": ")[2] in card.text
     request = yaml.safe_load(card.text.partition("```yaml\n")[2].partition("```")[0])
     assert request["purpose"] == {"kind": "train", "study": "parent", "trials": [4]}
 

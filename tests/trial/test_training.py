@@ -282,7 +282,7 @@ def test_a_lost_loss_ends_training(tmp_path: Path, bad: float) -> None:
 
     one, _ = trainer(tmp_path, loss=loss)
     assert one.run(score, always) is Ending.DIVERGED
-    assert one.reason == f"diverged: the loss is {bad} at step 6"
+    assert str(one.reason) == f"diverged: the loss is {bad} at step 6"
     assert one.progress.step <= 10, "seen at the next look"
     assert not one.progress.evaluations or one.progress.evaluations[-1]["step"] < 6
 
