@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,7 +20,7 @@ from coref_k8s.client.results import best_trials, length_of, trial_rows, with_re
 from coref_k8s.client.where import find_study, open_backends
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
-from coref_k8s.store.records import Phase
+from coref_k8s.store.records import Phase, StudyRecord
 from coref_k8s.wording.formats import duration
 
 Studies = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)]
@@ -43,10 +43,8 @@ def list_(
                         "place": str(place),
                         "phase": record.phase.value,
                         "message": str(record.message),
-                        "seqLengths": list(record.spec.seq_lengths),
-                        "trials": record.spec.trials,
-                        "model": record.spec.model,
                         "createdAt": record.created_at.isoformat(),
+                        **_request(record),
                     }
                     for record, place in found
                 ],
@@ -61,17 +59,34 @@ def list_(
     codes = ("words.study", "cli.phase", *wrapped, "cli.age")
     table = headed(*codes, left=codes, wrapped=wrapped)
     for record, place in found:
-        spec = record.spec
+        asked = ["–"] * 3
+        if not record.problem:
+            spec = record.spec
+            asked = [
+                " ".join(map(str, spec.seq_lengths)),
+                f"{len(spec.seq_lengths)} × {spec.trials}",
+                spec.model,
+            ]
         table.add_row(
             record.name,
             tables.phase_text(record.phase),
-            " ".join(map(str, spec.seq_lengths)),
-            f"{len(spec.seq_lengths)} × {spec.trials}",
-            spec.model,
+            *asked,
             said(place),
             duration(now - record.created_at, lang()),
         )
     out.print(table)
+    for record, _ in found:
+        if record.not_understood:
+            note(record.not_understood.say(lang()), style="yellow")
+
+
+def _request(record: StudyRecord) -> dict[str, Any]:
+    """Return what a study asks for, and why this version does not understand it."""
+    found: dict[str, Any] = {"problem": str(record.not_understood)} if record.not_understood else {}
+    if not record.problem:
+        spec = record.spec
+        found |= {"seqLengths": list(spec.seq_lengths), "trials": spec.trials, "model": spec.model}
+    return found
 
 
 @placed

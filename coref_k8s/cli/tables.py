@@ -28,6 +28,7 @@ PHASE_STYLES = {
     Phase.SUCCEEDED: "green",
     Phase.FAILED: "red",
     Phase.CANCELLED: "yellow",
+    Phase.UNKNOWN: "yellow",
 }
 #: Parameters that the results table has room for; csv and json have all.
 _SHOWN = {"learning_rate": "lr"}

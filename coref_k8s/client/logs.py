@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import queue
-import re
 import threading
 from collections.abc import Callable, Iterator
 
 from coref_k8s.errors import NotFoundError
 from coref_k8s.local.processes import ProcessRunner
+from coref_k8s.study.names import Kind
 
 #: New jobs of a followed study are looked for this often (seconds).
 _LOOK_SECONDS = 1.0
@@ -74,16 +75,14 @@ def short(study: str, job: str) -> str:
 def _jobs(
     runner: ProcessRunner, study: str, seq_len: int | None = None, trial: int | None = None
 ) -> list[str]:
-    """Return the jobs that have a log, in the order in which they began."""
-    folder = runner.root / study
-    length, number = (r"\d+" if part is None else str(part) for part in (seq_len, trial))
-    # finalists have numbers of their own: asked for a trial, theirs are not meant
-    kind, number = (r"(?:[a-z]+-)?", rf"(?:-{number})?") if trial is None else ("", f"-{number}")
-    wanted = re.compile(rf"{re.escape(study)}-{kind}{length}{number}-\d+")
-    every = seq_len is None and trial is None  # preparation has neither
-    logs = [path / "log" for path in folder.iterdir()] if folder.is_dir() else []
-    found = [log for log in logs if log.exists() and (every or wanted.fullmatch(log.parent.name))]
-    # a job's order is written once, when it is started
-    return [
-        log.parent.name for log in sorted(found, key=lambda log: (log.parent / "order.json").stat().st_mtime)
-    ]
+    """Return the jobs that have a log, in the order in which they began: all, or those of a length or a trial."""
+    found = []
+    for path in (runner.root / study).glob("*/log"):
+        # a job's order is written once, when it is started
+        text = path.with_name("order.json")
+        order = json.loads(text.read_text(encoding="utf-8"))
+        # finalists have numbers of their own: asked for a trial, theirs are not meant
+        is_it = trial is None or (order["kind"], order["trial"]) == (Kind.TRIAL, trial)
+        if is_it and seq_len in (None, order["seqLen"]):
+            found.append((text.stat().st_mtime, path.parent.name))
+    return [name for _, name in sorted(found)]

@@ -54,12 +54,11 @@ class Database:
 
             other_study(self.store(), self.storage(), namespace, spec.search.warm_start_from)
 
-    def purge(self, namespace: str, study: str, seq_lengths: tuple[int, ...]) -> None:
+    def purge(self, namespace: str, study: str) -> None:
         """Delete a study, its attempts and its trials."""
-        from coref_k8s.search.studies import delete_length
+        from coref_k8s.search.studies import delete_trials
 
-        for seq_len in seq_lengths:
-            delete_length(self.storage(), study, seq_len, namespace)
+        delete_trials(self.storage(), study, namespace)
         self.store().delete_study(namespace, study)
 
     def close(self) -> None:

@@ -211,9 +211,8 @@ class StudyReconciler:
         runner = self._runner(key.namespace)
         for job in runner.list(key.name):
             runner.remove(job)
-        record = self._record(key)
-        if record is not None:
-            self._database.purge(key.namespace, key.name, record.spec.seq_lengths)
+        if self._record(key) is not None:
+            self._database.purge(key.namespace, key.name)
             log.info("study %s: purged", key.name)
         self._loops.forget(key)
         self._meter.forget(key)

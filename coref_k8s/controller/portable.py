@@ -18,6 +18,7 @@ from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import DataError, NotFoundError, RequestError
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import Store
+from coref_k8s.study.names import job_name
 from coref_k8s.study.reading import validated_name
 
 FORMAT = "coref-k8s/study"
@@ -75,7 +76,7 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
     # here: exporting needs no Optuna
     from coref_k8s.search.portable import write_finalists, write_trials
     from coref_k8s.search.storage import open_storage
-    from coref_k8s.search.studies import delete_length
+    from coref_k8s.search.studies import delete_trials
 
     name = validated_name(view.name)
     try:
@@ -87,8 +88,8 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
     storage = open_storage(store.url)
     lengths = sorted({*view.spec.seq_lengths, *(t.seq_len for t in view.trials)})
     try:
+        delete_trials(storage, name, namespace)  # what a killed import has left
         for seq_len in lengths:
-            delete_length(storage, name, seq_len, namespace)  # what a killed import has left
             write_trials(
                 storage, view.spec, name, seq_len, [t for t in view.trials if t.seq_len == seq_len], namespace
             )
@@ -113,17 +114,14 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
             view.attempts,
         )
     except BaseException:
-        for seq_len in lengths:
-            delete_length(storage, name, seq_len, namespace)
+        delete_trials(storage, name, namespace)
         raise
 
 
 def renamed(view: StudyView, name: str) -> StudyView:
     """Return the study under another name, its jobs too."""
     attempts = [
-        replace(one, job_name=name + one.job_name.removeprefix(view.name))
-        if one.job_name.startswith(f"{view.name}-")
-        else one
+        replace(one, job_name=job_name(name, one.kind, one.seq_len, one.trial, one.attempt))
         for one in view.attempts
     ]
     return replace(view, name=name, attempts=attempts)

@@ -12,10 +12,11 @@ from typing import Any
 
 from coref_k8s.controller.loop import POLL_SECONDS, StudyLoop, run_until_done
 from coref_k8s.controller.progress import Progress
+from coref_k8s.errors import StorageError
 from coref_k8s.local.lock import controller_lock, is_running
 from coref_k8s.local.processes import GRACE_SECONDS, TRIAL_COMMAND, ProcessRunner
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import LengthStudy, delete_length
+from coref_k8s.search.studies import LengthStudy, delete_trials
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.spec import StudySpec
@@ -82,9 +83,11 @@ class LocalSession:
         `resume` puts an ended study back to Pending first. The first Ctrl-C (or SIGTERM) lets the running trials
         write their checkpoints; a second one leaves at once. Whoever gives `interrupted` sets it instead, and signals
         are left alone. With `metrics_port`, `/metrics` is served meanwhile. Raises RequestError when another process
-        runs it or the port is taken.
+        runs it or the port is taken, StorageError when its request is not all known here.
         """
         study = self.store.get_study(NAMESPACE, name)
+        if why := study.not_understood:
+            raise StorageError(why)
         left = interrupted or threading.Event()
         with (
             controller_lock(self.settings.data_dir, name),
@@ -121,14 +124,13 @@ class LocalSession:
 
         Raises RequestError while another process runs it, NotFoundError when there is no such study.
         """
-        study = self.store.get_study(NAMESPACE, name)
+        self.store.get_study(NAMESPACE, name)
         runner = self.runner()
         with controller_lock(self.settings.data_dir, name):
             for job in runner.list(name):
                 runner.remove(job)
             storage = open_storage(self.settings.storage_url)
-            for seq_len in study.spec.seq_lengths:
-                delete_length(storage, name, seq_len, NAMESPACE)
+            delete_trials(storage, name, NAMESPACE)
             self.store.delete_study(NAMESPACE, name)
             for folder in ("jobs", "studies"):
                 shutil.rmtree(self.settings.data_dir / folder / name, ignore_errors=True)

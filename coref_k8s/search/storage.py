@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -11,16 +11,25 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from coref_k8s.errors import StorageError
-from coref_k8s.store.engine import engine_options, mask, schema_lock, what_to_check
+from coref_k8s.store.engine import (
+    cause_of,
+    connect,
+    engine_options,
+    exists,
+    mask,
+    readable_url,
+    schema_lock,
+    what_to_check,
+)
+from coref_k8s.store.schema import version
 
 #: Part of a length's trials that are its finalists' runs.
 FINALISTS = "finalists"
 
 
-def optuna_study_name(namespace: str, study: str, seq_len: int, part: str = "") -> str:
-    """Return the name of one length's Optuna study: `[namespace/]study/length[/part]`."""
-    parts = [namespace, study, str(seq_len), part]
-    return "/".join(name for name in parts if name)
+def optuna_study_name(namespace: str, study: str, seq_len: int | str = "", part: str = "") -> str:
+    """Return the name of one length's Optuna study: `[namespace/]study/length[/part]`, or what those of a study share."""
+    return "/".join(str(name) for name in (namespace, study, seq_len, part) if name)
 
 
 @contextmanager
@@ -29,8 +38,7 @@ def guarded() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        cause = error.__cause__ or error
-        raise StorageError(f"the database does not answer: {mask(str(cause).splitlines()[0])}") from error
+        raise StorageError("search.no-answer", detail=cause_of(error)) from error
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -39,12 +47,24 @@ def open_storage(url: str) -> RDBStorage:
     Raises StorageError, with the password masked, when the database cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    where = readable_url(url).render_as_string(hide_password=False)
     try:
-        # Optuna creates its tables without a lock: of six processes opening an empty database five crash
-        with schema_lock(url):
-            return RDBStorage(url, engine_kwargs=engine_options(url))
+        # Optuna creates its tables without a lock: of six processes opening an empty database five crash. The version is
+        # the last that it writes.
+        with nullcontext() if _created(url) else schema_lock(url):
+            return RDBStorage(where, engine_kwargs=engine_options(url))
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-        reason = mask(str(error.__cause__ or error).splitlines()[0])
+        detail = cause_of(error)
         raise StorageError(
-            f"{mask(url)}: the database cannot be opened ({reason}); {what_to_check(reason)}"
+            "store.cannot-be-opened", url=mask(url), detail=detail, check=what_to_check(detail)
         ) from error
+
+
+def _created(url: str) -> bool:
+    if not exists(url):
+        return False
+    engine = connect(url)
+    try:
+        return version(engine, "alembic_version") is not None
+    finally:
+        engine.dispose()

@@ -5,6 +5,7 @@ The controller keeps it open, since a cold one pays 0.9 s to load 1,000 trials (
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -206,12 +207,13 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def delete_length(storage: BaseStorage, study: str, seq_len: int, namespace: str = "") -> None:
-    """Delete the trials of one length and the runs of its finalists; none there is fine."""
-    for part in ("", FINALISTS):
-        name = optuna_study_name(namespace, study, seq_len, part)
-        with guarded(), suppress(KeyError):
-            optuna.delete_study(study_name=name, storage=storage)
+def delete_trials(storage: BaseStorage, study: str, namespace: str = "") -> None:
+    """Delete the trials of all lengths and the runs of their finalists; none there is fine."""
+    of_study = re.compile(rf"{re.escape(optuna_study_name(namespace, study))}/\d+(/{FINALISTS})?")
+    with guarded():
+        for name in filter(of_study.fullmatch, optuna.get_all_study_names(storage)):
+            with suppress(KeyError):
+                optuna.delete_study(study_name=name, storage=storage)
 
 
 def read_trials(

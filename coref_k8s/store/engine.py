@@ -1,4 +1,4 @@
-"""How a database is opened: connection options, a lock around schema creation, errors in one sentence.
+"""How a database is reached: connection options, a lock around schema changes, errors in one sentence.
 
 Of six processes that open an empty database at once, most crash: all of them try to create its tables.
 `schema_lock` lets one through at a time, on either database; Optuna's tables and ours are created under it.
@@ -7,18 +7,20 @@ Of six processes that open an empty database at once, most crash: all of them tr
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from coref_k8s.errors import StorageError
 from coref_k8s.settings import masked_url
-from coref_k8s.store.tables import metadata
+from coref_k8s.wording import Message
 
 #: Key of the Postgres advisory lock that guards schema creation; any fixed number of our own.
 _LOCK_KEY = 0x636F726566  # "coref"
@@ -35,11 +37,9 @@ def parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise StorageError(
-            f"{mask(url)!r} is no database URL; write sqlite:///path or postgresql+psycopg2://…"
-        ) from error
+        raise StorageError("store.no-url", url=mask(url)) from error
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StorageError(f"{mask(url)}: only sqlite and postgresql databases are supported; see --storage")
+        raise StorageError("store.unsupported", url=mask(url))
     return parsed
 
 
@@ -74,9 +74,7 @@ def schema_lock(url: str) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a")
         except OSError as error:
-            raise StorageError(
-                f"{path.parent}: the database's folder cannot be written ({error.strerror}); choose another"
-            ) from error
+            raise StorageError("store.folder", folder=path.parent, why=error.strerror) from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             _write_ahead(url)
@@ -94,20 +92,41 @@ def schema_lock(url: str) -> Iterator[None]:
         engine.dispose()
 
 
-def open_engine(url: str) -> Engine:
-    """Return an engine whose database has our tables, creating them if need be. Raises StorageError."""
-    with storage_errors(url):
-        engine = create_engine(parse(url), **engine_options(url))
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _sqlite_connection)
-            sqlite_folder = Path(parse(url).database or "").parent
-            complete = sqlite_folder.is_dir() and _complete(engine)
-        else:
-            complete = _complete(engine)
-        if not complete:
-            with schema_lock(url):
-                metadata.create_all(engine)
-        return engine
+def connect(url: str) -> Engine:
+    """Return an engine for our tables, which may not be there yet."""
+    engine = create_engine(readable_url(url), **engine_options(url))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _sqlite_connection)
+    return engine
+
+
+def exists(url: str) -> bool:
+    """Whether there is a database to look into: looking would create a file that is missing."""
+    parsed = parse(url)
+    return parsed.get_backend_name() != "sqlite" or os.path.isfile(parsed.database or "")
+
+
+def read_only(url: str) -> bool:
+    """Whether this is a file that this process may read and not write, on a read-only volume for one."""
+    parsed = parse(url)
+    path = Path(parsed.database or "")
+    return (
+        parsed.get_backend_name() == "sqlite"
+        and exists(url)
+        and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    )
+
+
+def readable_url(url: str) -> URL:
+    """Return the URL to open a database with: SQLite must be told that it may not write beside a file."""
+    parsed = parse(url)
+    if not read_only(url):
+        return parsed
+    # without a journal that is not empty nothing can change in it, and SQLite needs no files beside it
+    journal = Path(f"{parsed.database}-wal")
+    alone = not journal.exists() or not journal.stat().st_size
+    query = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if alone else {})
+    return parsed.set(database=f"file:{quote(str(parsed.database))}", query=query)
 
 
 @contextmanager
@@ -121,26 +140,20 @@ def storage_errors(url: str) -> Iterator[None]:
     except IntegrityError:
         raise
     except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-        detail = mask(cause[0]) if cause else type(error).__name__
         raise StorageError(
-            f"database {mask(url)} did not answer as expected ({detail}); {what_to_check(detail)}"
+            "store.no-answer", url=mask(url), detail=(detail := cause_of(error)), check=what_to_check(detail)
         ) from None
 
 
-def what_to_check(detail: str) -> str:
+def cause_of(error: Exception) -> str:
+    """Return the first line of what the driver said, without a password."""
+    cause = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
+    return mask(cause.splitlines()[0]) if cause else type(error).__name__
+
+
+def what_to_check(detail: str) -> Message:
     """Return what whoever reads the driver's words should look at."""
-    if "certificate" in detail:
-        return (
-            "check that sslrootcert (in the chart network.caConfigMap) holds the authority of the server's "
-            "certificate, and that the certificate names the URL's host"
-        )
-    return "check that it is up and that the URL, user and password are right"
-
-
-def _complete(engine: Engine) -> bool:
-    present = set(inspect(engine).get_table_names())
-    return all(name in present for name in metadata.tables)
+    return Message.of("store.check-certificate" if "certificate" in detail else "store.check-server")
 
 
 def _write_ahead(url: str) -> None:

@@ -9,7 +9,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from coref_k8s import __version__
+from coref_k8s.errors import StorageError
 from coref_k8s.study.names import Kind
+from coref_k8s.study.reading import paths_of, read_known
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message
 
@@ -23,6 +26,11 @@ class Phase(StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     CANCELLED = "Cancelled"
+    UNKNOWN = "Unknown"  # of a version that knows more phases; nothing is done with the study
+
+    @classmethod
+    def _missing_(cls, value: object) -> Phase:
+        return cls.UNKNOWN
 
 
 #: Phases in which nothing runs any more; only `resume` leaves them.
@@ -61,11 +69,57 @@ class StudyRecord:
     resumed_at: datetime | None
     """Last time it was submitted or resumed; `limits.maxDuration` counts from here."""
     finished_at: datetime | None
+    version: str = ""
+    """coref-k8s that wrote the request; empty before 0.2, which did not say, and where the request is not in the database."""
 
     @cached_property
     def spec(self) -> StudySpec:
-        """The request."""
-        return StudySpec.model_validate_json(self.spec_json)
+        """The request, as far as this version knows it. Raises StorageError when nothing of it can be read."""
+        return self._known[0]
+
+    @property
+    def unknown(self) -> dict[str, Any]:
+        """What this version does not know of the request (see `read_known`). Raises StorageError as `spec` does."""
+        return self._known[1]
+
+    @cached_property
+    def _known(self) -> tuple[StudySpec, dict[str, Any]]:
+        try:
+            data = json.loads(self.spec_json)
+        except ValueError as error:
+            raise self._unreadable(str(error)) from error
+        if not isinstance(data, dict):
+            raise self._unreadable(f"not a mapping: {self.spec_json[:40]}")
+        return read_known(data)
+
+    def _unreadable(self, why: str) -> StorageError:
+        return StorageError("store.unreadable-request", study=self.name, why=why, writer=self._writer)
+
+    @property
+    def problem(self) -> Message:
+        """Why the study cannot be shown; empty when it can. Nobody has to read its request to delete it."""
+        try:
+            self._known  # noqa: B018
+        except StorageError as error:
+            return error.message
+        return NOTHING
+
+    @property
+    def not_understood(self) -> Message:
+        """Why this version must not run the study, though it may show it; empty when it may."""
+        if self.problem:
+            return self.problem
+        if self.phase is Phase.UNKNOWN:
+            return Message.of("store.unknown-phase", study=self.name, writer=self._writer)
+        if paths := paths_of(self.unknown):
+            return Message.of("store.unknown-fields", study=self.name, paths=paths, writer=self._writer)
+        return NOTHING
+
+    @property
+    def _writer(self) -> Message:
+        if self.version in ("", __version__):
+            return Message.of("store.written-elsewhere", ours=__version__)
+        return Message.of("store.written-by", theirs=self.version, ours=__version__)
 
     @property
     def statistics(self) -> dict[str, Any]:

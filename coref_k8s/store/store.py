@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -15,18 +15,21 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
+from coref_k8s import __version__
 from coref_k8s.errors import NotFoundError, RequestError
-from coref_k8s.store.engine import open_engine, storage_errors
+from coref_k8s.store.engine import connect, storage_errors
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase, StudyRecord
-from coref_k8s.store.tables import attempt_table, study_table
-from coref_k8s.study.names import Kind, check_name
+from coref_k8s.store.schema import bring_up_to_date, readable
+from coref_k8s.store.tables import attempt_key, attempt_table, study_table
+from coref_k8s.study.names import Kind
+from coref_k8s.study.reading import read_known, validated_name, with_unknown
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message
 
 #: Longest piece of a log that is kept with an attempt (bytes).
 LOG_TAIL_BYTES = 4096
 
-_LIGHT = [c for c in attempt_table.c if c.name not in ("namespace", "study", "log_tail")]
+_LIGHT = [c for c in attempt_table.c if c.name not in ("id", "namespace", "study", "log_tail")]
 _FULL = [*_LIGHT, attempt_table.c.log_tail]
 
 
@@ -40,7 +43,10 @@ class Store:
     def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
         self.url = url
         self._clock = clock
-        self._engine = open_engine(url)
+        with storage_errors(url):
+            self._engine = connect(url)
+            bring_up_to_date(self._engine, url)
+            self._study = select(*readable(self._engine))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -50,15 +56,12 @@ class Store:
 
     def create_study(self, namespace: str, name: str, spec: StudySpec) -> StudyRecord:
         """Add a study in phase Pending. Raises RequestError when the name is taken or no name."""
-        try:
-            check_name(name)
-        except ValueError as error:
-            raise RequestError(str(error)) from None
+        validated_name(name)
         now = self._clock()
         values = {
             "namespace": namespace,
             "name": name,
-            "spec_json": spec.model_dump_json(by_alias=True),
+            "spec_json": _written(name, spec),
             "phase": Phase.PENDING.value,
             "message": "",
             "cancel_requested": False,
@@ -69,9 +72,7 @@ class Store:
             with self._transaction() as connection:
                 connection.execute(insert(study_table).values(values))
         except IntegrityError:
-            raise RequestError(
-                f"study {name!r} exists already; give another --name, or go on with it: coref-k8s resume {name}"
-            ) from None
+            raise RequestError("store.name-taken", study=name) from None
         return self.get_study(namespace, name)
 
     def restore_study(
@@ -86,32 +87,29 @@ class Store:
         row = {"cancel_requested": False, **values, "namespace": namespace, "name": name}
         try:
             with self._transaction() as connection:
-                connection.execute(
-                    insert(study_table).values(spec_json=spec.model_dump_json(by_alias=True), **row)
-                )
+                connection.execute(insert(study_table).values(spec_json=_written(name, spec), **row))
                 for record in attempts:
                     connection.execute(insert(attempt_table).values(_values(namespace, name, record)))
         except IntegrityError:
-            raise RequestError(
-                f"study {name!r} or a job of its name exists already; import it under another --name"
-            ) from None
+            raise RequestError("store.import-name-taken", study=name) from None
 
     def get_study(self, namespace: str, name: str) -> StudyRecord:
         """Return one study. Raises NotFoundError, naming the closest study."""
         with self._transaction() as connection:
-            row = connection.execute(select(study_table).where(_this(namespace, name))).one_or_none()
+            row = connection.execute(self._study.where(_this(namespace, name))).one_or_none()
             if row is not None:
                 return _study(row)
             names = connection.scalars(
                 select(study_table.c.name).where(study_table.c.namespace == namespace)
             ).all()
         near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "coref-k8s list shows those that exist"
-        raise NotFoundError(f"there is no study {name!r}; {hint}")
+        if near:
+            raise NotFoundError("store.no-study-but", study=name, near=near[0])
+        raise NotFoundError("store.no-study", study=name)
 
     def list_studies(self, namespace: str | None = None) -> list[StudyRecord]:
         """Return the studies of a namespace (of all when None), oldest first."""
-        query = select(study_table).order_by(study_table.c.created_at, study_table.c.name)
+        query = self._study.order_by(study_table.c.created_at, study_table.c.name)
         if namespace is not None:
             query = query.where(study_table.c.namespace == namespace)
         with self._transaction() as connection:
@@ -134,7 +132,7 @@ class Store:
     def set_prepared(self, namespace: str, name: str, prepared: str, statistics: dict[str, Any]) -> None:
         """Note where the prepared data are (folder below the data root) and what was counted."""
         if PurePosixPath(prepared).is_absolute():
-            raise RequestError(f"prepared data {prepared!r} must be named relative to the data root")
+            raise RequestError("store.prepared-not-relative", folder=prepared)
         values = {"prepared": prepared, "statistics_json": json.dumps(statistics, ensure_ascii=False)}
         with self._transaction() as connection:
             self._update(connection, namespace, name, values)
@@ -157,10 +155,10 @@ class Store:
             self._update(connection, namespace, name, values)
 
     def update_spec(self, namespace: str, name: str, spec: StudySpec) -> None:
-        """Replace the request; which fields may change is the caller's to decide."""
-        values = {"spec_json": spec.model_dump_json(by_alias=True)}
+        """Replace the request; which fields may change is the caller's to decide. What this version does not know stays."""
+        text = _written(name, spec, self.get_study(namespace, name).unknown)
         with self._transaction() as connection:
-            self._update(connection, namespace, name, values)
+            self._update(connection, namespace, name, {"spec_json": text, "version": __version__})
 
     def delete_study(self, namespace: str, name: str) -> None:
         """Remove the study and its attempts; gone already is success."""
@@ -178,11 +176,16 @@ class Store:
         """Write how an attempt ended. Writing it again replaces it: a repeated reconcile changes nothing."""
         values = _values(namespace, study, record)
         with self._transaction() as connection:
-            connection.execute(
-                delete(attempt_table).where(
-                    attempt_table.c.namespace == namespace, attempt_table.c.job_name == record.job_name
-                )
+            key = (
+                namespace,
+                study,
+                record.kind,
+                _or(record.seq_len, 0),
+                _or(record.trial, -1),
+                record.attempt,
             )
+            same = (column == value for column, value in zip(attempt_key, key, strict=True))
+            connection.execute(delete(attempt_table).where(*same))
             connection.execute(insert(attempt_table).values(values))
 
     def attempts(
@@ -216,7 +219,20 @@ class Store:
     def _update(self, connection: Connection, namespace: str, name: str, values: dict[str, Any]) -> None:
         done = connection.execute(update(study_table).where(_this(namespace, name)).values(values))
         if done.rowcount == 0:
-            raise NotFoundError(f"there is no study {name!r}; coref-k8s list shows those that exist")
+            raise NotFoundError("store.no-study", study=name)
+
+
+def _written(study: str, spec: StudySpec, unknown: Mapping[str, Any] | None = None) -> str:
+    """Return a request as it is stored. Raises RequestError rather than store what would not be read back as it is."""
+    unknown = unknown or {}
+    text = json.dumps(with_unknown(spec, unknown), ensure_ascii=False)
+    if read_known(json.loads(text)) != (spec, unknown) or "Infinity" in text:
+        raise RequestError("store.not-storable", study=study)
+    return text
+
+
+def _or(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
 
 
 def _values(namespace: str, study: str, record: AttemptRecord) -> dict[str, Any]:

@@ -1,13 +1,15 @@
-"""The two tables. Columns are only ever added, with a default, so an older program keeps working."""
+"""The two tables, as `migrations/` makes them. Columns are only ever added, with a default: an older program keeps working."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table, Text, func
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
+
+from coref_k8s import __version__
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -42,14 +44,15 @@ study_table = Table(
     Column("started_at", UtcDateTime),
     Column("resumed_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    Column("version", String(32), nullable=False, default=__version__, server_default=""),
 )
 
 attempt_table = Table(
     "coref_attempt",
     metadata,
-    Column("namespace", String(63), primary_key=True),
-    # a job name is unique in its namespace: it starts with the study's and ends with the attempt
-    Column("job_name", String(63), primary_key=True),
+    Column("id", Integer, primary_key=True),
+    Column("namespace", String(63), nullable=False),
+    Column("job_name", String(63), nullable=False),
     Column("study", String(63), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("seq_len", Integer),
@@ -68,5 +71,18 @@ attempt_table = Table(
     Column("finished_at", UtcDateTime),
     Column("node", String(253), nullable=False, default=""),
     Column("log_tail", Text, nullable=False, default=""),
-    Index("ix_coref_attempt_study", "namespace", "study"),
 )
+
+#: What an attempt is known by. NULLs would all be different: preparation has no length, a verdict no trial.
+attempt_key = tuple(
+    func.coalesce(attempt_table.c[name], none) if none is not None else attempt_table.c[name]
+    for name, none in {
+        "namespace": None,
+        "study": None,
+        "kind": None,
+        "seq_len": 0,
+        "trial": -1,
+        "attempt": None,
+    }.items()
+)
+Index("ux_coref_attempt", *attempt_key, unique=True)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from coref_k8s.errors import RequestError
 
-#: Longest study name (characters): leaves room for `-<length>-<trial>-<attempt>` in a 63-character Job name.
+#: Longest study name (characters): leaves room for what `job_name` adds in a 63-character Job name.
 MAX_NAME = 40
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -27,12 +27,21 @@ WITHOUT_GPU = frozenset({Kind.PREPARE, Kind.VERDICT})
 
 
 def job_name(study: str, kind: Kind, seq_len: int | None, trial: int | None, attempt: int) -> str:
-    """`<study>-<len>-<trial>-<attempt>`, with the kind in it unless it is a trial."""
-    parts = [study]
-    if kind is not Kind.TRIAL:
-        parts.append(kind.value)
-    parts += [str(part) for part in (seq_len, trial) if part is not None]
-    return "-".join([*parts, str(attempt)])
+    """Return `<study>-<len>-<trial>-<attempt>`, or the name of a job that is no trial.
+
+    A finalist's run is `<study>-<len>-finalist<run>-<attempt>`, a verdict `<study>-<len>-verdict-<attempt>`, a preparation
+    `<study>-prepare-<attempt>`. No two jobs of a namespace share a name, whatever their studies are called: the last part
+    but one is a number for a trial alone and names every other kind, a kind has a fixed number of parts behind
+    the study's name, and none of these parts has a `-` in it. So a name could be read from its end; what a job is stands in
+    its labels or its order all the same.
+    """
+    what = {
+        Kind.TRIAL: f"{seq_len}-{trial}",
+        Kind.FINALIST: f"{seq_len}-finalist{trial}",
+        Kind.VERDICT: f"{seq_len}-verdict",
+        Kind.PREPARE: "prepare",
+    }
+    return f"{study}-{what[kind]}-{attempt}"
 
 
 def check_name(name: str) -> str:

@@ -43,7 +43,9 @@ def _members(order: Order, settings: Settings) -> set[int]:
     """Return the trials of this length that ensembles which have not ended are made of."""
     store = Store(settings.storage_url)
     try:
-        unfinished = [one.spec for one in store.list_studies(order.namespace) if not one.ended]
+        unfinished = [
+            one.spec for one in store.list_studies(order.namespace) if not (one.ended or one.problem)
+        ]
     finally:
         store.close()
     return {

@@ -157,7 +157,9 @@ def test_logs_of_one_trial_and_of_the_study(coref: Any, study: str) -> None:
     ):
         folder = Path("data/jobs/sample") / f"sample-{job}"
         folder.mkdir(parents=True)
-        (folder / "order.json").write_text("{}")
+        seq_len, trial = map(int, job.split("-")[:2]) if "prepare" not in job else (None, None)
+        order = {"kind": "prepare" if trial is None else "trial", "seqLen": seq_len, "trial": trial}
+        (folder / "order.json").write_text(json.dumps(order))
         (folder / "log").write_text(text)
     assert coref("logs", study, "--trial", "1", "--seq-len", "512").out == "first\nsecond\n"
     assert coref("logs", study, "--trial", "2").err.count("\n") == 1  # it never wrote one

@@ -182,15 +182,15 @@ def test_from_the_last_trial_to_the_winner() -> None:
     w = World(finals_spec(trials=3, parallelism=2))
     assert w.finish() is Phase.SUCCEEDED
     names = w.runner.started
-    assert [n for n in names if "finalist" in n] == [f"demo-finalist-512-{n}-1" for n in range(4)]
-    assert names[-1] == "demo-verdict-512-1"
-    orders = [w.runner.orders[f"demo-finalist-512-{n}-1"] for n in range(4)]
+    assert [n for n in names if "finalist" in n] == [f"demo-512-finalist{n}-1" for n in range(4)]
+    assert names[-1] == "demo-512-verdict-1"
+    orders = [w.runner.orders[f"demo-512-finalist{n}-1"] for n in range(4)]
     assert [o.untuned for o in orders] == [True, False, False, False]
     assert len({o.seed for o in orders}) == 1, "candidates share their seeds"
     assert [o.workdir for o in orders] == [f"studies/demo/512/finalist-{n}" for n in range(4)]
-    verdict = w.runner.orders["demo-verdict-512-1"]
+    verdict = w.runner.orders["demo-512-verdict-1"]
     assert (verdict.batch, verdict.resources.gpus, verdict.trial) == (None, 0, None)
-    assert w.store.written["demo-verdict-512-1"].gpus == 0
+    assert w.store.written["demo-512-verdict-1"].gpus == 0
     assert w.trials[512].finals.made.winner in {0, 1, 2}
 
 
@@ -203,15 +203,15 @@ def test_a_study_without_finalists_runs_none() -> None:
 
 def test_a_run_in_memory_trouble_gets_more_and_keeps_its_seed() -> None:
     w = World(finals_spec(trials=2, parallelism=1))
-    while "demo-finalist-512-1-1" not in w.runner.jobs:
+    while "demo-512-finalist1-1" not in w.runner.jobs:
         w.pass_time(1)
         w.loop.step()
         for name in w.live():
-            if name != "demo-finalist-512-1-1":
+            if name != "demo-512-finalist1-1":
                 w.succeed(name)
-    w.crash("demo-finalist-512-1-1", Reason.GPU_OUT_OF_MEMORY)
+    w.crash("demo-512-finalist1-1", Reason.GPU_OUT_OF_MEMORY)
     w.new_loop()  # a restarted controller finds its way
     w.settle()
-    first, second = (w.runner.orders[f"demo-finalist-512-1-{n}"] for n in (1, 2))
+    first, second = (w.runner.orders[f"demo-512-finalist1-{n}"] for n in (1, 2))
     assert (first.seed, first.params, first.trial_id) == (second.seed, second.params, second.trial_id)
     assert w.finish() is Phase.SUCCEEDED

@@ -44,7 +44,7 @@ def view(local: LocalSession) -> StudyView:
 def test_from_submit_to_a_verdict_and_on_to_a_second_one(local: LocalSession) -> None:
     local.submit("demo", finals())
     result = local.run("demo")
-    assert (result.study.phase, result.study.message) == (Phase.SUCCEEDED, "")
+    assert (result.study.phase, str(result.study.message)) == (Phase.SUCCEEDED, "")
     (length,) = view(local).lengths
     assert [(r.attrs["role"], r.attrs["of_trial"], r.state) for r in length.runs] == [
         ("untuned", None, TrialState.COMPLETE),
@@ -87,7 +87,7 @@ def test_failed_finalists_cost_only_themselves(local: LocalSession) -> None:
         put(local, f"crash-finalist-512-{number}", 42)
     local.submit("demo", finals(limits={"retries": 0, "max_failed_trials": 0}))
     result = local.run("demo")
-    assert (result.study.phase, result.study.message) == (
+    assert (result.study.phase, str(result.study.message)) == (
         Phase.SUCCEEDED,
         "every finalist of length 512 failed, so its best single run stands",
     )

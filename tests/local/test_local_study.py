@@ -85,7 +85,7 @@ def test_a_study_from_submit_to_the_best_trial(local: LocalSession) -> None:
     seen = []
     result = local.run("demo", on_progress=seen.append)
     study = result.study
-    assert (study.phase, study.message, result.interrupted) == (Phase.SUCCEEDED, "", False)
+    assert (study.phase, str(study.message), result.interrupted) == (Phase.SUCCEEDED, "", False)
     assert (study.prepared, study.statistics) == ("prepared/abc", {"documents": 3})
     assert study.started_at <= study.finished_at
     for seq_len in (512, 1024):
@@ -119,7 +119,7 @@ def test_a_study_whose_trials_report_for_themselves(
     local = reporting_session(tmp_path, new_database(kind))
     local.submit("demo", spec())
     result = local.run("demo")
-    assert (result.study.phase, result.study.message) == (Phase.SUCCEEDED, "")
+    assert (result.study.phase, str(result.study.message)) == (Phase.SUCCEEDED, "")
     assert [(t.state, t.metrics["coref_f1"]) for t in trials(local)] == [
         (TrialState.COMPLETE, t.value) for t in trials(local)
     ]
@@ -168,7 +168,7 @@ def test_too_many_failed_trials_end_the_study_and_resume_goes_on(local: LocalSes
     local.submit("demo", spec(trials=4, parallelism=1, limits={"max_failed_trials": 1}))
     result = local.run("demo")
     assert result.study.phase is Phase.FAILED
-    assert result.study.message.startswith(
+    assert str(result.study.message).startswith(
         "2 trials failed, limits.maxFailedTrials bears 1; the last one: Invalid"
     )
     assert len(trials(local)) == 2
@@ -184,8 +184,8 @@ def test_a_preparation_that_fails_is_the_studys_failure(local: LocalSession) -> 
     local.submit("demo", spec())
     study = local.run("demo").study
     assert study.phase is Phase.FAILED
-    assert study.message.startswith("preparation failed: Invalid (exit code 42)")
-    assert "no text is left" in study.message or "no text is left" in (
+    assert str(study.message).startswith("preparation failed: Invalid (exit code 42)")
+    assert "no text is left" in str(study.message) or "no text is left" in (
         local.store.attempts("", "demo", logs=True)[0].log_tail
     )
     crash.unlink()
@@ -196,7 +196,7 @@ def test_a_trial_without_a_gpu_that_holds_it_is_refused_by_name(local: LocalSess
     local.submit("demo", spec(gpu_memory_gb=0.1))
     study = local.run("demo").study
     assert study.phase is Phase.FAILED
-    assert study.message == "no trial is complete"
+    assert str(study.message) == "no trial is complete"
     assert "does not hold one sequence of 512 tokens" in trials(local)[0].attrs["reason"]
 
 
@@ -210,7 +210,7 @@ def test_cancelling_stops_what_runs_and_resume_continues_it(local: LocalSession)
     process.communicate(timeout=60)
     assert cancelled.phase in (Phase.RUNNING, Phase.CANCELLED)
     study = local.store.get_study("", "demo")
-    assert (study.phase, study.message) == (Phase.CANCELLED, "cancelled on request")
+    assert (study.phase, str(study.message)) == (Phase.CANCELLED, "cancelled on request")
     assert local.runner().list("demo") == []
     assert [t.state for t in trials(local)] == [TrialState.RUNNING] * 2
     hold.unlink()

@@ -25,7 +25,7 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.space import default_params, space_for
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import LengthStudy, delete_length
+from coref_k8s.search.studies import LengthStudy, delete_trials
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.store import Store
 from coref_k8s.study.reading import build_spec
@@ -143,7 +143,7 @@ def test_runs_and_verdict_live_beside_the_trials(new_database: Callable[[str], s
     found = read_view(store, "lab", "moved", storage)
     assert found.verdicts == view.verdicts
     assert [replace(run, trial_id=0) for run in found.runs] == [replace(run, trial_id=0) for run in view.runs]
-    delete_length(storage, "korean", 512, "lab")
+    delete_trials(storage, "korean", "lab")
     assert read_runs(storage, "korean", 512, "lab") == []
     store.close()
 

@@ -10,7 +10,7 @@ from coref_k8s.search.records import TrialState, ranked
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.space import space_for
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import LengthStudy, delete_length, read_trials
+from coref_k8s.search.studies import LengthStudy, delete_trials, read_trials
 from coref_k8s.search.warmstart import warm_start
 from coref_k8s.study.reading import build_spec
 from coref_k8s.wording import Message
@@ -116,8 +116,8 @@ def test_longer_lengths_start_from_the_best_of_shorter_ones(url: str) -> None:
 def test_a_deleted_length_is_gone(url: str) -> None:
     run_trials(url, 1)
     storage = open_storage(url)
-    delete_length(storage, "demo", 512)
-    delete_length(storage, "demo", 512)
+    delete_trials(storage, "demo")
+    delete_trials(storage, "demo")
     assert read_trials(storage, "demo", 512) == []
 
 
@@ -270,6 +270,6 @@ def test_a_warm_study_sees_what_happens_elsewhere(new_database, kind: str) -> No
         assert (a.number, a.state, a.values, a.params, a.distributions, a.intermediate_values) == (
             b.number, b.state, b.values, b.params, b.distributions, b.intermediate_values,
         )  # fmt: skip
-    delete_length(open_storage(url), "demo", 512)
+    delete_trials(open_storage(url), "demo")
     with pytest.raises(StorageError, match="were deleted while it runs"):
         warm.trials()
