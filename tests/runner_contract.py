@@ -161,7 +161,7 @@ class RunnerContract:
         job = harness.ended(order)
         assert (job.state, job.reason, job.exit_code) == (State.FAILED, Reason.CRASHED, 3)
         assert job.retries == 2
-        assert "3" in job.message
+        assert "3" in str(job.message)
         assert harness.starts(order) == 3
 
     def test_a_crash_that_passes_is_a_success(self, harness: Harness) -> None:

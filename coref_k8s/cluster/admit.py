@@ -11,6 +11,7 @@ from coref_k8s.cluster.crd import IMMUTABLE, SEARCH_MUTABLE
 from coref_k8s.store import Phase, StudyRecord
 from coref_k8s.study.reading import spec_from_mapping
 from coref_k8s.study.spec import SearchSpec, StudySpec
+from coref_k8s.wording import NOTHING, Message
 
 _SEARCH_MUTABLE = {n for n, f in SearchSpec.model_fields.items() if (f.alias or n) in SEARCH_MUTABLE}
 
@@ -30,7 +31,7 @@ class Decision:
     """Steps in order, and, for REFUSE, why."""
 
     steps: tuple[Step, ...] = ()
-    message: str = ""
+    message: Message = NOTHING
 
 
 def wanted(resource: dict[str, Any]) -> StudySpec:
@@ -54,8 +55,7 @@ def decide(spec: StudySpec, resource: dict[str, Any], record: StudyRecord | None
     if changed:
         return Decision(
             (Step.REFUSE,),
-            f"the database holds a study {record.name!r} with another {', '.join(changed)}; "
-            "choose another name, or delete that study with its results first: coref-k8s delete --purge",
+            Message.of("cluster.database-has-another", study=record.name, fields=changed),
         )
     steps: list[Step] = []
     if spec != known:

@@ -139,7 +139,9 @@ class ClusterApi:
                     raise refusal(status.get("code", 500), status, None, f"watch {resource.plural}")
                 yield event
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnreachableError(f"The watch of {resource.plural} broke off: {error}.") from error
+            raise UnreachableError(
+                "cluster.watch-broke-off", plural=resource.plural, why=str(error)
+            ) from error
         finally:
             response.close()
 
@@ -161,7 +163,7 @@ class ClusterApi:
             for line in _lines(response):
                 yield line.decode(errors="replace")
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnreachableError(f"The log of pod {pod} broke off: {error}.") from error
+            raise UnreachableError("cluster.log-broke-off", pod=pod, why=str(error)) from error
         finally:
             response.close()
 
@@ -331,8 +333,9 @@ class ClusterApi:
             )
             code = response.status
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            host, plural = configuration.host, resource.plural
             raise UnreachableError(
-                f"No answer from the API server at {configuration.host} to {verb} {resource.plural}: {error}."
+                "cluster.unreachable", host=host, verb=verb, plural=plural, why=str(error)
             ) from error
         finally:
             self.on_request(verb, resource.plural, code, time.monotonic() - started)

@@ -22,6 +22,7 @@ from coref_k8s.cluster.observed import (
 from coref_k8s.cluster.reflector import Reflector
 from coref_k8s.cluster.resources import JOBS, PODS
 from coref_k8s.errors import ClusterError
+from coref_k8s.wording import Message
 
 #: Selects our Jobs and pods.
 SELECTOR = f"{names.MANAGED_BY_LABEL}={names.APP}"
@@ -74,8 +75,8 @@ class JobCache:
             reflector.start()
         for reflector in (self.jobs, self.pods):
             if not reflector.wait_synced(timeout):
-                why = reflector.trouble or "no answer"
-                raise ClusterError(f"{reflector.resource.plural} cannot be listed: {why}")
+                why = reflector.trouble or Message.of("cluster.no-answer")
+                raise ClusterError("cluster.not-listed", plural=reflector.resource.plural, why=why)
         return self
 
     def close(self) -> None:

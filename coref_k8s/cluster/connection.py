@@ -37,10 +37,11 @@ def connect(context: str | None = None, kubeconfig: str | None = None) -> tuple[
     # the client has no error of its own for a file that is no kubeconfig, or no YAML
     except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError, AttributeError) as error:
         where = kubeconfig or "~/.kube/config"
-        what = f"context {context!r} " if context else ""
         why = " ".join(str(error).split())
-        raise ClusterError(
-            f"No cluster connection: {what}not usable in {where} ({why}); set KUBECONFIG or pass --context."
-        ) from error
+        if context:
+            raise ClusterError(
+                "cluster.no-connection-context", context=context, kubeconfig=where, why=why
+            ) from error
+        raise ClusterError("cluster.no-connection", kubeconfig=where, why=why) from error
     chosen = next((c for c in contexts if c["name"] == context), active)
     return client.ApiClient(settings), chosen["context"].get("namespace") or "default"

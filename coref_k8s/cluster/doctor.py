@@ -1,4 +1,4 @@
-"""What a cluster must have so that studies run: one check a function, each with a remedy in words."""
+"""What a cluster must have so that studies run: one check a function, each with a remedy."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.errors import ClusterError
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import NOTHING, Message, has
 
 Json = dict[str, Any]
 
@@ -40,8 +41,14 @@ class Finding:
     """One line of the doctor's report."""
 
     grade: Grade
-    what: str
-    remedy: str = ""
+    what: Message
+    remedy: Message = NOTHING
+
+    @classmethod
+    def of(cls, grade: Grade, name: str, /, **values: Any) -> Finding:
+        """Return the finding of a name: its words and those of its remedy are in the catalogue beside each other."""
+        what, remedy = f"cluster.doctor-{name}", f"cluster.doctor-{name}-remedy"
+        return cls(grade, Message(what, values), Message(remedy, values) if has(remedy) else NOTHING)
 
 
 @dataclass(frozen=True)
@@ -87,23 +94,21 @@ def _safely(check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except Forbidden as error:
-        return Finding(Grade.UNKNOWN, str(error), "ask somebody who may look")
+        return Finding.of(Grade.UNKNOWN, "forbidden", why=error.message)
     except ClusterError as error:
-        return Finding(Grade.FAILED, str(error), "try again; the cluster did not answer as expected")
+        return Finding.of(Grade.FAILED, "no-answer", why=error.message)
 
 
 def _api(api: ClusterApi) -> Finding:
     try:
-        return Finding(Grade.OK, f"API server {api.version()}, namespace {api.namespace}")
+        return Finding.of(Grade.OK, "server", version=api.version(), namespace=api.namespace)
     except ClusterError as error:
-        return Finding(Grade.FAILED, str(error), "check KUBECONFIG, --context and the network")
+        return Finding.of(Grade.FAILED, "no-server", why=error.message)
 
 
 def definition(api: ClusterApi) -> Finding:
     """Check that the CorefStudy definition is there, and this program's."""
-    missing = Finding(
-        Grade.FAILED, "the CorefStudy definition is not installed", "helm install (docs/install.md)"
-    )
+    missing = Finding.of(Grade.FAILED, "no-definition")
     try:
         live = api.get(CRDS, names.CRD_NAME)
     except NotFound:
@@ -113,26 +118,18 @@ def definition(api: ClusterApi) -> Finding:
             api.list_page(STUDIES, limit=1)
         except NotFound:
             return missing
-        return Finding(Grade.OK, "the CorefStudy definition is installed (its content cannot be read)")
+        return Finding.of(Grade.OK, "definition-hidden")
     served = {v["name"]: v for v in live["spec"]["versions"] if v.get("served")}
     if names.VERSION not in served:
-        return Finding(
-            Grade.FAILED,
-            f"the cluster serves CorefStudy {', '.join(served)}, this program speaks {names.VERSION}",
-            "upgrade the older one of chart and command line",
-        )
+        return Finding.of(Grade.FAILED, "other-version", served=[*served], ours=names.VERSION)
     wanted = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     found = served[names.VERSION]["schema"]["openAPIV3Schema"]["properties"]["spec"].get("properties", {})
     differing = sorted(
         key for key in wanted.keys() | found.keys() if _keys(wanted.get(key)) != _keys(found.get(key))
     )
     if differing:
-        return Finding(
-            Grade.WARNING,
-            f"the cluster's CorefStudy {names.VERSION} differs from this program's in {', '.join(differing)}",
-            "upgrade the older one of chart and command line",
-        )
-    return Finding(Grade.OK, f"CorefStudy {names.API_VERSION}, as this program knows it")
+        return Finding.of(Grade.WARNING, "other-fields", version=names.VERSION, fields=differing)
+    return Finding.of(Grade.OK, "definition", version=names.API_VERSION)
 
 
 def _keys(schema: Any) -> Any:
@@ -161,12 +158,8 @@ def permissions(api: ClusterApi, service: str = "") -> Finding:
                 if not api.can_i(verb, resource, subresource=subresource, name=one)
             ]
     if missing:
-        return Finding(
-            Grade.FAILED,
-            f"you may not: {', '.join(missing)}",
-            f"bind the role for users in namespace {api.namespace} (docs/install.md)",
-        )
-    return Finding(Grade.OK, "you may create, read and delete studies and read their logs and results")
+        return Finding.of(Grade.FAILED, "no-rights", rights=missing, namespace=api.namespace)
+    return Finding.of(Grade.OK, "rights")
 
 
 def controller(api: ClusterApi) -> Finding:
@@ -175,12 +168,7 @@ def controller(api: ClusterApi) -> Finding:
     ours = [lease for lease in found if lease["metadata"]["name"].endswith("-controller")]
     held = [one for one in ours if one["spec"].get("holderIdentity") and one["spec"].get("renewTime")]
     if not held:
-        return Finding(
-            Grade.FAILED,
-            f"no controller holds a lease in namespace {api.namespace}",
-            "kubectl get pods -l app.kubernetes.io/component=controller; kubectl logs says why it does not start; "
-            "a controller of all namespaces is asked in its own (-n)",
-        )
+        return Finding.of(Grade.FAILED, "no-controller", namespace=api.namespace)
     ages = {
         lease["spec"]["holderIdentity"]: (datetime.now(UTC) - renewed).total_seconds()
         for lease in held
@@ -188,59 +176,35 @@ def controller(api: ClusterApi) -> Finding:
     }
     holder, age = min(ages.items(), key=lambda one: one[1])
     if age > LEASE_AGE:
-        return Finding(
-            Grade.FAILED,
-            f"the controller {holder} has not renewed its lease for {age:.0f} s",
-            "kubectl logs deploy/… of the controller; it starts again by itself when its node is well",
-        )
-    return Finding(
-        Grade.OK, f"controller {holder.partition('_')[0]} leads, lease renewed {max(age, 0):.0f} s ago"
-    )
+        return Finding.of(Grade.FAILED, "old-lease", holder=holder, age=round(age))
+    return Finding.of(Grade.OK, "controller", holder=holder.partition("_")[0], age=max(round(age), 0))
 
 
 def gpus(api: ClusterApi, spec: StudySpec, label: str) -> Finding:
     """Check that nodes have GPUs with the memory that the longest length needs, as their `label` (MB) says."""
     if spec.pod.gpus == 0:
-        return Finding(Grade.OK, "the study asks for no GPU")
+        return Finding.of(Grade.OK, "no-gpu-needed")
     resource = spec.pod.gpu_resource
     try:
         found, _ = api.list(NODES)
     except Forbidden:
         # the release's role for users has no rights beyond its namespace, and nodes are beyond
-        return Finding(
-            Grade.UNKNOWN,
-            f"you may not list nodes, so whether any has {resource} is not known",
-            "ask somebody who may; a trial that finds no node shows as waiting in the study's status",
-        )
+        return Finding.of(Grade.UNKNOWN, "nodes-hidden", resource=resource)
     nodes = [n for n in found if float(n["status"].get("allocatable", {}).get(resource, 0)) > 0]
     if not nodes:
-        return Finding(
-            Grade.FAILED,
-            f"no node has {resource}",
-            "install the GPU operator or device plug-in, or run on CPU with --gpus 0 and a small model",
-        )
+        return Finding.of(Grade.FAILED, "no-gpu", resource=resource)
     need = size_pod(spec, max(spec.seq_lengths)).gpu_memory_mb
     if not label:
-        return Finding(Grade.OK, f"{len(nodes)} nodes have {resource}; trials do not ask for its memory")
+        return Finding.of(Grade.OK, "gpus-of-any-size", n=len(nodes), resource=resource)
     labels = [node["metadata"].get("labels", {}).get(label, "") for node in nodes]
     memory = [int(value) for value in labels if value.isdecimal()]
     if not memory:
-        return Finding(
-            Grade.FAILED,
-            f"{len(nodes)} nodes have {resource}, none has the label {label} (MB) that trials ask for",
-            'install GPU feature discovery, or set the chart\'s trial.gpuMemoryLabel to ""',
-        )
+        return Finding.of(Grade.FAILED, "no-gpu-label", n=len(nodes), resource=resource, label=label)
     enough = [value for value in memory if value >= need]
     if not enough:
-        most = max(memory)
-        return Finding(
-            Grade.FAILED,
-            f"length {max(spec.seq_lengths)} asks for GPUs of {need} MB, the largest here has {most} MB",
-            f"submit with --gpu-memory-gb {most // 1024}",
-        )
-    return Finding(
-        Grade.OK, f"{len(enough)} of {len(nodes)} GPU nodes have the {need} MB that trials ask for"
-    )
+        length, most = max(spec.seq_lengths), max(memory)
+        return Finding.of(Grade.FAILED, "small-gpus", length=length, need=need, most=most, gb=most // 1024)
+    return Finding.of(Grade.OK, "gpus", n=len(enough), of=len(nodes), need=need)
 
 
 def volume(api: ClusterApi, wanted: str | None) -> Finding:
@@ -252,26 +216,19 @@ def volume(api: ClusterApi, wanted: str | None) -> Finding:
 
     ours = [claim for claim in found if meant(claim["metadata"]["name"])]
     if not ours:
-        return Finding(
-            Grade.FAILED,
-            f"there is no volume claim {wanted or 'for data'} in namespace {api.namespace}",
-            "helm install makes one; storage.existingClaim names yours",
-        )
+        return Finding.of(Grade.FAILED, "no-volume", name=wanted or "*-data", namespace=api.namespace)
     claim = ours[0]
-    name, phase = claim["metadata"]["name"], claim.get("status", {}).get("phase", "Pending")
-    modes, storage_class = (
-        claim["spec"].get("accessModes", []),
-        claim["spec"].get("storageClassName", "default"),
-    )
-    if phase == "Lost":
-        return Finding(Grade.FAILED, f"the volume of {name} is lost", "restore it from a backup")
-    if "ReadWriteMany" not in modes:
-        return Finding(
-            Grade.WARNING,
-            f"volume {name} ({storage_class}, {phase}) is {', '.join(modes)}: all trials share one node",
-            "a class with ReadWriteMany (NFS, CephFS, Filestore, EFS) lets them run on many",
-        )
-    return Finding(Grade.OK, f"volume {name} ({storage_class}, {phase}, ReadWriteMany)")
+    spec = claim["spec"]
+    said = {
+        "name": claim["metadata"]["name"],
+        "phase": claim.get("status", {}).get("phase", "Pending"),
+        "of_class": spec.get("storageClassName", "default"),
+        "modes": spec.get("accessModes", []),
+    }
+    if said["phase"] == "Lost":
+        return Finding.of(Grade.FAILED, "volume-lost", **said)
+    shared = "ReadWriteMany" in said["modes"]
+    return Finding.of(*((Grade.OK, "volume") if shared else (Grade.WARNING, "volume-of-one-node")), **said)
 
 
 def ask(api: ClusterApi) -> Answer:
@@ -282,19 +239,13 @@ def ask(api: ClusterApi) -> Answer:
             SERVICES, labels=f"{names.NAME_LABEL}={names.APP},{names.COMPONENT_LABEL}=controller"
         )
         if not found:
-            what = f"no service leads to a controller in namespace {api.namespace}"
-            return Answer(
-                trouble=Finding(Grade.FAILED, what, "helm install makes one; results are read through it")
-            )
+            return Answer(trouble=Finding.of(Grade.FAILED, "no-service", namespace=api.namespace))
         service = f"{found[0]['metadata']['name']}:{found[0]['spec']['ports'][0]['port']}"
         return Answer(service, json.loads(api.proxied(service, "api/v1/health")))
     except Forbidden as error:
-        return Answer(
-            service, trouble=Finding(Grade.UNKNOWN, str(error), "bind the role for users (docs/install.md)")
-        )
+        return Answer(service, trouble=Finding.of(Grade.UNKNOWN, "results-forbidden", why=error.message))
     except ClusterError as error:
-        what = f"the controller does not answer: {error}"
-        return Answer(service, trouble=Finding(Grade.FAILED, what, "kubectl logs of its pod"))
+        return Answer(service, trouble=Finding.of(Grade.FAILED, "controller-silent", why=error.message))
 
 
 def _told(answer: Answer) -> Iterator[Finding]:
@@ -303,17 +254,11 @@ def _told(answer: Answer) -> Iterator[Finding]:
         return
     health = answer.health
     if health["database"]:
-        yield Finding(
-            Grade.FAILED, health["database"], "check the database's pod and the Secret with its URL"
-        )
+        yield Finding.of(Grade.FAILED, "no-database", why=Message.load(health["database"]))
     else:
-        yield Finding(Grade.OK, "the controller reaches its database")
+        yield Finding.of(Grade.OK, "database")
     ago = health["scrapedSecondsAgo"]
     if ago is None or ago > 600:
-        yield Finding(
-            Grade.WARNING,
-            "nobody reads the controller's metrics",
-            "monitoring.podMonitor.enabled=true with the Prometheus operator, or monitoring.bundled=true",
-        )
+        yield Finding.of(Grade.WARNING, "no-scrapes")
     else:
-        yield Finding(Grade.OK, f"metrics were read {ago:.0f} s ago")
+        yield Finding.of(Grade.OK, "scrapes", age=round(ago))

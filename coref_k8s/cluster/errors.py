@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from coref_k8s.errors import ClusterError
+from coref_k8s.wording import Message
 
 
 class UnreachableError(ClusterError):
@@ -14,11 +15,15 @@ class UnreachableError(ClusterError):
 
 
 class ApiRefusal(ClusterError):  # noqa: N818 - the family name of the errors below
-    """An answer with an error status; `reason` is the API's own word for it."""
+    """An answer with an error status; `reason` is the API's own word for it, `said` its own sentence."""
 
-    def __init__(self, message: str, *, code: int = 0, reason: str = "", retry_after: float | None = None):
-        super().__init__(message)
-        self.code, self.reason, self.retry_after = code, reason, retry_after
+    def __init__(
+        self, action: str, said: str, *, code: int, reason: str = "", retry_after: float | None = None
+    ):
+        super().__init__(
+            "cluster.refused", action=action, status=code, said=said or Message.of("cluster.no-message")
+        )
+        self.code, self.reason, self.said, self.retry_after = code, reason, said, retry_after
 
 
 class NotFound(ApiRefusal):
@@ -40,12 +45,10 @@ class Expired(ApiRefusal):
 class Forbidden(ApiRefusal):
     """The caller's role does not allow it (401, 403)."""
 
-    def __init__(self, message: str, **more: Any):
-        super().__init__(message, **more)
-        if self.code == 401 or "system:anonymous" in message:
-            self.remedy = "log in again, or check the user of this context in the kubeconfig"
-        else:
-            self.remedy = "an administrator can bind the release's role for users to you (docs/install.md)"
+    def __init__(self, action: str, said: str, **more: Any):
+        super().__init__(action, said, **more)
+        nobody = self.code == 401 or "system:anonymous" in said
+        self.remedy = Message.of("cluster.log-in-again" if nobody else "cluster.ask-for-role")
 
 
 class Invalid(ApiRefusal):
@@ -67,7 +70,7 @@ def unless_replaced() -> Iterator[None]:
     except (NotFound, Conflict):
         return
     except Invalid as error:
-        if "metadata.uid" not in str(error):
+        if "metadata.uid" not in error.said:
             raise
 
 
@@ -91,8 +94,5 @@ def refusal(code: int, status: dict[str, Any], retry_after: str | None, action: 
         if reason == "AlreadyExists"
         else _BY_CODE.get(code, Unavailable if code >= 500 else ApiRefusal)
     )
-    said = status.get("message") or "no message"
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
-    return kind(
-        f"{action}: the API server answered {code}: {said}", code=code, reason=reason, retry_after=seconds
-    )
+    return kind(action, status.get("message") or "", code=code, reason=reason, retry_after=seconds)

@@ -69,7 +69,7 @@ class Lease:
     def guard(self) -> None:
         """Raise LeaseLostError unless this process may write."""
         if not self.may_write():
-            raise LeaseLostError(f"this controller does not hold the lease {self.name}: it writes nothing")
+            raise LeaseLostError("cluster.lease-lost", name=self.name)
 
     @property
     def leader(self) -> str:

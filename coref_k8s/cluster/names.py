@@ -45,5 +45,8 @@ PURGE_ANNOTATION = f"{GROUP}/purge"
 #: Holds a custom resource that is being deleted until its study has left the database.
 PURGE_FINALIZER = f"{GROUP}/purge"
 
+#: On the custom resource: the coref-k8s that wrote the request.
+VERSION_ANNOTATION = f"{GROUP}/version"
+
 #: Kueue reads this label.
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.jobs import CONTAINER, EXIT_KILLED
@@ -17,6 +17,7 @@ from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
 from coref_k8s.study.names import Kind
 from coref_k8s.telemetry.bus import last_words
+from coref_k8s.wording import NOTHING, Message
 
 Json = Mapping[str, Any]
 
@@ -45,6 +46,14 @@ _IMAGE_TROUBLE = {
     "ErrImageNeverPull",
     "RegistryUnavailable",
 }
+_BY_EXIT = {
+    EXIT_KILLED: Reason.HOST_OUT_OF_MEMORY,
+    EXIT_INVALID: Reason.INVALID,
+    EXIT_OUT_OF_MEMORY: Reason.GPU_OUT_OF_MEMORY,
+    EXIT_TERMINATED: Reason.DISRUPTED,
+}
+#: Most of a container's last log lines that a kubelet puts into its status (bytes).
+_LONGEST_END = 2048
 _EXIT_IN_MESSAGE = re.compile(r"exit code (\d+)")
 
 
@@ -129,7 +138,8 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
     ordered = sorted(pods, key=pod_age)
     metadata, status = job["metadata"], job.get("status") or {}
     labels = metadata.get("labels") or {}
-    state, reason, message, exit_code = _verdict(job, ordered, now)
+    end = _seen(job, ordered, now)
+    state = end.state
     started, earlier = _started_at(job, ordered, state)
     finished = None
     if state in (State.SUCCEEDED, State.FAILED):
@@ -143,10 +153,11 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
         trial=_number(labels.get(names.TRIAL_LABEL)),
         attempt=_number(labels.get(names.ATTEMPT_LABEL)) or 1,
         state=state,
-        reason=reason,
-        message=message,
-        exit_code=exit_code,
-        retries=_retries(status, state, reason),
+        reason=end.reason,
+        message=end.message,
+        said=end.said,
+        exit_code=end.exit_code,
+        retries=_retries(status, state, end.reason),
         disruptions=len(disrupted_names(job, ordered)),
         created_at=_created_at(metadata, ordered, state),
         started_at=started,
@@ -200,7 +211,17 @@ def is_disrupted(pod: Json) -> bool:
     return status.get("phase") == "Failed" and _terminated(pod).get("exitCode") == EXIT_TERMINATED
 
 
-def _verdict(job: Json, pods: list[Json], now: datetime) -> tuple[State, Reason | None, str, int | None]:
+class _Seen(NamedTuple):
+    """What a Job and its pods show."""
+
+    state: State
+    reason: Reason | None = None
+    message: Message = NOTHING
+    exit_code: int | None = None
+    said: str = ""
+
+
+def _seen(job: Json, pods: list[Json], now: datetime) -> _Seen:
     status = job.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or () if c["status"] == "True"}
     last = pods[-1] if pods else None
@@ -208,91 +229,87 @@ def _verdict(job: Json, pods: list[Json], now: datetime) -> tuple[State, Reason 
     if ended and last is not None and not pod_has_ended(last):
         since = parse_time(ended.get("lastTransitionTime"))
         if since is not None and now - since < SILENT_AFTER:
-            return State.RUNNING, None, "", None
+            return _Seen(State.RUNNING)
     if "Complete" in conditions:
         if last is not None and _terminated(last).get("reason") == "OOMKilled":
             # the kernel killed a child; the container still exited 0
-            return (
-                State.FAILED,
-                Reason.HOST_OUT_OF_MEMORY,
-                "the memory limit killed a part of it",
-                EXIT_KILLED,
-            )
-        return State.SUCCEEDED, None, "", 0
+            why = Message.of("cluster.part-killed")
+            return _Seen(State.FAILED, Reason.HOST_OUT_OF_MEMORY, why, EXIT_KILLED)
+        return _Seen(State.SUCCEEDED, exit_code=0)
     if failed := conditions.get("Failed"):
         return _failure(failed, last)
     limit = (job["metadata"].get("annotations") or {}).get(names.MAX_DISRUPTIONS_ANNOTATION)
     disruptions = len(disrupted_names(job, pods))
     if limit is not None and disruptions > int(limit):
-        return State.FAILED, Reason.DISRUPTED, f"disrupted {disruptions} times", EXIT_TERMINATED
+        why = Message.of("cluster.disrupted", n=disruptions)
+        return _Seen(State.FAILED, Reason.DISRUPTED, why, EXIT_TERMINATED)
     if lost := _lost(pods, now, LOST_AFTER):
-        return State.FAILED, Reason.DISRUPTED, f"node {lost} does not answer; its pod cannot be ended", None
+        return _Seen(State.FAILED, Reason.DISRUPTED, Message.of("cluster.node-lost", node=lost))
     if job.get("spec", {}).get("suspend") and not status.get("active"):
-        return State.PENDING, Reason.SUSPENDED, "suspended; its queue has not admitted it", None
+        return _Seen(State.PENDING, Reason.SUSPENDED, Message.of("cluster.not-admitted"))
     if silent := _lost(pods, now, SILENT_AFTER):
-        return State.RUNNING, Reason.DISRUPTED, f"node {silent} does not answer", None
+        return _Seen(State.RUNNING, Reason.DISRUPTED, Message.of("cluster.node-silent", node=silent))
     # one that has succeeded ends its Job, which only has to say so: nothing waits
     at_work = any(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
     if at_work or job["metadata"].get("deletionTimestamp"):
-        return State.RUNNING, None, "", None
+        return _Seen(State.RUNNING)
     waiting = next((pod for pod in reversed(pods) if pod["status"].get("phase") == "Pending"), None)
     if waiting is None:
         since = parse_time(status.get("startTime"))
         if not pods and since is not None and now - since > STARTING_FOR:
             # the namespace's quota or an admission policy refuses it
-            words = f"no pod can be created; kubectl describe job {job['metadata']['name']} says why"
-            return State.PENDING, Reason.UNSCHEDULABLE, words, None
-        return State.PENDING, None, "", None
-    return State.PENDING, *_waits_for(waiting, now), None
+            why = Message.of("cluster.no-pod", job=job["metadata"]["name"])
+            return _Seen(State.PENDING, Reason.UNSCHEDULABLE, why)
+        return _Seen(State.PENDING)
+    return _Seen(State.PENDING, *_waits_for(waiting, now))
 
 
-def _failure(condition: Json, last: Json | None) -> tuple[State, Reason, str, int | None]:
-    message = str(condition.get("message") or condition.get("reason") or "")
+def _failure(condition: Json, last: Json | None) -> _Seen:
     if condition.get("reason") == DEADLINE:
-        return State.FAILED, Reason.DISRUPTED, "stopped", EXIT_TERMINATED
-    code: int | None = None
-    if condition.get("reason") == "PodFailurePolicy" and (match := _EXIT_IN_MESSAGE.search(message)):
-        code = int(match[1])
+        return _Seen(State.FAILED, Reason.DISRUPTED, Message.of("controller.stopped"), EXIT_TERMINATED)
+    said = str(condition.get("message") or condition.get("reason") or "")
     ended = _terminated(last) if last is not None else {}
-    if code is None and "exitCode" in ended:
-        code = ended["exitCode"]
+    code: int | None = ended.get("exitCode")
+    if condition.get("reason") == "PodFailurePolicy" and (match := _EXIT_IN_MESSAGE.search(said)):
+        code = int(match[1])
+    message = Message.verbatim(said)
     if code is not None:
-        said = last_words(str(ended.get("message") or ""))
-        message = f"exit code {code}: {said or message}"
-    if ended.get("reason") == "OOMKilled" or code == EXIT_KILLED:
-        return State.FAILED, Reason.HOST_OUT_OF_MEMORY, message, code
-    if code == EXIT_INVALID:
-        return State.FAILED, Reason.INVALID, message, code
-    if code == EXIT_OUT_OF_MEMORY:
-        return State.FAILED, Reason.GPU_OUT_OF_MEMORY, message, code
-    if code == EXIT_TERMINATED or (last is not None and is_disrupted(last)):
-        return State.FAILED, Reason.DISRUPTED, message, code
-    return State.FAILED, Reason.CRASHED, message, code
+        message, said = Message.of("controller.exit-code", exit=code), _last_words(ended)
+    reason = Reason.CRASHED if code is None else _BY_EXIT.get(code, Reason.CRASHED)
+    if ended.get("reason") == "OOMKilled":
+        reason = Reason.HOST_OUT_OF_MEMORY
+    elif reason is Reason.CRASHED and last is not None and is_disrupted(last):
+        reason = Reason.DISRUPTED
+    return _Seen(State.FAILED, reason, message, code, "" if code is None else said)
 
 
-def _waits_for(pod: Json, now: datetime) -> tuple[Reason | None, str]:
+def _last_words(ended: Json) -> str:
+    """Return what a container said last: the end of its log, which the kubelet cuts off anywhere."""
+    text = str(ended.get("message") or "")
+    cut = len(text.encode()) >= _LONGEST_END
+    return last_words(text.partition("\n")[2] if cut else text)
+
+
+def _waits_for(pod: Json, now: datetime) -> tuple[Reason | None, Message]:
     """Return why a pod does not run yet; no reason when nothing is wrong so far."""
     status = pod["status"]
     for container in status.get("containerStatuses") or ():
         waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _IMAGE_TROUBLE:
-            return (
-                Reason.IMAGE,
-                f"{waiting['reason']}: {waiting.get('message') or container.get('image', '')}",
-            )
-        if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing"):
-            return Reason.UNSCHEDULABLE, f"{waiting['reason']}: {waiting.get('message', '')}"
+        why = waiting.get("reason")
+        image = why in _IMAGE_TROUBLE
+        if image or (why and why not in ("ContainerCreating", "PodInitializing")):
+            told = f"{why}: {waiting.get('message') or (container.get('image', '') if image else '')}"
+            return Reason.IMAGE if image else Reason.UNSCHEDULABLE, Message.verbatim(told)
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return Reason.UNSCHEDULABLE, str(condition.get("message") or condition.get("reason") or "")
+            told = str(condition.get("message") or condition.get("reason") or "")
+            return Reason.UNSCHEDULABLE, Message.verbatim(told)
     if node := pod["spec"].get("nodeName"):
         created = parse_time(pod["metadata"].get("creationTimestamp"))
-        late = created is not None and now - created > STARTING_FOR
-        words = (
-            f"starting on node {node}; kubectl describe pod {pod['metadata']['name']} says what it waits for"
-        )
-        return (Reason.UNSCHEDULABLE, words) if late else (None, "")
-    return None, ""
+        if created is not None and now - created > STARTING_FOR:
+            why = Message.of("cluster.starting", node=node, pod=pod["metadata"]["name"])
+            return Reason.UNSCHEDULABLE, why
+    return None, NOTHING
 
 
 def _lost(pods: list[Json], now: datetime, after: timedelta) -> str:

@@ -32,10 +32,7 @@ def job_log(
     """
     pods = _pods(api, namespace, job)
     if not pods and _ended(api, namespace, job) is None:
-        raise NotFoundError(
-            f"there is no job {job!r} in namespace {namespace}, or its pods are gone; "
-            "coref-k8s status NAME lists what runs"
-        )
+        raise NotFoundError("cluster.no-job", job=job, namespace=namespace)
     if follow:
         return _followed(api, namespace, job, tail, sleep)
     lines = (line for pod in pods for line in _lines(api, namespace, pod, tail))

@@ -26,6 +26,7 @@ from coref_k8s.cluster.status import ConditionReason
 from coref_k8s.cluster.study_status import (
     Trouble,
     events_of,
+    not_ours,
     refused_status,
     study_status,
     waiting_status,
@@ -34,19 +35,19 @@ from coref_k8s.controller.apply import FencedError
 from coref_k8s.controller.loop import Step, StudyLoop, StudyLoops, utc_now
 from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.controller.workqueue import Key
-from coref_k8s.errors import NotFoundError, RequestError, StorageError, UnknownKeyError
+from coref_k8s.errors import NotFoundError, RequestError, StorageError
 from coref_k8s.store import Phase, StudyRecord
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.telemetry.metrics import ControllerMetrics
-from coref_k8s.wording import Message
+from coref_k8s.wording import NOTHING, Message
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)
 
 #: A round that did something is followed by another soon, so that the status shows what came of it (seconds).
 SOON = 0.5
-DELETED = "its CorefStudy was deleted"
+DELETED = Message.of("controller.resource-deleted")
 
 
 class StudyReconciler:
@@ -112,14 +113,10 @@ class StudyReconciler:
         self._keep_finalizer(key, resource)
         try:
             spec = wanted(resource)
-        except UnknownKeyError as error:
-            # The API server took it: the definition is newer, as it is for a moment in every upgrade. Not for this
-            # controller to call the study wrong.
-            words = f"the cluster's definition is newer than this controller, which waits for its upgrade ({error})"
-            trouble = Trouble(ConditionReason.VERSION, words)
-            return self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
         except RequestError as error:
-            return self._refuse(resource, ConditionReason.INVALID, str(error))
+            if (trouble := not_ours(resource, error)) is not None:
+                return self._wait(resource, trouble)
+            return self._refuse(resource, ConditionReason.INVALID, error.message)
         try:
             record, refusal = self._admit(key, spec, resource)
             if record is None:
@@ -128,11 +125,11 @@ class StudyReconciler:
         except (StorageError, Forbidden) as error:
             # Forbidden: a quota of Jobs, an admission policy, rights that were taken away; the cluster's people can help
             away = isinstance(error, StorageError)
-            trouble = Trouble(ConditionReason.DATABASE if away else ConditionReason.REFUSED, str(error))
-            self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
+            reason = ConditionReason.DATABASE if away else ConditionReason.REFUSED
+            self._wait(resource, Trouble(reason, error.message))
             raise
 
-    def _admit(self, key: Key, spec: StudySpec, resource: Json) -> tuple[StudyRecord | None, str]:
+    def _admit(self, key: Key, spec: StudySpec, resource: Json) -> tuple[StudyRecord | None, Message]:
         """Bring the database's study to what the resource asks for; None and a reason when it cannot be."""
         store = self._database.store()
         record = self._record(key)
@@ -145,7 +142,7 @@ class StudyReconciler:
                     try:
                         self._database.check_source(key.namespace, spec)
                     except RequestError as error:
-                        return None, str(error)
+                        return None, error.message
                     store.create_study(key.namespace, key.name, spec)
                 case AdmitStep.UPDATE:
                     store.update_spec(key.namespace, key.name, spec)
@@ -157,7 +154,7 @@ class StudyReconciler:
             log.info("study %s: %s", key.name, step.value)
         if decision.steps or record is None:
             record = store.get_study(key.namespace, key.name)
-        return record, ""
+        return record, NOTHING
 
     def _advance(self, key: Key, spec: StudySpec, resource: Json, record: StudyRecord) -> float | None:
         runner = self._runner(key.namespace)
@@ -174,8 +171,8 @@ class StudyReconciler:
         if after is None:
             finished_at = self._database.store().get_study(key.namespace, key.name).finished_at
         status = study_status(resource, spec, step.progress, finished_at=finished_at, results=self._results)
-        early = self._publisher.status(resource, status)
         self._meter.measure(step.progress)
+        early = self._publisher.status(resource, status)
         waits = [seconds for seconds in (after, early, SOON if step.actions else None) if seconds is not None]
         return min(waits, default=None)
 
@@ -186,7 +183,10 @@ class StudyReconciler:
             for note in events_of(step.actions, step.progress.phase):
                 self._publisher.event(resource, note, self._clock())
 
-    def _refuse(self, resource: Json, reason: ConditionReason, message: str) -> float | None:
+    def _wait(self, resource: Json, trouble: Trouble) -> float | None:
+        return self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
+
+    def _refuse(self, resource: Json, reason: ConditionReason, message: Message) -> float | None:
         return self._publisher.status(resource, refused_status(resource, reason, message, self._clock()))
 
     # -- the end of a resource ---------------------------------------------------------------------------
@@ -199,9 +199,7 @@ class StudyReconciler:
             self._publisher.forget(uid)
         record = self._record(key)
         if record is not None and not record.ended:
-            self._database.store().set_phase(
-                key.namespace, key.name, Phase.CANCELLED, Message.verbatim(DELETED)
-            )
+            self._database.store().set_phase(key.namespace, key.name, Phase.CANCELLED, DELETED)
 
     def _leave(self, key: Key, resource: Json) -> None:
         """The resource is being deleted; with our finalizer the study leaves the database before it goes."""

@@ -17,6 +17,7 @@ from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import ApiRefusal, Expired, UnreachableError
 from coref_k8s.cluster.resources import Resource
 from coref_k8s.errors import ClusterError
+from coref_k8s.wording import NOTHING, Message
 
 Json = dict[str, Any]
 Key = tuple[str, str]  # namespace, name
@@ -76,8 +77,8 @@ class Reflector:
         self._version = ""  # where the next watch goes on
         self._relist_at = 0.0
         self._thread: threading.Thread | None = None
-        #: The last trouble in words, "" while all is well: for readiness and doctor.
-        self.trouble = ""
+        #: The last trouble, empty while all is well: for readiness and doctor.
+        self.trouble = NOTHING
         #: Lists and watches begun since the start.
         self.lists = self.watches = 0
 
@@ -188,7 +189,7 @@ class Reflector:
         self._response = None
         if not heard_any and not self._stop.is_set() and self._clock() - begun < 1.0:
             # A proxy that ends every watch at once must not become a request loop.
-            raise UnreachableError(f"The watch of {self.resource.plural} ended at once.")
+            raise UnreachableError("cluster.watch-ended-at-once", plural=self.resource.plural)
         return self._version
 
     def _take(self, event: Json) -> None:
@@ -213,13 +214,13 @@ class Reflector:
         self._last_heard = self._clock()
 
     def _recovered(self) -> None:
-        self._failures, self.trouble = 0, ""
+        self._failures, self.trouble = 0, NOTHING
 
     def _pause(self, error: Exception) -> None:
         """Full-jitter back-off, never shorter than the server's Retry-After."""
         if self._stop.is_set():
             return
-        self.trouble = str(error)
+        self.trouble = error.message if isinstance(error, ClusterError) else Message.verbatim(str(error))
         ceiling = min(BACKOFF_CAP, BACKOFF_BASE * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
         asked = error.retry_after if isinstance(error, ApiRefusal) and error.retry_after else 0.0

@@ -106,7 +106,7 @@ class ClusterRunner:
                 if self._make_room(order):
                     self._api.create(JOBS, manifest)
         except Invalid as error:
-            raise RequestError(str(error)) from error
+            raise RequestError(error.message) from error
 
     def _make_room(self, order: Order) -> bool:
         """Delete a Job of this name that is only kept for its log; return whether there was one.
@@ -117,10 +117,8 @@ class ClusterRunner:
             found = self._api.get(JOBS, order.name, self.namespace)["metadata"]
             labels = found.get("labels", {})
             if (other := labels.get(names.STUDY_LABEL, "")) != order.study:
-                whose = f"study {other}" if other else "somebody else"
-                raise RequestError(
-                    f"there is a Job {order.name} of {whose} already; delete it, or rename one"
-                )
+                code = "cluster.job-name-taken" if other else "cluster.job-of-others"
+                raise RequestError(code, job=order.name, other=other)
             if names.RECORDED_LABEL not in labels:
                 return False
             self._api.delete(JOBS, order.name, self.namespace, uid=found["uid"])

@@ -29,6 +29,7 @@ from coref_k8s.controller.workqueue import Key, KeyQueue, work
 from coref_k8s.errors import CorefError, NotFoundError, StorageError
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.telemetry.metrics import ControllerMetrics
+from coref_k8s.wording import say
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ class ControllerService:
                 resource = self.studies.get((namespace, study))
                 if resource is None:
                     # a Job without an owner would run on for nobody
-                    raise NotFoundError(f"the CorefStudy {study!r} was deleted")
+                    raise NotFoundError("cluster.study-deleted", study=study)
                 return str(resource["metadata"]["uid"])
 
             self._runners[namespace] = ClusterRunner(
@@ -222,23 +223,22 @@ class ControllerService:
         silent = [r.resource.plural for r in self._reflectors if r.last_event_age_seconds() > SILENT]
         dead = [worker.name for worker in self._workers if not worker.is_alive()]
         if silent or dead:
-            words = f"silent: {', '.join(silent) or 'none'}; dead: {', '.join(dead) or 'none'}\n"
-            return Answer(words, code=503)
+            return Answer(f"{say('cluster.page-unhealthy', silent=silent, dead=dead)}\n", code=503)
         return Answer("ok\n")
 
     def _readyz(self, _: str) -> Answer:
         waiting = [f"{r.resource.plural} ({r.trouble})" for r in self._reflectors if not r.wait_synced(0)]
         if waiting:
-            return Answer(f"waiting for {', '.join(waiting)}\n", code=503)
+            return Answer(f"{say('cluster.page-waiting', what=waiting)}\n", code=503)
         return Answer("ok\n")
 
     def _health_page(self, _: str) -> Answer:
         """What `coref-k8s doctor` asks: only the controller can know it."""
         try:
             self.database.store().list_studies("")
-            database = ""
+            database: Any = ""
         except CorefError as error:
-            database = str(error)
+            database = error.message.dump()
         scraped = None if self._scraped is None else time.monotonic() - self._scraped
         found = {
             "version": __version__,

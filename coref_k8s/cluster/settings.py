@@ -108,7 +108,7 @@ class ClusterSettings(Request):
         try:
             found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except (OSError, yaml.YAMLError) as error:
-            raise RequestError(f"cluster settings {path}: cannot be read: {error}") from error
+            raise RequestError("cluster.settings-not-read", path=str(path), why=str(error)) from error
         return cls.parse(found, where=str(path))
 
     @classmethod
@@ -119,7 +119,7 @@ class ClusterSettings(Request):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             key = ".".join(map(str, first["loc"]))
-            raise RequestError(f"{where}: {key}: {first['msg']}; see docs/cluster.md") from error
+            raise RequestError("cluster.settings-wrong", where=where, key=key, why=first["msg"]) from error
 
 
 def own_namespace(environ: Mapping[str, str] | None = None) -> str:

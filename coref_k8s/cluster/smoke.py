@@ -19,6 +19,7 @@ from coref_k8s.cluster.resources import STUDIES
 from coref_k8s.cluster.settings import own_namespace
 from coref_k8s.errors import ClusterError, CorefError
 from coref_k8s.study.reading import load_study_file, spec_from_mapping
+from coref_k8s.wording import say as words
 
 #: Time between two looks (seconds).
 PAUSE = 2.0
@@ -29,7 +30,7 @@ def smoke(
     file: Path,
     *,
     timeout: float,
-    say: Callable[[str], None] = print,
+    tell: Callable[[str], None] = print,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
@@ -46,14 +47,14 @@ def smoke(
         STUDIES,
         {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": metadata, "spec": data},
     )
-    say(f"study {name} is created")
+    tell(words("cluster.smoke-created", study=name))
     end, told = clock() + timeout, ""
     while True:
         status = api.get(STUDIES, name).get("status") or {}
-        phase, message = status.get("phase", "not seen by a controller yet"), status.get("message", "")
+        phase, message = status.get("phase", words("cluster.smoke-unseen")), status.get("message", "")
         news = " ".join(part for part in (phase, status.get("progress", ""), message) if part)
         if news != told:
-            say(news)
+            tell(news)
             told = news
         if phase == "Succeeded" and status.get("best"):
             api.delete(STUDIES, name)
@@ -62,14 +63,9 @@ def smoke(
                 sleep(PAUSE)
             return str(status.get("bestScore"))
         if phase in ("Succeeded", "Failed", "Cancelled"):
-            raise ClusterError(
-                f"study {name} ended without a best trial ({news}); kubectl describe cstudy {name}"
-            )
+            raise ClusterError("cluster.smoke-no-best", study=name, news=news)
         if clock() >= end:
-            raise ClusterError(
-                f"study {name} is not done after {timeout:g} s ({news}); kubectl describe cstudy {name}, "
-                "and the log of the controller, say why"
-            )
+            raise ClusterError("cluster.smoke-late", study=name, timeout=timeout, news=news)
         sleep(PAUSE)
 
 
@@ -93,7 +89,7 @@ def main() -> int:
     except CorefError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"best: {best}")
+    print(words("cluster.smoke-best", score=best))
     return 0
 
 

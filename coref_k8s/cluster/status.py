@@ -138,6 +138,8 @@ class StudyStatus(Request):
     """When the study ended."""
     resumed: str | None = None
     """Last wish to resume (annotation) that was followed."""
+    version: str | None = None
+    """coref-k8s of the controller that wrote this status."""
     results: str | None = None
     """Where the controller answers questions about trials: `namespace/service:port`."""
     conditions: tuple[StatusCondition, ...] = Field(default=(), strict=False)

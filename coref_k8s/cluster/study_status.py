@@ -6,12 +6,17 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from coref_k8s import __version__
+from coref_k8s.cluster import names
 from coref_k8s.cluster.status import Condition, ConditionReason
 from coref_k8s.controller.actions import Action, Fail, Record, SetPhase
 from coref_k8s.controller.progress import LengthProgress, Progress
 from coref_k8s.controller.runner import Reason
+from coref_k8s.errors import RequestError, UnknownKeyError
 from coref_k8s.store import TERMINAL, Outcome, Phase
+from coref_k8s.study.reading import paths_of, read_known
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message, say
 
 Json = dict[str, Any]
 
@@ -23,7 +28,7 @@ class Trouble(NamedTuple):
     """Something that keeps trials from running."""
 
     reason: ConditionReason
-    message: str
+    message: Message
 
 
 class EventNote(NamedTuple):
@@ -68,20 +73,22 @@ def study_status(
         "startTime": stamp(progress.started_at),
         "completionTime": stamp(finished_at if progress.phase in TERMINAL else None),
         "results": results,
-        "resumed": (resource["metadata"].get("annotations") or {}).get("corefk8s.dev/resume"),
+        "version": __version__,
+        "resumed": (resource["metadata"].get("annotations") or {}).get(names.RESUME_ANNOTATION),
     }
     found = _conditions(progress, trouble)
     status["conditions"] = with_times(resource, found, progress.now)
     return {key: value for key, value in status.items() if value not in (None, "", [])}
 
 
-def refused_status(resource: Json, reason: ConditionReason, message: str, now: datetime) -> Json:
+def refused_status(resource: Json, reason: ConditionReason, message: Message, now: datetime) -> Json:
     """Return the status of a request that cannot become a study."""
     found = [(Condition.ACCEPTED, False, reason, message)]
     return {
         "phase": Phase.FAILED.value,
-        "message": message[:LONGEST],
+        "message": str(message)[:LONGEST],
         "observedGeneration": resource["metadata"].get("generation"),
+        "version": __version__,
         "conditions": with_times(resource, found, now),
     }
 
@@ -95,7 +102,8 @@ def waiting_status(resource: Json, trouble: Trouble, now: datetime) -> Json:
     return {
         "phase": Phase.PENDING.value,
         **kept,
-        "message": trouble.message[:LONGEST],
+        "message": str(trouble.message)[:LONGEST],
+        "version": __version__,
         "conditions": sorted([*others, *with_times(resource, found, now)], key=lambda c: str(c["type"])),
     }
 
@@ -105,37 +113,53 @@ def trouble_of(progress: Progress, spec: StudySpec) -> Trouble | None:
     deadline = timedelta(seconds=spec.limits.pending_deadline)
     for running in progress.running:
         job = running.job
-        words = f"{job.name}: {job.message}"
+        told = {"job": job.name, "why": job.message}
         if job.reason is Reason.IMAGE:
-            return Trouble(ConditionReason.IMAGE, f"an image cannot be pulled; {words}")
+            return Trouble(ConditionReason.IMAGE, Message.of("cluster.image-trouble", **told))
         late = job.created_at is not None and progress.now - job.created_at >= deadline
         if job.reason is Reason.UNSCHEDULABLE and late:
-            return Trouble(ConditionReason.UNSCHEDULABLE, f"a pod waits for a place too long; {words}")
+            return Trouble(ConditionReason.UNSCHEDULABLE, Message.of("cluster.pod-waits", **told))
         if job.reason is Reason.DISRUPTED:
-            return Trouble(ConditionReason.DISRUPTED, f"a pod was lost; {words}")
+            return Trouble(ConditionReason.DISRUPTED, Message.of("cluster.pod-lost", **told))
     waiting = [r.job for r in progress.running if r.job.reason is Reason.SUSPENDED]
     if waiting and len(waiting) == len(progress.running):
-        return Trouble(
-            ConditionReason.SUSPENDED, f"the queue has admitted no job yet, such as {waiting[0].name}"
-        )
+        return Trouble(ConditionReason.SUSPENDED, Message.of("cluster.queue-waits", job=waiting[0].name))
     return None
+
+
+def not_ours(resource: Json, error: RequestError) -> Trouble | None:
+    """Return why a request is not for this version to call wrong; None when it is.
+
+    The API server took it: with keys that are not known here its definition is newer, as it is for a moment in every
+    upgrade and after a rollback; with values that are not, another version wrote it.
+    """
+    theirs = (resource["metadata"].get("annotations") or {}).get(names.VERSION_ANNOTATION, "")
+    if not isinstance(error, UnknownKeyError) and theirs in ("", __version__):
+        return None
+    fields = paths_of(read_known(resource.get("spec") or {})[1])
+    told = {"fields": fields, "ours": __version__, "theirs": theirs}
+    code = "cluster.not-known-here-by" if theirs not in ("", __version__) else "cluster.not-known-here"
+    return Trouble(ConditionReason.VERSION, Message.of(code, **told))
 
 
 def events_of(actions: Iterable[Action], previous: Phase | None) -> list[EventNote]:
     """Return what a round of the loop did, as people who read `kubectl describe` want to know it."""
-    notes = []
+    found: list[tuple[str, str, Message]] = []
     for action in actions:
         match action:
             case SetPhase(phase, message) if phase is not previous:
                 kind = "Warning" if phase is Phase.FAILED else "Normal"
-                notes.append(EventNote(kind, phase.value, message or f"the study is {phase.value.lower()}"))
+                told = message or Message.of("controller.study-is", phase=phase.value.lower())
+                found.append((kind, phase.value, told))
             case Fail(unit, reason):
-                notes.append(EventNote("Warning", "TrialFailed", f"{unit}: {reason}"))
-            case Record(job=job, outcome=Outcome.OUT_OF_MEMORY, message=message):
-                notes.append(EventNote("Warning", "OutOfMemory", f"{job.name}: {message}"))
-            case Record(job=job, outcome=Outcome.DISRUPTED, message=message):
-                notes.append(EventNote("Warning", "Disrupted", f"{job.name}: {message}"))
-    return [EventNote(n.kind, n.reason, n.message[:LONGEST]) for n in notes]
+                told = Message.of("controller.with-words", what=unit.named, said=reason)
+                found.append(("Warning", "TrialFailed", told))
+            case Record(
+                job=job, outcome=Outcome.OUT_OF_MEMORY | Outcome.DISRUPTED as outcome, message=message
+            ):
+                why = "OutOfMemory" if outcome is Outcome.OUT_OF_MEMORY else "Disrupted"
+                found.append(("Warning", why, Message.of("cluster.of-job", job=job.name, why=message)))
+    return [EventNote(kind, reason, str(message)[:LONGEST]) for kind, reason, message in found]
 
 
 def trouble_notes(before: Json, after: Json) -> list[EventNote]:
@@ -144,7 +168,7 @@ def trouble_notes(before: Json, after: Json) -> list[EventNote]:
     if new.get("status") == "True" and (old.get("status"), old.get("reason")) != ("True", new["reason"]):
         return [EventNote("Warning", new["reason"], new.get("message", ""))]
     if old.get("status") == "True" and new.get("status") == "False":
-        return [EventNote("Normal", "Recovered", f"no longer {old['reason']}")]
+        return [EventNote("Normal", "Recovered", say("cluster.recovered", reason=old["reason"]))]
     return []
 
 
@@ -153,12 +177,12 @@ def _condition(status: Json, kind: Condition) -> Json:
 
 
 def with_times(
-    resource: Json, found: Iterable[tuple[Condition, bool, ConditionReason, str]], now: datetime
+    resource: Json, found: Iterable[tuple[Condition, bool, ConditionReason, Message]], now: datetime
 ) -> list[Json]:
     """Return conditions by type; one whose status stayed keeps its time."""
     known = {c["type"]: c for c in (resource.get("status") or {}).get("conditions") or ()}
     result = []
-    for kind, holds, reason, message in sorted(found):
+    for kind, holds, reason, message in sorted(found, key=lambda one: one[0]):
         status = "True" if holds else "False"
         before = known.get(kind.value)
         same = before is not None and before["status"] == status
@@ -167,7 +191,7 @@ def with_times(
             "type": kind.value,
             "status": status,
             "reason": reason.value,
-            "message": message[:LONGEST],
+            "message": str(message)[:LONGEST],
             "lastTransitionTime": changed,
             "observedGeneration": resource["metadata"].get("generation"),
         }
@@ -182,27 +206,27 @@ def stamp(moment: datetime | None) -> str | None:
 
 def _conditions(
     progress: Progress, trouble: Trouble | None
-) -> list[tuple[Condition, bool, ConditionReason, str]]:
-    phase, ended = progress.phase, progress.phase in TERMINAL
+) -> list[tuple[Condition, bool, ConditionReason, Message]]:
+    phase, ended = progress.phase, progress.ended
     reason = ConditionReason(phase.value)
     prepared = progress.prepared is not None
-    words = str(progress.message) or phase.value
+    told = progress.message or Message.verbatim(phase.value)
     return [
-        (Condition.ACCEPTED, True, ConditionReason.ACCEPTED, "the request is valid"),
+        (Condition.ACCEPTED, True, ConditionReason.ACCEPTED, Message.of("cluster.accepted")),
         (
             Condition.PREPARED,
             prepared,
             ConditionReason.PREPARED if prepared else ConditionReason.PREPARING,
-            "the data are prepared" if prepared else "the data are not prepared yet",
+            Message.of("cluster.prepared" if prepared else "cluster.not-prepared"),
         ),
-        (Condition.PROGRESSING, not ended, reason, words),
+        (Condition.PROGRESSING, not ended, reason, told),
         (
             Condition.DEGRADED,
             trouble is not None,
             trouble.reason if trouble else ConditionReason.AS_EXPECTED,
-            trouble.message if trouble else "nothing keeps trials from running",
+            trouble.message if trouble else Message.of("cluster.as-expected"),
         ),
-        (Condition.COMPLETE, ended, reason, words),
+        (Condition.COMPLETE, ended, reason, told),
     ]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from coref_k8s.controller.runner import ObservedJob
+from coref_k8s.controller.runner import ObservedJob, Reason
 from coref_k8s.controller.snapshot import PREPARATION, Unit, unit_of
 from coref_k8s.store.records import Outcome, Phase
 from coref_k8s.study.names import Kind
+from coref_k8s.wording import NOTHING, Message
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Record:
     job: ObservedJob
     outcome: Outcome
     tier: int
-    reason: str = ""
-    message: str = ""
+    reason: Reason | None = None
+    message: Message = NOTHING
 
     @property
     def unit(self) -> Unit:
@@ -43,8 +44,8 @@ class Stop:
     """End a live job."""
 
     job: ObservedJob
-    why: str = field(default="stopped", compare=False)
-    """In words, for whoever looks at the job."""
+    why: Message = field(default=NOTHING, compare=False)
+    """For whoever looks at the job."""
 
     @property
     def unit(self) -> Unit:
@@ -66,7 +67,7 @@ class Fail:
     """Close a trial as failed."""
 
     unit: Unit
-    reason: str
+    reason: Message
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class SetPhase:
     """Write phase and message of the study."""
 
     phase: Phase
-    message: str
+    message: Message = NOTHING
 
     @property
     def unit(self) -> Unit:

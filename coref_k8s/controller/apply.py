@@ -20,22 +20,20 @@ from coref_k8s.controller.actions import (
     Stop,
     WarmStart,
 )
-from coref_k8s.controller.observe import Observer
+from coref_k8s.controller.carry import Carrier
+from coref_k8s.controller.memory import StudyMemory
 from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.runner import Reason, Runner
 from coref_k8s.controller.snapshot import Unit, gpu_seconds
 from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageError
 from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
-from coref_k8s.search.other import OtherStudy, other_study
-from coref_k8s.search.prior import PRIOR_UNTIL, PriorTrial
-from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.space import default_params
 from coref_k8s.search.studies import LengthStudy
-from coref_k8s.search.warmstart import prior_of, warm_start
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
 from coref_k8s.study.names import WITHOUT_GPU, Kind, job_name
 from coref_k8s.study.order import Order
-from coref_k8s.telemetry.bus import Bus, Section, last_words
+from coref_k8s.telemetry.bus import Bus, Section, last_words, said
 from coref_k8s.wording import Message
 
 #: Lines of a failed job's log that are kept (the store cuts them to 4 KiB).
@@ -55,7 +53,7 @@ class Applier:
 
     def __init__(
         self,
-        observer: Observer,
+        memory: StudyMemory,
         *,
         runner: Runner,
         store: Store,
@@ -64,7 +62,8 @@ class Applier:
         may_write: Callable[[], bool] = lambda: True,
         order: MakeOrder = make_order,
     ) -> None:
-        self._seen = observer
+        self._memory = memory
+        self._carrier = Carrier(memory, store)
         self._runner = runner
         self._store = store
         self._bus = bus
@@ -73,9 +72,6 @@ class Applier:
         self._order = order
         self._gpus_per_job = 0
         self._last_lines: dict[Unit, str] = {}
-        self._other_study: OtherStudy | None = None
-        self._moved: dict[tuple[int, int], dict[int, PriorTrial | None]] = {}
-        self._elsewhere: dict[int, list[PriorTrial]] = {}
 
     def apply(self, actions: list[Action], *, gpus_per_job: int) -> None:
         """Carry out the actions. What fails holds up the rest of its own unit only, and the end of the study.
@@ -88,7 +84,7 @@ class Applier:
         first: CorefError | None = None
         for action in actions:
             if not self._may_write():
-                raise FencedError("another controller is the leader now; this one writes nothing more")
+                raise FencedError("controller.fenced")
             ends = isinstance(action, SetPhase) and action.phase in TERMINAL
             if action.unit in failed or (ends and failed):
                 continue
@@ -108,10 +104,10 @@ class Applier:
                 self._record(action)
             case Remove(job):
                 self._runner.remove(job)
-                self._seen.jobs.removed(job)
+                self._memory.jobs.removed(job)
             case Stop(job, why):
-                self._runner.stop(job, why)
-                self._seen.jobs.stopped(job)
+                self._runner.stop(job, str(why))
+                self._memory.jobs.stopped(job)
             case Start(unit, attempt, tier):
                 self._start(unit, attempt, tier, self._trial(unit))
             case Fail(unit, reason):
@@ -119,15 +115,17 @@ class Applier:
             case Prune(unit):
                 self._prune(unit)
             case WarmStart(seq_len, source):
-                self._warm_start(seq_len, source)
+                self._carrier.offer(seq_len, source)
             case OfferDefaults(seq_len):
-                study = self._seen.lengths[seq_len].study
-                study.enqueue(default_params(self._seen.study.spec, seq_len))
+                study = self._memory.lengths[seq_len].study
+                study.enqueue(default_params(self._memory.study.spec, seq_len))
             case NewTrial(seq_len):
-                trial = self._seen.lengths[seq_len].study.ask(refresh=False, prior=self._prior(seq_len))
+                trial = self._memory.lengths[seq_len].study.ask(
+                    refresh=False, prior=self._carrier.prior(seq_len)
+                )
                 self._start(Unit(Kind.TRIAL, seq_len, trial.number), 1, 0, trial)
             case NewFinalist(seq_len):
-                finals = self._seen.finals[seq_len]
+                finals = self._memory.finals[seq_len]
                 if (run := finals.next_run()) is not None:
                     record = finals.study.add(run)
                     self._start(Unit(Kind.FINALIST, seq_len, record.number), 1, 0, record)
@@ -150,8 +148,8 @@ class Applier:
             attempt=job.attempt,
             tier=action.tier,
             outcome=action.outcome,
-            reason=action.reason,
-            message=Message.verbatim(message),
+            reason=action.reason.value if action.reason else "",
+            message=message,
             exit_code=job.exit_code,
             retries=job.retries,
             disruptions=job.disruptions,
@@ -165,17 +163,15 @@ class Applier:
         self._write(record)
 
     def _write(self, record: AttemptRecord) -> None:
-        self._store.record_attempt(self._seen.namespace, self._seen.name, record)
-        self._seen.attempts.add(record)
+        self._store.record_attempt(self._memory.namespace, self._memory.name, record)
+        self._memory.attempts.add(record)
 
-    def _with_last_line(self, action: Record, log: str) -> str:
+    def _with_last_line(self, action: Record, log: str) -> Message:
         """Return the reason with the last line of the log, which mostly is the exception."""
-        line = last_words(log)[:300]
-        if not line:
-            return action.message
-        self._last_lines[action.unit] = line
-        # a pod's status may have told it already
-        return action.message if line in action.message else f"{action.message}: {line}"
+        line = last_words(log)[:300] or action.job.said
+        if line:
+            self._last_lines[action.unit] = line
+        return _with_words(action.message, line)
 
     def _log(self, job: str) -> str:
         try:
@@ -184,7 +180,7 @@ class Applier:
             return ""  # the pod is gone, and its log with it
 
     def _start(self, unit: Unit, attempt: int, tier: int, trial: TrialRecord | None) -> None:
-        study = self._seen.study
+        study = self._memory.study
         try:
             order = self._order(
                 study.spec,
@@ -202,17 +198,17 @@ class Applier:
             self._runner.start(order)
         except RequestError as error:
             # It cannot be started, now or later: an attempt that failed, and the plan goes on from there.
-            self._refused(unit, attempt, tier, str(error))
+            self._refused(unit, attempt, tier, error.message)
             return
-        self._seen.jobs.started(order, self._clock())
+        self._memory.jobs.started(order, self._clock())
 
     def _correction(self, unit: Unit) -> float:
         """What the trials of the unit's length measured, as a factor on the memory estimate."""
-        length = self._seen.lengths.get(unit.seq_len) if unit.seq_len is not None else None
+        length = self._memory.lengths.get(unit.seq_len) if unit.seq_len is not None else None
         return length.correction.factor if length is not None else 1.0
 
-    def _refused(self, unit: Unit, attempt: int, tier: int, message: str) -> None:
-        name = job_name(self._seen.name, unit.kind, unit.seq_len, unit.trial, attempt)
+    def _refused(self, unit: Unit, attempt: int, tier: int, message: Message) -> None:
+        name = job_name(self._memory.name, unit.kind, unit.seq_len, unit.trial, attempt)
         now = self._clock()
         record = AttemptRecord(
             job_name=name,
@@ -223,7 +219,7 @@ class Applier:
             tier=tier,
             outcome=Outcome.FAILED,
             reason=Reason.INVALID.value,
-            message=Message.verbatim(message),
+            message=message,
             finished_at=now,
         )
         self._write(record)
@@ -231,18 +227,17 @@ class Applier:
     def _trial(self, unit: Unit) -> TrialRecord | None:
         if unit.trial is None:
             return None
-        memory = self._seen.memory(unit)
+        memory = self._memory.of(unit)
         trial = None if memory is None else memory.open.get(unit.trial)
         if memory is None or trial is None:
-            raise NotFoundError(f"{unit} is not open any more")
+            raise NotFoundError("controller.not-open", unit=unit.named)
         return memory.study.whole(trial)
 
-    def _fail(self, unit: Unit, reason: str) -> None:
+    def _fail(self, unit: Unit, reason: Message) -> None:
         assert unit.trial is not None
-        line = self._last_lines.get(unit)
-        words = f"{reason}: {line}" if line else reason
-        self._study(unit).fail(unit.trial, Message.verbatim(words))
-        self._tell_end(unit, state="failed", reason=words)
+        reason = _with_words(reason, self._last_lines.get(unit, ""))
+        self._study(unit).fail(unit.trial, reason)
+        self._tell_end(unit, state="failed", reason=str(reason), **said(reason))
 
     def _prune(self, unit: Unit) -> None:
         assert unit.trial is not None
@@ -250,77 +245,32 @@ class Applier:
         self._tell_end(unit, state="pruned")
 
     def _study(self, unit: Unit) -> LengthStudy:
-        memory = self._seen.memory(unit)
+        memory = self._memory.of(unit)
         assert memory is not None
         return memory.study
 
-    def _tell_end(self, unit: Unit, **facts: str) -> None:
+    def _tell_end(self, unit: Unit, **facts: Any) -> None:
         self._bus.emit(
-            Section.TRIAL_END, study=self._seen.name, kind=unit.kind.value, seq_len=unit.seq_len,
+            Section.TRIAL_END, study=self._memory.name, kind=unit.kind.value, seq_len=unit.seq_len,
             trial=unit.trial, **facts,
         )  # fmt: skip
 
-    def _warm_start(self, seq_len: int, source: int | None) -> None:
-        spec, study = self._seen.study.spec, self._seen.lengths[seq_len].study
-        if source is not None:
-            carried = warm_start(self._seen.lengths[source].records, spec, seq_len)
-        else:
-            carried = warm_start(self._offered(seq_len), spec, seq_len, source=self._other().spec)
-        for params in carried:
-            study.enqueue(params)
-
-    def _prior(self, seq_len: int) -> list[PriorTrial]:
-        """Return what other lengths have learnt so far, and what the study has that this one starts from."""
-        spec = self._seen.study.spec
-        prior: list[PriorTrial] = []
-        if len(self._seen.lengths[seq_len].records) >= PRIOR_UNTIL:
-            return prior
-        if spec.search.warm_start:
-            for other, memory in self._seen.lengths.items():
-                if other != seq_len:
-                    prior += self._moved_from(other, memory.records, seq_len)
-        if spec.search.warm_start_from is not None:
-            if seq_len not in self._elsewhere:
-                offered = self._offered(seq_len)
-                self._elsewhere[seq_len] = prior_of(offered, spec, seq_len, source=self._other().spec)
-            prior += self._elsewhere[seq_len]
-        return prior
-
-    def _moved_from(self, other: int, records: list[TrialRecord], seq_len: int) -> list[PriorTrial]:
-        """Return the trials of another length as a prior; each is moved once, since an ended one does not change."""
-        moved, spec = self._moved.setdefault((other, seq_len), {}), self._seen.study.spec
-        for record in records:
-            if record.number not in moved and record.state in (TrialState.COMPLETE, TrialState.PRUNED):
-                moved[record.number] = next(iter(prior_of([record], spec, seq_len)), None)
-        return [one for number in sorted(moved) if (one := moved[number]) is not None]
-
-    def _offered(self, seq_len: int) -> list[TrialRecord]:
-        spec = self._seen.study.spec
-        first = not spec.search.warm_start or seq_len == spec.seq_lengths[0]
-        return self._other().offers(seq_len, first=first)
-
-    def _other(self) -> OtherStudy:
-        """Return the study that this one starts from, as it was when it was first needed."""
-        if self._other_study is None:
-            name = self._seen.study.spec.search.warm_start_from
-            assert name is not None
-            storage = next(iter(self._seen.lengths.values())).study.storage
-            self._other_study = other_study(self._store, storage, self._seen.namespace, name)
-        return self._other_study
-
     def _set_phase(self, action: SetPhase) -> None:
-        seen = self._seen
-        began = seen.study.started_at is None
-        self._store.set_phase(seen.namespace, seen.name, action.phase, Message.verbatim(action.message))
-        if began:
+        study = self._memory.study
+        self._store.set_phase(study.namespace, study.name, action.phase, action.message)
+        if study.started_at is None:
             self._bus.emit(
-                Section.STUDY_BEGIN, study=seen.name, seq_lengths=seen.study.spec.seq_lengths,
-                trials=seen.study.spec.trials, model=seen.study.spec.model,
+                Section.STUDY_BEGIN, study=study.name, seq_lengths=study.spec.seq_lengths,
+                trials=study.spec.trials, model=study.spec.model,
             )  # fmt: skip
         if action.phase in TERMINAL:
             self._bus.emit(
-                Section.STUDY_END, study=seen.name, phase=action.phase.value, message=action.message
+                Section.STUDY_END, study=study.name, phase=action.phase.value, **said(action.message)
             )
+
+
+def _with_words(what: Message, words: str) -> Message:
+    return Message.of("controller.with-words", what=what, said=words) if words else what
 
 
 def _as_a_finalist(unit: Unit, run: TrialRecord | None) -> dict[str, Any]:

@@ -10,19 +10,14 @@ from coref_k8s.controller.snapshot import Attempt, TrialSnapshot
 from coref_k8s.search.records import TrialState
 from coref_k8s.store.records import Outcome
 from coref_k8s.study.spec import LimitsSpec
+from coref_k8s.wording import NOTHING, Message
 
-_BY_TRIAL = {
-    TrialState.COMPLETE: Outcome.SUCCEEDED,
-    TrialState.PRUNED: Outcome.PRUNED,
-    TrialState.FAILED: Outcome.FAILED,
-}
+_BY_TRIAL = {TrialState.COMPLETE: Outcome.SUCCEEDED, TrialState.PRUNED: Outcome.PRUNED}
 _MEMORY = (Reason.GPU_OUT_OF_MEMORY, Reason.HOST_OUT_OF_MEMORY)
-#: Reason of a job that ended well without leaving a result.
-NO_RESULT = "NoResult"
 
 
 @dataclass(frozen=True)
-class Again:
+class Retry:
     """Start the next attempt."""
 
     attempt: int
@@ -31,12 +26,12 @@ class Again:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """The unit has failed, with the reason in words."""
+    """The unit has failed."""
 
-    reason: str
+    reason: Message
 
 
-def verdict(attempts: Sequence[Attempt], limits: LimitsSpec) -> Again | GiveUp:
+def after(attempts: Sequence[Attempt], limits: LimitsSpec) -> Retry | GiveUp:
     """Return what comes after these attempts at a unit that has no result and no job.
 
     Crashes were retried inside the job, so a failed attempt is final. Running out of memory moves up a
@@ -45,13 +40,15 @@ def verdict(attempts: Sequence[Attempt], limits: LimitsSpec) -> Again | GiveUp:
     for attempt in attempts:
         if attempt.outcome is Outcome.FAILED and not attempt.forgiven:
             return GiveUp(attempt.message)
-    if tier_of(attempts) > limits.memory_tiers:
-        last = next(a for a in reversed(attempts) if a.outcome is Outcome.OUT_OF_MEMORY)
-        return GiveUp(f"{last.message}, also with more memory ({limits.memory_tiers} times)")
+    if tier_of(attempts) > (tiers := limits.memory_tiers):
+        last = next(a.message for a in reversed(attempts) if a.outcome is Outcome.OUT_OF_MEMORY)
+        return GiveUp(Message.of("controller.more-memory-too", why=last, n=tiers) if tiers else last)
     disruptions = sum(a.disruptions + (a.outcome is Outcome.DISRUPTED) for a in attempts if not a.forgiven)
     if disruptions > limits.max_disruptions:
-        return GiveUp(f"disrupted {disruptions} times, limits.maxDisruptions bears {limits.max_disruptions}")
-    return Again(max((a.number for a in attempts), default=0) + 1, tier_of(attempts))
+        return GiveUp(
+            Message.of("controller.disrupted-too-often", n=disruptions, most=limits.max_disruptions)
+        )
+    return Retry(max((a.number for a in attempts), default=0) + 1, tier_of(attempts))
 
 
 def tier_of(attempts: Sequence[Attempt]) -> int:
@@ -61,30 +58,28 @@ def tier_of(attempts: Sequence[Attempt]) -> int:
 
 def outcome_of(
     job: ObservedJob, *, closed: TrialSnapshot | None, done: bool, stopped: bool
-) -> tuple[Outcome, str, str]:
-    """Return outcome, reason and words of an ended job.
+) -> tuple[Outcome, Reason | None, Message]:
+    """Return outcome, reason and message of an ended job.
 
     What the unit has to show counts more than how its process ended: `closed` is its trial when that has
     an outcome, `done` says that its preparation has succeeded, `stopped` that we told the job to end.
     """
-    if closed is not None:
-        outcome = _BY_TRIAL[closed.state]
-        if outcome is not Outcome.FAILED:
-            return outcome, "", ""
-    elif done:
-        return Outcome.SUCCEEDED, "", ""
-    elif job.state is State.SUCCEEDED:
-        return Outcome.FAILED, NO_RESULT, "it ended without an error and without a result"
-    elif job.reason in _MEMORY:
-        return Outcome.OUT_OF_MEMORY, job.reason.value, _words(job)
-    elif job.reason is Reason.DISRUPTED:
-        return (Outcome.STOPPED if stopped else Outcome.DISRUPTED), job.reason.value, _words(job)
-    else:
-        outcome = Outcome.FAILED
-    return outcome, (job.reason or Reason.CRASHED).value, _words(job)
+    reason, outcome = job.reason or Reason.CRASHED, Outcome.FAILED
+    if (closed is not None and closed.state is not TrialState.FAILED) or (closed is None and done):
+        return Outcome.SUCCEEDED if closed is None else _BY_TRIAL[closed.state], None, NOTHING
+    if closed is None:
+        if job.state is State.SUCCEEDED:
+            reason = Reason.NO_RESULT
+        elif reason in _MEMORY:
+            outcome = Outcome.OUT_OF_MEMORY
+        elif reason is Reason.DISRUPTED:
+            outcome = Outcome.STOPPED if stopped else Outcome.DISRUPTED
+    return outcome, reason, ended(reason, job)
 
 
-def _words(job: ObservedJob) -> str:
-    reason = (job.reason or Reason.CRASHED).value
-    starts = f", {job.retries + 1} starts" if job.retries else ""
-    return f"{reason} ({job.message}{starts})" if job.message else f"{reason}{starts}"
+def ended(reason: Reason, job: ObservedJob) -> Message:
+    """Return in words why a job ended without a result, or waits in vain."""
+    what = Message.of(f"controller.reason-{reason.value.lower()}")
+    if job.retries:
+        what = Message.of("controller.after-starts", what=what, n=job.retries + 1)
+    return Message.of("controller.with-detail", what=what, detail=job.message) if job.message else what

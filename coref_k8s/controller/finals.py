@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from coref_k8s.controller.snapshot import LengthSnapshot, Snapshot, TrialSnapshot, Unit
 from coref_k8s.study.names import Kind
@@ -28,14 +28,14 @@ def trials_left(s: Snapshot, length: LengthSnapshot) -> int:
     return 0 if length.exhausted else max(0, s.spec.trials - length.asked)
 
 
-def searching(s: Snapshot, length: LengthSnapshot, failed: Mapping[Unit, str]) -> bool:
+def searching(s: Snapshot, length: LengthSnapshot, failed: Collection[Unit]) -> bool:
     """Whether a length has trials to ask for or to finish; those that are closed in this plan are finished."""
     return bool(trials_left(s, length)) or any(
         not trial.hopeless and trial_unit(length, trial) not in failed for trial in length.open
     )
 
 
-def finals_left(length: LengthSnapshot, failed: Mapping[Unit, str]) -> bool:
+def finals_left(length: LengthSnapshot, failed: Collection[Unit]) -> bool:
     """Whether a length has runs of finalists to begin or to finish."""
     finals = length.finals
     return finals is not None and (
@@ -44,7 +44,7 @@ def finals_left(length: LengthSnapshot, failed: Mapping[Unit, str]) -> bool:
     )
 
 
-def verdict_due(length: LengthSnapshot, failed: Mapping[Unit, str]) -> bool:
+def verdict_due(length: LengthSnapshot, failed: Collection[Unit]) -> bool:
     """Whether there are complete runs that no verdict covers, and judging them has not failed."""
     finals = length.finals
     return (

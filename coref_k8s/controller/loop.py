@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from coref_k8s.controller.actions import Action, SetPhase
 from coref_k8s.controller.apply import Applier, MakeOrder
+from coref_k8s.controller.memory import StudyMemory
 from coref_k8s.controller.observe import Observer, OpenLength
 from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.plan import plan
@@ -64,9 +65,9 @@ class StudyLoop:
         may_write: Callable[[], bool] = lambda: True,
         order: MakeOrder = make_order,
     ) -> None:
+        self._memory = StudyMemory(namespace, name)
         self._observer = Observer(
-            namespace,
-            name,
+            self._memory,
             runner=runner,
             store=store,
             open_length=open_length,
@@ -74,7 +75,7 @@ class StudyLoop:
             gpus_per_job=gpus_per_job,
         )
         self._applier = Applier(
-            self._observer,
+            self._memory,
             runner=runner,
             store=store,
             bus=bus,
@@ -86,7 +87,7 @@ class StudyLoop:
     def step(self, *, interrupted: bool = False) -> Step:
         """Do one round. Raises what kept it from being done wholly; the next round does the rest."""
         snapshot = self._observer.observe(interrupted=interrupted)
-        progress = progress_of(snapshot, self._observer)
+        progress = progress_of(snapshot, self._memory)
         actions = plan(snapshot)
         self._applier.apply(actions, gpus_per_job=snapshot.gpus_per_job)
         ended = snapshot.phase in TERMINAL or interrupted

@@ -7,6 +7,7 @@ a world for which the plan is empty until something happens in it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -25,7 +26,7 @@ from coref_k8s.controller.actions import (
     Stop,
     WarmStart,
 )
-from coref_k8s.controller.attempts import Again, GiveUp, outcome_of, tier_of, verdict
+from coref_k8s.controller.attempts import GiveUp, Retry, after, ended, outcome_of, tier_of
 from coref_k8s.controller.ending import Ending, ending_of
 from coref_k8s.controller.finals import (
     finals_left,
@@ -49,6 +50,7 @@ from coref_k8s.controller.snapshot import (
 from coref_k8s.search.records import CARRIED, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 from coref_k8s.study.names import Kind
+from coref_k8s.wording import NOTHING, Message
 
 #: Time a trial that has its result may take to end by itself, writing its last files.
 LINGER = timedelta(minutes=5)
@@ -71,7 +73,8 @@ class _Planner:
         attempts = {unit: list(known) for unit, known in s.attempts.items()}
         self._settle(attempts)
         if s.phase in TERMINAL or s.interrupted:
-            self._stop(s.live, "interrupted" if s.interrupted else f"the study is {s.phase.value}")
+            told = Message.of("controller.study-is", phase=s.phase.value)
+            self._stop(s.live, Message.of("controller.interrupted") if s.interrupted else told)
             return self.out
         given_up = self._close_units(attempts)
         ending = ending_of(s, given_up)
@@ -106,21 +109,21 @@ class _Planner:
             forgiven = job.finished_at is not None and job.finished_at < self.s.counted_from
             known[:] = [*earlier, Attempt(job.attempt, outcome, job.disruptions, message, forgiven)]
 
-    def _close_units(self, attempts: dict[Unit, list[Attempt]]) -> dict[Unit, str]:
+    def _close_units(self, attempts: dict[Unit, list[Attempt]]) -> dict[Unit, Message]:
         """Close the trials that have no more attempts, or no more hope; return the reason of each that failed."""
         busy = {unit_of(job) for job in self.s.live}
-        failed: dict[Unit, str] = {}
+        failed: dict[Unit, Message] = {}
         units = [] if self.s.prepared else [PREPARATION]
         units += [unit for unit, _ in self._open]
         units += [verdict_unit(n) for n in self.s.lengths if n.finals and not n.finals.judged]
         for unit in units:
             if unit in busy:
                 continue
-            answer = verdict(attempts.get(unit, []), self.s.spec.limits)
+            answer = after(attempts.get(unit, []), self.s.spec.limits)
             if isinstance(answer, GiveUp):
                 failed[unit] = answer.reason
         for job in self._stuck():
-            failed[unit_of(job)] = f"{Reason.IMAGE.value} ({job.message})"
+            failed[unit_of(job)] = ended(Reason.IMAGE, job)
         self.out += [Fail(unit, reason) for unit, reason in failed.items() if unit.trial is not None]
         self.out += [Prune(unit) for unit, trial in self._open if trial.hopeless and unit not in failed]
         return failed
@@ -133,18 +136,18 @@ class _Planner:
 
     # -- what is to run --------------------------------------------------------------------------------
 
-    def _run(self, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, str]) -> None:
+    def _run(self, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, Message]) -> None:
         s = self.s
         hopeless = {unit for unit, trial in self._open if trial.hopeless}
         over = {unit for unit, trial in s.closed.items() if not self._lingers(trial)}
         for job in s.live:
             unit = unit_of(job)
             if unit in hopeless:
-                self._stop([job], "its trial is pruned")
+                self._stop([job], Message.of("controller.trial-is-pruned"))
             elif unit in failed:
                 self._stop([job], failed[unit])
             elif unit in over:
-                self._stop([job], "its trial has its outcome")
+                self._stop([job], Message.of("controller.trial-has-its-outcome"))
         # a finalist waits while its length is searched again: it may be none in the end
         early = {n.seq_len for n in s.lengths if searching(s, n, failed)}
         waiting = [
@@ -166,13 +169,13 @@ class _Planner:
         for unit in units:
             if slots <= 0:
                 break
-            answer = verdict(attempts.get(unit, []), self.s.spec.limits)
-            if unit not in busy and isinstance(answer, Again):
+            answer = after(attempts.get(unit, []), self.s.spec.limits)
+            if unit not in busy and isinstance(answer, Retry):
                 self.out.append(Start(unit, answer.attempt, answer.tier))
                 slots -= 1
         return slots
 
-    def _ask(self, slots: int, failed: dict[Unit, str]) -> int:
+    def _ask(self, slots: int, failed: dict[Unit, Message]) -> int:
         """Begin new trials; return the room that is left.
 
         Without warm start the shortest length comes first. With it, only until it has something to teach; then
@@ -198,7 +201,7 @@ class _Planner:
             slots -= 1
         return slots
 
-    def _leading(self, shortest: LengthSnapshot, failed: dict[Unit, str]) -> bool:
+    def _leading(self, shortest: LengthSnapshot, failed: dict[Unit, Message]) -> bool:
         """Whether the shortest length has too little to teach yet, and goes on learning."""
         closing = sum(t.hopeless or trial_unit(shortest, t) in failed for t in shortest.open)
         enough = shortest.done + closing >= math.ceil(LEAD * self.s.spec.trials)
@@ -217,7 +220,7 @@ class _Planner:
         elif search.warm_start_from is None and search.defaults_first and s.spec.purpose.kind == "search":
             self.out.append(OfferDefaults(length.seq_len))
 
-    def _finals(self, slots: int, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, str]) -> None:
+    def _finals(self, slots: int, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, Message]) -> None:
         """Begin the finalists' runs of lengths whose search is over, in the room that no trial needs; then judge.
 
         Trials come first, since longer lengths wait for them; the room that the ladder leaves idle is the finalists'.
@@ -233,28 +236,28 @@ class _Planner:
 
     # -- the end ---------------------------------------------------------------------------------------
 
-    def _end(self, ending: Ending, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, str]) -> None:
+    def _end(self, ending: Ending, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, Message]) -> None:
         due = [n for n in self.s.lengths if ending.judge and verdict_due(n, failed)]
         training = [job for job in self.s.live if job.kind is not Kind.VERDICT]
         if due and not training:
             # what finalists have shown until now was paid for, and judging it costs no GPU
             self._restart([verdict_unit(n) for n in due], attempts, slots=len(due))
-            self._phase(self.s.phase, f"{ending.message}; comparing the finalists")
+            self._phase(self.s.phase, Message.of("controller.comparing-finalists", why=ending.message))
             return
         if not self.s.live:
             self._phase(ending.phase, ending.message)
             return
         if ending.stop:
             self._stop(training if due else self.s.live, ending.message)
-        self._phase(self.s.phase, f"{ending.message}; waiting for running jobs to end")
+        self._phase(self.s.phase, Message.of("controller.waiting-for-jobs", why=ending.message))
 
     # -- small things ----------------------------------------------------------------------------------
 
-    def _stop(self, jobs: list[ObservedJob] | tuple[ObservedJob, ...], why: str) -> None:
+    def _stop(self, jobs: Sequence[ObservedJob], why: Message) -> None:
         self.out += [Stop(job, why) for job in jobs if job.uid not in self.s.stopping]
 
-    def _phase(self, phase: Phase, message: str) -> None:
-        if (phase, message) != (self.s.phase, str(self.s.message)):
+    def _phase(self, phase: Phase, message: Message) -> None:
+        if (phase, message) != (self.s.phase, self.s.message):
             self.out.append(SetPhase(phase, message))
 
     def _lingers(self, trial: TrialSnapshot) -> bool:
@@ -278,13 +281,16 @@ class _Planner:
         """Return the jobs whose image has not come within the deadline. A place may become free, an image won't."""
         return [job for job in self._late() if job.reason is Reason.IMAGE]
 
-    def _waiting(self) -> str:
-        """Return what the study waits for, in words that stay the same while it waits."""
+    def _waiting(self) -> Message:
+        """Return what the study waits for; it stays the same while it waits."""
         late = [job for job in self._late() if job.reason is Reason.UNSCHEDULABLE]
         if not late:
-            return ""
+            return NOTHING
         since = min(job.created_at for job in late if job.created_at is not None)
-        more = f" and {len(late) - 1} more" if len(late) > 1 else ""
-        return (
-            f"{unit_of(late[0])}{more} waits for a place since {since:%Y-%m-%d %H:%M} UTC: {late[0].message}"
+        return Message.of(
+            "controller.waits-for-a-node" if len(late) == 1 else "controller.wait-for-a-node",
+            unit=unit_of(late[0]).named,
+            more=len(late) - 1,
+            since=f"{since:%Y-%m-%d %H:%M}",
+            why=late[0].message,
         )

@@ -23,7 +23,9 @@ from coref_k8s.study.reading import validated_name
 
 FORMAT = "coref-k8s/study"
 #: Raised when a file of this program could not be read by the one before.
-VERSION = 1
+VERSION = 2
+#: Versions that are read: in the first one why something ended is English text.
+READ = (1, 2)
 
 
 def to_file(view: StudyView) -> bytes:
@@ -44,25 +46,22 @@ def from_file(data: bytes, where: str) -> StudyView:
     line, _, rest = data.partition(b"\n")
     head = _head(line)
     if head is None:
-        raise DataError(f"{where}: is no exported study; coref-k8s export NAME writes one")
-    if head.get("version") != VERSION:
+        raise DataError("controller.no-study-file", file=where)
+    if head.get("version") not in READ:
         raise DataError(
-            f"{where}: has version {head.get('version')} of the format, this program reads {VERSION}; "
-            "import it with the version of coref-k8s that wrote it, or a newer one"
+            "controller.file-of-other-version", file=where, found=head.get("version"), known=[*READ]
         )
     body = rest.removesuffix(b"\n")
     if len(body) != head.get("bytes"):
-        raise DataError(
-            f"{where}: has {len(body)} bytes of the {head.get('bytes')} that were written; copy it again"
-        )
+        raise DataError("controller.file-cut-off", file=where, found=len(body), written=head.get("bytes"))
     if hashlib.sha256(body).hexdigest() != head.get("sha256"):
-        raise DataError(f"{where}: is damaged, its checksum is another; copy it again")
+        raise DataError("controller.file-damaged", file=where)
     try:
         view = StudyView.from_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise DataError(f"{where}: {place}: {first['msg']}; it was written by another version") from error
+        raise DataError("controller.file-not-read", file=where, place=place, why=first["msg"]) from error
     _check_numbers(view, where)
     return view
 
@@ -84,7 +83,7 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
     except NotFoundError:
         pass
     else:
-        raise RequestError(f"study {name!r} exists already; import it under another --name")
+        raise RequestError("controller.import-name-taken", study=name)
     storage = open_storage(store.url)
     lengths = sorted({*view.spec.seq_lengths, *(t.seq_len for t in view.trials)})
     try:
@@ -142,6 +141,6 @@ def _check_numbers(view: StudyView, where: str) -> None:
     for seq_len, trials in by_length.items():
         numbers = [trial.number for trial in trials]
         if numbers != list(range(len(numbers))):
-            raise DataError(f"{where}: the trials of length {seq_len} are not numbered without a gap")
+            raise DataError("controller.file-with-gaps", file=where, length=seq_len)
         if any(t.state is TrialState.COMPLETE and t.value is None for t in trials):
-            raise DataError(f"{where}: a complete trial of length {seq_len} has no score")
+            raise DataError("controller.file-without-score", file=where, length=seq_len)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from coref_k8s.controller.finals import run_unit
-from coref_k8s.controller.observe import Observer
+from coref_k8s.controller.memory import LengthMemory, StudyMemory
 from coref_k8s.controller.runner import ObservedJob, State
 from coref_k8s.controller.snapshot import LengthSnapshot, Snapshot, Unit, unit_of
-from coref_k8s.controller.state import LengthMemory
 from coref_k8s.controller.study import LengthState, StudyState, remaining
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.verdict import Verdict
@@ -84,31 +83,31 @@ class Progress(StudyState):
     """What keeps the controller from going on right now, such as a database that is away."""
 
 
-def progress_of(snapshot: Snapshot, observer: Observer) -> Progress:
+def progress_of(snapshot: Snapshot, memory: StudyMemory) -> Progress:
     """Return the progress that a snapshot shows."""
     busy = {unit_of(job) for job in snapshot.live if job.state is State.RUNNING}
     lengths = []
     for view in snapshot.lengths:
         running = sum(Unit(Kind.TRIAL, view.seq_len, trial.number) in busy for trial in view.open)
-        verdict = _verdict(view, observer)
+        verdict = _verdict(view, memory)
         lengths.append(
             LengthProgress.like(
                 view,
                 running=running,
                 waiting=len(view.open) - running,
-                best=observer.lengths[view.seq_len].best,
+                best=memory.lengths[view.seq_len].best,
                 finals=_finals(view, busy),
                 verdict=verdict,
-                confirmed=_winner(observer.lengths[view.seq_len], verdict),
+                confirmed=_winner(memory.lengths[view.seq_len], verdict),
             )
         )
     return Progress.like(
         snapshot,
         lengths=tuple(lengths),
-        running=tuple(_running(job, observer) for job in snapshot.live),
+        running=tuple(_running(job, memory) for job in snapshot.live),
         gpu_seconds=snapshot.used_gpu_seconds(),
-        ended_gpu_seconds=observer.attempts.gpu_seconds_by.copy(),
-        failures=dict(observer.attempts.failures),
+        ended_gpu_seconds=memory.attempts.gpu_seconds_by.copy(),
+        failures=dict(memory.attempts.failures),
         remaining=remaining(snapshot.lengths, snapshot.slots, snapshot.now),
     )
 
@@ -121,8 +120,8 @@ def _finals(view: LengthSnapshot, busy: set[Unit]) -> FinalsProgress | None:
     return FinalsProgress(finals.planned, finals.complete, finals.failed, running)
 
 
-def _verdict(view: LengthSnapshot, observer: Observer) -> Verdict | None:
-    finals = observer.finals.get(view.seq_len)
+def _verdict(view: LengthSnapshot, memory: StudyMemory) -> Verdict | None:
+    finals = memory.finals.get(view.seq_len)
     return None if finals is None else finals.verdict
 
 
@@ -131,9 +130,9 @@ def _winner(memory: LengthMemory, verdict: Verdict | None) -> TrialRecord | None
     return memory.records[verdict.winner] if verdict is not None and known else None
 
 
-def _running(job: ObservedJob, observer: Observer) -> RunningJob:
-    memory = observer.memory(unit_of(job))
-    record = memory.open.get(job.trial) if memory is not None and job.trial is not None else None
+def _running(job: ObservedJob, memory: StudyMemory) -> RunningJob:
+    known = memory.of(unit_of(job))
+    record = known.open.get(job.trial) if known is not None and job.trial is not None else None
     if record is None or not record.intermediate:
         return RunningJob(job)
     step = max(record.intermediate)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
+from coref_k8s.wording import NOTHING, Message
 
 
 class State(StrEnum):
@@ -25,7 +26,7 @@ class State(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a job failed or waits, in one word."""
+    """Why a job failed or waits, in one word; in more words: `controller.reason-<in lower case>`."""
 
     INVALID = "Invalid"  # exit 42
     GPU_OUT_OF_MEMORY = "GpuOutOfMemory"  # exit 43
@@ -35,6 +36,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     IMAGE = "ImagePull"
     SUSPENDED = "Suspended"
+    NO_RESULT = "NoResult"  # ended well, and left none
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class ObservedJob:
     attempt: int
     state: State
     reason: Reason | None = None
-    message: str = ""
+    message: Message = NOTHING
+    said: str = ""
+    """Last words of its program, where it left any."""
     exit_code: int | None = None
     retries: int = 0
     disruptions: int = 0

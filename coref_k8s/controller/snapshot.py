@@ -13,6 +13,7 @@ from coref_k8s.controller.study import LengthState, StudyState
 from coref_k8s.search.records import TrialState
 from coref_k8s.store.records import Outcome
 from coref_k8s.study.names import WITHOUT_GPU, Kind
+from coref_k8s.wording import NOTHING, Message
 
 
 class Unit(NamedTuple):
@@ -22,11 +23,13 @@ class Unit(NamedTuple):
     seq_len: int | None = None
     trial: int | None = None
 
+    @property
+    def named(self) -> Message:
+        """What it is called."""
+        return Message.of(f"controller.unit-{self.kind.value}", seq_len=self.seq_len, trial=self.trial)
+
     def __str__(self) -> str:
-        if self.seq_len is None:
-            return self.kind.value
-        number = "" if self.trial is None else f" {self.trial}"
-        return f"{self.kind.value}{number} of length {self.seq_len}"
+        return str(self.named)
 
 
 #: The unit that every study begins with.
@@ -45,7 +48,7 @@ class Attempt:
     number: int
     outcome: Outcome
     disruptions: int = 0
-    message: str = ""
+    message: Message = NOTHING
     forgiven: bool = False
     """Ended before the study was resumed: its failure and its disruptions no longer count."""
 

@@ -71,7 +71,7 @@ class StudyView(StudyState):
             if job is None:
                 waiting.append(Waiting(*unit))
             elif job.state is State.PENDING:
-                waiting.append(Waiting(*unit, job.reason, Message.load(job.message)))
+                waiting.append(Waiting(*unit, job.reason, job.message))
         return replace(self, waiting=waiting, capacity=capacity)
 
     @cached_property

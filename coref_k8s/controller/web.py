@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 from coref_k8s.errors import CorefError, NotFoundError
+from coref_k8s.wording import say
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         prefix = max((p for p in self.pages if path.startswith(p)), key=len, default=None)
-        answer = Answer("there is no such page\n", code=404)
+        answer = Answer(f"{say('controller.no-such-page')}\n", code=404)
         if prefix is not None:
             answer = self._page(self.pages[prefix], path[len(prefix) :])
         self._send(answer)
@@ -82,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
             return Answer(f"{error}\n", code=503)
         except Exception:
             log.exception("page %s", self.path)
-            return Answer("the controller failed to answer; its log says why\n", code=500)
+            return Answer(f"{say('controller.page-failed')}\n", code=500)
 
     def _send(self, answer: Answer) -> None:
         body = answer.body.encode() if isinstance(answer.body, str) else answer.body

@@ -16,6 +16,7 @@ from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.local.supervise import alive, now, write_json
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
+from coref_k8s.wording import NOTHING, Message
 
 #: How much of a log is read at once, from its end (bytes).
 _BLOCK = 64 * 1024
@@ -66,7 +67,7 @@ class JobFolder:
         status = {
             "state": State.PENDING.value,
             "reason": None,
-            "message": "",
+            "stopped": False,
             "exit_code": None,
             "retries": 0,
             "disruptions": 0,
@@ -125,7 +126,7 @@ class JobFolder:
                 status |= {
                     "state": State.FAILED.value,
                     "reason": Reason.DISRUPTED.value,
-                    "message": "its processes are gone (killed, or the machine was restarted)",
+                    "lost": True,
                     "finished_at": self._last_sign(),
                 }
         return ObservedJob(
@@ -138,7 +139,7 @@ class JobFolder:
             attempt=job["attempt"],
             state=State(status["state"]),
             reason=Reason(status["reason"]) if status["reason"] else None,
-            message=status["message"],
+            message=_message(status),
             exit_code=status["exit_code"],
             retries=status["retries"],
             disruptions=status["disruptions"],
@@ -191,6 +192,15 @@ class JobFolder:
                 data = file.read(size - start)
         kept = b"".join(data.splitlines(keepends=True)[-lines:]) if lines > 0 else b""
         return size - len(kept)
+
+
+def _message(status: dict[str, Any]) -> Message:
+    if status.get("lost"):
+        return Message.of("local.processes-gone")
+    if status["state"] != State.FAILED or status["exit_code"] is None:
+        return NOTHING
+    stopped = "controller.stopped-with-code" if status.get("stopped") else "controller.exit-code"
+    return Message.of(stopped, exit=status["exit_code"])
 
 
 def _time(text: str | None) -> datetime | None:

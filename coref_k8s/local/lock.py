@@ -24,10 +24,7 @@ def controller_lock(data_dir: Path, study: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = file.read().strip() or "unknown"
-            raise RequestError(
-                f"study {study!r} is being run by process {owner} already; watch it with coref-k8s status "
-                f"{study}, or end it with coref-k8s cancel {study}"
-            ) from None
+            raise RequestError("local.run-by-another", study=study, process=owner) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

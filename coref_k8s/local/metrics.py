@@ -75,9 +75,8 @@ class LocalMetrics:
         try:
             server = WebServer(port, page, host="127.0.0.1")
         except OSError as error:
-            raise RequestError(
-                f"--metrics-port {port}: {error.strerror or error}; choose another port"
-            ) from error
+            why = error.strerror or str(error)
+            raise RequestError("local.metrics-port", port=port, why=why) from error
         server.start()
         try:
             yield server

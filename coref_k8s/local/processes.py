@@ -60,10 +60,7 @@ class ProcessRunner:
         self._gpus = tuple(visible_gpus() if gpus is None else gpus) if gpus_per_job else ()
         self._hide_gpus = gpus_per_job == 0
         if self._gpus and gpus_per_job > len(self._gpus):
-            raise CorefError(
-                f"a trial asks for {gpus_per_job} GPUs, this machine shows {len(self._gpus)}; "
-                "give a smaller --gpus"
-            )
+            raise CorefError("local.too-few-gpus", asked=gpus_per_job, shown=len(self._gpus))
         self.gpus_per_job = gpus_per_job if self._gpus else 0
         """GPUs that a job really gets: 0 on a machine without."""
         self._cores = cores or cpu_cores()
@@ -90,9 +87,7 @@ class ProcessRunner:
         end = time.monotonic() + self._grace
         while (lock := folder.take_lock()) is None:
             if time.monotonic() > end:
-                raise CorefError(
-                    f"processes of an earlier job {order.name} are still alive; end them by hand"
-                )
+                raise CorefError("local.processes-alive", job=order.name)
             self._sleep(0.02)
         try:
             gpus = self._free_gpus() if order.kind not in WITHOUT_GPU else ()
@@ -137,9 +132,7 @@ class ProcessRunner:
         self.stop(job)
         while (now := folder.observe()) is not None and now.uid == job.uid and now.live:
             if time.monotonic() > deadline:
-                raise CorefError(
-                    f"job {job.name} does not end, not even by SIGKILL; end its processes by hand"
-                )
+                raise CorefError("local.job-does-not-end", job=job.name)
             self._sleep(0.05)
         if now is not None and now.uid == job.uid:
             (folder.path / "status.json").unlink(missing_ok=True)
@@ -148,9 +141,7 @@ class ProcessRunner:
         """Yield the lines of a job's log, also after its removal; `follow` goes on until it has ended."""
         folder = next((JobFolder(path) for path in self.root.glob(f"*/{job}")), None)
         if folder is None:
-            raise NotFoundError(
-                f"there is no job {job!r} below {self.root}; coref-k8s status NAME lists them"
-            )
+            raise NotFoundError("local.no-job", job=job, folder=str(self.root))
         return self._lines(folder, tail, follow)
 
     def wait(self, seconds: float) -> None:
@@ -230,6 +221,4 @@ def _supervise(
         timeout=60,
     )
     if done.returncode:
-        raise CorefError(
-            f"a job's supervisor cannot be started: {done.stderr.decode(errors='replace')[-500:]}"
-        )
+        raise CorefError("local.no-supervisor", why=done.stderr.decode(errors="replace")[-500:])

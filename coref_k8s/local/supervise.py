@@ -69,24 +69,25 @@ class Supervisor:
             code = EXIT_INVALID
         reason, again = classify(code, oom_kills() > kills)
         if code == 0:
-            return self._finish("succeeded", None, "", code)
-        words = f"exit code {shown(code)}"
+            return self._finish("succeeded", None, code)
         if self.stopping:
-            return self._finish("failed", "Disrupted", f"stopped, {words}", code)
+            return self._finish("failed", "Disrupted", code)
         retries, disruptions = self.status["retries"], self.status["disruptions"]
         if again == "counted" and retries < self.job["retries"]:
             retries += 1
         elif again == "free" and disruptions < self.job["max_disruptions"]:
             disruptions += 1
         else:
-            return self._finish("failed", reason, words, code)
+            return self._finish("failed", reason, code)
         pause = min(self.job["pause"] * 2 ** (retries + disruptions - 1), LONGEST_PAUSE)
-        log.write(f"--- {words}; starting again in {pause:g} s (crashes: {retries}) ---\n".encode())
+        log.write(
+            f"--- exit code {shown(code)}; starting again in {pause:g} s (crashes: {retries}) ---\n".encode()
+        )
         self._write(retries=retries, disruptions=disruptions, pid=None, pid_start=None, exit_code=shown(code))
         end = time.monotonic() + pause
         while (left := end - time.monotonic()) > 0:
             if self.stopping:
-                return self._finish("failed", "Disrupted", f"stopped, {words}", code)
+                return self._finish("failed", "Disrupted", code)
             time.sleep(min(left, 0.2))
         return False
 
@@ -129,11 +130,11 @@ class Supervisor:
         if self.child is not None:
             _signal_group(self.child.pid, signal.SIGKILL)
 
-    def _finish(self, state: str, reason: str | None, message: str, code: int) -> bool:
+    def _finish(self, state: str, reason: str | None, code: int) -> bool:
         self._write(
             state=state,
             reason=reason,
-            message=message,
+            stopped=self.stopping,
             exit_code=shown(code),
             pid=None,
             pid_start=None,

@@ -140,7 +140,17 @@ def test_the_last_line_of_a_crash_is_its_message() -> None:
     log = 'Traceback…\nValueError: no text is left\n{"section": "warning"}\n'
     last = pod(phase="Failed", state=ended(1, message=log))
     seen = see(job(("Failed", "BackoffLimitExceeded", "")), last)
-    assert seen.message == "exit code 1: ValueError: no text is left"
+    assert (str(seen.message), seen.said) == ("exit code 1", "ValueError: no text is left")
+
+
+def test_the_reason_of_a_killed_trial_is_no_piece_of_an_event() -> None:
+    # the kubelet keeps the last bytes of a log, wherever they begin
+    log = ('{"section": "train_step", "loss": 2.5}\n' * 99).encode()[-2048:].decode()
+    assert not log.startswith("{")
+    seen = see(
+        job(("Failed", "BackoffLimitExceeded", "")), pod(phase="Failed", state=ended(137, message=log))
+    )
+    assert (seen.reason, str(seen.message), seen.said) == (Reason.HOST_OUT_OF_MEMORY, "exit code 137", "")
 
 
 def test_why_a_pod_waits() -> None:
@@ -148,15 +158,15 @@ def test_why_a_pod_waits() -> None:
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
     ]
     seen = see(job(), pod(phase="Pending", node="", conditions=unplaced))
-    assert (seen.state, seen.reason, seen.message) == (State.PENDING, Reason.UNSCHEDULABLE, "0/3 nodes")
+    assert (seen.state, seen.reason, str(seen.message)) == (State.PENDING, Reason.UNSCHEDULABLE, "0/3 nodes")
     pulling = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
     assert see(job(), pod(phase="Pending", state=pulling)).reason is Reason.IMAGE
     # volumes and images take their time, but not for ever
     starting = {"waiting": {"reason": "ContainerCreating"}}
     assert see(job(), pod(phase="Pending", state=starting, age=timedelta(seconds=20))).reason is None
     late = see(job(), pod(phase="Pending", state=starting, age=STARTING_FOR * 2))
-    assert (late.reason, "kubectl describe pod p1" in late.message) == (Reason.UNSCHEDULABLE, True)
-    assert "no pod can be created" in see(job()).message
+    assert (late.reason, "kubectl describe pod p1" in str(late.message)) == (Reason.UNSCHEDULABLE, True)
+    assert "no pod can be created" in str(see(job()).message)
 
 
 def test_a_replaced_pod_waits_anew() -> None:
@@ -220,7 +230,7 @@ def test_too_many_disruptions_end_a_job() -> None:
 def test_a_lost_node_is_said_first_and_given_up_later() -> None:
     silent = see(job(), pod(deleted=SILENT_AFTER * 2))
     assert (silent.state, silent.reason) == (State.RUNNING, Reason.DISRUPTED)
-    assert "node n1 does not answer" in silent.message
+    assert "node n1 does not answer" in str(silent.message)
     lost = see(job(), pod(deleted=LOST_AFTER * 2))
     assert (lost.state, lost.reason) == (State.FAILED, Reason.DISRUPTED)
     assert see(job(), pod(deleted=timedelta(seconds=-20))).reason is None

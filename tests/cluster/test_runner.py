@@ -36,7 +36,7 @@ def test_a_pod_that_only_waits_becomes_trouble_in_time(
         moment[0] += timedelta(minutes=6)  # nobody has touched the Job or the pod
         [job] = runner.list("korean")
         assert job.reason is Reason.UNSCHEDULABLE
-        assert f"starting on node {node}" in job.message
+        assert f"starting on node {node}" in str(job.message)
     finally:
         cache.close()
         fake_only.admin.delete(NODES, node)

@@ -64,9 +64,9 @@ def test_failures_are_told_and_bounded(world: World) -> None:
     world.submit(spec={"trials": 4, "limits": {"maxFailedTrials": 1}})
     status = world.until_phase("Failed")
     # two ran at once, so a third may have begun
-    assert "trials failed, limits.maxFailedTrials bears 1" in status["message"]
+    assert "trials failed, which exceeds limits.maxFailedTrials (1)" in status["message"]
     told = [message for reason, message in world.events() if reason == "TrialFailed"]
-    assert any("Invalid" in message and "exit code 42" in message for message in told), told
+    assert any("cannot run as requested" in message and "exit code 42" in message for message in told), told
 
 
 def test_memory_runs_out_and_the_next_attempt_has_more(world: World) -> None:
@@ -272,7 +272,7 @@ def test_finalists_run_as_jobs_and_the_status_has_their_verdict(world: World) ->
     time.sleep(1 - time.time() % 1)
     world.submit(spec={"search": search, "limits": {"maxFailedTrials": 0}})
     status = world.until_phase("Succeeded")
-    assert status["message"] == "1 of the finalists' runs of length 64 failed"
+    assert status["message"] == "1 run of the finalists of length 64 failed"
     assert status["finalists"] == "5/5"
     assert status["trials"]["failed"] == 0
     (best,) = status["best"]
@@ -402,7 +402,7 @@ def test_a_definition_newer_than_the_controller_fails_no_study(world: World) -> 
     ("pod", "reason", "words"),
     [
         ({"image": "registry.example/unpullable:1"}, "ImagePull", "cannot be pulled"),
-        ({"nodeSelector": {"no": "where"}}, "Unschedulable", "waits for a place"),
+        ({"nodeSelector": {"no": "where"}}, "Unschedulable", "waited for a node"),
     ],
 )
 def test_what_keeps_pods_from_running_is_said(world: World, pod: Any, reason: str, words: str) -> None:

@@ -40,7 +40,7 @@ class Controller:
 
 
 def run(api: AdminApi, controller: Controller, say: Callable[[str], None], timeout: float = 60) -> str:
-    return smoke(api, STUDY, timeout=timeout, say=say, sleep=controller.sleep, clock=controller.clock)
+    return smoke(api, STUDY, timeout=timeout, tell=say, sleep=controller.sleep, clock=controller.clock)
 
 
 BEST = [{"seqLen": 64, "trial": 0, "score": 0.1, "params": {}}]

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from coref_k8s.controller import apply
+from coref_k8s.controller import carry
 from coref_k8s.controller.apply import FencedError
 from coref_k8s.controller.loop import run_until_done
 from coref_k8s.controller.orders import make_order, seed_of
@@ -19,6 +19,7 @@ from coref_k8s.store import Outcome, Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.study.reading import build_spec
+from coref_k8s.wording import NOTHING
 from tests.controller.world import World
 
 
@@ -59,7 +60,7 @@ def test_a_job_deleted_by_hand_is_written_down_and_its_trial_goes_on() -> None:
     record = w.store.written["demo-512-0-1"]
     assert (record.outcome, str(record.message)) == (
         Outcome.DISRUPTED,
-        "Disrupted (deleted by somebody else)",
+        "disrupted (deleted by somebody else)",
     )
     assert record.gpu_seconds == 60
     assert "demo-512-0-2" in w.live()
@@ -74,7 +75,7 @@ def test_what_one_controller_stopped_is_no_disruption_for_the_next() -> None:
     assert w.job("demo-512-0-1").stopped == "cancelled on request"
     w.new_loop()
     assert w.loop.step().actions == ()
-    w.crash("demo-512-0-1", Reason.DISRUPTED, "stopped")
+    w.crash("demo-512-0-1", Reason.DISRUPTED)
     w.settle()
     assert w.store.written["demo-512-0-1"].outcome is Outcome.STOPPED
     assert w.store.study.phase is Phase.CANCELLED
@@ -106,8 +107,8 @@ def test_each_trial_is_moved_once_for_the_prior_of_another_length(
         moved.extend((record.seq_len, record.number) for record in records)
         return real(records, *args, **more)
 
-    real = apply.prior_of
-    monkeypatch.setattr(apply, "prior_of", prior_of)
+    real = carry.prior_of
+    monkeypatch.setattr(carry, "prior_of", prior_of)
     w = prepared(seq_lengths=[512, 1024], trials=6, parallelism=2)
     assert w.finish() is Phase.SUCCEEDED
     assert sorted(moved) == sorted(set(moved))
@@ -143,22 +144,22 @@ def test_gpu_time_is_accounted_by_attempt_and_outcome() -> None:
 
 def test_a_failure_carries_its_reason_and_the_end_of_its_log() -> None:
     w = prepared()
-    w.crash("demo-512-0-1", message="exit code 1")
+    w.crash("demo-512-0-1")
     w.settle()
     record = w.store.written["demo-512-0-1"]
     assert record.log_tail == "first line\nRuntimeError: end of demo-512-0-1"
-    words = "Crashed (exit code 1): RuntimeError: end of demo-512-0-1"
+    words = "crashed (exit code 1): RuntimeError: end of demo-512-0-1"
     assert str(record.message) == words
-    assert w.trials[512].all[0].attrs["reason"] == words
+    assert str(w.trials[512].all[0].reason) == words
 
 
 def test_what_a_pod_has_told_already_is_not_told_twice() -> None:
     w = prepared()
-    w.crash("demo-512-0-1", message="exit code 1: RuntimeError: end of demo-512-0-1")
+    w.crash("demo-512-0-1", said="RuntimeError: end of demo-512-0-1")
     w.settle()
     assert (
         str(w.store.written["demo-512-0-1"].message)
-        == "Crashed (exit code 1: RuntimeError: end of demo-512-0-1)"
+        == "crashed (exit code 1): RuntimeError: end of demo-512-0-1"
     )
 
 
@@ -353,7 +354,7 @@ def test_a_length_whose_next_trial_promises_little_begins_no_more_trials() -> No
     assert len(asked) == 3
     assert w.store.study.phase is Phase.SUCCEEDED
     assert str(w.store.study.message) == (
-        "length 512 ended after 5 of 9 trials, one more is expected to add less than 0.01 (search.minGain)"
+        "length 512 ended after 5 of 9 trials: one more trial is expected to add less than 0.01 (search.minGain)"
     )
 
 
@@ -395,7 +396,7 @@ def test_a_length_that_gets_no_better_begins_no_more_trials() -> None:
         TrialState.FAILED,
         *[TrialState.COMPLETE] * 3,
     ]
-    words = "length 512 ended after 5 of 9 trials, 2 in a row without a better one (search.patience)"
+    words = "length 512 ended after 5 of 9 trials: 2 trials in a row without a better one (search.patience)"
     assert w.store.phases[-1] == (Phase.SUCCEEDED, words)
     w.new_loop()
     assert w.loop.step().actions == ()
@@ -411,7 +412,7 @@ def test_a_study_with_one_thing_to_do_does_it_after_all_when_it_is_resumed() -> 
     w.crash("demo-512-0-1", Reason.INVALID)
     assert w.finish() is Phase.FAILED
     w.pass_time(60)
-    w.store.change(phase=Phase.PENDING, message="", resumed_at=w.now)
+    w.store.change(phase=Phase.PENDING, message=NOTHING, resumed_at=w.now)
     w.new_loop()
     w.settle()
     first, second = w.runner.orders["demo-512-0-1"], w.runner.orders["demo-512-1-1"]

@@ -15,6 +15,7 @@ from coref_k8s.search.records import TrialState
 from coref_k8s.store import TERMINAL, Outcome, Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import build_spec
+from coref_k8s.wording import NOTHING
 from tests.controller.world import Broken, World
 
 
@@ -171,7 +172,7 @@ class Life(RuleBasedStateMachine):
         self.cancelled = False
         self.world.pass_time(1)
         self.world.store.change(
-            phase=Phase.PENDING, message="", cancel_requested=False, resumed_at=self.world.now
+            phase=Phase.PENDING, message=NOTHING, cancel_requested=False, resumed_at=self.world.now
         )
 
     @precondition(lambda self: self.world.store.study.phase is Phase.SUCCEEDED)

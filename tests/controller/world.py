@@ -336,8 +336,9 @@ class World:
         self._set(name, state=state, reason=reason, finished_at=self.now, **more)
         self.stopping.discard(name)
 
-    def crash(self, name: str, reason: Reason = Reason.CRASHED, message: str = "exit code 1") -> None:
-        self.end(name, State.FAILED, reason, message=message, exit_code=1)
+    def crash(self, name: str, reason: Reason = Reason.CRASHED, said: str = "") -> None:
+        message = Message.of("controller.exit-code", exit=1)
+        self.end(name, State.FAILED, reason, message=message, said=said, exit_code=1)
 
     def _set(self, name: str, **changes: Any) -> None:
         self.runner.jobs[name] = replace(self.job(name), **changes)
@@ -363,7 +364,7 @@ class World:
                 return self.store.study.phase
             for name in self.live():
                 if name in self.stopping:
-                    self.crash(name, Reason.DISRUPTED, "stopped")
+                    self.crash(name, Reason.DISRUPTED)
                 elif self.is_done(unit_of(self.job(name))):
                     self.end(name)
                 else:

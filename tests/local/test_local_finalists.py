@@ -94,4 +94,4 @@ def test_failed_finalists_cost_only_themselves(local: LocalSession) -> None:
     (length,) = view(local).lengths
     assert length.verdict is None
     assert length.best is length.ranked[0]
-    assert "told to fail" in length.runs[1].attrs["reason"]
+    assert "told to fail" in str(length.runs[1].reason)

@@ -93,7 +93,7 @@ def test_a_study_from_submit_to_the_best_trial(local: LocalSession) -> None:
         assert [t.state for t in found] == [TrialState.COMPLETE] * 2
         assert [t.intermediate.keys() for t in found] == [{1, 2, 3, 4}] * 2
     last = result.progress
-    assert [(n.seq_len, n.trials, n.complete, n.running) for n in last.lengths] == [
+    assert [(n.seq_len, n.planned, n.complete, n.running) for n in last.lengths] == [
         (512, 2, 2, 0),
         (1024, 2, 2, 0),
     ]
@@ -135,9 +135,9 @@ def test_a_trial_that_crashes_fails_alone_with_its_reason_and_log(local: LocalSe
     assert result.study.phase is Phase.SUCCEEDED
     failed, good = trials(local)
     assert (failed.state, good.state) == (TrialState.FAILED, TrialState.COMPLETE)
-    assert "exit code 1" in failed.attrs["reason"]
-    assert "2 starts" in failed.attrs["reason"]
-    assert failed.attrs["reason"].endswith("ValueError: this trial was told to fail")
+    assert "exit code 1" in str(failed.reason)
+    assert "2 starts" in str(failed.reason)
+    assert str(failed.reason).endswith("ValueError: this trial was told to fail")
     (attempt,) = local.store.attempts("", "demo", seq_len=512, trial=0, logs=True)
     assert (attempt.outcome, attempt.exit_code, attempt.retries) == (Outcome.FAILED, 1, 1)
     assert "ValueError: this trial was told to fail" in attempt.log_tail
@@ -169,7 +169,7 @@ def test_too_many_failed_trials_end_the_study_and_resume_goes_on(local: LocalSes
     result = local.run("demo")
     assert result.study.phase is Phase.FAILED
     assert str(result.study.message).startswith(
-        "2 trials failed, limits.maxFailedTrials bears 1; the last one: Invalid"
+        "2 trials failed, which exceeds limits.maxFailedTrials (1); the last one: cannot run as requested"
     )
     assert len(trials(local)) == 2
     # nothing changes by itself
@@ -184,7 +184,7 @@ def test_a_preparation_that_fails_is_the_studys_failure(local: LocalSession) -> 
     local.submit("demo", spec())
     study = local.run("demo").study
     assert study.phase is Phase.FAILED
-    assert str(study.message).startswith("preparation failed: Invalid (exit code 42)")
+    assert str(study.message).startswith("preparation failed: cannot run as requested (exit code 42)")
     assert "no text is left" in str(study.message) or "no text is left" in (
         local.store.attempts("", "demo", logs=True)[0].log_tail
     )
@@ -197,7 +197,7 @@ def test_a_trial_without_a_gpu_that_holds_it_is_refused_by_name(local: LocalSess
     study = local.run("demo").study
     assert study.phase is Phase.FAILED
     assert str(study.message) == "no trial is complete"
-    assert "does not hold one sequence of 512 tokens" in trials(local)[0].attrs["reason"]
+    assert "does not hold one sequence of 512 tokens" in str(trials(local)[0].reason)
 
 
 def test_cancelling_stops_what_runs_and_resume_continues_it(local: LocalSession) -> None:

@@ -113,7 +113,7 @@ def test_a_job_of_which_everything_was_killed_is_lost(harness: Harness, working:
     kill(found["supervisor"], found["pid"])
     job = harness.ended(working)
     assert (job.state, job.reason) == (State.FAILED, Reason.DISRUPTED)
-    assert "gone" in job.message
+    assert "gone" in str(job.message)
     assert job.finished_at is not None
 
 

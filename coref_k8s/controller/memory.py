@@ -29,7 +29,7 @@ from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.sizing.correction import Correction
-from coref_k8s.store.records import AttemptRecord, Outcome
+from coref_k8s.store.records import AttemptRecord, Outcome, StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.wording import Message
@@ -90,9 +90,9 @@ class JobMemory:
                 found.append(job)
         for uid, job in self._live.items():
             if uid not in jobs:
-                words = "stopped" if uid in self._stopping else "deleted by somebody else"
+                why = Message.of("controller.stopped" if uid in self._stopping else "controller.deleted")
                 found.append(
-                    replace(job, state=State.FAILED, reason=Reason.DISRUPTED, message=words, finished_at=now)
+                    replace(job, state=State.FAILED, reason=Reason.DISRUPTED, message=why, finished_at=now)
                 )
         stopping = frozenset(job.uid for job in found if job.stopped or job.uid in self._stopping)
         self._stopping = set(stopping)
@@ -108,7 +108,7 @@ class _Ended(NamedTuple):
     outcome: Outcome
     reason: str
     disruptions: int
-    message: str
+    message: Message
     finished_at: datetime | None
     gpu_seconds: float
 
@@ -134,7 +134,7 @@ class AttemptMemory:
             record.outcome,
             record.reason,
             record.disruptions,
-            str(record.message),
+            record.message,
             record.finished_at,
             record.gpu_seconds,
         )
@@ -312,3 +312,40 @@ class FinalsMemory:
     def _wanted(self) -> list[Run]:
         spec = self.study.spec
         return wanted_runs(spec, self.study.seq_len, self._trials)
+
+
+class StudyMemory:
+    """All that is remembered of one study: `Observer` fills it, `Applier` notes in it what it has done."""
+
+    def __init__(self, namespace: str, name: str) -> None:
+        self.namespace, self.name = namespace, name
+        self.study: StudyRecord
+        """As it was last read."""
+        self.jobs = JobMemory()
+        self.attempts = AttemptMemory()
+        self.lengths: dict[int, LengthMemory] = {}
+        self.finals: dict[int, FinalsMemory] = {}
+        """Of the lengths whose finalists were looked at."""
+
+    def of(self, unit: Unit) -> LengthMemory | None:
+        """Return the memory that holds a trial or a finalist's run; None when its length is not open."""
+        if unit.kind is Kind.FINALIST:
+            finals = self.finals.get(unit.seq_len or 0)
+            return None if finals is None else finals.runs
+        return self.lengths.get(unit.seq_len or 0) if unit.kind is Kind.TRIAL else None
+
+    def closed(self, unit: Unit) -> TrialSnapshot | None:
+        """Return what a unit has to show, once it has something."""
+        if unit.kind is Kind.VERDICT:
+            finals = self.finals.get(unit.seq_len or 0)
+            return None if finals is None else finals.closed()
+        memory = self.of(unit)
+        return None if memory is None or unit.trial is None else memory.closed(unit.trial)
+
+    def open_units(self) -> list[Unit]:
+        """Return everything that has no outcome yet, and every comparison of finalists."""
+        units = [Unit(Kind.TRIAL, n, number) for n, known in self.lengths.items() for number in known.open]
+        for n, finals in self.finals.items():
+            units += [Unit(Kind.FINALIST, n, number) for number in finals.runs.open]
+            units.append(Unit(Kind.VERDICT, n))
+        return units
