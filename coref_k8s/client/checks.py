@@ -29,7 +29,8 @@ def localised(spec: StudySpec) -> StudySpec:
 
 
 def _absolute(text: str) -> str:
-    return str(Path(text).absolute()) if Path(text).exists() else text
+    path = os.path.expanduser(text)
+    return os.path.abspath(path) if os.path.exists(path) else text
 
 
 def check_before_start(spec: StudySpec, *, text: bool = True) -> list[Message]:

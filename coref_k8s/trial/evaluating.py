@@ -18,7 +18,8 @@ from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.loss import masked_logits
 from coref_k8s.search.space import space_for
 from coref_k8s.study.order import BatchPlan, Order
-from coref_k8s.study.spec import Range, StudySpec
+from coref_k8s.study.parameters import PARAMETERS
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.trial.device import autocast, autocast_dtype
 from coref_k8s.trial.signals import StopSignal
 
@@ -144,9 +145,7 @@ def shortest_training(spec: StudySpec, batch: BatchPlan, tokens: int, rows: int)
     """
     space = space_for(spec, batch.seq_len)
     if spec.training.max_steps is not None:
-        return spec.training.max_steps * batch.batch_size * _least(space["accumulation"]) * tokens / rows
-    return _least(space["epochs"]) * tokens
-
-
-def _least(values: Range) -> float:
-    return min(float(value) for value in values.choices) if values.choices else float(values.low or 0.0)
+        least = space["accumulation"].numbers[0] if "accumulation" in space else batch.accumulation
+        return spec.training.max_steps * batch.batch_size * least * tokens / rows
+    epochs = space["epochs"].numbers[0] if "epochs" in space else PARAMETERS["epochs"].default
+    return float(epochs * tokens)

@@ -27,3 +27,14 @@ BATCH = BatchPlan(
 def test_the_shortest_training_that_the_request_allows(training, search, sequences):
     spec = build_spec(seq_lengths=[1024], training=training, search=search)
     assert shortest_training(spec, BATCH, tokens=1000 * 900, rows=1000) == sequences * 900
+
+
+@pytest.mark.parametrize(("training", "sequences"), [({}, 1000), ({"max_steps": 30}, 30 * 4 * 4)])
+def test_a_final_training_that_names_neither_epochs_nor_accumulation_is_as_long_as_the_defaults(
+    training, sequences
+):
+    spec = build_spec(
+        seq_lengths=[1024], training=training, trials=1, purpose={"kind": "train", "study": "parent"},
+        search={"space": {"learning_rate": {"choices": [1e-4]}}},
+    )  # fmt: skip
+    assert shortest_training(spec, BATCH, tokens=1000 * 900, rows=1000) == sequences * 900
