@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from coref_k8s.errors import RequestError, UnknownKeyError
+from coref_k8s.errors import RequestError
 from coref_k8s.study import yaml12
 from coref_k8s.study.names import check_name
-from coref_k8s.study.refusals import explained, of_another_version
+from coref_k8s.study.refusals import refused
 from coref_k8s.study.spec import StudySpec
 
 API_VERSION = "corefk8s.dev/v1alpha1"
@@ -187,5 +187,4 @@ def _validate(
     try:
         return StudySpec.model_validate(dict(data), by_alias=by_alias, by_name=not by_alias)
     except ValidationError as error:
-        message = explained(error, StudySpec, by_alias=by_alias, where=where, names=names or {})
-        raise (UnknownKeyError if of_another_version(error) else RequestError)(message) from error
+        raise refused(error, StudySpec, by_alias=by_alias, where=where, names=names) from error

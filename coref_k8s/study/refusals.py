@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from coref_k8s.errors import RequestError, UnknownKeyError
 from coref_k8s.study.base import PATTERNS, shown
 from coref_k8s.study.ranges import Range
 from coref_k8s.wording import Message
@@ -43,16 +44,21 @@ _VERSIONS = ("extra_forbidden", "literal_error", "study.parameter-unknown", "stu
 Names = Mapping[tuple[str, ...], str]
 
 
-def of_another_version(error: ValidationError) -> bool:
-    """Whether the first thing that is wrong is a key or a word that this version does not know."""
-    return _first(error)["type"] in _VERSIONS
+def refused(
+    error: ValidationError,
+    model: type[BaseModel],
+    *,
+    by_alias: bool = False,
+    where: str = "",
+    names: Names | None = None,
+) -> RequestError:
+    """Return the error that says the first thing that is wrong; `where` and `names` as in `spec_from_mapping`."""
+    first = error.errors(include_url=False)[0]
+    kind = UnknownKeyError if first["type"] in _VERSIONS else RequestError
+    return kind(_explained(first, model, by_alias=by_alias, where=where, names=names or {}))
 
 
-def explained(
-    error: ValidationError, model: type[BaseModel], *, by_alias: bool, where: str, names: Names
-) -> Message:
-    """Return the first thing that is wrong; `where` and `names` as in `spec_from_mapping`."""
-    first = _first(error)
+def _explained(first: Any, model: type[BaseModel], *, by_alias: bool, where: str, names: Names) -> Message:
     path = [str(part) for part in first["loc"] if part != "[key]"]
     kind, value, context = first["type"], first.get("input"), first.get("ctx", {})
     prefix = f"{where}: " if where else ""
@@ -76,10 +82,6 @@ def explained(
         limits = {key: limit for key, limit in context.items() if key != "error"}
         return Message.of(f"study.{_TEXTS[kind]}", **values, **limits)
     return Message.of("study.wrong", **values, problem=first["msg"])
-
-
-def _first(error: ValidationError) -> Any:
-    return error.errors(include_url=False)[0]
 
 
 def _place(path: list[str], prefix: str, names: Names) -> str:

@@ -8,9 +8,9 @@ Keys are written in camelCase in YAML and in the custom resource, in snake_case 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from coref_k8s.study.base import (
     Amount,
@@ -36,6 +36,7 @@ from coref_k8s.study.base import (
 )
 from coref_k8s.study.parameters import PARAMETERS, TASKS, crossed, space_for, unknown_parameter
 from coref_k8s.study.ranges import Range
+from coref_k8s.study.refusals import refused
 
 #: Sequence lengths (tokens) of the memory table, shortest first.
 SEQ_LENGTHS = (512, 768, 1024, 1280, 1536, 1792, 2048)
@@ -287,7 +288,10 @@ class PodSpec(Request):
 
 
 class StudySpec(Request):
-    """A request: the best model for each sequence length."""
+    """A request: the best model for each sequence length.
+
+    Raises RequestError for a value that cannot work, with one sentence.
+    """
 
     seq_lengths: Lengths = Field(
         default=(1024, 1536, 2048),
@@ -385,3 +389,15 @@ class StudySpec(Request):
         if kind == "ensemble" and len(purpose.trials) < 2:
             refuse("purpose-members", "purpose", "kind")
         return self
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None:
+            # what a person has written in Python is refused as what is written in YAML: in one sentence
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise refused(error, StudySpec) from None
+
+        #: validation of mappings and JSON does not go through it
+        __init__.__pydantic_base_init__ = True

@@ -161,6 +161,9 @@ def test_another_process_that_runs_it_is_only_watched(place: Path) -> None:
         (lambda s: s.dry_run("two", StudySpec(**SPEC)), "here coref-k8s plan"),
         (lambda s: connect("team", data_dir="data"), "data_dir and namespace contradict each other"),
         (lambda s: connect("team"), "no Kubernetes cluster is configured"),
+        (lambda s: StudySpec(seq_lengths=(1000,)), "sequence length 1000 is not one of"),
+        (lambda s: StudySpec(trails=3), "unknown key 'trails'; did you mean 'trials'?"),
+        (lambda s: StudySpec(search={"sampler": "gps"}), "search.sampler"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
