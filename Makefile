@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 # Files that are made by a module of ours, as module=file; each module knows --write and --check.
-GENERATED := coref_k8s.telemetry.docs=docs/metrics.md charts.dashboards=charts/coref-k8s/dashboards
+GENERATED := coref_k8s.telemetry.docs=docs/metrics.md coref_k8s.client.docs=docs/api.md charts.dashboards=charts/coref-k8s/dashboards
 
 .PHONY: help install demo test test-slow test-cluster check generate format images kind-load clean
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -52,8 +53,8 @@ def _families(metrics: StudyMetrics | TrialMetrics) -> list[str]:
     return rows
 
 
-def main(arguments: list[str]) -> int:
-    """Write or check the file; return the exit code."""
+def main(arguments: list[str], page: Callable[[], str]) -> int:
+    """Write or check the file that `page` makes (`--write FILE`, `--check FILE`); return the exit code."""
     mode, path = arguments[0], Path(arguments[1])
     if mode == "--write":
         path.write_text(page(), encoding="utf-8")
@@ -64,4 +65,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], page))

@@ -1,0 +1,113 @@
+"""Writes `docs/api.md` from the docstrings of the public names: `python -m coref_k8s.client.docs --write FILE`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import coref_k8s
+from coref_k8s import errors
+from coref_k8s.telemetry.docs import main
+
+_HEAD = """\
+# Python API
+
+Generated from docstrings by `make generate`; do not edit.
+
+Everything that the command line does can be done from Python: from a script, or from a notebook.
+
+```python
+from coref_k8s import StudySpec, connect
+
+studies = connect()                       # the cluster of the kubeconfig; this machine where there is none
+study = studies.submit("my-study", StudySpec(seq_lengths=(1024,), trials=20))
+study.wait(on_event=print)                # Ctrl-C stops a study of this machine; study.resume() goes on
+study.trials()                            # a pandas DataFrame, best first
+study.best(1024)["params"]
+study.report("my-study.html")
+```
+
+* `connect(namespace="coref")` is a namespace of the cluster, `connect(data_dir="data")` a data folder of this machine, such
+  as `coref-k8s submit --local` writes. Studies are the same for both: what one has started the other sees.
+* On this machine a study runs in the background of the process that has submitted or resumed it, each trial as a process of
+  its own (`pip install 'coref-k8s[trial]'`). When that process ends, the trials write their checkpoints; `resume` goes on.
+* An error is a `CorefError` whose text is one sentence: what is wrong, where, and what to do.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [_HEAD]
+    for name in ("connect", "Studies", "Study"):
+        parts += _described(name, getattr(coref_k8s, name), "##")
+    fields = "".join(_rows(coref_k8s.StudySpec))
+    parts += [
+        f"## StudySpec\n\n{_text(coref_k8s.StudySpec)}",
+        'Parts are written as dicts, or as their classes: `StudySpec(search={"sampler": "tpe"})`. In YAML and in the '
+        "custom resource the names are in camelCase.\n",
+        f"| field | default | meaning |\n|---|---|---|\n{fields}",
+        "## Errors\n\n`from coref_k8s.errors import ...`; all of them are a `CorefError`.\n",
+        "".join(_tree(errors.CorefError)),
+    ]
+    return "\n".join(parts)
+
+
+def _described(name: str, thing: Any, level: str) -> Iterator[str]:
+    """Yield a function with its signature, or a class with its methods in the order of its code."""
+    if not inspect.isclass(thing):
+        yield f"{level} {name}\n\n```python\n{_signature(name, thing)}\n```\n\n{_text(thing)}"
+        return
+    yield f"{level} {name}\n\n{_text(thing)}"
+    for member, value in vars(thing).items():
+        if member.startswith("_"):
+            continue
+        if isinstance(value, property):
+            yield f"{level}# {name}.{member}\n\n{_text(value)}"
+        else:
+            yield from _described(f"{name}.{member}", value, f"{level}#")
+
+
+def _signature(name: str, function: Any) -> str:
+    signature = inspect.signature(function)
+    kept = [one for one in signature.parameters.values() if one.name != "self"]
+    # annotations are text, which is shown in quotes
+    whole = f"{name.rpartition('.')[2]}{signature.replace(parameters=kept)!s}".replace("'", "")
+    if len(whole) <= 100:
+        return whole
+    return whole.replace("(", "(\n    ", 1).replace(", ", ",\n    ").replace(") ->", ",\n) ->")
+
+
+def _text(thing: Any) -> str:
+    return f"{inspect.getdoc(thing)}\n"
+
+
+def _rows(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _rows(field.annotation, f"{above}{name}.")
+        else:
+            about = (field.description or "").replace("|", "\\|")
+            yield f"| `{above}{name}` | {_default(field)} | {about} |\n"
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, tuple) and any(isinstance(one, BaseModel) for one in default):
+        return f"{len(default)} entries"
+    return "" if default in (None, (), {}) else f"`{default!r}`"
+
+
+def _tree(error: type[errors.CorefError], depth: int = 0) -> Iterator[str]:
+    yield f"{'  ' * depth}* `{error.__name__}`: {_text(error)}"
+    for one in error.__subclasses__():
+        if one.__module__ == errors.__name__:
+            yield from _tree(one, depth + 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], page))
