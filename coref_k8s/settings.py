@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coref_k8s.errors import RequestError
-from coref_k8s.study.paths import BUS_NAME, DATABASE_NAME, DEFAULT_DATA_DIR
+from coref_k8s.study.paths import BUS_NAME, DATABASE_NAME, DEFAULT_DATA_DIR, expanded
 
 #: Value of COREF_BUS that writes events to standard output only.
 NO_BUS = "-"
@@ -51,13 +51,13 @@ class Settings:
         Raises RequestError when a value is malformed or a named file cannot be read.
         """
         env = os.environ if environ is None else environ
-        root = Path(data_dir or env.get("COREF_DATA_DIR") or DEFAULT_DATA_DIR).expanduser().absolute()
+        root = expanded(data_dir or env.get("COREF_DATA_DIR") or DEFAULT_DATA_DIR)
         url = storage_url or _value(env, "COREF_STORAGE_URL")
         bus = env.get("COREF_BUS") or str(root / BUS_NAME)
         return cls(
             data_dir=root,
-            storage_url=checked_url(url) if url else f"sqlite:///{root / DATABASE_NAME}",
-            bus=None if bus == NO_BUS else Path(bus).expanduser().absolute(),
+            storage_url=checked_url(url) if url else sqlite_url(root / DATABASE_NAME),
+            bus=None if bus == NO_BUS else expanded(bus),
             order=_value(env, "COREF_ORDER"),
             hf_token=_value(env, "HF_TOKEN"),
             metrics_port=_port(env.get("COREF_METRICS_PORT")),
@@ -76,20 +76,36 @@ class Settings:
         return variables
 
 
+def sqlite_url(path: Path) -> str:
+    """Return the SQLAlchemy URL of a database file, whatever signs its path has."""
+    from sqlalchemy import URL  # 0.1 s, for those only who need it
+
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
 def checked_url(url: str) -> str:
     """Return the SQLAlchemy URL of a database, with the driver named.
 
-    `postgres://` and `postgresql://` mean psycopg2. Raises RequestError for anything but SQLite and Postgres.
+    `postgres://` and `postgresql://` mean psycopg2. Raises RequestError for anything but SQLite and Postgres, and for
+    an address that cannot be read.
     """
     scheme, found, rest = url.strip().partition("://")
-    if found and scheme in ("postgres", "postgresql", "postgresql+psycopg2"):
-        return f"postgresql+psycopg2://{rest}"
     if found and scheme in ("sqlite", "sqlite+pysqlite"):
         return f"sqlite://{rest}"
-    raise RequestError(
-        f"storage {masked_url(url)!r} is no database this project knows; "
-        "use sqlite:///path/to/file.db or postgresql+psycopg2://user:password@host/database"
-    )
+    if not found or scheme not in ("postgres", "postgresql", "postgresql+psycopg2"):
+        raise RequestError("settings.url-unknown", url=masked_url(url))
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        port = make_url(f"postgresql+psycopg2://{rest}").port
+    except ArgumentError:
+        raise RequestError("settings.url-unreadable", url=masked_url(url)) from None
+    except ValueError:
+        port = 0
+    if port is not None and not 0 < port < 65536:
+        raise RequestError("settings.url-port", url=masked_url(url))
+    return f"postgresql+psycopg2://{rest}"
 
 
 def masked_url(text: str) -> str:
@@ -105,13 +121,13 @@ def _value(env: Mapping[str, str], name: str) -> str | None:
         try:
             return Path(path).read_text(encoding="utf-8").strip() or None
         except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"{name}_FILE names {path}, which cannot be read: {error}") from None
+            raise RequestError("settings.file-unreadable", name=name, path=path, error=str(error)) from None
     return env.get(name) or None
 
 
 def _port(text: str | None) -> int | None:
     if not text:
         return None
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise RequestError(f"COREF_METRICS_PORT is {text!r}; use a port number from 1 to 65535")
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise RequestError("settings.port", given=text)
     return int(text)

@@ -1,11 +1,16 @@
 """What a user writes becomes a spec, or one sentence that says what to change."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from coref_k8s.errors import RequestError
+from coref_k8s.study.parameters import PARAMETERS
+from coref_k8s.study.ranges import Range
 from coref_k8s.study.reading import (
     build_spec,
     load_study_file,
@@ -15,6 +20,9 @@ from coref_k8s.study.reading import (
     validated_name,
     with_unknown,
 )
+from coref_k8s.study.refusals import model_of
+from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import codes, say
 
 
 @pytest.mark.parametrize(
@@ -130,3 +138,19 @@ def _within(part: Any, whole: Any) -> bool:
     if isinstance(part, list) and len(part) == len(whole):
         return all(_within(one, other) for one, other in zip(part, whole, strict=True))
     return bool(part == whole)
+
+
+def _fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        here = (*path, field.alias or name)
+        yield ".".join(here)
+        inner = model_of(field.annotation)
+        if inner is not None and inner is not Range:
+            yield from _fields(inner, here)
+
+
+def test_every_field_and_parameter_has_a_text_in_korean() -> None:
+    wanted = {*_fields(StudySpec), *(f"parameter.{name}" for name in PARAMETERS)}
+    assert wanted == {code.removeprefix("fields.") for code in codes() if code.startswith("fields.")}
+    for path in wanted:
+        assert re.search("[가-힣]", say(f"fields.{path}", "ko"))

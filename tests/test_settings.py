@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from coref_k8s.errors import RequestError
 from coref_k8s.settings import Settings, checked_url, masked_url
@@ -41,6 +42,13 @@ def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
         ({"COREF_METRICS_PORT": "http"}, "COREF_METRICS_PORT is 'http'"),
         ({"COREF_STORAGE_URL": "mysql://root:hidden@db/x"}, r"mysql://root:\*\*\*@db/x"),
         ({"COREF_STORAGE_URL": "coref.db"}, "no database this project knows"),
+        ({"COREF_STORAGE_URL": "postgresql://u:hidden@h:abc/d"}, r"the port in storage .*u:\*\*\*@h:abc/d"),
+        ({"COREF_STORAGE_URL": "postgresql://u:hidden@h:99999/d"}, "is no number from 1 to 65535"),
+        ({"COREF_STORAGE_URL": "postgres://u:hidden@h:tcp://10.0.0.1:5432/d"}, "the port in storage"),
+        (
+            {"COREF_STORAGE_URL": "postgresql://u:hidden@[::1/d"},
+            "the port in storage|cannot be read as a database URL",
+        ),
     ],
 )
 def test_bad_values_are_one_sentence(env: dict[str, str], words: str) -> None:
@@ -54,3 +62,19 @@ def test_urls_are_completed_and_masked() -> None:
     assert masked_url("postgresql+psycopg2://u:p:@/x@h:5/d") == "postgresql+psycopg2://u:***@h:5/d"
     assert masked_url("postgresql://h/d?user=u&password=p&x=1") == "postgresql://h/d?user=u&password=***&x=1"
     assert masked_url("sqlite:////tmp/a:b@c.db") == "sqlite:////tmp/a:b@c.db"
+
+
+@pytest.mark.parametrize(
+    "name", ["내 자료", "50%", "50%20", "#1", "what?", "a@b:c", "it's", "a&b=c;d", "[x]"]
+)
+def test_the_database_lies_in_the_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
+    settings = Settings.from_env({}, data_dir=tmp_path / name)
+    assert make_url(settings.storage_url).database == str(tmp_path / name / "coref.db")
+    assert Settings.from_env(settings.environment()) == settings
+
+
+def test_without_a_home_a_tilde_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user id without a line in passwd
+    with pytest.raises(RequestError, match="~/data: this user has no home folder"):
+        Settings.from_env({"COREF_DATA_DIR": "~/data"})
+    assert Settings.from_env({"COREF_DATA_DIR": "data"}).data_dir.is_absolute()

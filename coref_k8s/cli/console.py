@@ -69,6 +69,6 @@ def dump(data: Any, form: str) -> str:
     """Return plain data as YAML or JSON."""
     if form == "json":
         return json.dumps(data, ensure_ascii=False, indent=2)
-    import yaml
+    from coref_k8s.study import yaml12
 
-    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=110)
+    return yaml12.write(data)

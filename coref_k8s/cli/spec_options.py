@@ -7,7 +7,6 @@ request itself decides what is valid and says so; a field without an option is r
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -23,6 +22,7 @@ from coref_k8s.cli.speech import lang, say
 from coref_k8s.errors import RequestError
 from coref_k8s.study.reading import parse_yaml
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.study.yaml12 import scalar
 from coref_k8s.wording import has
 
 #: Pairs of options that cannot both be meant.
@@ -74,12 +74,12 @@ class SpecOption:
         """Return the value as YAML would have it."""
         if isinstance(value, list):
             parts = [part for text in value for part in text.split(",") if part.strip()]
-            return [part.strip() if self.is_text else _scalar(part) for part in parts]
+            return [part.strip() if self.is_text else scalar(part.strip()) for part in parts]
         if isinstance(value, bool):
             return value
         if self.is_text:
             return None if value == "none" and not self._choices() else value
-        return _scalar(value)
+        return None if value.lower() == "none" else scalar(value.strip())
 
     def _choices(self) -> bool:
         return any(isinstance(kind, str) for kind in self._kinds())
@@ -205,15 +205,3 @@ def _put(request: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
         request[part] = inner = dict(inner) if isinstance(inner, dict) else {}
         request = inner
     request[path[-1]] = value
-
-
-def _scalar(text: str) -> Any:
-    text = text.strip()
-    if text.lower() in ("none", "null"):
-        return None
-    if re.fullmatch(r"[-+]?\d+", text):
-        return int(text)
-    try:
-        return float(text)
-    except ValueError:
-        return text

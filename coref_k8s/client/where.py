@@ -55,7 +55,7 @@ class Where:
 def cluster_configured() -> bool:
     """Whether a kubeconfig or a service account says where a cluster is; asks nobody."""
     named = os.environ.get("KUBECONFIG")
-    files = named.split(os.pathsep) if named else [str(Path.home() / ".kube" / "config")]
+    files = named.split(os.pathsep) if named else [os.path.expanduser("~/.kube/config")]
     return any(Path(file).is_file() for file in files if file) or "KUBERNETES_SERVICE_HOST" in os.environ
 
 

@@ -6,8 +6,6 @@ from collections import Counter
 from html import escape
 from typing import Any
 
-import yaml
-
 from coref_k8s import __version__
 from coref_k8s.report.context import Context
 from coref_k8s.report.html import Cell, table
@@ -15,6 +13,7 @@ from coref_k8s.report.messages import told
 from coref_k8s.report.metrics import METRICS, guess_without, metric
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.tested import tested
+from coref_k8s.study import yaml12
 from coref_k8s.study.names import MAX_NAME
 from coref_k8s.study.spec import StudySpec
 
@@ -110,17 +109,7 @@ def request(page: Context) -> str:
     body = whole.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     body = {"seqLengths": list(spec.seq_lengths), "model": spec.model, "trials": spec.trials,
             "parallelism": spec.parallelism, "seed": spec.seed, **body}  # fmt: skip
-    return yaml.dump(body, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML with short lists of plain values on one line."""
-
-    def represent_sequence(
-        self, tag: str, sequence: Any, flow_style: bool | None = None
-    ) -> yaml.SequenceNode:
-        plain = all(isinstance(one, str | int | float) for one in sequence)
-        return super().represent_sequence(tag, sequence, flow_style=plain)
+    return yaml12.write(body, width=10_000, inline=True)
 
 
 def again(page: Context) -> str:

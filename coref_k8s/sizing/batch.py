@@ -52,8 +52,7 @@ def plan_batch(
     if not fitting:
         need = predict(shape, spec, seq_len, 1, switches[-1], correction) / USABLE / 2**30
         raise SizingError(
-            f"a GPU of {spec.gpu_memory_gb:g} GB does not hold one sequence of {seq_len} tokens of "
-            f"{spec.model}; it needs about {need:.1f} GB: use a larger GPU or shorter sequences"
+            "sizing.no-fit", gpu=spec.gpu_memory_gb, seq_len=seq_len, model=spec.model, need=need
         )
     _, switch, negative, predicted = min(fitting)
     return BatchPlan(

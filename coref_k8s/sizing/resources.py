@@ -26,7 +26,7 @@ def parse_quantity(text: str) -> float:
     """Return a Kubernetes quantity as a number (bytes or cores); raise RequestError."""
     match = _QUANTITY.fullmatch(text)
     if match is None:
-        raise RequestError(f"{text!r} is no Kubernetes quantity; write for example 4, 500m or 24Gi")
+        raise RequestError("sizing.not-a-quantity", text=text)
     number = float(match[1])
     return number / 1000 if match[2] == "m" else number * _SCALE[match[2]]
 

@@ -50,9 +50,8 @@ def shape_of(model: str) -> ModelShape:
     lies on a cluster's volume) gets kf-deberta-base's shape, marked `assumed`, unless it is that model.
     Raises ModelError when a folder's config.json is missing or damaged.
     """
-    folder = Path(model)
-    if folder.is_dir():
-        return _read(folder / "config.json")
+    if os.path.isdir(model):
+        return _read(Path(model) / "config.json")
     if not looks_like_path(model):
         cached = _cached_config(model)
         if cached is not None:
@@ -78,29 +77,35 @@ def _cached_config(model: str) -> Path | None:
     try:
         found = try_to_load_from_cache(model, "config.json")
     except ValueError as error:
-        raise ModelError(f"model {model!r} is neither a folder here nor the id of a hub model") from error
+        raise ModelError("sizing.no-such-model", model=model) from error
     return Path(found) if isinstance(found, str) else None
 
 
 @lru_cache(maxsize=64)
 def _fetched_config(model: str) -> bytes | None:
     """The hub's config.json of a model, kept on disk; None when the hub cannot be asked or has none."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = home / "coref-k8s" / "configs" / f"{model.replace('/', '--')}.json"
-    if kept.is_file():
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if cache.startswith("~"):  # a user without a home keeps nothing
+        cache = os.devnull
+    kept = Path(cache, "coref-k8s", "configs", f"{model.replace('/', '--')}.json")
+    try:
         return kept.read_bytes()
+    except OSError:
+        pass
     if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("", "0", "false", "no"):
         return None
     import urllib.request  # 30 ms, for those only who need it
+    from http.client import HTTPException
+    from urllib.parse import quote
 
     hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     try:
         with urllib.request.urlopen(
-            f"{hub}/{model}/resolve/main/config.json", timeout=FETCH_SECONDS
+            f"{hub}/{quote(model)}/resolve/main/config.json", timeout=FETCH_SECONDS
         ) as answer:
             config: bytes = answer.read()
         json.loads(config)  # a proxy's greeting is no config
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         return None
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -116,13 +121,9 @@ def _read(path: Path) -> ModelShape:
     try:
         text = path.read_bytes()
     except FileNotFoundError as error:
-        raise ModelError(
-            f"{path.parent} holds no model: it has no config.json; check the model that you name"
-        ) from error
+        raise ModelError("sizing.no-model-in", folder=str(path.parent)) from error
     except OSError as error:
-        raise ModelError(
-            f"{path}: cannot be read as a model's config ({error}); check the model that you name"
-        ) from error
+        raise ModelError("sizing.config-unreadable", path=str(path), error=str(error)) from error
     return _shape(text, str(path))
 
 
@@ -130,18 +131,20 @@ def _shape(text: bytes, path: str) -> ModelShape:
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise ModelError(
-            f"{path}: cannot be read as a model's config ({error}); check the model that you name"
-        ) from error
-    try:
-        return ModelShape(
-            layers=config["num_hidden_layers"],
-            hidden=config["hidden_size"],
-            heads=config["num_attention_heads"],
-            intermediate=config["intermediate_size"],
-            vocabulary=config["vocab_size"],
-            position_buckets=max(config.get("position_buckets", 256), 1),
-            share_attention_key=bool(config.get("share_att_key", False)),
-        )
-    except KeyError as error:
-        raise ModelError(f"{path}: has no {error}; it is not a transformer encoder's config") from error
+        raise ModelError("sizing.config-unreadable", path=path, error=str(error)) from error
+
+    def size(key: str, least: int = 1, default: int | None = None) -> int:
+        value = config.get(key, default) if isinstance(config, dict) else None
+        if not isinstance(value, int) or value < least:
+            raise ModelError("sizing.no-encoder", path=path, key=repr(key))
+        return value
+
+    return ModelShape(
+        layers=size("num_hidden_layers"),
+        hidden=size("hidden_size"),
+        heads=size("num_attention_heads"),
+        intermediate=size("intermediate_size"),
+        vocabulary=size("vocab_size"),
+        position_buckets=max(size("position_buckets", -1, 256), 1),
+        share_attention_key=bool(config.get("share_att_key", False)),
+    )

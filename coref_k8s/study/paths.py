@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from coref_k8s.errors import RequestError
 from coref_k8s.study.spec import StudySpec
 
 #: Folder of everything that is written, when nothing else is said (relative to the working directory).
@@ -20,3 +24,11 @@ def trial_folder(spec: StudySpec, study: str, seq_len: int, trial: int) -> str:
     """
     number = trial if spec.purpose.kind == "search" else 0
     return f"studies/{study}/{seq_len}/{number}"
+
+
+def expanded(path: str | Path) -> Path:
+    """Return an absolute path, with `~` as the user's home folder; raise RequestError when there is none."""
+    found = os.path.expanduser(path)
+    if found.startswith("~"):
+        raise RequestError("settings.no-home", path=str(path))
+    return Path(found).absolute()

@@ -98,14 +98,15 @@ def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...], *, by_alias: bo
             continue
         field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
         # no field: the name of a parameter in a search space, which leads to its range
-        model = _model_of(field.annotation) or model if field is not None else Range
+        model = model_of(field.annotation) or model if field is not None else Range
     return [(f.alias or n) if by_alias else n for n, f in model.model_fields.items()]
 
 
-def _model_of(annotation: Any) -> type[BaseModel] | None:
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a field holds, one or several of; None when it holds plain values."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in get_args(annotation):
-        if (found := _model_of(argument)) is not None:
+        if (found := model_of(argument)) is not None:
             return found
     return None

@@ -160,9 +160,9 @@ class SearchSpec(Request):
     defaults_first: bool = Field(default=True, json_schema_extra=flag("--defaults-first/--no-defaults-first"))
     """Begin with the middle of every range, what one would take without searching, where nothing else is known."""
     patience: Count | None = Field(default=None, json_schema_extra=flag("--patience"))
-    """Complete or pruned trials in a row without a better score after which a length begins no more (trials); by default all `trials` are run."""
+    """Complete or pruned trials in a row without a better score after which a length starts no further trial (trials); by default all `trials` are run."""
     min_gain: Gain | None = Field(default=None, json_schema_extra=flag("--min-gain"))
-    """Expected improvement of the best score by one more trial below which a length begins no more (score); by default all `trials` are run."""
+    """Expected improvement of the best score by one more trial below which a length starts no further trial (score); by default all `trials` are run."""
     warm_start: bool = Field(default=True, json_schema_extra=flag("--warm-start/--no-warm-start"))
     """Run shorter lengths ahead and start longer ones from their best regions."""
     warm_start_from: Text | None = Field(default=None, json_schema_extra=flag("--warm-start-from"))
@@ -209,7 +209,7 @@ class LimitsSpec(Request):
     """When to retry, when to give up, when to stop."""
 
     max_failed_trials: Whole = Field(default=5, json_schema_extra=flag("--max-failed-trials"))
-    """Failed trials in the whole study that are borne; one more fails the study."""
+    """Failed trials that a whole study survives; one more fails it."""
     retries: Few = 2
     """Times a crashed trial is started again, from its checkpoint (the Job's backoffLimit)."""
     max_disruptions: Whole = 20

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.local import is_local
 from coref_k8s.evaluation.compare import Difference
+from coref_k8s.study import yaml12
 from coref_k8s.study.order import Order
 from coref_k8s.trial.licences import UNKNOWN
 from coref_k8s.wording import Message
@@ -73,7 +72,7 @@ class Facts:
 
 def card(facts: Facts, usage: str | None = None) -> str:
     """Return the text of `README.md`; `usage` for what is not simply opened as one model."""
-    head = yaml.safe_dump(_front_matter(facts), sort_keys=False, allow_unicode=True)
+    head = yaml12.write(_front_matter(facts))
     parts = [
         f"---\n{head}---\n",
         *_intro(facts),
@@ -226,11 +225,7 @@ def _made(facts: Facts) -> list[str]:
         batch = order.batch.effective_batch if order.batch else None
         lines += [f"| sequences in a step | {batch} |", f"| steps | {facts.steps} |"]
         lines += [f"| seed | {order.seed} |", ""]
-    request = yaml.safe_dump(
-        spec.model_dump(mode="json", by_alias=True, exclude_defaults=True),
-        sort_keys=False,
-        allow_unicode=True,
-    )
+    request = yaml12.write(spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
     versions = ", ".join(f"{name} {number}" for name, number in facts.versions.items())
     return [
         *lines,
