@@ -1,15 +1,8 @@
-"""The `CorefStudy` custom resource definition, generated from `StudySpec`.
-
-python -m coref_k8s.cluster.crd                 print it
-python -m coref_k8s.cluster.crd --write PATH    write it to a file
-python -m coref_k8s.cluster.crd --check PATH    exit 1 when the file is not what would be written
-"""
+"""The `CorefStudy` custom resource definition, made from `StudySpec`; `python -m coref_k8s.cluster.crd` prints it."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from coref_k8s.cluster import names
@@ -304,27 +297,5 @@ def render() -> str:
     return head + yaml12.write(crd())
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print, write or check the definition; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m coref_k8s.cluster.crd", description=crd.__doc__)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--write", type=Path, metavar="PATH")
-    what.add_argument("--check", type=Path, metavar="PATH")
-    options = parser.parse_args(arguments)
-    if options.write:
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(render(), encoding="utf-8")
-    elif options.check:
-        found = options.check.read_text(encoding="utf-8") if options.check.exists() else ""
-        if found != render():
-            print(
-                f"{options.check} is out of date: run python -m coref_k8s.cluster.crd --write {options.check}"
-            )
-            return 1
-    else:
-        sys.stdout.write(render())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.stdout.write(render())

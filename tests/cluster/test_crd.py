@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from coref_k8s.cluster import crd as module
 from coref_k8s.cluster.admit import wanted
-from coref_k8s.cluster.crd import IMMUTABLE, MUTABLE, crd, main, render
+from coref_k8s.cluster.crd import IMMUTABLE, MUTABLE, crd, render
 from coref_k8s.cluster.resources import STUDIES
 from coref_k8s.study.spec import StudySpec
 from tests.cluster.world import foreign_owner
@@ -48,16 +46,9 @@ def test_statuses_are_not_defaulted() -> None:
     assert not any("default" in node for node in nodes(schema()["status"]))
 
 
-def test_yaml_is_written_checked_and_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "crds" / "study.yaml"
-    assert main(["--write", str(path)]) == 0
-    assert main(["--check", str(path)]) == 0
-    assert yaml.safe_load(path.read_text()) == crd()
-    path.write_text(path.read_text() + "# touched\n")
-    assert main(["--check", str(path)]) == 1
-    assert "--write" in capsys.readouterr().out
+def test_what_is_printed_is_the_definition() -> None:
+    assert yaml.safe_load(render()) == crd()
     assert "&id" not in render()
-    assert module.__doc__
 
 
 @pytest.mark.cluster
