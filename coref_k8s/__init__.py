@@ -6,6 +6,11 @@ studies = connect()
 study = studies.submit("my-study", StudySpec(seq_lengths=(1024,)))
 study.wait(on_event=print)
 study.best(1024)
+
+from coref_k8s import Resolver
+
+document = Resolver.from_pretrained("data/…/model")("철수는 영희를 만났다. 그는 기뻤다.")
+document.chains
 """
 
 from importlib import import_module
@@ -13,15 +18,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coref_k8s.client.study import Studies, Study, connect
+    from coref_k8s.coref.resolved import Mention, ResolvedDocument
+    from coref_k8s.coref.resolver import Resolver
     from coref_k8s.errors import CorefError
     from coref_k8s.study.spec import StudySpec
 
-__all__ = ["CorefError", "Studies", "Study", "StudySpec", "connect"]
+__all__ = [
+    "CorefError",
+    "Mention",
+    "ResolvedDocument",
+    "Resolver",
+    "Studies",
+    "Study",
+    "StudySpec",
+    "connect",
+]
 __version__ = "0.1.0"
 
 #: Module of each public name; imported when the name is first used, so that `coref-k8s --help` stays fast.
 _MODULES = {
     "CorefError": "coref_k8s.errors",
+    "Mention": "coref_k8s.coref.resolved",
+    "ResolvedDocument": "coref_k8s.coref.resolved",
+    "Resolver": "coref_k8s.coref.resolver",
     "Studies": "coref_k8s.client.study",
     "Study": "coref_k8s.client.study",
     "StudySpec": "coref_k8s.study.spec",

@@ -35,6 +35,7 @@ COMMANDS = (
     Verb("export", "coref_k8s.cli.moving", CHANGE),
     Verb("import", "coref_k8s.cli.moving", CHANGE),
     Verb("delete", "coref_k8s.cli.changing", CHANGE),
+    Verb("resolve", "coref_k8s.cli.resolving", DATA),
     Verb("prepare", "coref_k8s.cli.data", DATA),
     Verb("data", "coref_k8s.cli.data", DATA),
     Verb("evaluate", "coref_k8s.cli.models", DATA),

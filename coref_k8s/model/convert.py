@@ -1,4 +1,4 @@
-"""Turns a Hugging Face DeBERTa-v2 masked LM, in place, into the lean one: same parameters, same names.
+"""Turns a Hugging Face DeBERTa-v2, in place, into the lean one: same parameters, same names.
 
 Only the classes of its encoder and attention modules change, so `state_dict`, `save_pretrained` and
 the configuration stay Hugging Face's own.
@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.deberta_v2.modeling_deberta_v2 import (
     DebertaV2Encoder,
     DebertaV2ForMaskedLM,
+    DebertaV2Model,
     DisentangledSelfAttention,
 )
 
@@ -23,6 +24,7 @@ from .attention import blocked_attention
 from .buckets import BucketTable, bucket_table
 from .dropout import draw_seed
 from .layout import Layout, layout_of
+from .positions import encoder_of
 from .products import FastLinear
 from .walk import Terms
 
@@ -166,13 +168,12 @@ class LeanEncoder(DebertaV2Encoder):
 
 
 def convert(model: nn.Module) -> None:
-    """Makes a `DebertaV2ForMaskedLM` lean, in place. Raises ModelError for any other architecture."""
-    if not isinstance(model, DebertaV2ForMaskedLM):
-        raise ModelError(
-            f"{type(model).__name__} is not a DeBERTa-v2 masked LM; load it with attention='eager'."
-        )
-    model.deberta.encoder.__class__ = LeanEncoder
-    for layer in model.deberta.encoder.layer:
+    """Makes a DeBERTa-v2, masked LM or bare, lean in place. Raises ModelError for any other architecture."""
+    if not isinstance(model, DebertaV2ForMaskedLM | DebertaV2Model):
+        raise ModelError(f"{type(model).__name__} is not a DeBERTa-v2; load it with attention='eager'.")
+    encoder = encoder_of(model)
+    encoder.__class__ = LeanEncoder
+    for layer in encoder.layer:
         layer.attention.self.__class__ = BlockedSelfAttention
         for module in layer.modules():
             if type(module) is nn.Linear:

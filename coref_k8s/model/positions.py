@@ -49,7 +49,7 @@ def grown_buckets(position_buckets: int, max_relative_positions: int, seq_len: i
 
 
 def apply_position_range(model: nn.Module, mode: str, seq_len: int) -> None:
-    """Sets the position range of a DeBERTa-v2 masked LM, in place, for lengths up to `seq_len`.
+    """Sets the position range of a DeBERTa-v2, in place, for lengths up to `seq_len`.
 
     Applying the same choice again changes nothing, so a saved model can be opened with it. Raises
     ModelError for an unknown choice, and for one that the model cannot have.
@@ -75,7 +75,8 @@ def apply_position_range(model: nn.Module, mode: str, seq_len: int) -> None:
 
 def _grow(model: Any, before: tuple[int, int], after: tuple[int, int]) -> None:
     """Replaces the table by one for `after` = (buckets, range), each row started as `before` read it."""
-    table = model.deberta.encoder.rel_embeddings
+    encoder = encoder_of(model)
+    table = encoder.rel_embeddings
     span, reach = span_of(*after), after[1]
     distances = torch.arange(-reach, reach + 1)
     new_rows = bucket_rows(distances, *after)
@@ -90,15 +91,20 @@ def _grow(model: Any, before: tuple[int, int], after: tuple[int, int]) -> None:
     with torch.no_grad():
         grown.weight.copy_(table.weight[source.to(table.weight.device)])
     grown.weight.requires_grad_(table.weight.requires_grad)
-    model.deberta.encoder.rel_embeddings = grown
+    encoder.rel_embeddings = grown
     _configure(model, *after)
+
+
+def encoder_of(model: Any) -> Any:
+    """The layers of a DeBERTa-v2, be it a masked LM or the bare model."""
+    return getattr(model, "deberta", model).encoder
 
 
 def _configure(model: Any, buckets: int, reach: int) -> None:
     """Writes the two fields into the configuration and into the modules that copied them."""
     model.config.position_buckets = buckets
     model.config.max_relative_positions = reach
-    encoder = model.deberta.encoder
+    encoder = encoder_of(model)
     for module in (encoder, *(layer.attention.self for layer in encoder.layer)):
         module.position_buckets = buckets
         module.max_relative_positions = reach

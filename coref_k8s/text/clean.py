@@ -38,9 +38,14 @@ class CleanText:
         return at if self.begins is None else self.begins[at]
 
 
+def whole_characters(text: str) -> str:
+    """Return a text, as long as before, with U+FFFD for what is no character."""
+    return _BROKEN.sub("\ufffd", text)
+
+
 def clean_text(text: str) -> CleanText:
     """Return a text in NFC with `\\n` for every line end and U+FFFD for what is no character."""
-    text = _BROKEN.sub("\ufffd", text)
+    text = whole_characters(text)
     if "\r" not in text and unicodedata.is_normalized("NFC", text):
         return CleanText(text)
     parts: list[str] = []

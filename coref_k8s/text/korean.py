@@ -71,6 +71,24 @@ def analyse(text: str) -> Analysis:
     return Analysis(result.noun_runs, result.pronouns, result.interrogatives, result.sentences, words)
 
 
+class Morpheme(NamedTuple):
+    """Characters [start, end) of a text and their tag (Sejong tag set); contracted morphemes share characters."""
+
+    start: int
+    end: int
+    tag: str
+
+
+def morphemes(text: str) -> Iterator[list[Morpheme]]:
+    """Yield the morphemes of each sentence of a text of any length; blank lines always end a sentence.
+
+    Raises MissingDependencyError when Kiwi is not installed.
+    """
+    for offset, piece in _pieces(text):
+        for sentence in _sentences(kiwi().tokenize(piece)):
+            yield [Morpheme(offset + token.start, offset + token.end, token.tag) for token in sentence]
+
+
 def is_noun(word: str) -> bool:
     """Tell whether a bare word is, as a whole, nominal morphemes with at least one NNG or NNP.
 

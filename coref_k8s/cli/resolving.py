@@ -1,0 +1,171 @@
+"""`resolve`: chains of raw text."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from coref_k8s.cli.console import err, note, out, titled
+from coref_k8s.cli.speech import lang, say
+from coref_k8s.errors import CorefError, DataError, RequestError
+
+if TYPE_CHECKING:
+    from coref_k8s.coref.resolved import ResolvedDocument
+    from coref_k8s.text.document import Document
+
+Form = Literal["table", "text", "json", "jsonl", "conllu", "conll", "html"]
+_ENDINGS = {"table": ".txt", "text": ".txt"}
+#: Forms of which several documents make one stream.
+_STREAMS = ("table", "text", "jsonl", "conllu", "conll")
+#: Words of a name, and names of an entity, that the table shows.
+_NAMES, _LETTERS = 4, 24
+
+
+def resolve(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", show_default=False)],
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE...|-]", show_default=False)] = None,
+    output: Annotated[Form, typer.Option("--output", "-o")] = "table",
+    output_dir: Annotated[Path | None, typer.Option("--output-dir", metavar="FOLDER")] = None,
+    device: Annotated[str | None, typer.Option("--device", metavar="DEVICE")] = None,
+    windows: Annotated[int, typer.Option("--windows", metavar="N", min=1)] = 4,
+) -> int:
+    """Print who is who in Korean text of any length."""
+    from coref_k8s.coref.resolver import Resolver
+
+    given = files or ["-"]
+    if output_dir is None and output not in _STREAMS and (len(given) > 1 or Path(given[0]).is_dir()):
+        raise RequestError("coref.one-document", form=output)
+    resolver = Resolver.from_pretrained(model, device=device, windows=windows)
+    failed = done = 0
+    taken: set[str] = set()
+    with err.status("") as status:
+        for place, found in _documents(given):
+            if isinstance(found, CorefError):
+                failed += 1
+                note(f"{place}: {found.message.say(lang())}", style="red", markup=False)
+                continue
+            status.update(say("coref.resolving", document=found.doc_id, n=done))
+            document = resolver(found.text, found.doc_id)
+            done += 1
+            if output_dir is None:
+                _show(document, output, first=done == 1)
+            else:
+                _keep(document, output, output_dir, taken)
+    if output_dir is not None:
+        note(say("coref.written", n=done, folder=str(output_dir)), markup=False)
+    if failed:
+        note(say("coref.not-resolved", n=failed, done=done), style="yellow", markup=False)
+    return 1 if failed else 0
+
+
+def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
+    """Yield each document with its place, or why there is none there."""
+    from coref_k8s.corpus.extractors import auto
+    from coref_k8s.corpus.local import LeftOut, files_of, read_file
+    from coref_k8s.corpus.registry import Extracted
+    from coref_k8s.text.document import Document
+
+    for name in given:
+        if name == "-":
+            yield "-", Document("stdin", _decoded(sys.stdin.buffer.read()))
+            continue
+        left_out = LeftOut()
+        try:
+            sources = (
+                files_of(name, left_out) if Path(name).suffix or Path(name).is_dir() else {name: Path(name)}
+            )
+        except CorefError as error:
+            yield name, error
+            continue
+        for within, file in sources.items():
+            for place, found in read_file(file, within, left_out):
+                if isinstance(found, Document):
+                    yield place, found
+                elif isinstance(row := auto(found), Extracted):
+                    yield place, Document(row.doc_id or place, row.text)
+        for message in left_out.messages(name):
+            yield name, DataError(message)
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError("coref.not-utf8", place="-", why=str(error)) from error
+
+
+def _show(document: ResolvedDocument, form: Form, *, first: bool) -> None:
+    if form == "table":
+        _table(document)
+        return
+    text = _written(document, form, colour=out.is_terminal and not out.no_color)
+    sys.stdout.write(text if first or form != "text" else f"\n{text}")
+    sys.stdout.flush()
+
+
+def _keep(document: ResolvedDocument, form: Form, folder: Path, taken: set[str]) -> None:
+    """Write a document's file; names that are used already get a number."""
+    base = document.doc_id.strip("/.").replace("/", "-").replace(":", "-") or "document"
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    taken.add(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / (name + _ENDINGS.get(form, f".{form}"))
+        path.write_text(_written(document, form, colour=False), encoding="utf-8")
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise RequestError("coref.cannot-write", folder=str(folder), why=why) from error
+
+
+def _written(document: ResolvedDocument, form: Form, *, colour: bool) -> str:
+    if form == "text":
+        return document.to_text(colour=colour).rstrip("\n") + "\n"
+    if form == "json":
+        return document.to_json(indent=1) + "\n"
+    if form == "jsonl":
+        return document.to_json() + "\n"
+    if form == "conllu":
+        return document.to_conllu()
+    if form == "conll":
+        return document.to_conll()
+    if form == "html":
+        return document.to_html(lang())
+    from rich.console import Console
+
+    buffer = io.StringIO()
+    _table(document, Console(file=buffer, width=100))
+    return buffer.getvalue()
+
+
+def _table(document: ResolvedDocument, console: object = None) -> None:
+    """Print the entities with two or more mentions, the largest first."""
+    from collections import Counter
+
+    from rich.text import Text
+
+    table = titled(document.doc_id)
+    for column in ("number", "mentions", "names", "first"):
+        table.add_column(
+            say(f"coref.column-{column}"), justify="right" if column in ("number", "mentions") else "left"
+        )
+    chains = [(number, chain) for number, chain in enumerate(document.chains) if len(chain) > 1]
+    for number, chain in sorted(chains, key=lambda one: -len(one[1])):
+        names = Counter(mention.text for mention in chain).most_common(_NAMES)
+        shown = ", ".join(f"{text[:_LETTERS]} {count}" for text, count in names)
+        table.add_row(str(number + 1), str(len(chain)), Text(shown), Text(_context(document, chain[0].start)))
+    target = out if console is None else console
+    target.print(table)  # type: ignore[attr-defined]
+    alone = len(document.chains) - len(chains)
+    target.print(say("coref.table-foot", entities=len(chains), alone=alone), highlight=False)  # type: ignore[attr-defined]
+
+
+def _context(document: ResolvedDocument, at: int) -> str:
+    return " ".join(document.text[at : at + 2 * _LETTERS].split())

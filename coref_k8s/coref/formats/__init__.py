@@ -1,0 +1,1 @@
+"""What a resolved document is written as; `ResolvedDocument` has a method for each."""

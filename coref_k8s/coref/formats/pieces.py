@@ -1,0 +1,50 @@
+"""A resolved text cut where mentions begin and end: what formats with nested marks are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from coref_k8s.coref.resolved import Mention, ResolvedDocument
+
+
+class Piece(NamedTuple):
+    """Text, or a mention that is opened or closed. What crosses is closed and opened again (`again`)."""
+
+    kind: Literal["text", "open", "close"]
+    text: str = ""
+    mention: Mention | None = None
+    again: bool = False
+
+
+def pieces(document: ResolvedDocument) -> Iterator[Piece]:
+    """Yield the text and its mentions, properly nested even where mentions cross."""
+    text = document.text
+    waiting = list(reversed(document.mentions))
+    stack: list[Mention] = []
+    at = 0
+    while waiting or stack:
+        following = waiting[-1].start if waiting else len(text) + 1
+        ending = min((mention.end for mention in stack), default=len(text) + 1)
+        edge = min(following, ending)
+        if edge > at:
+            yield Piece("text", text[at:edge])
+            at = edge
+        if ending <= following:
+            crossed: list[Mention] = []
+            while any(mention.end == edge for mention in stack):
+                mention = stack.pop()
+                done = mention.end == edge
+                yield Piece("close", mention=mention, again=not done)
+                if not done:
+                    crossed.append(mention)
+            for mention in reversed(crossed):
+                stack.append(mention)
+                yield Piece("open", mention=mention, again=True)
+        else:
+            mention = waiting.pop()
+            stack.append(mention)
+            yield Piece("open", mention=mention)
+    if at < len(text):
+        yield Piece("text", text[at:])

@@ -1,0 +1,172 @@
+"""A coreference model: encoder, head and tokeniser, and the folder that they are kept in.
+
+config.json, model.safetensors, tokenizer.json …   the encoder, as `AutoModel.from_pretrained` opens it
+coref_head.safetensors                             the head
+coref.json                                         what both need to know of each other (`CorefConfig`)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coref_k8s.coref.encoder import SPECIALS, open_encoder, open_tokenizer, quiet
+from coref_k8s.coref.head import CorefHead, HeadSizes
+from coref_k8s.coref.windows import Window
+from coref_k8s.errors import ModelError, NotFoundError
+
+CONFIG, HEAD = "coref.json", "coref_head.safetensors"
+#: Raised when a folder of an older version can no longer be read as it is.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class CorefConfig:
+    """What a saved model says of itself (`coref.json`)."""
+
+    sizes: HeadSizes
+    seq_len: int
+    """Tokens of a window, special tokens among them."""
+    trims: bool = True
+    """Whether mentions end before particles and endings, as in the data that it was trained on."""
+    singletons: bool = True
+    """Whether entities with a single mention are entities, as in the data that it was trained on."""
+    licences: tuple[str, ...] = ()
+    """Licences of the data that it was trained on, in words."""
+
+
+class CorefModel(nn.Module):
+    """An encoder with a coreference head."""
+
+    def __init__(self, encoder: nn.Module, head: CorefHead, tokenizer: Any, config: CorefConfig) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.tokenizer = tokenizer
+        self.config = config
+        first = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
+        last = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
+        self._before: list[int] = [] if first is None else [first]
+        self._after: list[int] = [] if last is None else [last]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.head.parameters()).device
+
+    @property
+    def window(self) -> int:
+        """Tokens of a window without special tokens."""
+        return self.config.seq_len - SPECIALS
+
+    @property
+    def longest_sentence(self) -> int:
+        """Tokens from which on a sentence is cut, so that overlapping windows hold each whole."""
+        return self.window // 2
+
+    def encode(self, windows: Sequence[Window]) -> list[Tensor]:
+        """Return the states of each window's tokens, (tokens, hidden) each; one forward pass for all of them."""
+        rows = [
+            [*self._before, *window.document.ids[window.start : window.end].tolist(), *self._after]
+            for window in windows
+        ]
+        longest = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id or 0
+        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=self.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=self.device)
+        states = self.encoder(input_ids=ids, attention_mask=mask)[0]
+        skip = len(self._before)
+        return [
+            states[number, skip : skip + window.end - window.start] for number, window in enumerate(windows)
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Write the folder: encoder, tokeniser, head and `coref.json`."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        encoder: Any = self.encoder
+        with quiet():
+            encoder.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.head.state_dict().items()}
+        save_file(weights, folder / HEAD)
+        record = {"format": FORMAT, **asdict(self.config)}
+        (folder / CONFIG).write_text(
+            json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+def new_model(
+    name: str,
+    seq_len: int,
+    *,
+    trims: bool = True,
+    singletons: bool = True,
+    licences: Sequence[str] = (),
+    revision: str | None = None,
+    position_range: str = "clamp",
+    dropout: float = 0.2,
+) -> CorefModel:
+    """Return an encoder (folder or hub id; of a masked LM, too) with a head that has learnt nothing yet.
+
+    Raises ModelError when the encoder or its tokeniser cannot serve.
+    """
+    tokenizer = open_tokenizer(name, revision)
+    encoder: Any = open_encoder(name, seq_len, revision=revision, position_range=position_range)
+    sizes = HeadSizes(hidden=encoder.config.hidden_size)
+    config = CorefConfig(sizes, seq_len, trims, singletons, tuple(licences))
+    return CorefModel(encoder, CorefHead(sizes, dropout), tokenizer, config)
+
+
+def is_coref_model(folder: Path) -> bool:
+    """Return whether a folder holds what `CorefModel.save` writes."""
+    return (Path(folder) / CONFIG).is_file()
+
+
+def load_model(folder: str | Path, device: str | torch.device = "cpu") -> CorefModel:
+    """Open a folder that `CorefModel.save` wrote, ready to resolve. Raises NotFoundError or ModelError, in one sentence."""
+    from safetensors.torch import load_file
+
+    path = Path(folder)
+    if not path.is_dir():
+        raise NotFoundError("coref.no-model", folder=str(folder))
+    if not is_coref_model(path):
+        raise ModelError("coref.no-head", folder=str(folder))
+    config = _config(path)
+    head = CorefHead(config.sizes, dropout=0.0)
+    try:
+        head.load_state_dict(load_file(path / HEAD))
+    except Exception as error:  # safetensors raises an exception of its own, torch RuntimeError
+        reason = str(error).strip().split("\n", 1)[0]
+        raise ModelError("coref.head-unreadable", file=str(path / HEAD), why=reason) from error
+    encoder: Any = open_encoder(str(path), config.seq_len)
+    if encoder.config.hidden_size != config.sizes.hidden:
+        raise ModelError(
+            "coref.other-width",
+            folder=str(folder),
+            encoder=encoder.config.hidden_size,
+            head=config.sizes.hidden,
+        )
+    model = CorefModel(encoder, head, open_tokenizer(path), config)
+    return model.to(device).eval()
+
+
+def _config(path: Path) -> CorefConfig:
+    try:
+        record = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        if record["format"] > FORMAT:
+            raise ModelError("coref.newer-format", folder=str(path), format=record["format"], known=FORMAT)
+        known = {field.name for field in fields(CorefConfig)}
+        values = {name: value for name, value in record.items() if name in known}
+        values["sizes"] = HeadSizes(**values["sizes"])
+        values["licences"] = tuple(values.get("licences", ()))
+        return CorefConfig(**values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError("coref.config-unreadable", file=str(path / CONFIG), why=str(error)) from error

@@ -1,0 +1,103 @@
+"""`ResolvedDocument`: who is who in a text, and the formats that this is written in."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from coref_k8s.coref.formats.conll import to_conll
+from coref_k8s.coref.formats.conllu import to_conllu
+from coref_k8s.coref.formats.marked import to_text
+from coref_k8s.coref.formats.page import to_html, to_notebook
+from coref_k8s.wording import Lang
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Characters [start, end) of a text that name an entity."""
+
+    start: int
+    end: int
+    text: str
+    confidence: float
+    """Probability that it is a mention, 0 to 1."""
+    chain: int
+    """Index of its chain in `ResolvedDocument.chains`."""
+    link_confidence: float
+    """Probability of the choice that put it into its chain (or made it the first of one), 0 to 1."""
+
+
+@dataclass(frozen=True)
+class ResolvedDocument:
+    """A text with its mentions in reading order (by start, longer first) and the chains that they form."""
+
+    doc_id: str
+    text: str
+    mentions: Sequence[Mention]
+    sentences: Sequence[tuple[int, int]] = ()
+    """Sentences in characters, in order; no mention crosses one."""
+
+    @cached_property
+    def chains(self) -> list[list[Mention]]:
+        """Mentions of each entity in reading order, entities by their first mention."""
+        chains: list[list[Mention]] = [
+            [] for _ in range(1 + max((m.chain for m in self.mentions), default=-1))
+        ]
+        for mention in self.mentions:
+            chains[mention.chain].append(mention)
+        return chains
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What to call each chain: the words that name it most often, of those with two characters or more first."""
+        names = []
+        for chain in self.chains:
+            counts = Counter(mention.text for mention in chain)
+            names.append(max(counts, key=lambda text: (len(text) > 1, counts[text])))
+        return names
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: `clusters` as the project's own JSON lines have them, and every mention with its confidences."""
+        return {
+            "doc_id": self.doc_id,
+            "text": self.text,
+            "clusters": [[[mention.start, mention.end] for mention in chain] for chain in self.chains],
+            "mentions": [
+                {
+                    "start": mention.start,
+                    "end": mention.end,
+                    "text": mention.text,
+                    "chain": mention.chain,
+                    "confidence": round(mention.confidence, 4),
+                    "link_confidence": round(mention.link_confidence, 4),
+                }
+                for mention in self.mentions
+            ],
+        }
+
+    def to_json(self, indent: int | None = None) -> str:
+        """One JSON object; without `indent` one line of JSON lines."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
+
+    def to_conllu(self) -> str:
+        """CorefUD CoNLL-U with `Entity=`; words are cut where mentions begin and end."""
+        return to_conllu(self)
+
+    def to_conll(self) -> str:
+        """CoNLL-2012, one part."""
+        return to_conll(self)
+
+    def to_text(self, colour: bool = False) -> str:
+        """The text with every mention in brackets and the number of its chain; in colours for a terminal."""
+        return to_text(self, colour=colour)
+
+    def to_html(self, lang: Lang = "en") -> str:
+        """One HTML page that needs nothing else; `lang` is the language of its few labels."""
+        return to_html(self, lang)
+
+    def _repr_html_(self) -> str:
+        return to_notebook(self)

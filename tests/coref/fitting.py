@@ -1,0 +1,98 @@
+"""A bare training loop for the coreference head, for tests and benchmarks; a study's is in coref_k8s/trial."""
+
+import time
+from itertools import islice
+
+import torch
+
+from coref_k8s.coref.prediction import predict, predict_links
+from coref_k8s.coref.training import Batches, loss
+from coref_k8s.evaluation.coreference import score_documents
+
+
+def fit(
+    model,
+    documents,
+    *,
+    steps,
+    windows=4,
+    encoder_rate=1e-4,
+    head_rate=5e-4,
+    bf16=False,
+    frozen=0,
+    seed=0,
+    log=None,
+    every=20,
+):
+    """Train for `steps` batches; returns the CPU seconds that it took."""
+    begun = time.process_time()
+    torch.manual_seed(seed)
+    freeze(model.encoder, frozen)
+    groups = []
+    for module, rate in ((model.encoder, encoder_rate), (model.head, head_rate)):
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        for decayed in (True, False):
+            chosen = [p for p in parameters if (p.ndim >= 2) == decayed]
+            if chosen:
+                groups.append({"params": chosen, "lr": rate, "peak": rate, "weight_decay": 0.01 * decayed})
+    optimiser = torch.optim.AdamW(groups, fused=True)
+    warmup = max(1, steps // 10)
+    model.train()
+    sums = torch.zeros(3)
+    batches = Batches(documents, window=model.window, windows=windows, seed=seed)
+    for step, batch in enumerate(islice(batches, steps)):
+        factor = min((step + 1) / warmup, (steps - step) / (steps - warmup))
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            losses = loss(model, batch)
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        sums += torch.stack([losses.starts, losses.ends, losses.links]).detach().float()
+        if log and (step + 1) % every == 0:
+            starts, ends, links = (sums / every).tolist()
+            log(
+                f"step {step + 1} starts {starts:.3f} ends {ends:.3f} links {links:.3f} {time.process_time() - begun:.0f} s"
+            )
+            sums.zero_()
+    model.eval()
+    return time.process_time() - begun
+
+
+def freeze(encoder, layers):
+    """Leave the embeddings and the lowest layers as they are."""
+    if layers:
+        for module in (encoder.embeddings, *encoder.encoder.layer[:layers]):
+            module.requires_grad_(False)
+
+
+def chains(document, found):
+    """Predicted chains as character spans."""
+    result = {}
+    for (first, stop), entity in zip(found.spans.tolist(), found.entities.tolist(), strict=True):
+        result.setdefault(entity, []).append(document.characters(first, stop))
+    return list(result.values())
+
+
+def evaluate(model, documents, encoded, *, bf16=False, threshold=0.5):
+    """Score whole documents end to end and on gold mentions."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        answers = [chains(one, predict(model, one, threshold=threshold)) for one in encoded]
+        linked = [gold_chains(model, document, one) for document, one in zip(documents, encoded, strict=True)]
+    return score_documents(documents, answers, linked=linked, offsets=None)
+
+
+def gold_chains(model, document, encoded):
+    """Gold mentions as characters, linked by the model; what has no tokens of its own stays alone."""
+    found = predict_links(model, encoded, encoded.mentions[:, :2].astype("int64"))
+    entity = {
+        tuple(span): number
+        for span, number in zip(found.spans.tolist(), found.entities.tolist(), strict=True)
+    }
+    result = {}
+    for start, end, _ in document.mentions():
+        span = encoded.tokens.covering(start, end)
+        result.setdefault(entity.get(span, (start, end)), []).append((start, end))
+    return list(result.values())
