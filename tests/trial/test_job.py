@@ -162,7 +162,7 @@ def test_a_closed_trial_writes_no_checkpoint_when_it_is_stopped(house: House) ->
 
 
 def test_a_diverged_trial_is_pruned_with_its_reason(house: House) -> None:
-    order = house.order("diverged", params={"learning_rate": 1e12, "warmup_ratio": 0.0})
+    order = house.order("diverged", params={"learning_rate": 1.0, "warmup_ratio": 0.0})
     process = house.start(order)
     assert process.wait() == 0, process.log
     stored = house.trial(order)
