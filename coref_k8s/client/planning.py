@@ -9,6 +9,7 @@ from coref_k8s.search.expected import spared_share
 from coref_k8s.search.space import space_for
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.resources import size_pod
+from coref_k8s.sizing.suitable import check_suitable
 from coref_k8s.study.order import BatchPlan, Resources
 from coref_k8s.study.spec import Range, StudySpec
 
@@ -25,7 +26,11 @@ class LengthPlan:
 
 
 def plan_study(spec: StudySpec) -> dict[int, LengthPlan]:
-    """Return the plan of each length, in the order in which they run. Raises SizingError."""
+    """Return the plan of each length, in the order in which they run.
+
+    Raises SizingError when no batch fits, ModelError when the model cannot do what is asked.
+    """
+    check_suitable(spec)
     plans = {}
     for length in spec.seq_lengths:
         space = space_for(spec, length)

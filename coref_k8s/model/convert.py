@@ -46,9 +46,7 @@ class BlockedSelfAttention(DisentangledSelfAttention):
         With `query_states` (count, hidden), the states at the layout's positions: (count, hidden).
         """
         if output_attentions or (query_states is not None and attention_mask.positions is None):
-            raise ModelError(
-                "The blocked attention keeps no attention matrix; load the model with attention='eager'."
-            )
+            raise ModelError("model.no-attention-matrix")
         asking = hidden_states if query_states is None else query_states[None]
         query = self._heads(self.query_proj(asking))
         key = self._heads(self.key_proj(hidden_states))
@@ -154,10 +152,7 @@ class LeanEncoder(DebertaV2Encoder):
     ) -> Any:
         """Hugging Face's call, for `model(input_ids, attention_mask)` with a (batch, length) mask."""
         if attention_mask.dim() != 2 or output_attentions or query_states is not None:
-            raise ModelError(
-                "The lean encoder takes a (batch, length) mask and returns no attention matrices;"
-                " load the model with attention='eager' for more."
-            )
+            raise ModelError("model.no-attention-matrix")
         segments: Tensor | None = attention_mask > 0
         if attention_mask.device.type == "cpu" and bool(attention_mask.all()):
             segments = None
@@ -170,7 +165,7 @@ class LeanEncoder(DebertaV2Encoder):
 def convert(model: nn.Module) -> None:
     """Makes a DeBERTa-v2, masked LM or bare, lean in place. Raises ModelError for any other architecture."""
     if not isinstance(model, DebertaV2ForMaskedLM | DebertaV2Model):
-        raise ModelError(f"{type(model).__name__} is not a DeBERTa-v2; load it with attention='eager'.")
+        raise ModelError("model.not-lean", kind=type(model).__name__)
     encoder = encoder_of(model)
     encoder.__class__ = LeanEncoder
     for layer in encoder.layer:

@@ -93,7 +93,7 @@ def use_flash(model: Any, device: torch.device, *, demanded: bool) -> bool:
         reason = f"it fails on {device} ({str(error).strip().splitlines()[0] if str(error) else error!r})"
     if reason:
         if demanded:
-            raise ModelError(f"attention='flash' cannot be used: {reason}; use attention='auto'")
+            raise ModelError("model.no-flash", why=reason)
         logger.warning("The blocked attention is used instead of disentangled-flash: %s.", reason)
         return False
     for layer in model.deberta.encoder.layer:

@@ -8,8 +8,10 @@ from transformers import AutoModelForMaskedLM
 from transformers.utils import logging
 
 from coref_k8s.errors import ModelError
+from coref_k8s.sizing.suitable import positions_of
 
 from .convert import convert
+from .files import check_files, first_line
 from .flash import use_flash
 from .positions import apply_position_range
 
@@ -40,7 +42,7 @@ def load_masked_lm(
     Raises ModelError when the model cannot be opened, or cannot hold `seq_len`.
     """
     if attention not in ATTENTIONS:
-        raise ModelError(f"Attention {attention!r} is unknown; choose one of {', '.join(ATTENTIONS)}.")
+        raise ModelError("model.unknown-attention", attention=attention, known=list(ATTENTIONS))
     model = _open(name_or_path, revision)
     if model.config.model_type == "deberta-v2":
         apply_position_range(model, position_range, seq_len)
@@ -51,15 +53,13 @@ def load_masked_lm(
             use_flash(model, device, demanded=attention == "flash")
     elif attention not in ("auto", "eager"):
         raise ModelError(
-            f"{name_or_path} is a {model.config.model_type}, and attention={attention!r} is for deberta-v2;"
-            " use attention='auto'."
+            "model.other-attention", model=name_or_path, kind=model.config.model_type, attention=attention
         )
     elif position_range != "clamp":
-        raise ModelError(
-            f"{name_or_path} is a {model.config.model_type}: it has no range of relative positions;"
-            " use position_range='clamp'."
-        )
-    _check_length(model, name_or_path, seq_len)
+        raise ModelError("model.no-position-range", model=name_or_path, kind=model.config.model_type)
+    most = positions_of(model.config.to_dict())
+    if most is not None and seq_len > most:
+        raise ModelError("model.too-few-positions", model=name_or_path, most=most, seq_len=seq_len)
     if checkpointing:
         enable_checkpointing(model)
     return model
@@ -76,7 +76,9 @@ def enable_checkpointing(model: Any) -> None:
 
 def _open(name_or_path: str, revision: str | None) -> Any:
     """The Hugging Face model, with the head that its weights are for."""
-    arguments: dict[str, Any] = {"output_loading_info": True}
+    check_files(name_or_path)
+    # code of the model's own is never run, nor asked for at a prompt
+    arguments: dict[str, Any] = {"output_loading_info": True, "trust_remote_code": False}
     if revision is not None:
         arguments["revision"] = revision
     try:
@@ -84,12 +86,8 @@ def _open(name_or_path: str, revision: str | None) -> Any:
         if any(name.startswith("lm_predictions.") for name in info["unexpected_keys"]):
             # Microsoft's own checkpoints hold the other of DeBERTa-v2's two heads.
             model, info = AutoModelForMaskedLM.from_pretrained(name_or_path, legacy=False, **arguments)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ModelError(
-            f"The model {name_or_path} cannot be opened ({reason});"
-            " give a Hub id or a folder with a masked LM."
-        ) from error
+    except Exception as error:  # each library that reads weights fails in its own ways
+        raise ModelError("model.cannot-be-opened", model=name_or_path, why=first_line(error)) from error
     if info["missing_keys"]:
         logger.warning(
             "%s has no weights for %s: they start random.",
@@ -97,14 +95,3 @@ def _open(name_or_path: str, revision: str | None) -> Any:
             ", ".join(sorted(info["missing_keys"])),
         )
     return model.eval()
-
-
-def _check_length(model: Any, name: str, seq_len: int) -> None:
-    """Raises ModelError when a table of absolute positions ends before `seq_len`."""
-    relative_only = getattr(model.config, "position_biased_input", None) is False
-    limit = getattr(model.config, "max_position_embeddings", None)
-    if not relative_only and limit is not None and seq_len > limit:
-        raise ModelError(
-            f"{name} has absolute positions for {limit} tokens only; ask for lengths up to that, or take a"
-            " model with relative positions alone."
-        )

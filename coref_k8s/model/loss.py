@@ -71,9 +71,7 @@ def _encode(
             segments = batch.get("attention_mask")
         return _encode_lean(model, input_ids, segments, packed, positions, tied)
     if segments is not None:
-        raise ModelError(
-            "Packed documents need the lean DeBERTa-v2: use attention='auto', or one document a row."
-        )
+        raise ModelError("model.packed")
     base = getattr(model, model.base_model_prefix)
     states: Tensor = base(input_ids, attention_mask=batch.get("attention_mask"))[0]
     return states.flatten(0, 1)[positions]
@@ -107,7 +105,7 @@ def _encode_lean(
 
 def _refuse_packed(segments: Tensor) -> None:
     if bool((segments > 1).any()):
-        raise ModelError("A DeBERTa with a convolution would mix packed documents: use one document a row.")
+        raise ModelError("model.packed-convolution")
 
 
 def _positions_in_documents(segments: Tensor) -> Tensor:
@@ -151,6 +149,4 @@ def _plain_logits(model: Any, states: Tensor) -> Tensor:
         if head is not None:
             logits: Tensor = head(states)
             return logits
-    raise ModelError(
-        f"{type(model).__name__} has no masked-LM head that this project knows: use a DeBERTa-v2."
-    )
+    raise ModelError("model.unknown-head", kind=type(model).__name__)

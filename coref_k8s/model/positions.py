@@ -55,7 +55,7 @@ def apply_position_range(model: nn.Module, mode: str, seq_len: int) -> None:
     ModelError for an unknown choice, and for one that the model cannot have.
     """
     if mode not in POSITION_RANGES:
-        raise ModelError(f"Position range {mode!r} is unknown; choose one of {', '.join(POSITION_RANGES)}.")
+        raise ModelError("model.unknown-position-range", mode=mode, known=list(POSITION_RANGES))
     config: Any = model.config
     if mode == "clamp" or not getattr(config, "relative_attention", False):
         return
@@ -64,9 +64,7 @@ def apply_position_range(model: nn.Module, mode: str, seq_len: int) -> None:
         return
     if mode == "rescale":
         if buckets <= 0:
-            raise ModelError(
-                "Position range 'rescale' needs log buckets, and this model has none; use 'clamp' or 'grow'."
-            )
+            raise ModelError("model.no-buckets")
         _configure(model, buckets, seq_len)
         return
     more = grown_buckets(buckets, reach, seq_len) if buckets > 0 else buckets

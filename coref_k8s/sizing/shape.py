@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from coref_k8s.errors import ModelError
 
@@ -45,23 +47,32 @@ KF_DEBERTA_BASE = ModelShape(12, 768, 12, 3072, 130_000, 256, True)
 def shape_of(model: str) -> ModelShape:
     """Return the shape of a local folder or of a hub model.
 
-    A hub model's config.json comes from the hub client's cache, else from the hub, and is then kept in
-    `~/.cache/coref-k8s/configs`. A model that cannot be seen from here (the hub is not reached, or it
-    lies on a cluster's volume) gets kf-deberta-base's shape, marked `assumed`, unless it is that model.
-    Raises ModelError when a folder's config.json is missing or damaged.
+    A model that cannot be seen from here (the hub is not reached, or it lies on a cluster's volume) gets
+    kf-deberta-base's shape, marked `assumed`, unless it is that model. Raises ModelError when a folder's config.json
+    is missing or damaged.
+    """
+    config = config_of(model)
+    if config is None:
+        return replace(KF_DEBERTA_BASE, assumed=model != "kakaobank/kf-deberta-base")
+    return _shape(config, model)
+
+
+def config_of(model: str) -> Mapping[str, Any] | None:
+    """Return the config.json of a local folder or of a hub model; None when it cannot be seen from here.
+
+    A hub model's comes from the hub client's cache, else from the hub, and is then kept in
+    `~/.cache/coref-k8s/configs`. Raises ModelError when a folder's is missing or damaged.
     """
     if os.path.isdir(model):
-        return _read(Path(model) / "config.json")
-    if not looks_like_path(model):
-        cached = _cached_config(model)
-        if cached is not None:
-            return _read(cached)
-        if model == "kakaobank/kf-deberta-base":
-            return KF_DEBERTA_BASE
-        fetched = _fetched_config(model)
-        if fetched is not None:
-            return _shape(fetched, f"the config of {model}")
-    return ModelShape(12, 768, 12, 3072, 130_000, 256, True, assumed=True)
+        return _parsed(_content(Path(model) / "config.json"), model)
+    if looks_like_path(model):
+        return None
+    cached = _cached_config(model)
+    if cached is not None:
+        return _parsed(_content(cached), model)
+    # the default model's shape is known: nobody waits for the hub
+    fetched = None if model == "kakaobank/kf-deberta-base" else _fetched_config(model)
+    return None if fetched is None else _parsed(fetched, model)
 
 
 def looks_like_path(text: str) -> bool:
@@ -117,26 +128,29 @@ def _fetched_config(model: str) -> bytes | None:
     return config
 
 
-def _read(path: Path) -> ModelShape:
+def _content(path: Path) -> bytes:
     try:
-        text = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise ModelError("sizing.no-model-in", folder=str(path.parent)) from error
     except OSError as error:
         raise ModelError("sizing.config-unreadable", path=str(path), error=str(error)) from error
-    return _shape(text, str(path))
 
 
-def _shape(text: bytes, path: str) -> ModelShape:
+def _parsed(text: bytes, model: str) -> Mapping[str, Any]:
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise ModelError("sizing.config-unreadable", path=path, error=str(error)) from error
+        raise ModelError("sizing.config-unreadable", path=model, error=str(error)) from error
+    return config if isinstance(config, dict) else {}
+
+
+def _shape(config: Mapping[str, Any], model: str) -> ModelShape:
 
     def size(key: str, least: int = 1, default: int | None = None) -> int:
-        value = config.get(key, default) if isinstance(config, dict) else None
+        value = config.get(key, default)
         if not isinstance(value, int) or value < least:
-            raise ModelError("sizing.no-encoder", path=path, key=repr(key))
+            raise ModelError("sizing.no-encoder", path=model, key=repr(key))
         return value
 
     return ModelShape(

@@ -5,26 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coref_k8s.errors import ModelError, TrialError
+from coref_k8s.model.files import TOKENISER_FILES, check_files, first_line
+from coref_k8s.sizing.shape import config_of
 from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-#: What a folder with a tokeniser has one of.
-_TOKENISER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "tokenizer.model",
-    "spm.model",
-    "spiece.model",
-)
 
 
 def model_path(name: str, data_dir: Path) -> str:
@@ -44,17 +36,28 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     """Return the model's tokeniser; raise ModelError when it cannot be opened or has no mask token."""
     from transformers import AutoTokenizer
 
-    if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in _TOKENISER_FILES):
+    check_files(name)
+    if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in TOKENISER_FILES):
         # transformers would make up an empty one
         raise ModelError("model.no-tokeniser-file", name=name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-    except (OSError, ValueError, KeyError) as error:
-        reason = next(iter(str(error).strip().splitlines()), "")
-        raise ModelError("model.no-tokeniser", name=name, why=reason) from error
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except Exception as error:  # transformers and tokenizers fail in ways of their own
+        raise ModelError("model.no-tokeniser", name=name, why=first_line(error)) from error
     if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
         raise ModelError("model.no-mask-or-padding", name=name)
+    _check_vocabulary(name, tokenizer)
     return tokenizer
+
+
+def _check_vocabulary(name: str, tokenizer: Any) -> None:
+    """Raise ModelError when the tokeniser has ids that the model has no embedding for: tokens were added to it."""
+    rows = None
+    with suppress(ModelError):  # a folder with a tokeniser alone
+        rows = (config_of(name) or {}).get("vocab_size")
+    tokens = max(tokenizer.get_vocab().values()) + 1
+    if isinstance(rows, int) and tokens > rows:
+        raise ModelError("model.added-tokens", name=name, tokens=tokens, rows=rows)
 
 
 def missing_compiler(device_type: str) -> Message | None:

@@ -63,5 +63,5 @@ def test_what_is_not_there_is_said(tmp_path):
 
 
 def test_an_unknown_attention_is_refused(small_folder):
-    with pytest.raises(ModelError, match="auto, blocked, eager, flash"):
+    with pytest.raises(ModelError, match="auto, blocked, eager and flash"):
         load_masked_lm(str(small_folder), seq_len=64, attention="sdpa")

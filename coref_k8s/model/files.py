@@ -1,0 +1,35 @@
+"""What lies in a model's folder, looked at before a library reads it and fails in words of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coref_k8s.errors import ModelError
+
+#: What a folder with a tokeniser has one of.
+TOKENISER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spm.model",
+    "spiece.model",
+)
+#: How a file begins that git-lfs left in the place of the real one.
+_POINTER = b"version https://git-lfs"
+
+
+def check_files(folder: str) -> None:
+    """Raise ModelError for a folder that was cloned without git-lfs: three lines of text stand for the weights."""
+    if not Path(folder).is_dir():
+        return
+    for file in sorted(Path(folder).iterdir()):
+        if file.suffix in (".safetensors", ".bin", ".json", ".model") and file.is_file():
+            with file.open("rb") as content:
+                if content.read(len(_POINTER)) == _POINTER:
+                    raise ModelError("model.lfs-pointer", file=str(file))
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says, or its kind when it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,154 @@
+"""What a model cannot do is found out from its config and files, in one sentence, before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from coref_k8s.errors import ModelError
+from coref_k8s.model.load import load_masked_lm
+from coref_k8s.model.small import create_small_model
+from coref_k8s.sizing.suitable import check_suitable, positions_of
+from coref_k8s.study.reading import build_spec
+from coref_k8s.trial.models import load_tokenizer
+
+SIZES = {
+    "num_hidden_layers": 1,
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "vocab_size": 100,
+}
+DEBERTA = {
+    **SIZES,
+    "model_type": "deberta-v2",
+    "position_biased_input": False,
+    "max_position_embeddings": 512,
+}
+BERT = {**SIZES, "model_type": "bert", "max_position_embeddings": 512}
+
+
+def asked(tmp_path: Path, config: dict, **request):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return build_spec(model=str(tmp_path), **request)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, tokenizer):
+    folder = tmp_path_factory.mktemp("small")
+    create_small_model(folder, tokenizer, hidden=32, layers=1, intermediate=64)
+    return folder
+
+
+@pytest.fixture
+def copied(small, tmp_path):
+    return shutil.copytree(small, tmp_path / "model")
+
+
+def test_a_deberta_with_relative_positions_alone_suits_every_length(tmp_path):
+    check_suitable(asked(tmp_path, DEBERTA, seq_lengths=[512, 2048]))
+
+
+@pytest.mark.parametrize(
+    ("config", "request_", "said"),
+    [
+        (
+            BERT,
+            {"seq_lengths": [512]},
+            "is a bert and cannot be trained as asked; set data.packing: false, or",
+        ),
+        (
+            {**BERT, "max_position_embeddings": 8192},
+            {"seq_lengths": [1024]},
+            "data.packing: false and search.space.position_range",
+        ),
+        (
+            BERT,
+            {"seq_lengths": [512, 1024]},
+            "absolute positions for 512 tokens only, and 1024 are asked for",
+        ),
+        ({**DEBERTA, "position_biased_input": True}, {"seq_lengths": [1024]}, "for 512 tokens only"),
+        ({**DEBERTA, "conv_kernel_size": 3}, {"seq_lengths": [512]}, "set data.packing: false"),
+        (
+            {**DEBERTA, "model_type": "my-deberta", "auto_map": {"AutoModel": "my.Model"}},
+            {"seq_lengths": [512]},
+            "needs code of its own",
+        ),
+    ],
+)
+def test_what_a_model_cannot_do_is_said(tmp_path, config, request_, said):
+    with pytest.raises(ModelError, match=said) as caught:
+        check_suitable(asked(tmp_path, config, **request_))
+    assert caught.value.message.say("ko") != str(caught.value)
+
+
+def test_what_the_sentence_says_is_enough(tmp_path):
+    space = {"position_range": {"choices": ["clamp"]}}
+    config = {**BERT, "max_position_embeddings": 8192}
+    spec = asked(tmp_path, config, seq_lengths=[1024], data={"packing": False}, search={"space": space})
+    check_suitable(spec)
+
+
+def test_a_model_that_is_elsewhere_is_left_to_the_trials(tmp_path):
+    check_suitable(build_spec(model=str(tmp_path / "on-the-volume"), seq_lengths=[512]))
+
+
+def test_some_architectures_count_positions_after_the_padding():
+    assert positions_of({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}) == 512
+    assert positions_of(BERT) == 512
+    assert positions_of(DEBERTA) is None
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_pointer_of_git_lfs_is_known(copied, name):
+    (copied / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:7\nsize 735000000\n")
+    for opened in (
+        lambda: load_masked_lm(str(copied), seq_len=512),
+        lambda: load_tokenizer(str(copied), None),
+    ):
+        with pytest.raises(ModelError, match=f"{name} is a pointer of git-lfs"):
+            opened()
+
+
+@pytest.mark.parametrize("damage", ["cut", "cut_bin", "index", "none", "tokeniser"])
+def test_damaged_files_are_one_sentence(copied, damage):
+    weights = copied / "model.safetensors"
+    content = weights.read_bytes()
+    weights.unlink()
+    if damage == "cut":
+        weights.write_bytes(content[:5000])
+    elif damage == "cut_bin":
+        (copied / "pytorch_model.bin").write_bytes(content[:3000])
+    elif damage == "index":
+        index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}
+        (copied / "model.safetensors.index.json").write_text(json.dumps(index))
+    elif damage == "tokeniser":
+        (copied / "tokenizer.json").write_text('{"version": "1.0", "model": {}}')
+        with pytest.raises(ModelError, match=r"the tokeniser of .* cannot be opened \("):
+            load_tokenizer(str(copied), None)
+        return
+    with pytest.raises(ModelError, match=r"cannot be opened \(.+\); give a hub id") as caught:
+        load_masked_lm(str(copied), seq_len=512)
+    assert "\n" not in str(caught.value)
+
+
+def test_code_of_a_models_own_is_neither_run_nor_asked_for(copied, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question at the terminal"))
+    config = json.loads((copied / "config.json").read_text())
+    config |= {"model_type": "my-deberta", "auto_map": {"AutoConfig": "my.C", "AutoModelForMaskedLM": "my.M"}}
+    (copied / "config.json").write_text(json.dumps(config))
+    (copied / "my.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(ModelError, match="cannot be opened"):
+        load_masked_lm(str(copied), seq_len=512)
+
+
+def test_tokens_beyond_the_embedding_are_found_before_training(copied, tokenizer):
+    more = type(tokenizer).from_pretrained(copied)
+    more.add_tokens(["에서", "했다"])
+    more.save_pretrained(copied)
+    rows = len(tokenizer)
+    with pytest.raises(ModelError, match=rf"has {rows + 2:,} tokens and the model embeds {rows:,}"):
+        load_tokenizer(str(copied), None)
