@@ -33,7 +33,7 @@ __all__ = [
     "StudySpec",
     "connect",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Module of each public name; imported when the name is first used, so that `coref-k8s --help` stays fast.
 _MODULES = {

@@ -88,7 +88,7 @@ def kubelet(kube: KubeCluster, api: AdminApi, postgres_url: str, tmp_path: Path)
     programs = {
         "python": python,
         "/opt/coref/bin/python": python,
-        "coref-k8s/controller:0.1.0": [*python, "-m", "coref_k8s"],
+        "coref-k8s/controller:0.2.0": [*python, "-m", "coref_k8s"],
     }
     environ = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     with Kubelet(

@@ -27,7 +27,7 @@ GOLDEN = Path(__file__).parent / "golden"
 UID = "5a1c7e1e-0000-4000-8000-00000000c0de"
 
 EVERYTHING = JobSettings(
-    image="registry.example/coref-k8s-trial:0.1.0",
+    image="registry.example/coref-k8s-trial:0.2.0",
     image_pull_secrets=("registry",),
     hf_secret=KeyRef(name="hugging-face", key="token"),
     ca_config_map=KeyRef(name="company-ca", key="ca.pem"),

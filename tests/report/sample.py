@@ -108,7 +108,7 @@ def _attrs(length: int) -> dict[str, Any]:
         if up_to - 512 < length
     ]
     return {
-        "versions": {"coref-k8s": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "datasets": "5.2.0", "optuna": "5.0.0"},
+        "versions": {"coref-k8s": "0.2.0", "python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "datasets": "5.2.0", "optuna": "5.0.0"},
         "model_revision": COMMIT,
         "evidence": {"counts": {"coref": 194}, "warnings": [], "items_sha256": "ab" * 32, "buckets": buckets},
     }  # fmt: skip
