@@ -11,7 +11,7 @@ from rich.text import Text
 
 from coref_k8s.cli.console import headed, titled
 from coref_k8s.cli.speech import lang, said, say
-from coref_k8s.wording import has
+from coref_k8s.wording import Message, has
 from coref_k8s.wording.formats import number, percent
 
 
@@ -25,11 +25,16 @@ def summary(statistics: Mapping[str, Any]) -> str:
 
 
 def losses(statistics: Mapping[str, Any]) -> list[str]:
-    """Return a line for every source that was left out."""
-    return [
-        say("prepared.lost", source=lost["source"], reason=said(lost["reason"]))
-        for lost in statistics["skipped_sources"]
+    """Return a line for every source that was left out, and for files and rows of others."""
+    lost = [
+        say(
+            "prepared.lost",
+            source=one["source"],
+            reason=said(Message.load(one.get("message", one["reason"]))),
+        )
+        for one in statistics["skipped_sources"]
     ]
+    return lost + [said(Message.load(one)) for one in statistics.get("left_out", ())]
 
 
 def data_view(statistics: Mapping[str, Any], *, samples: bool) -> Iterator[RenderableType]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from coref_k8s.corpus.generated import is_generated
 from coref_k8s.errors import DataError, MissingDependencyError, ModelError
-from coref_k8s.sizing.shape import looks_like_path, shape_of
+from coref_k8s.settings import Settings
+from coref_k8s.sizing.shape import cached_config, hub_is_forbidden, looks_like_path, shape_of
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Message
 
@@ -65,9 +68,7 @@ def check_model(model: str, hub: Hub | None = None) -> None:
         return
     if looks_like_path(model):
         raise ModelError("client.no-model", model=model)
-    from huggingface_hub import try_to_load_from_cache
-
-    if isinstance(try_to_load_from_cache(model, "config.json"), str):
+    if cached_config(model) is not None:
         return
     if (problem := (hub or Hub()).problem(f"{model}/resolve/main/config.json")) is not None:
         raise ModelError("client.model-not-found", model=model, why=problem)
@@ -120,15 +121,19 @@ class Hub:
 
     def __init__(self) -> None:
         self._endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-        self._away = Message.of("client.hub-offline") if offline else None
+        self._away = Message.of("client.hub-offline") if hub_is_forbidden() else None
 
     def problem(self, path: str) -> Message | None:
-        """Return why a file of the hub cannot be had; None when it can."""
+        """Return why a file of the hub cannot be had; None when it can.
+
+        The token is HF_TOKEN, that of HF_TOKEN_FILE, or that of `hf auth login`.
+        """
+        from huggingface_hub import get_token
+
         if self._away is not None:
             return self._away
-        request = urllib.request.Request(f"{self._endpoint}/{path}", method="HEAD")
-        if token := os.environ.get("HF_TOKEN"):
+        request = urllib.request.Request(f"{self._endpoint}/{quote(path)}", method="HEAD")
+        if token := Settings.from_env().hf_token or get_token():
             request.add_header("Authorization", f"Bearer {token}")
         try:
             urllib.request.urlopen(request, timeout=_PATIENCE).close()
@@ -138,7 +143,7 @@ class Hub:
             if error.code == 404:
                 return Message.of("client.hub-missing")
             return None if error.code in (405, 429) else Message.of("client.hub-error", status=error.code)
-        except OSError as error:
+        except (OSError, HTTPException, ValueError) as error:
             reason = str(getattr(error, "reason", error))
             self._away = Message.of("client.hub-away", hub=self._endpoint, reason=reason)
             return self._away

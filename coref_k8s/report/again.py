@@ -27,11 +27,9 @@ def warnings(page: Context) -> list[str]:
     elif view.why:
         found.append(told(view.why, page.lang))
     for lost in view.statistics.get("skipped_sources", ()):
-        found.append(
-            page.plain(
-                "report.w-source", source=lost.get("source"), reason=told(str(lost.get("reason")), page.lang)
-            )
-        )
+        why = told(lost.get("message", lost.get("reason")), page.lang)
+        found.append(page.plain("report.w-source", source=lost.get("source"), reason=why))
+    found += [told(one, page.lang) for one in view.statistics.get("left_out", ())]
     reasons = Counter((str(t.reason).splitlines() or ["?"])[0][:160] for t in view.failures)
     found += [
         page.plain("report.w-failed", n=n, why=told(why, page.lang)) for why, n in reasons.most_common(5)

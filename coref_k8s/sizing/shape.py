@@ -67,7 +67,7 @@ def config_of(model: str) -> Mapping[str, Any] | None:
         return _parsed(_content(Path(model) / "config.json"), model)
     if looks_like_path(model):
         return None
-    cached = _cached_config(model)
+    cached = cached_config(model)
     if cached is not None:
         return _parsed(_content(cached), model)
     # the default model's shape is known: nobody waits for the hub
@@ -80,7 +80,16 @@ def looks_like_path(text: str) -> bool:
     return text.startswith((".", "/", "~")) or text.count("/") > 1 or text.endswith("/")
 
 
-def _cached_config(model: str) -> Path | None:
+def hub_is_forbidden() -> bool:
+    """Whether HF_HUB_OFFLINE forbids to ask the hub, spelt in any of the ways that the hub's library takes."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def cached_config(model: str) -> Path | None:
+    """Return a hub model's config.json in the hub client's cache; None without one.
+
+    Raises ModelError for a name that no hub model can have.
+    """
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:  # the controller image has no hub client
@@ -103,7 +112,7 @@ def _fetched_config(model: str) -> bytes | None:
         return kept.read_bytes()
     except OSError:
         pass
-    if os.environ.get("HF_HUB_OFFLINE", "0").lower() not in ("", "0", "false", "no"):
+    if hub_is_forbidden():
         return None
     import urllib.request  # 30 ms, for those only who need it
     from http.client import HTTPException
