@@ -138,14 +138,14 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
     if text is not None and prepared is not None:
         raise RequestError("cli.contradict", one="--data", other="--prepared")
     if model.endswith(".json"):
-        return EvaluationResult.from_json(_read(Path(model)))
+        return EvaluationResult.read(Path(model))
     folder = _trial_folder(model, settings)
     if folder is not None:
         own = folder / f"items-{split}.json"
         study = model.split("/")[0]
         its_own = text is None and prepared in (None, study)
         if own.is_file() and its_own and seq_len in (None, _length_of(model, settings)):
-            return EvaluationResult.from_json(_read(own))
+            return EvaluationResult.read(own)
         prepared, seq_len = prepared or study, seq_len or _length_of(model, settings)
         if not (folder / "model").is_dir():
             raise NotFoundError("cli.trial-without-model", trial=model)
@@ -179,10 +179,3 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
 
 def _weights() -> dict[str, Any]:
     return ObjectiveSpec().weights
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise NotFoundError("cli.cannot-use-file", place=path, why=error.strerror) from error

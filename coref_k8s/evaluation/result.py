@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from coref_k8s.errors import DataError
@@ -74,7 +75,18 @@ class EvaluationResult:
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     @staticmethod
-    def from_json(text: str) -> EvaluationResult:
+    def read(path: Path) -> EvaluationResult:
+        """Read a saved result, in UTF-8 or UTF-16. Raises DataError when it cannot be read or is something else."""
+        try:
+            return EvaluationResult.from_json(path.read_bytes())
+        except OSError as error:
+            why = Message.verbatim(error.strerror or str(error))
+        except DataError as error:
+            why = error.message
+        raise DataError("evaluation.unreadable-result", path=str(path), why=why)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> EvaluationResult:
         """Read what `to_json` wrote. Raises DataError when it is something else."""
         try:
             record = json.loads(text)

@@ -204,7 +204,7 @@ class _Ensemble:
         """Score a model, or read what an earlier attempt has scored."""
         path = self.folder.path / "scores" / f"{name.replace(' ', '-')}-{split}.json"
         if path.is_file():
-            known = EvaluationResult.from_json(path.read_text(encoding="utf-8"))
+            known = EvaluationResult.read(path)
             if known.items_sha256 == self.items[split].sha256:
                 return known
         model = make().eval().to(self.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,7 @@ from coref_k8s.model.saving import save_at_length
 from coref_k8s.study.order import Order
 from coref_k8s.trial.card import Compared, Facts, card
 from coref_k8s.trial.evaluating import Evaluator
-from coref_k8s.trial.files import TrialFolder, read_json, write_folder, write_json
+from coref_k8s.trial.files import TrialFolder, write_folder, write_json
 from coref_k8s.trial.licences import licence_of
 from coref_k8s.trial.models import model_path
 from coref_k8s.trial.parents import parents_trials
@@ -38,7 +37,7 @@ def finish_final(session: Session) -> dict[str, Any]:
     order, folder = session.order, session.folder
     assert order.seq_len is not None
     model: Any = session.trainer.model.eval()
-    dev = _read(folder.items("dev"))
+    dev = EvaluationResult.read(folder.items("dev"))
     test = session.test()
     source = model_path(order.spec.model, session.data_dir)
     before = untuned(order, source, session.evaluator, session.prepared, folder, session.device)
@@ -87,7 +86,7 @@ def untuned(
     model: Any = None
     for split, path in paths.items():
         if path.is_file():
-            found[split] = _read(path)
+            found[split] = EvaluationResult.read(path)
             continue
         if model is None:
             model = load_masked_lm(
@@ -126,15 +125,10 @@ def _with_parents(dev: EvaluationResult, order: Order, data_dir: Path) -> list[C
     """Compare with the trials whose parameters were taken, where their scores on dev are still there."""
     found = []
     for number, folder in parents_trials(order, data_dir).items():
-        content = read_json(folder.items("dev"))
-        if content is None:
+        if not folder.items("dev").is_file():
             continue
-        other = EvaluationResult.from_json(json.dumps(content))
+        other = EvaluationResult.read(folder.items("dev"))
         if set(other.item_ids) & set(dev.item_ids):
             against = Message.of("trial.parent", trial=number, study=order.spec.purpose.study)
             found.append(Compared(against, "dev", compare(dev, other)))
     return found
-
-
-def _read(path: Path) -> EvaluationResult:
-    return EvaluationResult.from_json(path.read_text(encoding="utf-8"))

@@ -190,7 +190,7 @@ class Session:
 
     def test(self) -> EvaluationResult:
         """Score the trained model on the test documents, with dev's threshold: test is not tuned on."""
-        dev = EvaluationResult.from_json(self.folder.items("dev").read_text(encoding="utf-8"))
+        dev = EvaluationResult.read(self.folder.items("dev"))
         items = ItemSet.load(self.prepared.eval_items("test"))
         result = self.evaluator(self.trainer.model.eval(), items, full=True, tau=dev.tau)
         write_json(self.folder.items("test"), result.to_dict())

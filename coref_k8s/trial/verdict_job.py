@@ -115,7 +115,4 @@ def _compared(ours: EvaluationResult, role: Role, theirs: Sequence[EvaluationRes
 def _test_result(data_dir: Path, order: Order, run: TrialRecord) -> EvaluationResult:
     unit = Unit(Kind.FINALIST, order.seq_len, run.number)
     path = TrialFolder(data_dir / workdir_of(order.spec, order.study, unit)).items("test")
-    try:
-        return EvaluationResult.from_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError("trial.no-test-result", path=str(path), why=error.strerror) from error
+    return EvaluationResult.read(path)

@@ -54,3 +54,10 @@ def test_a_name_that_no_model_has_is_one_sentence(hub, name):
         check_model(name)
     assert repr(name) in str(caught.value)
     assert Hub().problem(f"api/datasets/{name}") is not None
+
+
+def test_a_home_folder_is_written_out(tmp_path, monkeypatch):
+    (tmp_path / "texts").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spec = localised(build_spec(data={"sources": [{"source": "~/texts"}, {"source": "~/nothing"}]}))
+    assert [one.source for one in spec.data.sources] == [str(tmp_path / "texts"), "~/nothing"]

@@ -101,3 +101,29 @@ def test_models_with_different_tokenisers_share_items(tokenizer, documents):
     assert a.items_sha256 != b.items_sha256
     found = {entry.metric: entry for entry in compare(a, b)}
     assert 0 < found["coref_top5"].items <= len(here.coref)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no evaluation result"),
+        (b'{"a": 1}', "no evaluation result"),
+        (b"[1, 2]", "no evaluation result"),
+        (b'{"metrics": {"sc', "no evaluation result"),
+        (b"\xff\xfe\x00", "no evaluation result"),
+        (None, "No such file"),
+    ],
+)
+def test_a_damaged_result_is_one_sentence_with_its_name(tmp_path, content, said):
+    path = tmp_path / "saved.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=f"saved.json: .*{said}"):
+        EvaluationResult.read(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_result_is_read_in_the_encodings_that_shells_write(tmp_path, encoding):
+    found = result([1.0] * 40, DOCUMENTS)
+    (tmp_path / "a.json").write_text(found.to_json(), encoding=encoding)
+    assert EvaluationResult.read(tmp_path / "a.json") == found
