@@ -29,16 +29,16 @@ WORDS = st.text(max_size=8) | st.sampled_from(
     ["on", "0042", "1_0", "7815e10", "2026-11-29", "~", "none", "\ud800", "\0"]
 )
 NUMBERS = st.one_of(
-    st.integers(-3, 3), st.sampled_from([512, 1024, 10**6, 10**19, 10**300, -(2**63)]),
+    st.integers(-3, 3), st.sampled_from([512, 1024, 10**6, 10**19, 10**300, -(2**63), 0.15, 1]),
     st.floats(0, 1), st.floats(allow_nan=False, allow_infinity=False),
 )  # fmt: skip
 SCALARS = st.none() | st.booleans() | NUMBERS | WORDS | st.just(10**400)
 
 
-def trees(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def trees(scalars: st.SearchStrategy[Any], words: st.SearchStrategy[str] = WORDS) -> st.SearchStrategy[Any]:
     return st.recursive(
         scalars,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
         max_leaves=5,
     )
 
@@ -83,9 +83,8 @@ def requests(wild: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return (like(spec, wild) | closer).filter(lambda one: isinstance(one, dict))
 
 
-JSON = trees(
-    st.none() | st.booleans() | NUMBERS | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-)
+UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+JSON = trees(st.none() | st.booleans() | NUMBERS | UNICODE, UNICODE)
 ANYTHING = trees(SCALARS | st.sampled_from([float("nan"), float("inf"), -float("inf")]))
 many = settings(
     max_examples=200, deadline=None,
@@ -111,7 +110,7 @@ def answered(request: Any) -> StudySpec | None:
     try:
         return spec_from_mapping(request)
     except RequestError as error:
-        return one_sentence(error, "request: ")
+        return one_sentence(error, "request")
 
 
 @many

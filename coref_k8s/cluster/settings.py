@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
 from coref_k8s.errors import RequestError
-from coref_k8s.study.spec import Request, Seconds, Toleration
+from coref_k8s.study.base import Request, Seconds
+from coref_k8s.study.reading import parse_yaml
+from coref_k8s.study.refusals import refused
+from coref_k8s.study.spec import Toleration
 
 #: Where the controller's namespace is written inside a pod.
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -106,8 +108,8 @@ class ClusterSettings(Request):
         if path is None:
             return cls()
         try:
-            found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
+            found = parse_yaml(path.read_text(encoding="utf-8"), where=str(path)) or {}
+        except (OSError, UnicodeDecodeError) as error:
             raise RequestError("cluster.settings-not-read", path=str(path), why=str(error)) from error
         return cls.parse(found, where=str(path))
 
@@ -115,11 +117,9 @@ class ClusterSettings(Request):
     def parse(cls, values: Mapping[str, Any], *, where: str = "cluster settings") -> ClusterSettings:
         """Check a camelCase mapping. Raises RequestError with the first thing that is wrong."""
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(map(str, first["loc"]))
-            raise RequestError("cluster.settings-wrong", where=where, key=key, why=first["msg"]) from error
+            raise refused(error, cls, by_alias=True, where=where) from error
 
 
 def own_namespace(environ: Mapping[str, str] | None = None) -> str:

@@ -7,7 +7,7 @@ accept the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cache
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
@@ -47,18 +47,15 @@ class Request(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, data: Any) -> Any:
-        """Take null for absent where it is no value, as the API server does."""
-        if not isinstance(data, dict):
-            return data
-        return {key: value for key, value in data.items() if value is not None or key not in cls._filled()}
+        return without_nulls(data, cls._filled())
 
     @classmethod
     @cache
-    def _filled(cls) -> frozenset[str | None]:
+    def _filled(cls) -> frozenset[str]:
         """Return the names of the fields for which null is no value."""
         fields = cls.model_fields.items()
         return frozenset(
-            key for n, f in fields if type(None) not in get_args(f.annotation) for key in (n, f.alias)
+            key for n, f in fields if type(None) not in get_args(f.annotation) for key in (n, f.alias or n)
         )
 
 
@@ -72,8 +69,11 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _without_nulls(value: Any) -> Any:
-    return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+def without_nulls(value: Any, keys: Container[str] | None = None) -> Any:
+    """Return a mapping without its nulls (under `keys`, where given): to the API server they are absent."""
+    if not isinstance(value, dict):
+        return value
+    return {k: v for k, v in value.items() if v is not None or (keys is not None and k not in keys)}
 
 
 def _text(pattern: str, **more: Any) -> tuple[Any, ...]:
@@ -102,7 +102,7 @@ Positive = Annotated[float, Field(gt=0, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000_000)]
 Many = Annotated[tuple[T, ...], Field(strict=False, max_length=MAX_ITEMS)]
 Choices = Annotated[tuple[T, ...], Field(strict=False, max_length=MAX_CHOICES)]
-Keyed = Annotated[dict[str, T], Field(max_length=MAX_KEYS), BeforeValidator(_without_nulls)]
+Keyed = Annotated[dict[str, T], Field(max_length=MAX_KEYS), BeforeValidator(without_nulls)]
 
 
 def flag(*names: str, **more: Any) -> dict[str, Any]:
@@ -118,7 +118,8 @@ def refuse(what: Message | str, *loc: int | str, given: Any = None, **values: An
     `coref_k8s.study.reading` puts into one sentence.
     """
     message = Message.of(f"study.{what}", **values) if isinstance(what, str) else what
-    here = {"where": "", "place": ".".join(map(str, loc)) or "the request", **message.values}
+    place = ".".join(map(str, loc)) or "Request"
+    here = {"where": "", "place": place, "given": shown(given), **message.values}
     kind = PydanticCustomError(
         message.code,
         "{sentence}",

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
 
 from coref_k8s.study.base import MAX_LENGTH, Choices, Request, refuse
 
 
-def _choice(value: Any) -> Any:
+def _choice(value: Any) -> str | int | float:
     if isinstance(value, str) and value.isprintable() and len(value) <= MAX_LENGTH:
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return int(value) if isinstance(value, int) else float(value)
-    raise PydanticCustomError("study.choice", "must be text or a finite number")
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53:
+        return int(value)
+    if not (isinstance(value, float) and math.isfinite(value)):
+        refuse("choice", given=value)
+    return float(value)
 
 
 Choice = Annotated[

@@ -82,7 +82,7 @@ def _set_aside(rest: dict[str, Any], unknown: dict[str, Any], loc: tuple[int | s
     for part in loc:
         if isinstance(node, dict) and str(part) in node:
             part = str(part)
-        elif not isinstance(node, list):
+        elif not (isinstance(node, list) and isinstance(part, int)):
             break
         node = node[part]
         at.append(part)

@@ -36,7 +36,6 @@ _TEXTS = {
     "dict_type": "mapping",
     "model_type": "mapping",
     "missing": "missing",
-    "study.choice": "choice",
 }
 #: Types of error that a request of another version would give.
 _VERSIONS = ("extra_forbidden", "literal_error", "study.parameter-unknown", "study.parameter-unknown-close")
@@ -59,7 +58,7 @@ def refused(
 
 
 def _explained(first: Any, model: type[BaseModel], *, by_alias: bool, where: str, names: Names) -> Message:
-    path = [str(part) for part in first["loc"] if part != "[key]"]
+    path = [str(part) if str(part).isprintable() else ascii(part) for part in first["loc"] if part != "[key]"]
     kind, value, context = first["type"], first.get("input"), first.get("ctx", {})
     prefix = f"{where}: " if where else ""
     if kind == "extra_forbidden":
@@ -89,7 +88,7 @@ def _place(path: list[str], prefix: str, names: Names) -> str:
         if tuple(path[:length]) in names:
             inner = [part for part in path[length:] if not part.isdigit()]
             return ".".join([names[tuple(path[:length])], *inner])
-    return f"{prefix}{'.'.join(path)}"
+    return f"{prefix}{'.'.join(path)}" if path else prefix.removesuffix(": ")
 
 
 def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...], *, by_alias: bool) -> list[str]:

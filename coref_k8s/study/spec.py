@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from coref_k8s.study.base import (
     Amount,
@@ -33,6 +33,7 @@ from coref_k8s.study.base import (
     flag,
     integer,
     refuse,
+    without_nulls,
 )
 from coref_k8s.study.parameters import PARAMETERS, TASKS, crossed, space_for, unknown_parameter
 from coref_k8s.study.ranges import Range
@@ -49,6 +50,10 @@ Lengths = Annotated[tuple[Length, ...], Field(strict=False, max_length=MAX_LENGT
 Batch = Annotated[int, *integer(ge=1, le=65_536)]
 Gain = Annotated[float, Field(gt=0, le=1)]
 Density = Annotated[float, Field(ge=0, le=1000)]
+Space = Annotated[
+    dict[str, Range],
+    BeforeValidator(lambda space: without_nulls(space, PARAMETERS)),
+]
 Weight = Annotated[float, Field(ge=0, le=1000)]
 
 
@@ -167,9 +172,9 @@ class SearchSpec(Request):
     """Run shorter lengths ahead and start longer ones from their best regions."""
     warm_start_from: Text | None = Field(default=None, json_schema_extra=flag("--warm-start-from"))
     """Name of another study, in the same place, whose best trials and results start this one, within this one's ranges."""
-    space: Keyed[Range] = {}
+    space: Space = {}
     """Ranges that replace the default ones for every length, by parameter name."""
-    space_by_length: dict[int, Keyed[Range]] = Field(default={}, max_length=MAX_LENGTHS)
+    space_by_length: dict[int, Space] = Field(default={}, max_length=MAX_LENGTHS)
     """Ranges that replace the default ones for one length."""
     finalists: Whole = Field(default=0, json_schema_extra=flag("--finalists"))
     """Best trials per length re-run with fresh seeds, beside the defaults and the untuned model, before a winner is named; 0 trusts the single run."""
