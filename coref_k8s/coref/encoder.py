@@ -13,7 +13,10 @@ from torch import nn
 from coref_k8s.errors import ModelError
 from coref_k8s.model.convert import convert
 from coref_k8s.model.positions import apply_position_range
+from coref_k8s.wording import Message
 
+#: What a folder with a tokeniser has one of.
+_TOKENISER_FILES = ("tokenizer.json", "vocab.*", "*.model")
 #: Special tokens around a window.
 SPECIALS = 2
 
@@ -25,6 +28,7 @@ def open_encoder(
 
     Raises ModelError when it cannot be opened or does not hold that many tokens.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModel
 
     arguments: dict[str, Any] = {} if revision is None else {"revision": revision}
@@ -33,7 +37,7 @@ def open_encoder(
             model, info = AutoModel.from_pretrained(
                 name, dtype=torch.float32, output_loading_info=True, **arguments
             )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise ModelError("coref.encoder-unreadable", model=name, why=reason) from error
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
@@ -57,6 +61,11 @@ def open_tokenizer(name: str | Path, revision: str | None = None) -> Any:
 
     from coref_k8s.text.alignment import check_offsets
 
+    folder = Path(name)
+    if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in _TOKENISER_FILES):
+        # transformers would make up an empty one
+        why = Message.of("coref.no-tokeniser-file")
+        raise ModelError("coref.tokeniser-unreadable", model=str(name), why=why)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             name, **({} if revision is None else {"revision": revision})

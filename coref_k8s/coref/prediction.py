@@ -60,6 +60,7 @@ def predict_links(model: CorefModel, document: EncodedDocument, spans: np.ndarra
     return Found(spans, np.ones(len(spans), np.float32), entities, links)
 
 
+@torch.inference_mode()
 def find_mentions(
     model: CorefModel, document: EncodedDocument, *, threshold: float = 0.5, windows: int = WINDOWS
 ) -> tuple[np.ndarray, np.ndarray, Tensor]:
@@ -99,6 +100,7 @@ def find_mentions(
     return found[order], sure[order], joined
 
 
+@torch.inference_mode()
 def link(
     model: CorefModel, document: EncodedDocument, spans: np.ndarray, vectors: Tensor
 ) -> tuple[np.ndarray, np.ndarray]:

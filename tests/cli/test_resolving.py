@@ -1,0 +1,110 @@
+"""`resolve`: forms, folders, the standard input, and what is said when something is wrong."""
+
+import io
+import json
+
+import pytest
+import torch
+
+from coref_k8s.cli.main import run
+from coref_k8s.coref.model import new_model
+from coref_k8s.corpus.shipped import shipped_tokenizer
+
+TEXT = "김 첨지는 아내를 보았다.\n그는 아내의 손을 잡았다.\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    from transformers import AutoTokenizer
+
+    from coref_k8s.model.small import create_small_model
+
+    root = tmp_path_factory.mktemp("model")
+    create_small_model(
+        root / "encoder",
+        AutoTokenizer.from_pretrained(shipped_tokenizer()),
+        hidden=32,
+        layers=1,
+        intermediate=64,
+    )
+    torch.manual_seed(0)
+    made = new_model(str(root / "encoder"), 96)
+    with torch.no_grad():
+        made.head.start[-1].bias.fill_(1.0)
+        made.head.end[-1].bias.fill_(0.0)
+    made.save(root / "model")
+    return str(root / "model")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "운수 좋은 날.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+SEEN = {
+    "table": "called",
+    "text": "₁",
+    "json": '"clusters"',
+    "jsonl": '"clusters"',
+    "conllu": "Entity=(e1",
+    "conll": "#begin document",
+    "html": "<!doctype html>",
+}
+
+
+@pytest.mark.parametrize("form", SEEN)
+def test_every_form(model, file, form, capsys):
+    assert run(["resolve", model, str(file), "-o", form, "--device", "cpu"]) == 0
+    assert SEEN[form] in capsys.readouterr().out
+
+
+def test_the_standard_input(model, monkeypatch, capsys):
+    stream = io.TextIOWrapper(io.BytesIO("\ufeff".encode() + TEXT.encode()), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", stream)
+    assert run(["resolve", model, "-", "-o", "jsonl"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["doc_id"], row["text"]) == ("stdin", TEXT)
+
+
+def test_one_bad_file_of_a_folder_does_not_end_the_run(model, file, tmp_path, capsys):
+    (tmp_path / "bad.txt").write_bytes("한국어".encode("cp949"))
+    (tmp_path / "rows.jsonl").write_text(
+        '{"text": "그가 왔다."}\nnot json\n{"text": "그가 갔다."}\n', encoding="utf-8"
+    )
+    out = tmp_path / "out"
+    code = run(["resolve", model, str(tmp_path), "-o", "conllu", "--output-dir", str(out)])
+    said = " ".join(capsys.readouterr().err.split())
+    assert code == 1
+    assert len(list(out.iterdir())) == 3
+    assert "bad.txt" in said
+    assert "rows.jsonl:2" in said
+    assert "3 documents" in said
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(model, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.txt").write_text(TEXT, encoding="utf-8")
+    out = tmp_path / "out"
+    given = [str(tmp_path / folder / "x.txt") for folder in ("a", "b")]
+    assert run(["resolve", model, *given, "-o", "json", "--output-dir", str(out)]) == 0
+    assert len(list(out.iterdir())) == 2
+
+
+def test_a_missing_file_is_one_sentence(model, file, capsys):
+    assert run(["resolve", model, "nowhere.txt", str(file), "-o", "jsonl"]) == 1
+    captured = capsys.readouterr()
+    assert "nowhere.txt" in captured.err
+    assert len(captured.out.splitlines()) == 1
+
+
+def test_several_documents_are_not_one_page(model, file, capsys):
+    assert run(["resolve", model, str(file), str(file), "-o", "html"]) == 2
+    assert "--output-dir" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_head_is_one_sentence(tmp_path, file, capsys):
+    assert run(["resolve", str(tmp_path), str(file)]) == 1
+    assert "no coreference head" in capsys.readouterr().err
