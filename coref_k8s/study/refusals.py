@@ -65,7 +65,7 @@ def _explained(first: Any, model: type[BaseModel], *, by_alias: bool, where: str
         known = _keys_at(model, first["loc"][:-1], by_alias=by_alias)
         close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.6)
         values = {"key": ".".join(path), "known": ", ".join(sorted(known)), "close": "".join(close)}
-        return Message.of(f"study.unknown-key{'-close' if close else ''}", where=prefix, **values)
+        return Message.of("study.unknown-key-close" if close else "study.unknown-key", where=prefix, **values)
     values = {"place": _place(path, prefix, names), "where": prefix, "given": shown(value)}
     if "sentence" in context:
         return Message(kind, values | {k: v for k, v in context["values"].items() if k != "place"})
@@ -76,7 +76,7 @@ def _explained(first: Any, model: type[BaseModel], *, by_alias: bool, where: str
         literals = re.findall(r"'([^']+)'", context["expected"])
         close = difflib.get_close_matches(str(value), literals, n=1, cutoff=0.6)
         values |= {"known": ", ".join(map(repr, literals)), "close": "".join(close)}
-        return Message.of(f"study.literal{'-close' if close else ''}", **values)
+        return Message.of("study.literal-close" if close else "study.literal", **values)
     if kind in _TEXTS:
         limits = {key: limit for key, limit in context.items() if key != "error"}
         return Message.of(f"study.{_TEXTS[kind]}", **values, **limits)
