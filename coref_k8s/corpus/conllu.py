@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
@@ -42,6 +43,7 @@ class TreebankReader:
         self.spans: list[Span] = []
         self.parents: list[int] = []
         self.sentence = 0  # number of its first word
+        self.sentences: list[int] = []  # that of each word
         self.clusters: dict[str, list[Span]] = {}
         self.zeros: dict[str, list[int]] = {}
         self.heads: dict[Span, int] = {}
@@ -63,6 +65,7 @@ class TreebankReader:
         self.nodes.append(len(self.spans))
         self.places.append(span[0])
         self.spans.append(span)
+        self.sentences.append(self.sentence)
         self.parents.append(self.sentence + int(parent) - 1 if parent.isdigit() and int(parent) else -1)
 
     def empty_node(self) -> None:
@@ -162,8 +165,16 @@ class TreebankReader:
         )
 
 
-def read_conllu(lines: Iterable[str], *, where: str) -> Iterator[Document]:
-    """Yield the documents of a CoNLL-U file. Raises DataError with the line's number."""
+class Line(NamedTuple):
+    """A line of a CoNLL-U file: the document that it belongs to, None before the first; its word's number, if any."""
+
+    text: str
+    reader: TreebankReader | None
+    word: int | None = None
+
+
+def walk(lines: Iterable[str], *, where: str) -> Iterator[Line]:
+    """Yield the lines of a CoNLL-U file while their documents are read. Raises DataError with the line's number."""
     reader: TreebankReader | None = None
     attributes: tuple[str, ...] = _ATTRIBUTES
     inside: set[str] = set()  # words inside a multi-word token
@@ -171,39 +182,49 @@ def read_conllu(lines: Iterable[str], *, where: str) -> Iterator[Document]:
     for number, raw in enumerate(lines, 1):
         line = raw.rstrip("\r\n").removeprefix("\ufeff")
         place = f"{where}:{number}"
+        word = None
         if line.startswith("#"):
             key, _, value = (part.strip() for part in line[1:].partition("="))
             if key == "global.Entity":
                 attributes = tuple(value.split("-"))
             elif key in ("newdoc", "newdoc id"):
-                if reader:
-                    yield reader.document(place)
                 reader = TreebankReader(value or place)
             elif key in ("newpar", "newpar id") and reader and reader.text:
                 reader.gap = "\n"
-            continue
-        if not line:
+        elif not line:
             inside = set()
             if reader:
                 reader.end_sentence()
-            continue
-        columns = line.split("\t")
-        if len(columns) != 10:
-            raise DataError("coref_data.columns", place=place, n=len(columns))
-        reader = reader or TreebankReader(where)
-        reader.attributes = attributes
-        name, form, misc = columns[0], columns[1], columns[9].split("|")
-        if "-" in name:
-            first, _, last = name.partition("-")
-            if not (first.isdigit() and last.isdigit()):
-                raise DataError("coref_data.range", place=place, name=name)
-            inside = {str(word) for word in range(int(first), int(last) + 1)}
-            token = reader.token(form, misc)
-            continue
-        if "." in name:
-            reader.empty_node()
         else:
-            reader.word(token if name in inside else reader.token(form, misc), columns[6])
-        reader.annotations(misc, place)
+            columns = line.split("\t")
+            if len(columns) != 10:
+                raise DataError("coref_data.columns", place=place, n=len(columns))
+            reader = reader or TreebankReader(where)
+            reader.attributes = attributes
+            name, form, misc = columns[0], columns[1], columns[9].split("|")
+            if "-" in name:
+                first, _, last = name.partition("-")
+                if not (first.isdigit() and last.isdigit()):
+                    raise DataError("coref_data.range", place=place, name=name)
+                inside = {str(one) for one in range(int(first), int(last) + 1)}
+                token = reader.token(form, misc)
+            else:
+                if "." in name:
+                    reader.empty_node()
+                else:
+                    word = len(reader.spans)
+                    reader.word(token if name in inside else reader.token(form, misc), columns[6])
+                reader.annotations(misc, place)
+        yield Line(line, reader, word)
+
+
+def read_conllu(lines: Iterable[str], *, where: str) -> Iterator[Document]:
+    """Yield the documents of a CoNLL-U file. Raises DataError with the line's number."""
+    reader: TreebankReader | None = None
+    for line in walk(lines, where=where):
+        if line.reader is not reader:
+            if reader:
+                yield reader.document(where)
+            reader = line.reader
     if reader:
         yield reader.document(where)

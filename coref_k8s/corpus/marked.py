@@ -27,18 +27,18 @@ def parse_marked(content: str, *, where: str, source: str = "") -> Document:
     """Parse one document; `where` names the file in errors. Raises DataError with the place of the fault."""
     head, separator, body = content.replace("\r\n", "\n").partition("\n\n")
     if not separator:
-        raise DataError(f"{where}: no blank line after the header; put one between header and text")
+        raise DataError("coref_data.no-blank-line", place=where)
     fields: dict[str, str] = {}
     for line in head.splitlines():
         key, colon, value = line.partition(":")
         if not colon or key.strip() not in _HEADER:
-            raise DataError(f"{where}: header line {line!r} is not one of {', '.join(_HEADER)}")
+            raise DataError("coref_data.header", place=where, line=line, known=list(_HEADER))
         fields[key.strip()] = value.strip()
     if not fields.get("id"):
-        raise DataError(f"{where}: the header has no id")
+        raise DataError("coref_data.no-id", place=where)
     split = fields.get("split") or None
     if split is not None and split not in SPLITS:
-        raise DataError(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
+        raise DataError("coref_data.split", place=where, split=split, known=list(SPLITS))
     text, clusters = _parse_body(body.strip("\n"), where)
     return Document(
         doc_id=fields["id"],
@@ -89,21 +89,25 @@ def _parse_body(body: str, where: str) -> tuple[str, dict[str, list[tuple[int, i
         if char == "{":
             opened = _OPEN.match(body, place)
             if not opened:
-                raise DataError(f"{where}: '{{' without 'N|' after it near {body[place : place + 30]!r}")
+                raise DataError("coref_data.brace", place=where, near=body[place : place + 30])
             stack.append((opened.group(1), length))
             place = opened.end()
             continue
         if char == "}":
             if not stack:
-                raise DataError(f"{where}: '}}' closes nothing near {body[max(0, place - 30) : place + 5]!r}")
+                raise DataError("coref_data.closes-nothing", place=where, near=_before(body, place))
             label, start = stack.pop()
             clusters.setdefault(label, []).append((start, length))
         elif char == "|":
-            raise DataError(f"{where}: '|' outside a mention near {body[max(0, place - 30) : place + 5]!r}")
+            raise DataError("coref_data.bar", place=where, near=_before(body, place))
         else:
             out.append(char)
             length += 1
         place += 1
     if stack:
-        raise DataError(f"{where}: mention {stack[-1][0]} is never closed")
+        raise DataError("coref_data.mention-open", place=where, label=stack[-1][0])
     return "".join(out), {label: sorted(spans) for label, spans in clusters.items()}
+
+
+def _before(body: str, place: int) -> str:
+    return body[max(0, place - 30) : place + 5]

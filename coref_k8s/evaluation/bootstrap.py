@@ -7,20 +7,17 @@ Efron & Tibshirani 1993, chapter 13). Everything is one matrix product: counts o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from coref_k8s.evaluation.intervals import Array, Statistic, ratio
 
 RESAMPLES = 2000
 SEED = 0
 #: With fewer documents the percentile interval is far too narrow, so no difference may be claimed from it.
 MIN_DOCUMENTS = 5
-
-Array = npt.NDArray[np.float64]
-#: Turns sums (..., columns) into a statistic (...).
-Statistic = Callable[[Array], Array]
 
 
 class Interval(NamedTuple):
@@ -85,10 +82,3 @@ def f1(sums: Array) -> Array:
 def f1_difference(sums: Array) -> Array:
     """F1 of columns 0-2 minus F1 of columns 3-5."""
     return f1(sums[..., 0:3]) - f1(sums[..., 3:6])
-
-
-def ratio(numerator: Array, denominator: Array) -> Array:
-    """Divide where there is something to divide by; 0 elsewhere, so no score is ever NaN."""
-    return np.divide(
-        numerator, denominator, out=np.zeros_like(np.asarray(numerator, dtype=float)), where=denominator > 0
-    )

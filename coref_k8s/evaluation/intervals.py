@@ -81,6 +81,12 @@ def by_group(sums: Array, groups: Sequence[Hashable]) -> Array:
     return total
 
 
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Divide where there is something to divide by; 0 elsewhere, so no score is ever NaN."""
+    zeros = np.zeros_like(np.asarray(numerator, dtype=float))
+    return np.divide(numerator, denominator, out=zeros, where=np.asarray(denominator) > 0)
+
+
 @lru_cache(maxsize=64)
 def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
     """Return t such that Student's T of `freedom` >= 1 degrees lies in [-t, t] with this probability.

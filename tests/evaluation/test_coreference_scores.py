@@ -267,6 +267,17 @@ def test_a_treebank_is_scored_by_heads_with_exact_spans_beside():
     assert sum(part.found for part in found.types.values()) == 1
 
 
+def test_singletons_are_dropped_before_mentions_are_matched():
+    # (4, 11) and (9, 11) have one head
+    key = treebank({"1": [(4, 11), (20, 24)], "2": [(9, 11)]})
+    response = [[[(9, 11), (20, 24)]]]
+    both, without = (
+        score_documents([key], response, singletons=one, full=False).scores for one in (True, False)
+    )
+    assert both["muc_f1"].value == 0  # (9, 11) is the singleton of the key
+    assert without["muc_f1"].value == 1
+
+
 # --- what a result shows beside the scores
 
 TEXT = (

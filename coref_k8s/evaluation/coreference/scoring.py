@@ -9,7 +9,7 @@ from coref_k8s.evaluation import intervals
 from coref_k8s.evaluation.coreference import breakdown
 from coref_k8s.evaluation.coreference.baselines import baselines
 from coref_k8s.evaluation.coreference.matching import Headed, by_head, headed
-from coref_k8s.evaluation.coreference.metrics import Cluster, clusters_of
+from coref_k8s.evaluation.coreference.metrics import clusters_of
 from coref_k8s.evaluation.coreference.result import CorefScores, Scores
 from coref_k8s.evaluation.coreference.statistics import STATISTICS, counts
 from coref_k8s.text.document import Document
@@ -93,7 +93,8 @@ class Key:
             for name in self._baselines[0] if self._baselines else ():
                 without_model[name] = scores([one[name] for one in self._baselines])
             for document, anaphors, answer in zip(self.documents, self._anaphors, answers, strict=True):
-                hits = breakdown.linked(anaphors, self._as_key(document, answer, matching))
+                key = _chains(document.clusters.values())
+                hits = breakdown.linked(anaphors, self._as_key(key, answer, document.words, matching))
                 types.append(breakdown.by_type(anaphors, hits))
                 distances.append(breakdown.by_distance(anaphors, hits))
         return CorefScores(
@@ -112,22 +113,23 @@ class Key:
         matching = view.removesuffix(_WITHOUT)
         pairs = []
         for document, answer in zip(self.documents, answers, strict=True):
-            key = clusters_of(_chains(document.clusters.values()))
-            response = clusters_of(self._as_key(document, answer, matching))
+            key: list[list[Span]] = _chains(document.clusters.values())
             if view != matching:
-                key, response = _repeated(key), _repeated(response)
-            pairs.append((key, response))
+                # before mentions are matched, as the scorers do
+                key, answer = _repeated(key), _repeated(answer)
+            pairs.append((clusters_of(key), clusters_of(self._as_key(key, answer, document.words, matching))))
         return intervals.by_group(counts(pairs), self.groups)
 
     @staticmethod
-    def _as_key(document: Document, answer: list[list[Span]], matching: str) -> list[list[Hashable]]:
+    def _as_key(
+        key: list[list[Span]], answer: list[list[Span]], words: Words | None, matching: str
+    ) -> list[list[Hashable]]:
         """Return response chains with each mention that matches a key mention named as that one."""
-        if matching == "exact" or not document.words:
+        if matching == "exact" or not words:
             return [list(chain) for chain in answer]
-        words = document.words
         spans = {
             mention: span
-            for chain in document.clusters.values()
+            for chain in key
             for span, mention in zip(chain, headed([chain], words)[0], strict=True)
         }
         # what is predicted has the tree's heads, as a system's output has in the scorer
@@ -164,8 +166,8 @@ def _chains(chains: Chains) -> list[list[Span]]:
     return [[(int(start), int(end)) for start, end in chain] for chain in chains]
 
 
-def _repeated(clusters: Sequence[Cluster]) -> list[Cluster]:
-    return [cluster for cluster in clusters if len(cluster) > 1]
+def _repeated(chains: list[list[Span]]) -> list[list[Span]]:
+    return [chain for chain in chains if len(set(chain)) > 1]
 
 
 def _scores(sums: intervals.Array) -> Scores:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from coref_k8s.evaluation.coreference.metrics import CONLL, METRICS, Clusters, Counts
-from coref_k8s.evaluation.intervals import Array, Statistic
+from coref_k8s.evaluation.intervals import Array, Statistic, ratio
 
 #: Counts of a document: recall, recall_of, precision, precision_of of each metric.
 COLUMNS = tuple(f"{metric}_{field}" for metric in METRICS for field in Counts._fields)
@@ -20,12 +20,6 @@ def counts(pairs: Iterable[tuple[Clusters, Clusters]]) -> Array:
         [value for metric in METRICS.values() for value in metric(key, response)] for key, response in pairs
     ]
     return np.array(rows, dtype=float).reshape(-1, len(COLUMNS))
-
-
-def ratio(numerator: Array, denominator: Array) -> Array:
-    """Divide where there is something to divide by; 0 elsewhere, so no score is ever NaN."""
-    zeros = np.zeros_like(np.asarray(numerator, dtype=float))
-    return np.divide(numerator, denominator, out=zeros, where=np.asarray(denominator) > 0)
 
 
 def f1(recall: Array, precision: Array) -> Array:
