@@ -54,6 +54,11 @@ class EncodedDocument:
             numbers[first:stop] = number
         return numbers
 
+    def holds(self, first: int, stop: int) -> bool:
+        """Return whether these tokens lie in one sentence, as every mention does."""
+        place = int(np.searchsorted(self.sentences[:, 0], first, side="right")) - 1
+        return place >= 0 and first < stop <= int(self.sentences[place, 1])
+
     def characters(self, first: int, stop: int) -> tuple[int, int]:
         """Return the characters of a mention that covers these tokens."""
         start, end = self.tokens.starts[first], self.tokens.ends[stop - 1]

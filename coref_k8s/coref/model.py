@@ -130,8 +130,11 @@ def is_coref_model(folder: Path) -> bool:
     return (Path(folder) / CONFIG).is_file()
 
 
-def load_model(folder: str | Path, device: str | torch.device = "cpu") -> CorefModel:
-    """Open a folder that `CorefModel.save` wrote, ready to resolve. Raises NotFoundError or ModelError, in one sentence."""
+def load_model(folder: str | Path, device: str | torch.device = "cpu", *, dropout: float = 0.0) -> CorefModel:
+    """Open a folder that `CorefModel.save` wrote, ready to resolve; `dropout` is for training it further.
+
+    Raises NotFoundError or ModelError, in one sentence.
+    """
     from safetensors.torch import load_file
 
     path = Path(folder)
@@ -140,7 +143,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> CorefM
     if not is_coref_model(path):
         raise ModelError("coref.no-head", folder=str(folder))
     config = _config(path)
-    head = CorefHead(config.sizes, dropout=0.0)
+    head = CorefHead(config.sizes, dropout)
     try:
         head.load_state_dict(load_file(path / HEAD))
     except Exception as error:  # safetensors raises an exception of its own, torch RuntimeError

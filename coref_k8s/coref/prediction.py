@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from coref_k8s.coref.encoded import EncodedDocument
 from coref_k8s.coref.model import CorefModel
 from coref_k8s.coref.training import LIKELY, pairs_of, spans_from, surfaces_of
 from coref_k8s.coref.windows import Window, overlapping
+from coref_k8s.text.words import Span
 
 #: Windows of one forward pass.
 WINDOWS = 4
@@ -32,6 +33,13 @@ class Found:
     """Number of each mention's entity, by first appearance: int64 (mentions)."""
     links: np.ndarray
     """Probability that a mention joins the entity it was given (or begins it), float32 (mentions)."""
+
+    def chains(self, document: EncodedDocument) -> list[list[Span]]:
+        """Return the characters of each entity's mentions, entities by their first mention."""
+        chains: dict[int, list[Span]] = {}
+        for (first, stop), entity in zip(self.spans.tolist(), self.entities.tolist(), strict=True):
+            chains.setdefault(entity, []).append(document.characters(first, stop))
+        return list(chains.values())
 
 
 @torch.inference_mode()
@@ -58,6 +66,20 @@ def predict_links(model: CorefModel, document: EncodedDocument, spans: np.ndarra
     place = np.argsort(np.asarray(order, dtype=np.int64))
     entities, links = link(model, document, spans, gathered[torch.as_tensor(place, device=gathered.device)])
     return Found(spans, np.ones(len(spans), np.float32), entities, links)
+
+
+def link_gold(model: CorefModel, encoded: EncodedDocument, gold: Iterable[Span]) -> list[list[Span]]:
+    """Link gold mentions, given as characters, and return their chains; one that shares its tokens goes with the other."""
+    covering = {span: encoded.tokens.covering(*span) for span in dict.fromkeys(gold)}
+    spans = sorted(
+        {tokens for tokens in covering.values() if encoded.holds(*tokens)}, key=lambda t: (t[0], -t[1])
+    )
+    found = predict_links(model, encoded, np.asarray(spans, dtype=np.int64).reshape(-1, 2))
+    entities: dict[Span, Hashable] = dict(zip(spans, found.entities.tolist(), strict=True))
+    chains: dict[Hashable, list[Span]] = {}
+    for span, tokens in covering.items():
+        chains.setdefault(entities.get(tokens, ("alone", span)), []).append(span)
+    return list(chains.values())
 
 
 @torch.inference_mode()

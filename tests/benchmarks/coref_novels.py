@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from coref_k8s.coref.encoded import encode_document, encode_documents
-from coref_k8s.coref.model import new_model
+from coref_k8s.coref.model import load_model, new_model
 from coref_k8s.text.document import Document
 from tests.coref.fitting import evaluate, fit
 
@@ -52,7 +52,10 @@ def log(text):
 def run(options, seed, train, test):
     torch.manual_seed(seed)
     begun = time.process_time()
-    model = new_model(options.encoder, options.seq_len)
+    if options.go_on_from:
+        model = load_model(Path(options.go_on_from) / f"seed-{seed}", dropout=0.2)
+    else:
+        model = new_model(options.encoder, options.seq_len)
     for module in model.encoder.modules():
         if hasattr(module, "attention_head_size"):
             module.dropout.p = 0.0  # torch has no fast attention with dropout on a CPU
@@ -102,7 +105,8 @@ def main():
     parser.add_argument("--head-rate", type=float, default=5e-4)
     parser.add_argument("--frozen", type=int, default=0)
     parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--save")
+    parser.add_argument("--save", help="folder to keep the models in")
+    parser.add_argument("--go-on-from", help="such a folder, to train its models further")
     parser.add_argument("--output")
     options = parser.parse_args()
     torch.set_num_threads(1)

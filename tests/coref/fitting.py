@@ -5,7 +5,7 @@ from itertools import islice
 
 import torch
 
-from coref_k8s.coref.prediction import predict, predict_links
+from coref_k8s.coref.prediction import link_gold, predict
 from coref_k8s.coref.training import Batches, loss
 from coref_k8s.evaluation.coreference import score_documents
 
@@ -68,31 +68,12 @@ def freeze(encoder, layers):
             module.requires_grad_(False)
 
 
-def chains(document, found):
-    """Predicted chains as character spans."""
-    result = {}
-    for (first, stop), entity in zip(found.spans.tolist(), found.entities.tolist(), strict=True):
-        result.setdefault(entity, []).append(document.characters(first, stop))
-    return list(result.values())
-
-
-def evaluate(model, documents, encoded, *, bf16=False, threshold=0.5):
+def evaluate(model, documents, encoded, *, bf16=False, threshold=0.5, full=True):
     """Score whole documents end to end and on gold mentions."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        answers = [chains(one, predict(model, one, threshold=threshold)) for one in encoded]
-        linked = [gold_chains(model, document, one) for document, one in zip(documents, encoded, strict=True)]
-    return score_documents(documents, answers, linked=linked, offsets=None)
-
-
-def gold_chains(model, document, encoded):
-    """Gold mentions as characters, linked by the model; what has no tokens of its own stays alone."""
-    found = predict_links(model, encoded, encoded.mentions[:, :2].astype("int64"))
-    entity = {
-        tuple(span): number
-        for span, number in zip(found.spans.tolist(), found.entities.tolist(), strict=True)
-    }
-    result = {}
-    for start, end, _ in document.mentions():
-        span = encoded.tokens.covering(start, end)
-        result.setdefault(entity.get(span, (start, end)), []).append((start, end))
-    return list(result.values())
+        answers = [predict(model, one, threshold=threshold).chains(one) for one in encoded]
+        linked = [
+            link_gold(model, one, [(start, end) for start, end, _ in document.mentions()])
+            for document, one in zip(documents, encoded, strict=True)
+        ]
+    return score_documents(documents, answers, linked=linked, full=full)

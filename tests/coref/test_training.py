@@ -12,7 +12,7 @@ from coref_k8s.coref.prediction import find_mentions, predict, predict_links
 from coref_k8s.coref.training import Batches, loss
 from coref_k8s.coref.windows import disjoint, overlapping
 from coref_k8s.text.document import Document
-from tests.coref.fitting import chains, evaluate, fit
+from tests.coref.fitting import evaluate, fit
 
 LINE = "김 첨지는 아내를 보았다. 그는 아내의 손을 잡았다."
 
@@ -162,7 +162,7 @@ def test_links_in_blocks_are_the_links_of_one_block(model, monkeypatch):
     blocks = predict_links(model, document, given)
     assert whole.entities.tolist() == blocks.entities.tolist()
     assert np.allclose(whole.links, blocks.links, atol=1e-5)
-    assert sum(len(chain) for chain in chains(document, whole)) == len(given)
+    assert sum(len(chain) for chain in whole.chains(document)) == len(given)
 
 
 @pytest.mark.parametrize("name", ["deberta", "bert"])
