@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
@@ -40,10 +41,27 @@ study.report("my-study.html")
 """
 
 
+_CHAINS = """\
+## From text to chains
+
+```python
+from coref_k8s import Resolver
+
+resolver = Resolver.from_pretrained("data/…/model")     # what a study of task coreference, or train, has saved
+document = resolver("철수는 영희를 만났다. 그는 기뻤다.")     # any length; in a notebook the result shows itself
+[[mention.text for mention in chain] for chain in document.chains]
+open("chains.html", "w").write(document.to_html())
+```
+"""
+
+
 def page() -> str:
     """Return the page."""
     parts = [_HEAD]
     for name in ("connect", "Studies", "Study"):
+        parts += _described(name, getattr(coref_k8s, name), "##")
+    parts.append(_CHAINS)
+    for name in ("Resolver", "ResolvedDocument", "Mention"):
         parts += _described(name, getattr(coref_k8s, name), "##")
     fields = "".join(_rows(coref_k8s.StudySpec))
     parts += [
@@ -66,10 +84,10 @@ def _described(name: str, thing: Any, level: str) -> Iterator[str]:
     for member, value in vars(thing).items():
         if member.startswith("_"):
             continue
-        if isinstance(value, property):
+        if isinstance(value, property | cached_property):
             yield f"{level}# {name}.{member}\n\n{_text(value)}"
-        else:
-            yield from _described(f"{name}.{member}", value, f"{level}#")
+        elif callable(getattr(thing, member)):
+            yield from _described(f"{name}.{member}", getattr(thing, member), f"{level}#")
 
 
 def _signature(name: str, function: Any) -> str:

@@ -18,28 +18,32 @@ from coref_k8s.wording import Lang
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """Characters [start, end) of a text that name an entity."""
+    """Characters [`start`, `end`) of a text that name an entity, and their `text`.
+
+    `confidence` is the probability that it is a mention; `link_confidence` that of the choice that put it into `chain`,
+    the index of its chain in `ResolvedDocument.chains` (or that made it the first of one). Both are from 0 to 1.
+    """
 
     start: int
     end: int
     text: str
     confidence: float
-    """Probability that it is a mention, 0 to 1."""
     chain: int
-    """Index of its chain in `ResolvedDocument.chains`."""
     link_confidence: float
-    """Probability of the choice that put it into its chain (or made it the first of one), 0 to 1."""
 
 
 @dataclass(frozen=True)
 class ResolvedDocument:
-    """A text with its mentions in reading order (by start, longer first) and the chains that they form."""
+    """A text with its mentions in reading order (by start, longer first) and the chains that they form.
+
+    `text` is the text as it was given, `mentions` are all mentions, `sentences` where its sentences stand (characters); no
+    mention crosses one.
+    """
 
     doc_id: str
     text: str
     mentions: Sequence[Mention]
     sentences: Sequence[tuple[int, int]] = ()
-    """Sentences in characters, in order; no mention crosses one."""
 
     @cached_property
     def chains(self) -> list[list[Mention]]:
