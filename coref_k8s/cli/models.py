@@ -17,6 +17,7 @@ from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import DataDir
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
+from coref_k8s.study.paths import STUDIES, TrialFolder
 from coref_k8s.study.spec import ObjectiveSpec
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ _TRIAL = re.compile(r"(?P<study>[a-z0-9][-a-z0-9]*)/(?P<length>\d+)/(?P<trial>(?
 
 def _trial_folder(name: str, settings: Settings) -> Path | None:
     """Return the folder of a trial written as STUDY/TOKENS/NUMBER; None for another name."""
-    folder = settings.data_dir / "studies" / name
+    folder = settings.data_dir / STUDIES / name
     return folder if _TRIAL.fullmatch(name) and folder.is_dir() else None
 
 
@@ -141,15 +142,15 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
         return EvaluationResult.read(Path(model))
     folder = _trial_folder(model, settings)
     if folder is not None:
-        own = folder / f"items-{split}.json"
+        own = TrialFolder(folder).items(split)
         study = model.split("/")[0]
         its_own = text is None and prepared in (None, study)
         if own.is_file() and its_own and seq_len in (None, _length_of(model, settings)):
             return EvaluationResult.read(own)
         prepared, seq_len = prepared or study, seq_len or _length_of(model, settings)
-        if not (folder / "model").is_dir():
+        if not TrialFolder(folder).model.is_dir():
             raise NotFoundError("cli.trial-without-model", trial=model)
-        model = str(folder / "model")
+        model = str(TrialFolder(folder).model)
     if (text is None and prepared is None) or seq_len is None:
         raise RequestError("cli.scored-on-what", model=model)
     from coref_k8s.client.checks import check_model, require_trial_packages

@@ -20,7 +20,7 @@ from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
-from coref_k8s.study.paths import trial_folder
+from coref_k8s.study.paths import TrialFolder, trial_folder
 from coref_k8s.study.reading import amended
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Message
@@ -139,7 +139,7 @@ class LocalBackend:
         if purpose.kind == "ensemble":
             for number in purpose.trials:
                 folder = trial_folder(parent.spec, purpose.study, spec.seq_lengths[0], number)
-                if not (self.settings.data_dir / folder / "model" / "config.json").is_file():
+                if not (TrialFolder(self.settings.data_dir / folder).model / "config.json").is_file():
                     raise NotFoundError(
                         "client.no-model-to-join", trial=number, study=purpose.study,
                         folder=f"{self.root}{folder}", kept=parent.spec.training.keep_models,

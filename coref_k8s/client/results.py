@@ -10,8 +10,8 @@ from coref_k8s.controller.view import LengthView, StudyView
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.report.verdict import rows as comparison_rows
 from coref_k8s.search.records import TrialRecord
-from coref_k8s.study.paths import trial_folder
-from coref_k8s.wording import Message
+from coref_k8s.study.names import Kind
+from coref_k8s.study.paths import trial_folder, work_folder
 
 
 def ordered(one: LengthView) -> list[TrialRecord]:
@@ -85,29 +85,14 @@ def folder(view: StudyView, one: LengthView) -> str:
     assert best is not None
     if one.verdict is None:
         return trial_folder(view.spec, view.name, one.seq_len, best.number)
-    return f"studies/{view.name}/{one.seq_len}/finalist-{one.verdict.run}"
-
-
-def _worded(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with its messages in English words."""
-    said: dict[str, Any] = {
-        name: str(Message.load(row[name]))
-        for name in ("against", "way", "verdict", "sentence")
-        if name in row
-    }
-    return {**row, **said}
+    return work_folder(view.spec, view.name, Kind.FINALIST, one.seq_len, one.verdict.run)
 
 
 def _evidence(one: LengthView) -> dict[str, Any]:
     verdict, best = one.verdict, one.best
     if verdict is None:
         attrs = best.attrs if best is not None else {}
-        rows: dict[str, Any] = {
-            name: [_worded(row) for row in attrs[name]]
-            for name in ("comparisons", "ensemble")
-            if name in attrs
-        }
-        return {"test": attrs["test"], **rows} if "test" in attrs else rows
+        return {name: attrs[name] for name in ("test", "comparisons", "ensemble") if name in attrs}
     return {
         "test": {"score": verdict.test, "ci_low": verdict.low, "ci_high": verdict.high, "metrics": verdict.metrics},
         "runs": next(len(c.scores) for c in verdict.candidates if c.trial == verdict.winner),

@@ -9,6 +9,7 @@ from coref_k8s.cluster.settings import JobSettings, KeyRef
 from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
 from coref_k8s.study.names import WITHOUT_GPU
 from coref_k8s.study.order import Order, Resources
+from coref_k8s.study.paths import HUB_CACHE
 from coref_k8s.study.spec import Toleration
 
 #: Name of the only container.
@@ -220,7 +221,7 @@ def environment(order: Order, settings: JobSettings) -> dict[str, str]:
         # the root file system is read-only
         "HOME": "/tmp",
         "TMPDIR": "/tmp",
-        "HF_HOME": f"{settings.data_dir}/huggingface",
+        "HF_HOME": f"{settings.data_dir}/{HUB_CACHE}",
         "PYTHONUNBUFFERED": "1",
     }
     if settings.hf_secret is not None:

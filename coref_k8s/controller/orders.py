@@ -9,9 +9,9 @@ from typing import Any
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.resources import size_pod
-from coref_k8s.study.names import WITHOUT_GPU, Kind
+from coref_k8s.study.names import WITHOUT_GPU
 from coref_k8s.study.order import Order
-from coref_k8s.study.paths import trial_folder
+from coref_k8s.study.paths import work_folder
 from coref_k8s.study.spec import StudySpec
 
 
@@ -53,7 +53,7 @@ def make_order(
         untuned=untuned,
         batch=batch,
         resources=size_pod(spec, None if on_cpu else unit.seq_len, tier=tier),
-        workdir=workdir_of(spec, study, unit),
+        workdir=work_folder(spec, study, *unit),
         prepared=prepared,
     )
 
@@ -64,16 +64,3 @@ def seed_of(spec: StudySpec, unit: Unit) -> int:
     trial = unit.trial if spec.purpose.kind == "search" or unit.trial is None else 0
     text = f"{spec.seed}/{unit.kind}/{unit.seq_len}/{trial}"
     return zlib.crc32(text.encode()) & 0x7FFFFFFF
-
-
-def workdir_of(spec: StudySpec, study: str, unit: Unit) -> str:
-    """Return the folder of a unit below the data root: `studies/<study>/<len>/<trial>` for a trial.
-
-    `finalist-<run>` stands in the place of the trial for a finalist's run, `verdict` for the verdict.
-    """
-    if unit.seq_len is None:
-        return f"studies/{study}/{unit.kind}"
-    if unit.kind is Kind.TRIAL and unit.trial is not None:
-        return trial_folder(spec, study, unit.seq_len, unit.trial)
-    number = [] if unit.trial is None else [str(unit.trial)]
-    return f"studies/{study}/{unit.seq_len}/{'-'.join([unit.kind.value, *number])}"

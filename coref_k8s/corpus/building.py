@@ -19,12 +19,12 @@ from coref_k8s.corpus.progress import Reporter
 from coref_k8s.corpus.quality import Analysed
 from coref_k8s.corpus.rows import RowWriter, make_row
 from coref_k8s.corpus.sampling import weighted_order
-from coref_k8s.corpus.show import STATISTICS
 from coref_k8s.corpus.sources import Emitter, Loaded, load_documents, named_sources
 from coref_k8s.corpus.split import draw, split_documents
 from coref_k8s.corpus.spool import Spool
 from coref_k8s.corpus.statistics import LengthCounts, TextCounts, assemble
 from coref_k8s.errors import DataError, ModelError
+from coref_k8s.study.paths import STATISTICS_FILE
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.document import Document, Split
 from coref_k8s.wording import Message
@@ -96,7 +96,7 @@ class Preparation:
             text=self._text,
             lengths=counts,
         )
-        with (self._out / STATISTICS).open("w", encoding="utf-8") as file:
+        with (self._out / STATISTICS_FILE).open("w", encoding="utf-8") as file:
             json.dump(statistics, file, ensure_ascii=False, indent=1)
         return key
 

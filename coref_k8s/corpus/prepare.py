@@ -22,14 +22,14 @@ from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.local import is_local
 from coref_k8s.corpus.prepared import items_path, open_prepared
 from coref_k8s.corpus.progress import ProgressCallback, Reporter
-from coref_k8s.corpus.show import STATISTICS, read_statistics
+from coref_k8s.corpus.show import read_statistics
 from coref_k8s.corpus.sources import Emitter
+from coref_k8s.study.paths import PREPARED, STATISTICS_FILE
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.document import Document, Split
 
 #: Writes the evaluation items of one split: (documents, tokenizer, seq_len, split, path).
 EvalWriter = Callable[[list[Document], Any, int, str, Path], None]
-FOLDER = "prepared"
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def prepare(
     """
     revisions = _revisions(spec)
     key = data_hash(spec, tokenizer, revisions, held_out=held_out)
-    root = data_root / FOLDER
+    root = data_root / PREPARED
     root.mkdir(parents=True, exist_ok=True)
     target = root / key
     with _alone(root, key) as alone:
-        if not (target / STATISTICS).exists():
+        if not (target / STATISTICS_FILE).exists():
             if alone:
                 for left in root.glob(f".{key}-*"):
                     shutil.rmtree(left, ignore_errors=True)

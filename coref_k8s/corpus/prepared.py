@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.corpus.fingerprint import tokenizer_fingerprint
-from coref_k8s.corpus.show import STATISTICS, read_statistics
+from coref_k8s.corpus.show import read_statistics
 from coref_k8s.errors import DataError
+from coref_k8s.study.paths import STATISTICS_FILE
 from coref_k8s.text.document import Document, Split
 from coref_k8s.text.words import Words
 
@@ -75,7 +76,7 @@ class Prepared:
 def open_prepared(path: Path, seq_len: int) -> Prepared:
     """Open prepared data for one length. Raises DataError when they are missing, damaged or of other lengths."""
     path = Path(path)
-    if not (path / STATISTICS).is_file():
+    if not (path / STATISTICS_FILE).is_file():
         raise DataError("corpus.not-prepared", folder=str(path))
     if not rows_path(path, seq_len).is_file():
         found = sorted(int(entry.name) for entry in path.iterdir() if entry.name.isdecimal())

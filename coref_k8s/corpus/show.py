@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.errors import DataError, NotFoundError
-
-STATISTICS = "statistics.json"
+from coref_k8s.study.paths import PREPARED, STATISTICS_FILE
 
 
 def find_prepared(name: str, data_root: Path) -> Path:
@@ -16,11 +15,11 @@ def find_prepared(name: str, data_root: Path) -> Path:
 
     Raises NotFoundError, which lists what there is.
     """
-    root = data_root / "prepared"
-    known = sorted(path.parent for path in root.glob(f"*/{STATISTICS}"))
+    root = data_root / PREPARED
+    known = sorted(path.parent for path in root.glob(f"*/{STATISTICS_FILE}"))
     places = [Path(name), root / name, *(path for path in known if path.name.startswith(name))]
     for place in places:
-        if (place / STATISTICS).is_file():
+        if (place / STATISTICS_FILE).is_file():
             return place
     have = [path.name for path in known] or ["–"]
     raise NotFoundError("corpus.no-such-data", name=name, root=str(root), have=have)
@@ -29,7 +28,7 @@ def find_prepared(name: str, data_root: Path) -> Path:
 def read_statistics(folder: Path) -> dict[str, Any]:
     """Return the statistics of prepared data. Raises DataError when they cannot be read."""
     try:
-        statistics: dict[str, Any] = json.loads((folder / STATISTICS).read_text(encoding="utf-8"))
+        statistics: dict[str, Any] = json.loads((folder / STATISTICS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError("corpus.damaged", file=str(folder / STATISTICS), why=str(error)) from error
+        raise DataError("corpus.damaged", file=str(folder / STATISTICS_FILE), why=str(error)) from error
     return statistics

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coref_k8s.errors import RequestError
+from coref_k8s.study.paths import lock_file
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def controller_lock(data_dir: Path, study: str) -> Iterator[None]:
 
     The lock is the kernel's, so it is free again however its owner dies.
     """
-    path = data_dir / "studies" / study / "controller.lock"
+    path = data_dir / lock_file(study)
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
         try:
@@ -33,7 +34,7 @@ def controller_lock(data_dir: Path, study: str) -> Iterator[None]:
 
 def is_running(data_dir: Path, study: str) -> bool:
     """Whether a controller works on the study at this moment."""
-    if not (data_dir / "studies" / study / "controller.lock").exists():
+    if not (data_dir / lock_file(study)).exists():
         return False
     try:
         with controller_lock(data_dir, study):

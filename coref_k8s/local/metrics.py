@@ -11,17 +11,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from coref_k8s.controller.measure import StudyMeter
-from coref_k8s.controller.orders import workdir_of
 from coref_k8s.controller.progress import Progress
 from coref_k8s.controller.snapshot import unit_of
 from coref_k8s.controller.web import Answer, WebServer
 from coref_k8s.errors import RequestError
 from coref_k8s.study.names import WITHOUT_GPU
+from coref_k8s.study.paths import TrialFolder, work_folder
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.metrics import StudyMetrics
-
-#: Written by `coref_k8s.trial.metrics` into a trial's folder.
-_TEXTFILE = "metrics.prom"
 
 
 class TrialSeries:
@@ -59,7 +56,7 @@ class LocalMetrics:
         """Bring the series up to date."""
         self._meter.measure(progress)
         self._trials.files = tuple(
-            self._data_dir / workdir_of(self._spec, one.job.study, unit_of(one.job)) / _TEXTFILE
+            TrialFolder(self._data_dir / work_folder(self._spec, one.job.study, *unit_of(one.job))).metrics
             for one in progress.running
             if one.job.kind not in WITHOUT_GPU
         )

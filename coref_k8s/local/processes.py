@@ -21,6 +21,7 @@ from coref_k8s.local.hardware import cpu_cores, visible_gpus
 from coref_k8s.local.jobfiles import JobFolder, job_folders
 from coref_k8s.study.names import WITHOUT_GPU, Kind
 from coref_k8s.study.order import Order
+from coref_k8s.study.paths import JOBS
 
 #: What a job runs unless told otherwise.
 TRIAL_COMMAND = (sys.executable, "-m", "coref_k8s.trial")
@@ -54,7 +55,7 @@ class ProcessRunner:
         pause: float = PAUSE_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.root = data_dir / "jobs"
+        self.root = data_dir / JOBS
         self._environment = dict(environment or {})
         self._command = list(command)
         self._gpus = tuple(visible_gpus() if gpus is None else gpus) if gpus_per_job else ()

@@ -19,6 +19,7 @@ from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy, delete_trials
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store, StudyRecord
+from coref_k8s.study.paths import folders_of
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 
@@ -132,8 +133,8 @@ class LocalSession:
             storage = open_storage(self.settings.storage_url)
             delete_trials(storage, name, NAMESPACE)
             self.store.delete_study(NAMESPACE, name)
-            for folder in ("jobs", "studies"):
-                shutil.rmtree(self.settings.data_dir / folder / name, ignore_errors=True)
+            for folder in folders_of(name):
+                shutil.rmtree(self.settings.data_dir / folder, ignore_errors=True)
 
     def is_running(self, name: str) -> bool:
         """Whether a controller works on the study at this moment."""

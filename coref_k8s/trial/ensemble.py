@@ -25,10 +25,11 @@ from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.saving import save_at_length
 from coref_k8s.study.order import Order
+from coref_k8s.study.paths import TrialFolder
 from coref_k8s.trial.card import Compared, Facts, card, usage_of_members
 from coref_k8s.trial.device import host_peak_bytes, pick_device, use_threads
 from coref_k8s.trial.evaluating import Evaluator
-from coref_k8s.trial.files import TrialFolder, write_folder, write_json
+from coref_k8s.trial.files import write_folder, write_json
 from coref_k8s.trial.final import UNTUNED, as_rows, hardware, untuned
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.licences import licence_of

@@ -1,4 +1,4 @@
-"""A trial's folder, and files that are whole or not there."""
+"""Files that are whole or not there."""
 
 from __future__ import annotations
 
@@ -6,40 +6,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-
-@dataclass(frozen=True)
-class TrialFolder:
-    """What a trial leaves behind."""
-
-    path: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of checkpoints; gone when the trial is finished."""
-        return self.path / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        """The trained model with its tokeniser, as `from_pretrained` reads it."""
-        return self.path / "model"
-
-    @property
-    def result(self) -> Path:
-        """Score, metrics, parameters and measurements."""
-        return self.path / "result.json"
-
-    @property
-    def losses(self) -> Path:
-        """Training loss of every step (nats), a JSON list."""
-        return self.path / "losses.json"
-
-    def items(self, split: str) -> Path:
-        """Scores of every evaluation item of a split, for paired comparisons."""
-        return self.path / f"items-{split}.json"
 
 
 def write_json(path: Path, content: Any) -> None:

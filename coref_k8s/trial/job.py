@@ -16,8 +16,9 @@ from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.settings import Settings
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
+from coref_k8s.study.paths import TrialFolder
 from coref_k8s.telemetry.bus import Bus, said
-from coref_k8s.trial.files import TrialFolder, read_json
+from coref_k8s.trial.files import read_json
 from coref_k8s.trial.keeping import drop_models
 from coref_k8s.trial.observers import BusObserver, EvaluationReport, Observers, TrialObserver
 from coref_k8s.trial.signals import Interrupted, StopSignal

@@ -15,8 +15,7 @@ from coref_k8s.search.studies import read_trials
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store
 from coref_k8s.study.order import Order
-from coref_k8s.study.paths import trial_folder
-from coref_k8s.trial.files import TrialFolder
+from coref_k8s.study.paths import TrialFolder, trial_folder
 
 
 def drop_models(order: Order, settings: Settings) -> None:

@@ -15,13 +15,12 @@ from prometheus_client import start_http_server, write_to_textfile
 
 from coref_k8s.settings import Settings
 from coref_k8s.study.order import Order
+from coref_k8s.study.paths import TrialFolder
 from coref_k8s.telemetry.trial_metrics import TrialMetrics
 from coref_k8s.trial.observers import CheckpointReport, EvaluationReport, MemoryReport, StepReport
 
 log = logging.getLogger(__name__)
 
-#: Name of the file with a trial's series, in its folder; the controller of this machine serves it.
-TEXTFILE = "metrics.prom"
 #: Least time between two writes of it, and between two looks at the volume (seconds).
 INTERVAL = 2.0
 
@@ -42,7 +41,9 @@ class MetricsObserver:
         )
         self._data_dir = settings.data_dir
         self._clock, self._written = clock, -INTERVAL
-        self._file = settings.data_dir / order.workdir / TEXTFILE if settings.metrics_textfile else None
+        self._file = (
+            TrialFolder(settings.data_dir / order.workdir).metrics if settings.metrics_textfile else None
+        )
         if order.batch is not None:
             self.metrics.device_predicted.set(order.batch.predicted_bytes)
             self.metrics.device_budget.set(order.batch.budget_bytes)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from coref_k8s.corpus.filtering import text_key
 from coref_k8s.corpus.prepared import documents_path, open_prepared, read_documents
-from coref_k8s.corpus.show import STATISTICS
 from coref_k8s.errors import NotFoundError
 from coref_k8s.search.derived import same_data
 from coref_k8s.store import Store
 from coref_k8s.study.order import Order
+from coref_k8s.study.paths import STATISTICS_FILE, TrialFolder, numbered_folder
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.document import Split
-from coref_k8s.trial.files import TrialFolder
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def parent_of(order: Order, store: Store, data_dir: Path) -> Parent | None:
         record = store.get_study(order.namespace, name)
     except NotFoundError:
         return None
-    if record.prepared is None or not (data_dir / record.prepared / STATISTICS).is_file():
+    if record.prepared is None or not (data_dir / record.prepared / STATISTICS_FILE).is_file():
         return None
     open_prepared(data_dir / record.prepared, order.spec.seq_lengths[0])
     return Parent(record.spec, data_dir / record.prepared)
@@ -58,7 +57,9 @@ def parent_of(order: Order, store: Store, data_dir: Path) -> Parent | None:
 def parents_trials(order: Order, data_dir: Path) -> dict[int, TrialFolder]:
     """Return the folders of the trials that an order is made of, by number; they may be empty by now."""
     purpose = order.spec.purpose
+    assert purpose.study is not None
+    assert order.seq_len is not None
     return {
-        number: TrialFolder(data_dir / f"studies/{purpose.study}/{order.seq_len}/{number}")
+        number: TrialFolder(data_dir / numbered_folder(purpose.study, order.seq_len, number))
         for number in purpose.trials
     }

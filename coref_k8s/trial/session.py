@@ -23,11 +23,12 @@ from coref_k8s.sizing.batch import predict
 from coref_k8s.sizing.shape import shape_of
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
+from coref_k8s.study.paths import TrialFolder
 from coref_k8s.trial.batches import StepPlan, StepSource
 from coref_k8s.trial.checkpoint import CheckpointStore, seed_everything
 from coref_k8s.trial.device import autocast_dtype, host_peak_bytes, pick_device, use_threads
 from coref_k8s.trial.evaluating import Evaluator, shortest_training
-from coref_k8s.trial.files import TrialFolder, write_folder, write_json
+from coref_k8s.trial.files import write_folder, write_json
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.masking import Masker, Vocabulary
 from coref_k8s.trial.models import compile_layers, load_tokenizer, model_path

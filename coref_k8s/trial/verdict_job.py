@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from coref_k8s.controller.orders import workdir_of
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.errors import DataError, TrialError
 from coref_k8s.evaluation.average import averaged
@@ -24,8 +23,9 @@ from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.settings import Settings
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
+from coref_k8s.study.paths import TrialFolder, work_folder
 from coref_k8s.telemetry.bus import Bus, Section
-from coref_k8s.trial.files import TrialFolder, write_json
+from coref_k8s.trial.files import write_json
 
 #: Results on test by run number.
 Results = Mapping[int, EvaluationResult]
@@ -114,5 +114,5 @@ def _compared(ours: EvaluationResult, role: Role, theirs: Sequence[EvaluationRes
 
 def _test_result(data_dir: Path, order: Order, run: TrialRecord) -> EvaluationResult:
     unit = Unit(Kind.FINALIST, order.seq_len, run.number)
-    path = TrialFolder(data_dir / workdir_of(order.spec, order.study, unit)).items("test")
+    path = TrialFolder(data_dir / work_folder(order.spec, order.study, *unit)).items("test")
     return EvaluationResult.read(path)

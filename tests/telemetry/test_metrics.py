@@ -16,7 +16,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from coref_k8s.controller.measure import StudyMeter
-from coref_k8s.controller.orders import make_order, workdir_of
+from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.progress import FinalsProgress, LengthProgress, Progress, RunningJob
 from coref_k8s.controller.runner import ObservedJob, State
 from coref_k8s.controller.snapshot import Unit
@@ -27,6 +27,7 @@ from coref_k8s.settings import Settings
 from coref_k8s.store.records import Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import BatchPlan, Order, Resources
+from coref_k8s.study.paths import work_folder
 from coref_k8s.study.reading import build_spec
 from coref_k8s.telemetry.docs import main as document
 from coref_k8s.telemetry.metrics import StudyMetrics
@@ -61,7 +62,7 @@ def order(trial: int = 0, kind: Kind = Kind.TRIAL) -> Order:
         kind=kind, study="s", namespace="team", spec=build_spec(), seq_len=512, trial=trial, trial_id=1,
         batch=BatchPlan(seq_len=512, batch_size=2, accumulation=2, checkpointing=False, predicted_bytes=8, budget_bytes=9),
         resources=Resources(gpus=1, gpu_memory_mb=40960, cpu_millis=1, memory_bytes=99, ephemeral_bytes=0, shm_bytes=0),
-        workdir=workdir_of(build_spec(), "s", Unit(kind, 512, trial)),
+        workdir=work_folder(build_spec(), "s", kind, 512, trial),
     )  # fmt: skip
 
 
