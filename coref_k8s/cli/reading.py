@@ -99,9 +99,11 @@ def status(
     """Show how far a study is: trials by length, the best so far, what failed and why."""
     backend, view = find_study(where, name)
     if output == "json":
-        write(view.to_json().decode())
+        write(view.to_json(words=True).decode())
         return
     out.print(tables.status(view, backend.place))
+    if view.not_understood:
+        note(view.not_understood.say(lang()), style="yellow")
     note_if_idle(backend, view)
     suggest(*(f"{step}{typed(backend.where)}" for step in next_steps(view)))
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coref_k8s.cli.live import LiveLength, LiveState, LiveTrial
-from coref_k8s.cli.speech import say
+from coref_k8s.cli.speech import said, say
 from coref_k8s.cli.tables import PHASE_STYLES, bar, phase_word
 from coref_k8s.client.following import Moment
 from coref_k8s.search.records import TrialState
@@ -179,7 +179,7 @@ class Watcher:
         now = datetime.now(UTC)
         for event in moment.events:
             self.state.apply(event)
-        self.state.problem = moment.problem
+        self.state.problem = said(moment.problem)
         if moment.stopping and not self.state.stopping:
             self.state.stop(now)
         if moment.view is not None:

@@ -8,7 +8,6 @@ kubeconfig that creates a study also reads it. See docs/decisions/008-results-th
 from __future__ import annotations
 
 import difflib
-import json
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
@@ -16,19 +15,20 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from coref_k8s import __version__
 from coref_k8s.client.backend import DryRun
 from coref_k8s.client.following import Look, Moment, watched
 from coref_k8s.client.manifest import manifest
 from coref_k8s.client.where import Where
 from coref_k8s.cluster import names
-from coref_k8s.cluster.admit import resume_token, wanted
+from coref_k8s.cluster.admit import resume_token
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import AlreadyExists, ApiRefusal, Forbidden, Invalid, NotFound
-from coref_k8s.cluster.observed import parse_time
 from coref_k8s.cluster.resources import JOBS, STUDIES
+from coref_k8s.cluster.summary import record_of
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError
-from coref_k8s.store.records import Phase, StudyRecord
+from coref_k8s.store.records import StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Message
@@ -101,7 +101,10 @@ class ClusterBackend:
         found = {f"{names.GROUP}/{key}": value for key, value in annotations.items()}
         body: Json = {"metadata": {"annotations": found}} if found else {}
         if spec:
-            body["spec"] = spec
+            body = {
+                "metadata": {"annotations": {**found, names.VERSION_ANNOTATION: __version__}},
+                "spec": spec,
+            }
         try:
             return self.api.patch(STUDIES, name, body)
         except NotFound as error:
@@ -116,7 +119,7 @@ class ClusterBackend:
     def cancel(self, name: str) -> None:
         """Ask for the end of the study and wait until it has ended."""
         self.change(name, {}, cancel="true")
-        while not self._record(self._resource(name)).ended:
+        while not record_of(self._resource(name)).ended:
             time.sleep(_LOOK_SECONDS)
 
     def resume(self, name: str) -> None:
@@ -144,7 +147,7 @@ class ClusterBackend:
             found, _ = self.api.list(STUDIES)
         except NotFound as error:
             raise _not_installed(error) from error
-        return sorted((self._record(one) for one in found), key=lambda record: record.created_at)
+        return sorted((record_of(one) for one in found), key=lambda record: record.created_at)
 
     def get(self, name: str) -> StudyView:
         """Return one study with its trials; before the controller has taken it up, without."""
@@ -154,7 +157,8 @@ class ClusterBackend:
             return self._summary(resource)
         namespace, _, service = address.partition("/")
         try:
-            data = self.api.proxied(service, f"api/v1/studies/{self.api.namespace}/{name}", namespace)
+            page = f"api/v1/studies/{self.api.namespace}/{name}?{names.WITH_CODES}"
+            data = self.api.proxied(service, page, namespace)
         except NotFound as error:
             if error.reason:  # the API server's: there is no such service
                 raise _unanswered(address, error) from error
@@ -167,7 +171,7 @@ class ClusterBackend:
         """Whether the study has not ended, or is to go on: the controller works on it."""
         resource = self._resource(name)
         followed = (resource.get("status") or {}).get("resumed") or ""
-        return not self._record(resource).ended or resume_token(resource) != followed
+        return not record_of(resource).ended or resume_token(resource) != followed
 
     def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Return log lines of the pods of one trial, or of the study with the job's name before each line."""
@@ -232,32 +236,10 @@ class ClusterBackend:
             if job["metadata"]["labels"].get(names.KIND_LABEL, Kind.TRIAL.value) in kinds
         ]
 
-    def _record(self, resource: Json) -> StudyRecord:
-        metadata, status = resource["metadata"], resource.get("status") or {}
-        created = parse_time(metadata["creationTimestamp"])
-        assert created is not None
-        started = parse_time(status.get("startTime"))
-        return StudyRecord(
-            namespace=metadata["namespace"],
-            name=metadata["name"],
-            spec_json=json.dumps(resource.get("spec") or {}),
-            phase=Phase(status.get("phase") or Phase.PENDING),
-            message=Message.verbatim(status.get("message", "")),
-            cancel_requested=False,
-            prepared=None,
-            statistics_json=None,
-            created_at=created,
-            started_at=started,
-            resumed_at=started or created,
-            finished_at=parse_time(status.get("completionTime")),
-        )
-
     def _summary(self, resource: Json) -> StudyView:
-        record = self._record(resource)
-        message = record.message
-        if not resource.get("status"):
-            message = Message.of("client.not-taken-up")
-        return StudyView.like(record, message=message, spec=wanted(resource))
+        record = record_of(resource)
+        message = record.message if resource.get("status") else Message.of("client.not-taken-up")
+        return StudyView.like(record, message=message, spec=record.spec, not_understood=record.not_understood)
 
 
 def _go_on() -> dict[str, str | None]:

@@ -13,6 +13,7 @@ from coref_k8s.client.changes import changes
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import CorefError
 from coref_k8s.telemetry.bus import Section
+from coref_k8s.wording import NOTHING, Message
 
 #: Time between two moments (seconds).
 MOMENT_SECONDS = 1.0
@@ -28,7 +29,7 @@ class Moment:
     """Events since the moment before; on this machine those of other studies are among them."""
     view: StudyView | None = None
     """The whole study, when it was read anew."""
-    problem: str = ""
+    problem: Message = NOTHING
     """What keeps the study from going on right now."""
     stopping: bool = False
     """Whether it was told to stop, and its trials write their checkpoints."""
@@ -46,7 +47,7 @@ class Look:
         self._looked: datetime | None = None
         self._known: StudyView | None = None
 
-    def __call__(self, *, last: bool = False, problem: str = "", stopping: bool = False) -> Moment:
+    def __call__(self, *, last: bool = False, problem: Message = NOTHING, stopping: bool = False) -> Moment:
         """Return what is new; `last` when nothing comes after."""
         events = self._events() if self._events is not None else ()
         now = datetime.now(UTC)

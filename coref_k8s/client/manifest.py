@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from coref_k8s import __version__
+from coref_k8s.cluster.names import VERSION_ANNOTATION
 from coref_k8s.study.reading import API_VERSION, KIND
 from coref_k8s.study.spec import StudySpec
 
@@ -15,7 +17,11 @@ def manifest(name: str, spec: StudySpec, namespace: str) -> Json:
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "annotations": {VERSION_ANNOTATION: __version__},
+        },
         "spec": _changed(
             spec.model_dump(mode="json", by_alias=True), StudySpec().model_dump(mode="json", by_alias=True)
         ),

@@ -6,6 +6,8 @@ import atexit
 import threading
 from typing import TYPE_CHECKING
 
+from coref_k8s.wording import NOTHING
+
 if TYPE_CHECKING:
     from coref_k8s.controller.progress import Progress
     from coref_k8s.local.session import LocalSession
@@ -15,7 +17,7 @@ class Running:
     """Runs one study in a thread. Trials are processes, so nothing here is forked."""
 
     def __init__(self, session: LocalSession, name: str, metrics_port: int | None = None) -> None:
-        self.problem = ""
+        self.problem = NOTHING
         """What keeps the study from going on right now."""
         self._stop = threading.Event()
         self._begun = threading.Event()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from coref_k8s import __version__
 from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.crd import crd
@@ -253,6 +254,8 @@ def _told(answer: Answer) -> Iterator[Finding]:
         yield answer.trouble
         return
     health = answer.health
+    if (theirs := health.get("version", "")) != __version__:
+        yield Finding.of(Grade.WARNING, "other-controller", theirs=theirs, ours=__version__)
     if health["database"]:
         yield Finding.of(Grade.FAILED, "no-database", why=Message.load(health["database"]))
     else:

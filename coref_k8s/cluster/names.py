@@ -48,5 +48,8 @@ PURGE_FINALIZER = f"{GROUP}/purge"
 #: On the custom resource: the coref-k8s that wrote the request.
 VERSION_ANNOTATION = f"{GROUP}/version"
 
+#: Asked of the controller's page of a study: messages as codes with values.
+WITH_CODES = "messages=codes"
+
 #: Kueue reads this label.
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"

@@ -118,7 +118,10 @@ class StudyReconciler:
                 return self._wait(resource, trouble)
             return self._refuse(resource, ConditionReason.INVALID, error.message)
         try:
-            record, refusal = self._admit(key, spec, resource)
+            known = self._record(key)
+            if known is not None and (why := known.not_understood):
+                return self._wait(resource, Trouble(ConditionReason.VERSION, why))
+            record, refusal = self._admit(key, spec, resource, known)
             if record is None:
                 return self._refuse(resource, ConditionReason.CONFLICT, refusal)
             return self._advance(key, spec, resource, record)
@@ -129,10 +132,11 @@ class StudyReconciler:
             self._wait(resource, Trouble(reason, error.message))
             raise
 
-    def _admit(self, key: Key, spec: StudySpec, resource: Json) -> tuple[StudyRecord | None, Message]:
+    def _admit(
+        self, key: Key, spec: StudySpec, resource: Json, record: StudyRecord | None
+    ) -> tuple[StudyRecord | None, Message]:
         """Bring the database's study to what the resource asks for; None and a reason when it cannot be."""
         store = self._database.store()
-        record = self._record(key)
         decision: Decision = decide(spec, resource, record)
         for step in decision.steps:
             match step:

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import generate_latest
 
 from coref_k8s import __version__
+from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import JobCache
 from coref_k8s.cluster.database import Database
@@ -261,7 +262,8 @@ class ControllerService:
         return Answer(body, "text/plain; version=0.0.4; charset=utf-8")
 
     def _study_page(self, rest: str) -> Answer:
-        namespace, _, name = rest.partition("/")
+        address, _, asked = rest.partition("?")
+        namespace, _, name = address.partition("/")
         try:
             view = self.database.view(namespace, name)
         except StorageError as error:
@@ -269,4 +271,6 @@ class ControllerService:
             raise
         # from the cache that every controller has, leading or not
         runner = self._runner(namespace)
-        return Answer(view.with_jobs(runner.list(name), runner.capacity()).to_json(), "application/json")
+        view = view.with_jobs(runner.list(name), runner.capacity())
+        # whoever does not ask for codes is older than they are
+        return Answer(view.to_json(words=asked != names.WITH_CODES), "application/json")

@@ -117,7 +117,7 @@ def run_until_done(
         except CorefError as error:
             if last is None:
                 raise  # it has never worked: say so at once
-            on_progress(replace(last, problem=str(error)))
+            on_progress(replace(last, problem=error.message))
             wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             continue

@@ -12,8 +12,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from pydantic import ValidationError
-
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import DataError, NotFoundError, RequestError
 from coref_k8s.search.records import TrialRecord, TrialState
@@ -29,7 +27,8 @@ READ = (1, 2)
 
 
 def to_file(view: StudyView) -> bytes:
-    """Return the file of a study."""
+    """Return the file of a study. Raises DataError for one that is not all known here: the file would lack the rest."""
+    _check_known(view)
     body = view.to_text().encode()
     head = {
         "format": FORMAT,
@@ -58,10 +57,8 @@ def from_file(data: bytes, where: str) -> StudyView:
         raise DataError("controller.file-damaged", file=where)
     try:
         view = StudyView.from_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError("controller.file-not-read", file=where, place=place, why=first["msg"]) from error
+    except DataError as error:
+        raise DataError("controller.file-not-read", file=where, why=error.message) from error
     _check_numbers(view, where)
     return view
 
@@ -70,7 +67,8 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
     """Write a study into a database: its trials first, then, in one transaction, the study itself.
 
     Until that moment nobody sees anything of it. Raises RequestError when the name is taken or no name;
-    whatever fails leaves nothing behind.
+    DataError for a study that is not
+    all known here; whatever fails leaves nothing behind.
     """
     # here: exporting needs no Optuna
     from coref_k8s.search.portable import write_finalists, write_trials
@@ -78,6 +76,7 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
     from coref_k8s.search.studies import delete_trials
 
     name = validated_name(view.name)
+    _check_known(view)
     try:
         store.get_study(namespace, name)
     except NotFoundError:
@@ -132,6 +131,11 @@ def _head(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return head if isinstance(head, dict) and head.get("format") == FORMAT else None
+
+
+def _check_known(view: StudyView) -> None:
+    if view.not_understood:
+        raise DataError(view.not_understood)
 
 
 def _check_numbers(view: StudyView, where: str) -> None:

@@ -16,6 +16,7 @@ from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.store.records import Outcome
 from coref_k8s.study.names import Kind
+from coref_k8s.wording import NOTHING, Message
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Progress(StudyState):
     """Failed attempts by reason."""
     remaining: timedelta | None = None
     """Estimated time to the end; None when unknown."""
-    problem: str = ""
+    problem: Message = NOTHING
     """What keeps the controller from going on right now, such as a database that is away."""
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from coref_k8s.store.records import TERMINAL, Phase
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.wording import Message
+from coref_k8s.wording import NOTHING, Message
 
 
 class _Reading:
@@ -32,6 +32,11 @@ class StudyState(_Reading):
     message: Message
     """Why it is in its phase; may be empty."""
     spec: StudySpec
+    """What it asks for, as far as this version knows it."""
+    version: str = ""
+    """coref-k8s that wrote the request; empty where that is not known."""
+    not_understood: Message = NOTHING
+    """Why this version must not run the study, though it may show it: what it does not know of it."""
     created_at: datetime
     started_at: datetime | None = None
     """When it was first taken up."""

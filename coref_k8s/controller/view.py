@@ -14,14 +14,16 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from coref_k8s import __version__
 from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.study import LengthState, StudyState, remaining
+from coref_k8s.errors import DataError
 from coref_k8s.search.finalists import planned_runs
-from coref_k8s.search.records import TrialRecord, TrialState, ranked
+from coref_k8s.search.records import REASON_ATTR, TrialRecord, TrialState, ranked
 from coref_k8s.search.verdict import Verdict
-from coref_k8s.store.records import AttemptRecord, Outcome, Phase
+from coref_k8s.store.records import AttemptRecord, Outcome, Phase, StudyRecord
 from coref_k8s.store.store import Store
 from coref_k8s.study.names import Kind
 from coref_k8s.wording import NOTHING, Message
@@ -123,9 +125,16 @@ class StudyView(StudyState):
         """Estimated time to the end, from the mean duration of complete trials of each length; None when unknown."""
         return None if self.ended else remaining(self.lengths, self.slots, now)
 
-    def to_json(self) -> bytes:
-        """Return the view as JSON."""
-        return _adapter().dump_json(self, by_alias=True)
+    def to_json(self, *, words: bool = False) -> bytes:
+        """Return the view as JSON; with `words` messages are English text, as people and older versions read them."""
+        view = self
+        if words:
+            told = [
+                replace(t, attrs={**t.attrs, REASON_ATTR: str(t.reason)}) if t.reason else t
+                for t in self.trials
+            ]
+            view = replace(self, trials=told)
+        return _adapter().dump_json(view, by_alias=True, context={"words": words})
 
     def to_text(self) -> str:
         """Return the view as JSON that keeps numbers which are not finite, such as the score of a diverged trial."""
@@ -133,8 +142,25 @@ class StudyView(StudyState):
 
     @classmethod
     def from_json(cls, data: bytes | str) -> StudyView:
-        """Return the view that `to_json` wrote."""
-        return _adapter().validate_json(data)
+        """Return the view that `to_json` or `to_text` wrote, of another version as far as it is known here.
+
+        Raises DataError for one that is not.
+        """
+        try:
+            found = json.loads(data)
+            # a request that is not all known here is shown, and named
+            asked = StudyRecord.of_request(found["name"], found["spec"], found.get("version", ""))
+            known = {
+                "spec": asked.spec,
+                "not_understood": found.get("not_understood") or asked.not_understood,
+            }
+            return _adapter().validate_python({**found, **known})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place, why = ".".join(map(str, first["loc"])), first["msg"]
+        except (ValueError, KeyError, TypeError) as error:
+            place, why = "", f"{type(error).__name__}: {error}"
+        raise DataError("controller.view-not-read", place=place, why=why, ours=__version__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +251,7 @@ def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | Non
     return StudyView.like(
         record,
         spec=record.spec,
-        message=record.message,
+        not_understood=record.not_understood,
         statistics=record.statistics,
         trials=trials,
         attempts=store.attempts(namespace, name),

@@ -26,7 +26,7 @@ class Answer(NamedTuple):
     code: int = 200
 
 
-#: A page gets what follows its prefix in the path.
+#: A page gets what follows its prefix in the address.
 Page = Callable[[str], Answer]
 
 
@@ -67,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
+        path = self.path
         prefix = max((p for p in self.pages if path.startswith(p)), key=len, default=None)
         answer = Answer(f"{say('controller.no-such-page')}\n", code=404)
         if prefix is not None:

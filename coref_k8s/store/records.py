@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -71,6 +71,16 @@ class StudyRecord:
     finished_at: datetime | None
     version: str = ""
     """coref-k8s that wrote the request; empty before 0.2, which did not say, and where the request is not in the database."""
+
+    @classmethod
+    def of_request(cls, name: str, request: Any, version: str = "", **more: Any) -> StudyRecord:
+        """Return the record of a request (JSON) that is not in a database: of a resource, or of an exported study."""
+        known: dict[str, Any] = {
+            "namespace": "", "name": name, "spec_json": json.dumps(request), "phase": Phase.PENDING, "message": NOTHING,
+            "cancel_requested": False, "prepared": None, "statistics_json": None, "created_at": datetime.now(UTC),
+            "started_at": None, "resumed_at": None, "finished_at": None, "version": version,
+        }  # fmt: skip
+        return cls(**known | more)
 
     @cached_property
     def spec(self) -> StudySpec:

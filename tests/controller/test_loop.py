@@ -315,7 +315,7 @@ def test_a_database_that_goes_away_is_waited_for() -> None:
     seen = []
     last, waits = run(w, on_progress=seen.append)
     assert last.phase is Phase.SUCCEEDED
-    assert [p.problem for p in seen].count("the database is away") == 5
+    assert [str(p.problem) for p in seen].count("the database is away") == 5
     assert [seconds for seconds in waits if seconds >= 1] == [1.0, 2.0, 4.0, 8.0]
 
 
