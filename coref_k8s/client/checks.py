@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from coref_k8s.corpus.generated import is_generated
 from coref_k8s.errors import DataError, MissingDependencyError, ModelError
+from coref_k8s.evaluation.registry import check_weights, known_metrics
 from coref_k8s.settings import Settings
 from coref_k8s.sizing.shape import cached_config, hub_is_forbidden, looks_like_path, shape_of
 from coref_k8s.study.spec import StudySpec
@@ -41,6 +42,7 @@ def check_before_start(spec: StudySpec, *, text: bool = True) -> list[Message]:
 
     Without `text` its sources are not looked at: they have been prepared.
     """
+    check_weights(spec.objective.weights)
     require_trial_packages()
     hub = Hub()
     check_model(spec.model, hub)
@@ -49,9 +51,12 @@ def check_before_start(spec: StudySpec, *, text: bool = True) -> list[Message]:
 
 def general_warnings(spec: StudySpec) -> list[Message]:
     """Return what of a request will not do what it seems to, wherever it runs."""
+    found = []
     if spec.limits.max_gpu_hours is not None and not spec.pod.gpus:
-        return [Message.of("client.gpu-hours-without-gpus")]
-    return []
+        found.append(Message.of("client.gpu-hours-without-gpus"))
+    if elsewhere := sorted(set(spec.objective.weights) - set(known_metrics())):
+        found.append(Message.of("client.metric-not-here", names=elsewhere))
+    return found
 
 
 def require_trial_packages() -> None:

@@ -26,30 +26,6 @@ from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.wording import Message
 
 DEFAULT_WEIGHTS: Mapping[str, float] = {"coref_f1": 0.4, "coref_top5": 0.3, "lbd_top1": 0.3}
-#: Built-in metrics that need more than the full arm.
-_ARM_METRICS = (
-    "coref_closed1",
-    "coref_closed5",
-    "coref_closed1_gain",
-    "coref_closed5_gain",
-    "coref_f1_gain",
-    "coref_top1_gain",
-    "coref_top5_gain",
-    "coref_top1_truncated_gain",
-    "coref_top5_truncated_gain",
-    "lbd_top1_gain",
-    "swap_top1",
-)
-#: Built-in metrics that an objective may weigh: known in quick and in full evaluations.
-OBJECTIVE_METRICS = (
-    "coref_f1",
-    "coref_precision",
-    "coref_recall",
-    "coref_top1",
-    "coref_top5",
-    "lbd_top1",
-    *_ARM_METRICS,
-)
 #: Items of a kind in a quick evaluation.
 QUICK_ITEMS = 64
 
@@ -79,7 +55,7 @@ def evaluate(
 
     Raises DataError when the items were made with another tokeniser, RequestError for an unknown weight.
     """
-    registry.check_weights(weights, OBJECTIVE_METRICS)
+    registry.check_weights(weights)
     vocabulary = Vocabulary(tokenizer)
     if vocabulary.sha256 != items.tokenizer:
         raise DataError("evaluation.other-tokeniser")
@@ -130,7 +106,7 @@ def evaluate(
 
 def check_askable(items: ItemSet, weights: Mapping[str, float]) -> None:
     """Raise DataError when no metric of the objective has an item: every model would score 0."""
-    built_in = [name for name in weights if name in OBJECTIVE_METRICS]
+    built_in = [name for name in weights if name in registry.OBJECTIVE_METRICS]
     if built_in and not any(items.lambada if name.startswith("lbd") else items.coref for name in built_in):
         raise DataError("evaluation.nothing-to-ask", seq_len=items.seq_len, documents=len(items.tables))
 
@@ -140,7 +116,7 @@ def asked_by(
 ) -> tuple[CorefPart, LambadaPart, SeedPart | None]:
     """Return the parts that ask the items of an evaluation."""
     # An objective on a gain needs the arms in quick evaluations too.
-    arms = full or any(name in _ARM_METRICS for name in weights)
+    arms = full or any(name in registry.ARM_METRICS for name in weights)
     coref = CorefPart(items, vocabulary, arms=arms, extent=extent)
     lambada = LambadaPart(items, vocabulary, arms=arms, limit=extent.items)
     return coref, lambada, SeedPart(items, vocabulary, extent.seed) if full else None

@@ -189,6 +189,15 @@ def refused(answer: Any, sentence: str) -> None:
     assert re.search(sentence, answer.err), answer.err
 
 
+def test_a_metric_that_nobody_computes_is_refused_before_anything_is_prepared(
+    coref: Any, tmp_path: Path
+) -> None:
+    answer = coref(
+        "submit", "--local", "--data-dir", tmp_path, "--seq-lengths", "512", "--set", "objective.weights={coref_f2: 1}"
+    )  # fmt: skip
+    refused(answer, "the objective weighs 'coref_f2', which is no metric; did you mean coref_f1")
+
+
 def test_an_unknown_output_is_refused(coref: Any) -> None:
     refused(coref("plan", "--output", "xml"), "'xml' is not one of table, yaml, json")
 
