@@ -148,12 +148,12 @@ class LocalBackend:
 
     def _check_source(self, name: str) -> None:
         """Raise RequestError when a study that another one is to start from has nothing to offer."""
-        from coref_k8s.search.other import other_study
+        from coref_k8s.search.source_study import source_study
         from coref_k8s.search.storage import open_storage
 
         if not self.exists:
             raise RequestError("client.no-warm-start", study=name)
-        other_study(self.session.store, open_storage(self.settings.storage_url), NAMESPACE, name)
+        source_study(self.session.store, open_storage(self.settings.storage_url), NAMESPACE, name)
 
     def is_running(self, name: str) -> bool:
         """Whether a process runs the study at the moment, and is not about to leave it."""

@@ -50,13 +50,13 @@ class Database:
     def check_source(self, namespace: str, spec: StudySpec) -> None:
         """Raise RequestError when the study that this one is to start from has nothing to offer."""
         if spec.search.warm_start_from is not None:
-            from coref_k8s.search.other import other_study
+            from coref_k8s.search.source_study import source_study
 
-            other_study(self.store(), self.storage(), namespace, spec.search.warm_start_from)
+            source_study(self.store(), self.storage(), namespace, spec.search.warm_start_from)
 
     def purge(self, namespace: str, study: str) -> None:
         """Delete a study, its attempts and its trials."""
-        from coref_k8s.search.studies import delete_trials
+        from coref_k8s.search.trials import delete_trials
 
         delete_trials(self.storage(), study, namespace)
         self.store().delete_study(namespace, study)

@@ -29,7 +29,7 @@ from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageErr
 from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.space import default_params
-from coref_k8s.search.studies import LengthStudy
+from coref_k8s.search.trials import Trials
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
 from coref_k8s.study.names import WITHOUT_GPU, Kind, job_name
 from coref_k8s.study.order import Order
@@ -231,7 +231,7 @@ class Applier:
         trial = None if memory is None else memory.open.get(unit.trial)
         if memory is None or trial is None:
             raise NotFoundError("controller.not-open", unit=unit.named)
-        return memory.study.whole(trial)
+        return trial
 
     def _fail(self, unit: Unit, reason: Message) -> None:
         assert unit.trial is not None
@@ -244,7 +244,7 @@ class Applier:
         self._study(unit).prune(unit.trial)
         self._tell_end(unit, state="pruned")
 
-    def _study(self, unit: Unit) -> LengthStudy:
+    def _study(self, unit: Unit) -> Trials:
         memory = self._memory.of(unit)
         assert memory is not None
         return memory.study

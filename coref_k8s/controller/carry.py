@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 
 from coref_k8s.controller.memory import StudyMemory
-from coref_k8s.search.other import OtherStudy, other_study
+from coref_k8s.search.carrying import prior_of, warm_start
 from coref_k8s.search.prior import PRIOR_UNTIL, PriorTrial
 from coref_k8s.search.records import TrialRecord, TrialState
-from coref_k8s.search.warmstart import prior_of, warm_start
+from coref_k8s.search.source_study import SourceStudy, source_study
 from coref_k8s.store import Store
 
 
@@ -61,9 +61,9 @@ class Carrier:
         return self._other.offers(seq_len, first=first)
 
     @cached_property
-    def _other(self) -> OtherStudy:
+    def _other(self) -> SourceStudy:
         """The study that this one starts from, as it was when it was first needed."""
         name = self._memory.study.spec.search.warm_start_from
         assert name is not None
         storage = next(iter(self._memory.lengths.values())).study.storage
-        return other_study(self._store, storage, self._memory.namespace, name)
+        return source_study(self._store, storage, self._memory.namespace, name)

@@ -166,10 +166,10 @@ def _attempt(number: int, ended: _Ended, resumed_at: datetime) -> Attempt:
 
 
 @dataclass
-class LengthMemory:
-    """The trials of one length: finished ones counted once, open ones looked at anew."""
+class RunsMemory:
+    """The trials of one length, or its finalists' runs: finished ones counted once, open ones looked at anew."""
 
-    study: LengthStudy
+    study: LengthStudy | FinalistStudy
     records: list[TrialRecord] = field(default_factory=list)
     """All trials as of the last look."""
     open: dict[int, TrialRecord] = field(default_factory=dict)
@@ -183,8 +183,6 @@ class LengthMemory:
     _failures: list[datetime] = field(default_factory=list)
     _judged: dict[int, tuple[int, bool]] = field(default_factory=dict)
     _since_best: int = 0
-    _expected: tuple[int, float] | None = None
-    """Trials learnt from, and what one more was expected to add then."""
 
     def look(self, resumed_at: datetime) -> LengthSnapshot:
         """Read the trials and return what `plan` needs of them."""
@@ -237,6 +235,29 @@ class LengthMemory:
 
     def _exhausted(self) -> Message | None:
         """Return why further trials are not worth their time; None while they are."""
+        return None
+
+    def _hopeless(self, record: TrialRecord) -> bool:
+        """Return the pruner's verdict, asked for once a report."""
+        if not record.intermediate:
+            return False
+        step = max(record.intermediate)
+        known = self._judged.get(record.number)
+        if known is None or known[0] != step:
+            known = self._judged[record.number] = (step, self.study.should_prune(record))
+        return known[1]
+
+
+@dataclass
+class LengthMemory(RunsMemory):
+    """The trials of one length as a search has them."""
+
+    study: LengthStudy
+    _expected: tuple[int, float] | None = None
+    """Trials learnt from, and what one more was expected to add then."""
+
+    def _exhausted(self) -> Message | None:
+        """Return why further trials are not worth their time; None while they are."""
         search = self.study.spec.search
         learnt = self.counts[TrialState.COMPLETE] + self.counts[TrialState.PRUNED]
         if learnt <= search.startup_trials:
@@ -254,23 +275,13 @@ class LengthMemory:
             self._expected = (learnt, math.inf if gain is None else gain)
         return self._expected[1]
 
-    def _hopeless(self, record: TrialRecord) -> bool:
-        """Return the pruner's verdict, asked for once a report."""
-        if not record.intermediate:
-            return False
-        step = max(record.intermediate)
-        known = self._judged.get(record.number)
-        if known is None or known[0] != step:
-            known = self._judged[record.number] = (step, self.study.should_prune(record))
-        return known[1]
-
 
 class FinalsMemory:
     """The finalists of one length: what was begun, what is still to be, and the verdict."""
 
     def __init__(self, study: FinalistStudy) -> None:
         self.study = study
-        self.runs = LengthMemory(study)
+        self.runs = RunsMemory(study)
         self.verdict: Verdict | None = None
         self._trials: Sequence[TrialRecord] = ()
 
@@ -327,7 +338,7 @@ class StudyMemory:
         self.finals: dict[int, FinalsMemory] = {}
         """Of the lengths whose finalists were looked at."""
 
-    def of(self, unit: Unit) -> LengthMemory | None:
+    def of(self, unit: Unit) -> RunsMemory | None:
         """Return the memory that holds a trial or a finalist's run; None when its length is not open."""
         if unit.kind is Kind.FINALIST:
             finals = self.finals.get(unit.seq_len or 0)

@@ -73,7 +73,7 @@ def restore(store: Store, namespace: str, view: StudyView) -> None:
     # here: exporting needs no Optuna
     from coref_k8s.search.portable import write_finalists, write_trials
     from coref_k8s.search.storage import open_storage
-    from coref_k8s.search.studies import delete_trials
+    from coref_k8s.search.trials import delete_trials
 
     name = validated_name(view.name)
     _check_known(view)

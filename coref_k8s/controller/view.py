@@ -242,7 +242,7 @@ def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | Non
     # here, so that whoever only receives views does not import Optuna
     from coref_k8s.search.finalist_study import read_runs, read_verdicts
     from coref_k8s.search.storage import open_storage
-    from coref_k8s.search.studies import read_trials
+    from coref_k8s.search.trials import read_trials
 
     record = store.get_study(namespace, name)
     storage = storage or open_storage(store.url)

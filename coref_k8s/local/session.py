@@ -16,7 +16,8 @@ from coref_k8s.errors import StorageError
 from coref_k8s.local.lock import controller_lock, is_running
 from coref_k8s.local.processes import GRACE_SECONDS, TRIAL_COMMAND, ProcessRunner
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import LengthStudy, delete_trials
+from coref_k8s.search.studies import LengthStudy
+from coref_k8s.search.trials import delete_trials
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.paths import folders_of

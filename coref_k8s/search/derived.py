@@ -22,10 +22,7 @@ def final_spec(
     Raises RequestError when the trial trained on prepared data of its own choice, which `data` cannot replace.
     """
     if data is not None and data != parent.data and trial.params.get("dataset") is not None:
-        raise RequestError(
-            f"trial {trial.number} trained on the prepared data {trial.params['dataset']}, whose size is fixed; "
-            "leave --train-limit away, or prepare more and give --set search.space.dataset"
-        )
+        raise RequestError("search.data-fixed", trial=trial.number, data=trial.params["dataset"])
     return _derived(
         parent,
         trial.seq_len,
@@ -42,10 +39,8 @@ def ensemble_spec(parent: StudySpec, name: str, members: Sequence[TrialRecord]) 
     """
     prepared = {member.params.get("dataset") for member in members}
     if len(prepared) > 1:
-        raise RequestError(
-            f"the best {len(members)} trials of study {name!r} were trained and scored on different prepared data "
-            f"({', '.join(sorted(map(str, prepared)))}), so their scores do not compare; choose a smaller --top"
-        )
+        found = sorted(map(str, prepared))
+        raise RequestError("search.data-differ", study=name, count=len(members), data=found)
     params = {name: value for name, value in members[0].params.items() if name == "dataset"}
     purpose = PurposeSpec(kind="ensemble", study=name, trials=tuple(member.number for member in members))
     return _derived(parent, members[0].seq_len, purpose, params, parent.data)

@@ -7,32 +7,32 @@ role, seed and parameters are attributes. The verdict is an attribute of the stu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
-from coref_k8s.search.finalists import PARAMS_ATTR, ROLE_ATTR, SEED_ATTR, TRIAL_ATTR, Run, missing_runs
-from coref_k8s.search.records import REASON_ATTR, TrialRecord
+from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, TRIAL_ATTR, Run, missing_runs
+from coref_k8s.search.records import PARAMS_ATTR, TrialRecord
 from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
-from coref_k8s.search.studies import LengthStudy, read_trials
+from coref_k8s.search.trials import Trials, read_trials
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.wording import Message
+from coref_k8s.wording import NOTHING, Message
 
 #: Attribute of the Optuna study.
 _VERDICT_ATTR = "verdict"
 _OUTDONE = Message.of("search.no-finalist-any-more")
 
 
-class FinalistStudy(LengthStudy):
+class FinalistStudy(Trials):
     """The runs of one length. Every method may raise StorageError. One process at a time may add."""
 
     def __init__(
         self, storage: RDBStorage, spec: StudySpec, study: str, seq_len: int, namespace: str = ""
     ) -> None:
-        super().__init__(storage, spec, study, seq_len, namespace, part=FINALISTS)
+        super().__init__(storage, optuna_study_name(namespace, study, seq_len, FINALISTS), seq_len)
+        self.spec = spec
 
     def add(self, run: Run) -> TrialRecord:
         """Open a run and return it; one that was begun already is returned as it is."""
@@ -46,44 +46,27 @@ class FinalistStudy(LengthStudy):
             PARAMS_ATTR: run.params,
         }
         with guarded():
-            self._storage.create_new_trial(
-                self._warm.study_id, create_trial(state=OptunaState.RUNNING, user_attrs=facts)
+            self.storage.create_new_trial(
+                self._memory.study_id, create_trial(state=OptunaState.RUNNING, user_attrs=facts)
             )
         return self.trials()[-1]
-
-    def trials(self) -> list[TrialRecord]:
-        """Return every run by number."""
-        return [_with_params(record) for record in super().trials()]
-
-    def whole(self, record: TrialRecord) -> TrialRecord:
-        """Return the run: nothing of it is drawn."""
-        return record
 
     def should_prune(self, record: TrialRecord) -> bool:
         """Return False: a run has one evaluation, its last."""
         return False
 
-    def prune(self, number: int) -> None:
+    def prune(self, number: int, reason: Message = NOTHING) -> None:
         """Close a run whose trial is no finalist any more."""
-        record = self._record(number)
-        if record.open:
-            with guarded():
-                self._storage.set_trial_user_attr(record.trial_id, REASON_ATTR, _OUTDONE.to_text())
-        super().prune(number)
+        super().prune(number, reason or _OUTDONE)
 
     def verdict(self) -> Verdict | None:
         """Return the verdict that was written last."""
-        return _verdict(self._storage, self._warm.study_id)
-
-
-def _with_params(record: TrialRecord) -> TrialRecord:
-    attrs = dict(record.attrs)
-    return replace(record, params=attrs.pop(PARAMS_ATTR, record.params), attrs=attrs)
+        return _verdict(self.storage, self._memory.study_id)
 
 
 def read_runs(storage: RDBStorage, study: str, seq_len: int, namespace: str = "") -> list[TrialRecord]:
     """Return the runs of a length's finalists without opening them for more; none when none was begun."""
-    return [_with_params(r) for r in read_trials(storage, study, seq_len, namespace, part=FINALISTS)]
+    return read_trials(storage, study, seq_len, namespace, part=FINALISTS)
 
 
 def read_verdicts(

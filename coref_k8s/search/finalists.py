@@ -29,7 +29,7 @@ class Role(StrEnum):
 
 
 #: Attributes of a run in the storage.
-ROLE_ATTR, TRIAL_ATTR, SEED_ATTR, PARAMS_ATTR = "role", "of_trial", "seed", "params"
+ROLE_ATTR, TRIAL_ATTR, SEED_ATTR = "role", "of_trial", "seed"
 #: What a run is known by: its role, its trial, its seed.
 Key = tuple[str, int | None, int]
 

@@ -19,11 +19,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from coref_k8s.search.finalist_study import write_verdict
-from coref_k8s.search.finalists import PARAMS_ATTR
-from coref_k8s.search.records import METRICS_ATTR, TrialRecord
+from coref_k8s.search.records import METRICS_ATTR, PARAMS_ATTR, TrialRecord
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
-from coref_k8s.search.studies import STATES
+from coref_k8s.search.trials import STATES
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec
 

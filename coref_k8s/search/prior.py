@@ -7,17 +7,16 @@ both, the carried-over ones.
 
 from __future__ import annotations
 
-import copy
 import math
 import statistics
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import Study, create_study
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.records import TrialState as State
@@ -47,49 +46,39 @@ class PriorTrial:
 
 
 class PriorSampler(BaseSampler):
-    """Asks another sampler about a study that begins with the trials of a prior; `space` is what is sampled."""
+    """Asks another sampler about a study that begins with the trials of a prior, for one trial; `space` is what is sampled."""
 
     def __init__(
         self, prior: Sequence[PriorTrial], sampler: BaseSampler, space: dict[str, BaseDistribution]
     ) -> None:
         self._prior, self._sampler, self._space = prior, sampler, space
+        self._whole: Study | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the space that prior and study have in common."""
-        return self._sampler.infer_relative_search_space(self._seen(study), trial)
+        return self._sampler.infer_relative_search_space(*self._seen(study, trial))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Draw the parameters that go together."""
-        return self._sampler.sample_relative(self._seen(study), trial, search_space)
+        return self._sampler.sample_relative(*self._seen(study, trial), search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Draw one parameter by itself."""
-        return self._sampler.sample_independent(self._seen(study), trial, param_name, param_distribution)
+        return self._sampler.sample_independent(*self._seen(study, trial), param_name, param_distribution)
 
-    def _seen(self, study: Study) -> Study:
-        """Return the study with the prior's trials before its own.
-
-        A copy of the study whose list of trials is longer, not a new study: nothing is copied or validated, and
-        what the sampler notes with the trial that is drawn reaches the real one.
-        """
-        own = study.get_trials(deepcopy=False)
-        trials = [
-            as_trial(one, number - len(self._prior), self._space, offset)
-            for number, (one, offset) in enumerate(zip(self._prior, levels(self._prior, own), strict=True))
-        ] + own
-
-        def get_trials(
-            deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-        ) -> list[FrozenTrial]:
-            return [t for t in trials if states is None or t.state in states]
-
-        seen = copy.copy(study)
-        seen._get_trials = get_trials  # type: ignore[method-assign]
-        return seen
+    def _seen(self, study: Study, trial: FrozenTrial) -> tuple[Study, FrozenTrial]:
+        """Return a study of the prior's trials and then its own, and the trial in it."""
+        if self._whole is None:
+            own = study.get_trials(deepcopy=False)
+            self._whole = create_study(direction="maximize")
+            for one, offset in zip(self._prior, levels(self._prior, own), strict=True):
+                self._whole.add_trial(_as_trial(one, self._space, offset))
+            self._whole.add_trials(own)
+        return self._whole, self._whole.get_trials(deepcopy=False)[len(self._prior) + trial.number]
 
 
 def best_of(prior: Sequence[PriorTrial], count: int) -> list[PriorTrial]:
@@ -128,19 +117,13 @@ def _level(prior: Sequence[PriorTrial], complete: Sequence[FrozenTrial]) -> floa
     return max(t.values[0] for t in complete) - max(value for _, value in known)
 
 
-def as_trial(one: PriorTrial, number: int, space: dict[str, BaseDistribution], offset: float) -> FrozenTrial:
+def _as_trial(one: PriorTrial, space: dict[str, BaseDistribution], offset: float) -> FrozenTrial:
     """Return a trial of the prior as Optuna has it, its scores at this study's level."""
     held = {name: value for name, value in one.params.items() if name in space}
-    return FrozenTrial(
-        number=number,
+    return create_trial(
         state=TrialState.COMPLETE if one.done else TrialState.PRUNED,
         value=(one.record.value or 0.0) + offset if one.done else None,
-        datetime_start=None,
-        datetime_complete=None,
         params=held,
         distributions={name: space[name] for name in held},
-        user_attrs={},
-        system_attrs={},
         intermediate_values={step: value + offset for step, value in one.record.intermediate.items()},
-        trial_id=number,
     )

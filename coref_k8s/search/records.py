@@ -10,8 +10,8 @@ from typing import Any
 
 from coref_k8s.wording import Message
 
-#: Attributes of a trial in the storage that are facts of a record.
-METRICS_ATTR, REASON_ATTR = "metrics", "reason"
+#: Attributes of a trial in the storage that are facts of a record; a finalist's run has its parameters among them.
+METRICS_ATTR, REASON_ATTR, PARAMS_ATTR = "metrics", "reason", "params"
 #: Best trials that are carried over from one length, or study, to another.
 CARRIED = 3
 

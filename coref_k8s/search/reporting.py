@@ -18,6 +18,7 @@ from optuna.trial import TrialState as OptunaState
 from coref_k8s.errors import StorageError, TrialError
 from coref_k8s.search.records import METRICS_ATTR, REASON_ATTR
 from coref_k8s.search.storage import guarded, open_storage
+from coref_k8s.search.trials import finite
 from coref_k8s.search.wilcoxon import items_attr
 from coref_k8s.wording import Message
 
@@ -70,11 +71,12 @@ class TrialReporter:
         self._try()
 
     def result(self, value: float, metrics: dict[str, Any]) -> None:
-        """Close the trial as complete; waits as long as the database is away."""
+        """Close the trial as complete; waits as long as the database is away. Raises TrialError for NaN."""
+        score = finite(value)
 
         def write(storage: RDBStorage) -> None:
             storage.set_trial_user_attr(self._trial_id, METRICS_ATTR, metrics)
-            storage.set_trial_state_values(self._trial_id, OptunaState.COMPLETE, [value])
+            storage.set_trial_state_values(self._trial_id, OptunaState.COMPLETE, [score])
 
         self._waiting.append(write)
         self.flush()
@@ -131,9 +133,7 @@ class TrialReporter:
         try:
             yield
         except KeyError as error:
-            raise TrialError(
-                f"trial {self._trial_id} is not in the database; its study was deleted, or this is another database"
-            ) from error
+            raise TrialError("search.no-trial", trial=self._trial_id) from error
 
     def _open(self) -> RDBStorage:
         if self._storage is None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from coref_k8s import __version__
 from coref_k8s.errors import StorageError
 from coref_k8s.store.engine import exists, read_only, schema_lock
-from coref_k8s.store.tables import study_table
+from coref_k8s.store.tables import metadata, study_table
 
 #: The version that this program reads and writes.
 HEAD = "0.2"
@@ -80,4 +80,7 @@ def _upgrade(connection: Connection) -> None:
     found = version(connection)
     if found is not None and found not in known:
         raise StorageError("store.newer-schema", theirs=found, ours=__version__)
+    if not inspect(connection).has_table(study_table.name):
+        metadata.create_all(connection)
+        command.stamp(config, "head")
     command.upgrade(config, "head")

@@ -104,7 +104,7 @@ class Parameter:
 
         A number keeps its place in its range; without a range to compare with (`source` None: the same length) its
         value, within the target. One of several choices is kept where it is offered. What is `carried` by "batch" is
-        for `coref_k8s.search.warmstart`, which knows the sizes of batches.
+        for `coref_k8s.search.carrying`, which knows the sizes of batches.
         """
         if target.choices is not None:
             return value if value in target.choices else None

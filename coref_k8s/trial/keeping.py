@@ -11,7 +11,7 @@ from contextlib import suppress
 from coref_k8s.errors import StorageError
 from coref_k8s.search.records import ranked
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import read_trials
+from coref_k8s.search.trials import read_trials
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store
 from coref_k8s.study.order import Order

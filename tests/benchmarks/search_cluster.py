@@ -25,10 +25,10 @@ from optuna.trial import TrialState as OptunaState
 from coref_k8s.controller.loop import StudyLoop
 from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Unit
-from coref_k8s.search.rows import TrialRows
+from coref_k8s.search.in_memory import StudyInMemory
+from coref_k8s.search.optuna_tables import OptunaTables
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.studies import LengthStudy
-from coref_k8s.search.warm import WarmStudy
 from coref_k8s.search.wilcoxon import items_attr
 from coref_k8s.store import AttemptRecord, Phase, StudyRecord
 from coref_k8s.study.order import Order
@@ -167,7 +167,7 @@ def founding(spec: StudySpec, landscape: Landscape, seed: int, gpus: int) -> Cur
 # -- ours ----------------------------------------------------------------------------------------------------
 
 
-class _MemoryRows(TrialRows):
+class _MemoryRows(OptunaTables):
     """Reads trials from Optuna's in-memory storage."""
 
     def all(self, *, after: int = -1) -> list[FrozenTrial]:
@@ -188,12 +188,12 @@ class _MemoryRows(TrialRows):
         return self._storage.get_all_trials(self._study_id, deepcopy=False)
 
 
-class _MemoryWarm(WarmStudy):
-    rows_type = _MemoryRows
+class _MemoryWarm(StudyInMemory):
+    tables_type = _MemoryRows
 
 
 class _MemoryLength(LengthStudy):
-    warm_type = _MemoryWarm
+    memory_type = _MemoryWarm
 
 
 class _MemoryStore:

@@ -21,7 +21,7 @@ import pytest
 
 from coref_k8s.controller.apply import Applier
 from coref_k8s.search import gp
-from coref_k8s.search.other import OtherStudy
+from coref_k8s.search.source_study import SourceStudy
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.study.reading import build_spec
 from coref_k8s.study.spec import StudySpec
@@ -50,7 +50,7 @@ def searched(seed: int) -> dict[str, tuple[float, float]]:
     warm = build_spec(seq_lengths=[LENGTH], search={"warm_start_from": "other"})
     lengths: dict[int, LengthStudy] = {}
     ours(plain, Landscape(seed, plain, MEASURED), seed, GPUS, lengths=lengths)
-    other = OtherStudy(plain, {n: study.trials() for n, study in lengths.items()})
+    other = SourceStudy(plain, {n: study.trials() for n, study in lengths.items()})
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Applier, "_other", lambda self: other)

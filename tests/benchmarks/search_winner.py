@@ -20,12 +20,12 @@ from dataclasses import replace
 import numpy as np
 import optuna
 
+from coref_k8s.search.carrying import prior_of
 from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import TrialRecord, ranked
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.studies import LengthStudy
-from coref_k8s.search.warmstart import prior_of
 from coref_k8s.study.reading import build_spec
 from tests.benchmarks.search import GPUS, MEASURED
 from tests.benchmarks.search_cluster import ours
@@ -40,7 +40,7 @@ def means(study: LengthStudy, prior: list[PriorTrial]) -> dict[int, float]:
     space = distributions(space_for(study.spec, study.seq_len))
     startup = study.spec.search.startup_trials
     sampler = GPSampler(space, study.seq_len, prior, seed=0, startup=startup)
-    model = sampler._model(study._warm.study.get_trials(deepcopy=False))
+    model = sampler._model(study._memory.study.get_trials(deepcopy=False))
     if model is None:
         return {one.number: one.value or 0.0 for one in complete}
     inputs = np.array([sampler._input(one.params, study.seq_len) for one in complete])

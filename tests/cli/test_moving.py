@@ -17,7 +17,8 @@ from coref_k8s.errors import StorageError
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import LengthStudy, read_trials
+from coref_k8s.search.studies import LengthStudy
+from coref_k8s.search.trials import read_trials
 from coref_k8s.settings import Settings
 from coref_k8s.store import Phase, Store
 from coref_k8s.wording import Message

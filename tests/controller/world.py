@@ -112,9 +112,6 @@ class FakeTrials:
         )
         return self.all[-1]
 
-    def whole(self, record: TrialRecord) -> TrialRecord:
-        return record
-
     def trials(self) -> list[TrialRecord]:
         return list(self.all)
 

@@ -20,7 +20,7 @@ from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.local.session import LocalSession
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import read_trials
+from coref_k8s.search.trials import read_trials
 from coref_k8s.store import Outcome, Phase
 from coref_k8s.study.reading import build_spec
 from coref_k8s.study.spec import StudySpec

@@ -25,7 +25,8 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.space import default_params, space_for
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import LengthStudy, delete_trials
+from coref_k8s.search.studies import LengthStudy
+from coref_k8s.search.trials import delete_trials
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.store import Store
 from coref_k8s.study.reading import build_spec

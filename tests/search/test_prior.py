@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from coref_k8s.errors import RequestError
-from coref_k8s.search.other import other_study
+from coref_k8s.search.carrying import prior_of, warm_start
 from coref_k8s.search.prior import PriorTrial, best_of, levels
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.reporting import TrialReporter
+from coref_k8s.search.source_study import source_study
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
-from coref_k8s.search.warmstart import prior_of, warm_start
 from coref_k8s.store import Store
 from coref_k8s.study.reading import build_spec
 
@@ -96,15 +96,15 @@ def test_the_sampler_begins_where_the_prior_was_good(url: str, sampler: str, pru
 def test_a_study_that_has_nothing_to_offer_is_refused_in_one_sentence(url: str) -> None:
     store, storage = Store(url), open_storage(url)
     with pytest.raises(RequestError, match="there is no study 'other'"):
-        other_study(store, storage, "", "other")
+        source_study(store, storage, "", "other")
     spec = build_spec(seq_lengths=[512, 2048])
     store.create_study("", "other", spec)
     long = LengthStudy(storage, spec, "other", 2048)
     trial = long.ask()
     with pytest.raises(RequestError, match="has no complete trial"):
-        other_study(store, storage, "", "other")
+        source_study(store, storage, "", "other")
     TrialReporter(url, trial.trial_id).result(0.5, {})
-    other = other_study(store, storage, "", "other")
+    other = source_study(store, storage, "", "other")
     # only the first length of a study takes what is of another length
     assert [t.seq_len for t in other.offers(512, first=True)] == [2048]
     assert other.offers(1024, first=False) == []

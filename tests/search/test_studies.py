@@ -4,14 +4,16 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import InMemoryStorage, RDBStorage
 
 from coref_k8s.errors import StorageError
+from coref_k8s.search.carrying import warm_start
 from coref_k8s.search.records import TrialState, ranked
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.space import space_for
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import LengthStudy, delete_trials, read_trials
-from coref_k8s.search.warmstart import warm_start
+from coref_k8s.search.studies import LengthStudy
+from coref_k8s.search.trials import delete_trials, read_trials
 from coref_k8s.study.reading import build_spec
 from coref_k8s.wording import Message
 
@@ -188,8 +190,8 @@ def test_every_range_can_be_overridden() -> None:
     assert "epochs" not in space_for(spec, 512)
 
 
-@pytest.mark.parametrize("written", [0, 3])
-def test_an_ask_that_was_killed_half_way_is_finished(url: str, monkeypatch, written: int) -> None:
+@pytest.mark.parametrize("written", [0, 3, 99])
+def test_an_enqueued_trial_begins_whole_or_not_at_all(url: str, monkeypatch, written: int) -> None:
     run_trials(url, 3)
     study = LengthStudy(open_storage(url), SPEC, "demo", 512)
     study.enqueue({"weight_decay": 0.03})
@@ -197,21 +199,22 @@ def test_an_ask_that_was_killed_half_way_is_finished(url: str, monkeypatch, writ
     with pytest.raises(KeyboardInterrupt):
         study.ask()
     monkeypatch.undo()
+    (left,) = read_trials(open_storage(url), "demo", 512)[3:]
+    assert left.state is TrialState.WAITING
+    assert len(left.params) == min(written, len(space_for(SPEC, 512)))
     for trials in (study, LengthStudy(open_storage(url), SPEC, "demo", 512)):
-        half = trials.trials()[-1]
-        assert half.state is TrialState.RUNNING
-    assert len(half.params) == written
-    whole = trials.whole(half)
-    assert whole.params.keys() == space_for(SPEC, 512).keys()
-    assert half.params.items() <= whole.params.items()
-    assert whole.params["weight_decay"] == 0.03
-    assert trials.trials()[-1] == whole
-    assert trials.whole(trials.trials()[0]) == trials.trials()[0]
+        assert trials.trials()[-1] == left
+    asked = trials.ask()
+    assert (asked.number, asked.params["weight_decay"]) == (3, 0.03)
+    assert asked.params.keys() == space_for(SPEC, 512).keys()
+    assert left.params.items() <= asked.params.items()
+    assert read_trials(open_storage(url), "demo", 512)[3] == asked
+    assert study.trials()[-1] == asked
 
 
 def kill_after(monkeypatch, count: int) -> None:
-    """Die while the parameter after the first `count` is drawn."""
-    real, calls = optuna.trial.Trial._suggest, []
+    """Die after the first `count` parameters were written, at the latest when the trial is to begin."""
+    real, calls = RDBStorage.set_trial_param, []
 
     def killed(self, *arguments):
         calls.append(arguments)
@@ -219,13 +222,25 @@ def kill_after(monkeypatch, count: int) -> None:
             raise KeyboardInterrupt
         return real(self, *arguments)
 
-    monkeypatch.setattr(optuna.trial.Trial, "_suggest", killed)
+    def begun(self, *_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RDBStorage, "set_trial_param", killed)
+    monkeypatch.setattr(RDBStorage, "set_trial_state_values", begun)
 
 
 def test_a_new_trial_is_there_whole_or_not_at_all(url: str, monkeypatch) -> None:
     run_trials(url, 3)
     study = LengthStudy(open_storage(url), SPEC, "demo", 512)
-    kill_after(monkeypatch, 5)
+    real, calls = InMemoryStorage.set_trial_param, []
+
+    def killed(self, *arguments):
+        calls.append(arguments)
+        if len(calls) > 5:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(InMemoryStorage, "set_trial_param", killed)
     with pytest.raises(KeyboardInterrupt):
         study.ask()
     monkeypatch.undo()
@@ -264,8 +279,8 @@ def test_a_warm_study_sees_what_happens_elsewhere(new_database, kind: str) -> No
     assert seen[2].attrs == {"reason": "told elsewhere"}
     assert warm.ask().params["weight_decay"] == 0.02
     # what sampler and pruner see is what is in the database
-    inner = warm._warm.study.get_trials(deepcopy=False)
-    outer = open_storage(url).get_all_trials(warm._warm.study_id)
+    inner = warm._memory.study.get_trials(deepcopy=False)
+    outer = open_storage(url).get_all_trials(warm._memory.study_id)
     for a, b in zip(inner, outer, strict=True):
         assert (a.number, a.state, a.values, a.params, a.distributions, a.intermediate_values) == (
             b.number, b.state, b.values, b.params, b.distributions, b.intermediate_values,
@@ -273,3 +288,18 @@ def test_a_warm_study_sees_what_happens_elsewhere(new_database, kind: str) -> No
     delete_trials(open_storage(url), "demo")
     with pytest.raises(StorageError, match="were deleted while it runs"):
         warm.trials()
+
+
+def test_a_plain_optuna_study_and_so_the_dashboard_reads_our_trials(url: str) -> None:
+    asked = run_trials(url, 3)
+    study = LengthStudy(open_storage(url), SPEC, "demo", 512)
+    study.enqueue({"weight_decay": 0.03})
+    study.fail(study.ask().number, Message.of("search.no-finalist-any-more"))
+    plain = optuna.load_study(study_name="demo/512", storage=url)
+    assert plain.best_value == ranked(study.trials())[0].value
+    assert [trial.params for trial in plain.trials[:3]] == asked
+    assert (plain.trials[3].state, plain.trials[3].params["weight_decay"]) == (
+        optuna.trial.TrialState.FAIL,
+        0.03,
+    )
+    assert plain.trials_dataframe().shape[0] == 4

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from coref_k8s.errors import RequestError, StorageError
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.storage import open_storage
-from coref_k8s.search.studies import delete_trials, read_trials
+from coref_k8s.search.trials import delete_trials, read_trials
 from coref_k8s.store import AttemptRecord, Outcome, Phase, Store
 from coref_k8s.store.schema import HEAD, version
 from coref_k8s.store.tables import metadata
@@ -137,9 +137,9 @@ def test_a_program_of_0_1_goes_on_after_a_rollback(old: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")  # which SQLite does not tell of
-def test_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
-    Store(url).close()
-    engine = create_engine(url)
+def test_migrations_make_the_tables_that_the_code_knows(old: str) -> None:
+    Store(old).close()
+    engine = create_engine(old)
     with engine.connect() as connection:
         ours = {"include_name": lambda name, kind, _: kind != "table" or name in metadata.tables}
         context = MigrationContext.configure(connection, opts=ours)

@@ -38,8 +38,8 @@ _USER = _table(models.TrialUserAttributeModel)
 _SYSTEM = _table(models.TrialSystemAttributeModel)
 
 
-class TrialRows:
-    """The trials of one Optuna study, as rows. Raises what SQLAlchemy raises."""
+class OptunaTables:
+    """The trials of one Optuna study. Raises what SQLAlchemy raises."""
 
     def __init__(self, storage: RDBStorage, study_id: int) -> None:
         self._storage = storage
@@ -122,6 +122,11 @@ class TrialRows:
         if known is None:
             known = self._distributions[text] = json_to_distribution(text)
         return known
+
+
+def id_of(trial: FrozenTrial) -> int:
+    """Return the trial's id in the storage, which Optuna's interface takes and does not give."""
+    return trial._trial_id
 
 
 def _of(table: Table, condition: Any) -> Select[Any]:

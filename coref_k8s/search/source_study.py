@@ -1,4 +1,4 @@
-"""Another study as the source of this one: `search.warmStartFrom`."""
+"""The study that another one starts from: `search.warmStartFrom`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from optuna.storages import RDBStorage
 
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.search.records import TrialRecord, TrialState
-from coref_k8s.search.studies import read_trials
+from coref_k8s.search.trials import read_trials
 from coref_k8s.store import Store
 from coref_k8s.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
-class OtherStudy:
+class SourceStudy:
     """A study of the same database, with the trials of the lengths that have a complete one."""
 
     spec: StudySpec
@@ -31,17 +31,14 @@ class OtherStudy:
         return self.lengths[min(self.lengths, key=lambda one: (abs(math.log(one / seq_len)), one))]
 
 
-def other_study(store: Store, storage: RDBStorage, namespace: str, name: str) -> OtherStudy:
+def source_study(store: Store, storage: RDBStorage, namespace: str, name: str) -> SourceStudy:
     """Return a study to start from. Raises RequestError when there is none or it has nothing to offer."""
     try:
         spec = store.get_study(namespace, name).spec
     except NotFoundError as error:
-        raise RequestError(f"search.warmStartFrom: {error}") from error
+        raise RequestError("search.no-source", why=error.message) from error
     found = {n: read_trials(storage, name, n, namespace) for n in spec.seq_lengths}
     useful = {n: t for n, t in found.items() if any(one.state is TrialState.COMPLETE for one in t)}
     if not useful:
-        raise RequestError(
-            f"search.warmStartFrom: study {name!r} has no complete trial to start from; "
-            "wait for one, or start without it"
-        )
-    return OtherStudy(spec, useful)
+        raise RequestError("search.source-is-empty", study=name)
+    return SourceStudy(spec, useful)

@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from coref_k8s.search.rows import TrialRows
+from coref_k8s.search.optuna_tables import OptunaTables
 from coref_k8s.search.storage import open_storage
 
 
@@ -44,7 +44,7 @@ def test_every_kind_of_trial_reads_as_optuna_reads_it(new_database, kind: str) -
     study.enqueue_trial({"lr": 1e-4})
     study.add_trial(create_trial(state=TrialState.COMPLETE, value=math.inf, params={}, distributions={}))
 
-    rows = TrialRows(storage, study._study_id)
+    rows = OptunaTables(storage, study._study_id)
     expected = storage.get_all_trials(study._study_id)
     assert [repr(facts(t)) for t in rows.all()] == [repr(facts(t)) for t in expected]
     ids = [t._trial_id for t in expected]
@@ -65,7 +65,7 @@ def test_many_ids_are_read_in_pieces(new_database) -> None:
     study = optuna.create_study(storage=storage, direction="maximize")
     for _ in range(7):
         study.ask()
-    rows = TrialRows(storage, study._study_id)
+    rows = OptunaTables(storage, study._study_id)
     ids = [t._trial_id for t in rows.all()]
     padding = range(10**6, 10**6 + 1200)
     assert [t._trial_id for t in rows.some([*padding, *ids])] == ids

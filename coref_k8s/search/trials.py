@@ -1,0 +1,160 @@
+"""The trials of one Optuna study as records: reading, closing and deleting them."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.pruners import BasePruner, NopPruner
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
+from coref_k8s.errors import TrialError
+from coref_k8s.search.in_memory import StudyInMemory
+from coref_k8s.search.optuna_tables import OptunaTables, id_of
+from coref_k8s.search.records import METRICS_ATTR, PARAMS_ATTR, REASON_ATTR, TrialRecord, TrialState
+from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
+from coref_k8s.wording import NOTHING, Message
+
+#: Optuna's states by ours.
+STATES = {
+    OptunaState.WAITING: TrialState.WAITING,
+    OptunaState.RUNNING: TrialState.RUNNING,
+    OptunaState.COMPLETE: TrialState.COMPLETE,
+    OptunaState.PRUNED: TrialState.PRUNED,
+    OptunaState.FAIL: TrialState.FAILED,
+}
+
+
+class Trials:
+    """The trials of one Optuna study, kept up to date in memory. Every method may raise StorageError."""
+
+    memory_type: type[StudyInMemory] = StudyInMemory
+
+    def __init__(
+        self, storage: RDBStorage, name: str, seq_len: int, pruner: BasePruner | None = None
+    ) -> None:
+        self.seq_len = seq_len
+        self.storage = storage
+        self._records: list[TrialRecord] = []
+        with guarded(), quiet():
+            self._memory = self.memory_type(storage, name, pruner or NopPruner())
+
+    def trials(self) -> list[TrialRecord]:
+        """Return every trial by number. An open one has its reports, its other metrics only once it has closed."""
+        with guarded(), quiet():
+            found = self._memory.refresh()
+        if len(self._memory.ids) < len(self._records):
+            self._records.clear()
+        for frozen in found.trials:
+            self._put(frozen)
+        for number, step, value in found.reports:
+            record = self._records[number]
+            self._records[number] = replace(record, intermediate={**record.intermediate, step: value})
+        return list(self._records)
+
+    def complete(self, number: int, value: float) -> None:
+        """Close a trial with its score; closed already is fine."""
+        self._close(number, OptunaState.COMPLETE, [finite(value)])
+
+    def prune(self, number: int, reason: Message = NOTHING) -> None:
+        """Close a trial as pruned, with its last reported score; closed already is fine."""
+        reported = self._record(number).intermediate
+        self._close(number, OptunaState.PRUNED, [reported[max(reported)]] if reported else None, reason)
+
+    def fail(self, number: int, reason: Message) -> None:
+        """Close a trial as failed; closed already is fine."""
+        self._close(number, OptunaState.FAIL, None, reason)
+
+    def _put(self, frozen: FrozenTrial) -> TrialRecord:
+        record = to_record(self.seq_len, frozen)
+        if record.number == len(self._records):
+            self._records.append(record)
+        elif record.number < len(self._records):
+            self._records[record.number] = record
+        return record
+
+    def _record(self, number: int) -> TrialRecord:
+        if number >= len(self._records):
+            self.trials()
+        return self._records[number]
+
+    def _close(
+        self, number: int, state: OptunaState, values: list[float] | None, reason: Message = NOTHING
+    ) -> None:
+        trial_id = self._record(number).trial_id
+        with guarded(), suppress(UpdateFinishedTrialError):
+            if reason:
+                self.storage.set_trial_user_attr(trial_id, REASON_ATTR, reason.to_text())
+            self.storage.set_trial_state_values(trial_id, state, values)
+        self.trials()
+
+
+def finite(value: float) -> float:
+    """Return a score that can be stored and read back. Raises TrialError for one that is no number."""
+    if math.isnan(value):
+        raise TrialError("search.score-not-a-number")
+    return value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let Optuna not warn that what was chosen here is experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def delete_trials(storage: RDBStorage, study: str, namespace: str = "") -> None:
+    """Delete the trials of all lengths and the runs of their finalists; none there is fine."""
+    of_study = re.compile(rf"{re.escape(optuna_study_name(namespace, study))}/\d+(/{FINALISTS})?")
+    with guarded():
+        for name in filter(of_study.fullmatch, optuna.get_all_study_names(storage)):
+            with suppress(KeyError):
+                optuna.delete_study(study_name=name, storage=storage)
+
+
+def read_trials(
+    storage: RDBStorage, study: str, seq_len: int, namespace: str = "", *, part: str = ""
+) -> list[TrialRecord]:
+    """Return the trials of one length (of a `part` of it) without opening a study for asking; none when it was not begun."""
+    with guarded():
+        try:
+            study_id = storage.get_study_id_from_name(optuna_study_name(namespace, study, seq_len, part))
+        except KeyError:
+            return []
+        return [to_record(seq_len, frozen) for frozen in OptunaTables(storage, study_id).all()]
+
+
+def to_record(seq_len: int, frozen: FrozenTrial) -> TrialRecord:
+    """Return an Optuna trial as a record."""
+    attrs = dict(frozen.user_attrs)
+    value = frozen.values[0] if frozen.values else None
+    if value is None and frozen.intermediate_values:
+        value = frozen.intermediate_values[max(frozen.intermediate_values)]
+    return TrialRecord(
+        seq_len=seq_len,
+        number=frozen.number,
+        trial_id=id_of(frozen),
+        state=STATES[frozen.state],
+        params=attrs.pop(PARAMS_ATTR, dict(frozen.params)),
+        value=value,
+        intermediate=dict(frozen.intermediate_values),
+        metrics=attrs.pop(METRICS_ATTR, {}),
+        attrs=attrs,
+        started_at=_utc(frozen.datetime_start),
+        finished_at=_utc(frozen.datetime_complete),
+    )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    # Optuna stores naive local times
+    return moment.astimezone(UTC) if moment is not None else None
