@@ -43,13 +43,11 @@ def write_trials(
     space = distributions(space_for(spec, seq_len))
     with guarded(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        made = optuna.create_study(
-            study_name=optuna_study_name(namespace, study, seq_len, part),
-            storage=storage,
-            direction="maximize",
-        )
+        name = optuna_study_name(namespace, study, seq_len, part)
+        optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        study_id = storage.get_study_id_from_name(name)
         for record in records:
-            storage.create_new_trial(made._study_id, _frozen(record, space))
+            storage.create_new_trial(study_id, _frozen(record, space))
 
 
 def write_finalists(
