@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,8 @@ _ENDINGS = {"table": ".txt", "text": ".txt"}
 _STREAMS = ("table", "text", "jsonl", "conllu", "conll")
 #: Words of a name, and names of an entity, that the table shows.
 _NAMES, _LETTERS = 4, 24
+#: Characters of a file's name, without its ending: file systems take 255 bytes.
+_LONGEST = 64
 
 
 def resolve(
@@ -38,7 +40,7 @@ def resolve(
     from coref_k8s.coref.resolver import Resolver
 
     given = files or ["-"]
-    if output_dir is None and output not in _STREAMS and (len(given) > 1 or Path(given[0]).is_dir()):
+    if output_dir is None and output not in _STREAMS and len(given) > 1:
         raise RequestError("coref.one-document", form=output)
     resolver = Resolver.from_pretrained(model, device=device, windows=windows)
     failed = done = 0
@@ -50,6 +52,8 @@ def resolve(
                 note(f"{place}: {found.message.say(lang())}", style="red", markup=False)
                 continue
             status.update(say("coref.resolving", document=found.doc_id, n=done))
+            if done and output_dir is None and output not in _STREAMS:
+                raise RequestError("coref.one-document", form=output)
             document = resolver(found.text, found.doc_id)
             done += 1
             if output_dir is None:
@@ -65,38 +69,53 @@ def resolve(
 
 def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
     """Yield each document with its place, or why there is none there."""
-    from coref_k8s.corpus.extractors import auto
-    from coref_k8s.corpus.local import LeftOut, files_of, read_file
-    from coref_k8s.corpus.registry import Extracted
+    from coref_k8s.corpus.local import SUFFIXES, LeftOut, files_of, read_file
     from coref_k8s.text.document import Document
 
     for name in given:
-        if name == "-":
-            yield "-", Document("stdin", _decoded(sys.stdin.buffer.read()))
-            continue
         left_out = LeftOut()
         try:
-            sources = (
-                files_of(name, left_out) if Path(name).suffix or Path(name).is_dir() else {name: Path(name)}
-            )
+            if name == "-":
+                yield name, Document("stdin", _decoded(sys.stdin.buffer.read()))
+                continue
+            path = Path(name).expanduser()
+            if path.is_file() and path.suffix.lower() not in SUFFIXES:
+                yield name, Document(path.name, _decoded(path.read_bytes()))
+                continue
+            sources = files_of(name, left_out)
         except CorefError as error:
             yield name, error
             continue
+        except OSError as error:
+            yield name, DataError("coref.unreadable", why=error.strerror or str(error))
+            continue
         for within, file in sources.items():
             for place, found in read_file(file, within, left_out):
-                if isinstance(found, Document):
-                    yield place, found
-                elif isinstance(row := auto(found), Extracted):
-                    yield place, Document(row.doc_id or place, row.text)
+                yield place, found if isinstance(found, Document) else _row(found, place)
         for message in left_out.messages(name):
             yield name, DataError(message)
+
+
+def _row(row: Mapping[str, Any], place: str) -> Document | CorefError:
+    """Return the document of a row, or why it has none."""
+    from coref_k8s.corpus.extractors import auto
+    from coref_k8s.corpus.registry import Extracted
+    from coref_k8s.text.document import Document
+
+    try:
+        found = auto(row)
+    except CorefError as error:
+        return error
+    if not isinstance(found, Extracted):
+        return DataError("coref.no-text")
+    return Document(found.doc_id or place, found.text)
 
 
 def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError("coref.not-utf8", place="-", why=str(error)) from error
+        raise DataError("coref.not-utf8", why=str(error)) from error
 
 
 def _show(document: ResolvedDocument, form: Form, *, first: bool) -> None:
@@ -110,7 +129,9 @@ def _show(document: ResolvedDocument, form: Form, *, first: bool) -> None:
 
 def _keep(document: ResolvedDocument, form: Form, folder: Path, taken: set[str]) -> None:
     """Write a document's file; names that are used already get a number."""
-    base = document.doc_id.strip("/.").replace("/", "-").replace(":", "-") or "document"
+    base = (
+        document.doc_id.strip("/.").translate({ord(sign): "-" for sign in "/:\n\0"})[:_LONGEST] or "document"
+    )
     name, number = base, 1
     while name in taken:
         number += 1

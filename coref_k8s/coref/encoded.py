@@ -92,18 +92,28 @@ def encode_documents(
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many gold mentions can be given back exactly from the tokens that cover them."""
+    """What a model has to know of its training data: whether mentions hold particles, whether entities stand alone.
+
+    The counts are of gold mentions that can be given back exactly from the tokens that cover them.
+    """
 
     mentions: int
     whole: int
     """As the covering tokens stand."""
     trimmed: int
     """After particles and endings are cut off."""
+    alone: int = 0
+    """Entities with a single mention."""
 
     @property
     def trims(self) -> bool:
         """Whether cutting particles off gives back more of them."""
         return self.trimmed > self.whole
+
+    @property
+    def singletons(self) -> bool:
+        """Whether the data have entities with a single mention."""
+        return self.alone > 0
 
     @property
     def share(self) -> float:
@@ -127,7 +137,8 @@ def _coverage(readings: Sequence[tuple[Document, Reading]], tokenizer: Any) -> C
                 span = tokens.starts[first], tokens.ends[stop - 1]
                 whole += span == (start, end)
                 trimmed += reading.cut(*span) == (start, end)
-    return Coverage(count, whole, trimmed)
+    alone = sum(len(spans) == 1 for document, _ in readings for spans in document.clusters.values())
+    return Coverage(count, whole, trimmed, alone)
 
 
 def _encode(

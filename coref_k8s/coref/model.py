@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from coref_k8s.coref.encoded import Coverage
 from coref_k8s.coref.encoder import SPECIALS, open_encoder, open_tokenizer, quiet
 from coref_k8s.coref.head import CorefHead, HeadSizes
 from coref_k8s.coref.windows import Window
@@ -54,6 +55,10 @@ class CorefModel(nn.Module):
         last = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
         self._before: list[int] = [] if first is None else [first]
         self._after: list[int] = [] if last is None else [last]
+
+    def adopt(self, coverage: Coverage) -> None:
+        """Take over from the training data whether mentions hold particles and whether entities stand alone."""
+        self.config = replace(self.config, trims=coverage.trims, singletons=coverage.singletons)
 
     @property
     def device(self) -> torch.device:

@@ -34,19 +34,19 @@ class Found:
     links: np.ndarray
     """Probability that a mention joins the entity it was given (or begins it), float32 (mentions)."""
 
-    def chains(self, document: EncodedDocument) -> list[list[Span]]:
-        """Return the characters of each entity's mentions, entities by their first mention."""
+    def chains(self, document: EncodedDocument, singletons: bool = True) -> list[list[Span]]:
+        """Return the characters of each entity's mentions, entities by their first mention; `singletons` or not."""
         chains: dict[int, list[Span]] = {}
         for (first, stop), entity in zip(self.spans.tolist(), self.entities.tolist(), strict=True):
             chains.setdefault(entity, []).append(document.characters(first, stop))
-        return list(chains.values())
+        return [chain for chain in chains.values() if singletons or len(chain) > 1]
 
 
 @torch.inference_mode()
 def predict(
     model: CorefModel, document: EncodedDocument, *, threshold: float = 0.5, windows: int = WINDOWS
 ) -> Found:
-    """Find the mentions of a document of any length and link them; singletons are kept."""
+    """Find the mentions of a document of any length and link them; those that are linked to none are kept."""
     spans, confidences, vectors = find_mentions(model, document, threshold=threshold, windows=windows)
     entities, links = link(model, document, spans, vectors)
     return Found(spans, confidences, entities, links)

@@ -74,9 +74,9 @@ class Batches:
         return [Batch(windows) for windows in _filled(groups, self._windows)]
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches without end, pass after pass."""
+        """Yield batches without end, pass after pass; none when the documents hold no token."""
         number = 0
-        while True:
+        while any(map(len, self._documents)):
             yield from self.of_pass(number)
             number += 1
 

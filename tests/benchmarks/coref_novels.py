@@ -60,6 +60,7 @@ def run(options, seed, train, test):
         if hasattr(module, "attention_head_size"):
             module.dropout.p = 0.0  # torch has no fast attention with dropout on a CPU
     encoded, coverage = encode_documents(train, model.tokenizer, model.longest_sentence)
+    model.adopt(coverage)
     held = [encode_document(one, model.tokenizer, coverage.trims, model.longest_sentence) for one in test]
     log(f"seed {seed}: {len(train)} documents, {coverage}, read in {time.process_time() - begun:.0f} s")
     seconds = fit(

@@ -71,7 +71,7 @@ def test_the_standard_input(model, monkeypatch, capsys):
 def test_one_bad_file_of_a_folder_does_not_end_the_run(model, file, tmp_path, capsys):
     (tmp_path / "bad.txt").write_bytes("한국어".encode("cp949"))
     (tmp_path / "rows.jsonl").write_text(
-        '{"text": "그가 왔다."}\nnot json\n{"text": "그가 갔다."}\n', encoding="utf-8"
+        '{"text": "그가 왔다."}\nnot json\n{"text": "그가 갔다."}\n{"words": 1}\n', encoding="utf-8"
     )
     out = tmp_path / "out"
     code = run(["resolve", model, str(tmp_path), "-o", "conllu", "--output-dir", str(out)])
@@ -108,3 +108,17 @@ def test_several_documents_are_not_one_page(model, file, capsys):
 def test_a_folder_without_a_head_is_one_sentence(tmp_path, file, capsys):
     assert run(["resolve", str(tmp_path), str(file)]) == 1
     assert "no coreference head" in capsys.readouterr().err
+
+
+def test_a_file_of_rows_is_several_documents(model, tmp_path, capsys):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "그가 왔다."}\n{"text": "그가 갔다."}\n', encoding="utf-8")
+    assert run(["resolve", model, str(rows), "-o", "html"]) == 2
+    assert run(["resolve", model, str(rows), "-o", "conll"]) == 0
+    assert capsys.readouterr().out.count("#begin document") == 2
+
+
+def test_a_file_of_any_name_is_text(model, tmp_path, capsys):
+    (tmp_path / "README").write_text(TEXT, encoding="utf-8")
+    assert run(["resolve", model, str(tmp_path / "README"), "-o", "jsonl"]) == 0
+    assert json.loads(capsys.readouterr().out)["doc_id"] == "README"

@@ -71,9 +71,11 @@ def freeze(encoder, layers):
 def evaluate(model, documents, encoded, *, bf16=False, threshold=0.5, full=True):
     """Score whole documents end to end and on gold mentions."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        answers = [predict(model, one, threshold=threshold).chains(one) for one in encoded]
+        answers = [
+            predict(model, one, threshold=threshold).chains(one, model.config.singletons) for one in encoded
+        ]
         linked = [
             link_gold(model, one, [(start, end) for start, end, _ in document.mentions()])
             for document, one in zip(documents, encoded, strict=True)
         ]
-    return score_documents(documents, answers, linked=linked, full=full)
+    return score_documents(documents, answers, linked=linked, full=full, singletons=model.config.singletons)

@@ -93,6 +93,8 @@ def test_gold_mentions_are_kept_whole_and_counted(model):
         "아내",
     ]
     assert encoded.lost == 0
+    assert not coverage.singletons
+    assert representable([Document("d", LINE, {"a": spans(LINE, "그")})], model.tokenizer).singletons
 
 
 def test_particles_stay_where_the_data_have_them(model):
@@ -124,6 +126,7 @@ def test_it_fits_the_documents_that_it_is_trained_on(encoders, people):
     model = new_model(str(encoders / "deberta"), 256)
     documents = people[10:14]
     encoded, coverage = encode_documents(documents, model.tokenizer, model.longest_sentence)
+    model.adopt(coverage)
     fit(model, encoded, steps=120, encoder_rate=2e-3, head_rate=2e-3)
     scores = evaluate(model, documents, encoded).metrics()
     assert coverage.share == 1.0
