@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.koconovel import of_koconovel
@@ -25,6 +26,10 @@ class Licensed:
     """What the licence asks for, in words."""
     authors: str = ""
     url: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {**asdict(self), "terms": self.terms.dump()}
 
 
 #: What licences ask for, by the name of their words in the catalogue.
@@ -80,12 +85,6 @@ def licence_of_source(source: str) -> Licensed:
         if any(map(fits, files)):
             return known
     return _beside(source)
-
-
-def licences_of(sources: Iterable[str]) -> list[Licensed]:
-    """Return the licences of several sources, each once, in their order."""
-    found = [licence_of_source(source) for source in sources]
-    return list({one.name: one for one in found}.values())
 
 
 def _beside(source: str) -> Licensed:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from coref_k8s.corpus.extractors import extractor_for, get_extractor
 from coref_k8s.corpus.generated import generator_of, is_generated
 from coref_k8s.corpus.koconovel import VERSIONS, check_version, chosen, of_koconovel
+from coref_k8s.corpus.licences import Licensed, licence_of_source
 from coref_k8s.corpus.local import LeftOut, files_of, is_local, read_file
 from coref_k8s.corpus.registry import Extracted, Extractor
 from coref_k8s.errors import DataError, HubError, MissingDependencyError
@@ -62,6 +63,8 @@ class Loaded:
     """Documents read, by source."""
     revisions: dict[str, str] = field(default_factory=dict)
     """Commit of each hub source."""
+    licences: dict[str, Licensed] = field(default_factory=dict)
+    """What each source's licence asks for."""
     skipped: list[SkippedSource] = field(default_factory=list)
     left_out: list[Message] = field(default_factory=list)
     """Files and rows of sources that were read otherwise, a sentence for each kind."""
@@ -102,6 +105,7 @@ def load_documents(
     known: set[str] = set()
     for place, (name, config) in enumerate(named_sources(spec).items()):
         loaded.documents[name] = 0
+        loaded.licences[name] = licence_of_source(config.source)
         if spec.domains and config.domain not in spec.domains and not is_local(config.source):
             continue
         left_out = LeftOut()

@@ -149,6 +149,7 @@ def assemble(
         "filters": filters,
         "read": loaded.documents,
         "revisions": loaded.revisions,
+        "licences": {name: licensed.to_dict() for name, licensed in loaded.licences.items()},
         "skipped_sources": [
             {
                 "source": lost.source,

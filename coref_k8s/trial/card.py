@@ -213,7 +213,19 @@ def _data(facts: Facts) -> list[str]:
         + (f"; {rows:,} training sequences" if rows is not None else "")
         + f". Prepared data `{facts.order.prepared}`, test items `{facts.items_sha256[:16]}`.",
     ]
-    return [*lines, *([f"Left out: {', '.join(lost)}."] if lost else []), ""]
+    return [*lines, *([f"Left out: {', '.join(lost)}."] if lost else []), "", *_licences(statistics)]
+
+
+def _licences(statistics: Mapping[str, Any]) -> list[str]:
+    """Say what the licences of the data ask for, of each source that gave documents."""
+    kept = {name: one for name, one in statistics.get("licences", {}).items() if statistics["read"].get(name)}
+    lines = []
+    for name, one in kept.items():
+        whose = ", ".join(part for part in (one["name"], one["authors"], one["url"]) if part and part != name)
+        lines.append(
+            f"- {name}{f' ({whose})' if whose else ''}: {one['licence']}; {Message.load(one['terms']).say()}."
+        )
+    return ["Licences of the data:\n", *lines, ""] if lines else []
 
 
 def _made(facts: Facts) -> list[str]:

@@ -94,7 +94,7 @@ def test_the_card_says_what_the_model_is(house: House, final: Order) -> None:
     scores = {one.metric_type: one.metric_value for one in card.data.eval_results}
     assert scores["coref_f1"] == pytest.approx(result["test"]["metrics"]["coref_f1"], abs=1e-4)
     for said in (
-        "gaps:30", f"| learning_rate | {final.params['learning_rate']} |", "the untuned model, test documents", "## Limits",
+        "gaps:30", "- gaps:30 (coref-k8s): Apache-2.0; keep the licence", f"| learning_rate | {final.params['learning_rate']} |", "the untuned model, test documents", "## Limits",
         f"torch {result['versions']['torch']}", f"coref-k8s train parent --trial 4 --seq-len {LENGTH}", result["prepared"],
     ):  # fmt: skip
         assert said in card.text, said
