@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -365,6 +366,8 @@ def test_an_interval_needs_three_documents():
     )
     assert parts.scores["conll_f1"].documents == 2
     assert parts.documents == ("a", "c")
+    own = [replace(story(name), group=name[0]) for name in ("a1", "a2", "c1")]
+    assert Key(own).score([[NURI]] * 3, full=False).documents == ("a", "c")
 
 
 def test_results_are_compared_over_common_documents():

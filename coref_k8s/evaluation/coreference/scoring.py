@@ -27,7 +27,7 @@ _WITHOUT = "-no-singletons"
 class Key:
     """Gold documents to score against; what does not depend on the response is found once.
 
-    `groups` names the work that each document is a part of: one unit of resampling. Distances are counted in the
+    `groups` names the work that each document is a part of, by default its own: one unit of resampling. Distances are counted in the
     tokens of `offsets`; without it there are none.
     """
 
@@ -39,7 +39,8 @@ class Key:
         offsets: Offsets | None = None,
     ) -> None:
         self.documents = documents
-        self.groups = [document.doc_id for document in documents] if groups is None else list(groups)
+        own = (document.group or document.doc_id for document in documents)
+        self.groups = list(own if groups is None else groups)
         self._offsets = offsets
         self.heads = bool(documents) and all(document.words for document in documents)
 
