@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from coref_k8s import wording
 from coref_k8s.errors import RequestError
-from coref_k8s.report.messages import told
 from coref_k8s.wording import LANGUAGES, Lang, Message, locale_lang
 
 _chosen: Lang | None = None
@@ -43,7 +42,7 @@ def say(code: str, **values: object) -> str:
 
 def said(message: Message | str) -> str:
     """Return a message, or the text that a database or an event holds of it, in the language that is spoken."""
-    return told(message, lang())
+    return Message.load(message).say(lang())
 
 
 def take_language(arguments: Sequence[str]) -> tuple[Lang | None, list[str]]:

@@ -29,8 +29,8 @@ _OPTIONAL = ("modelRevision", "search.warmStartFrom")
 _STARTED = "has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase != 'Pending'"
 
 
-def _rule(rule: str, message: str) -> dict[str, str]:
-    return {"rule": rule, "message": message}
+def _rules(*pairs: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"rule": rule, "message": message} for rule, message in pairs]
 
 
 def _same(field: str) -> str:
@@ -42,15 +42,11 @@ def _same(field: str) -> str:
 
 def _root_rules() -> list[dict[str, str]]:
     rules = [
-        _rule(
-            f"size(self.metadata.name) <= {MAX_NAME}",
-            f"a study's name has at most {MAX_NAME} characters: Job names are made from it",
-        ),
-        _rule(
-            "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "a study's name has lower-case letters, digits and '-' only: Job names are made from it",
-        ),
-    ]
+        (f"size(self.metadata.name) <= {MAX_NAME}",
+         f"a study's name has at most {MAX_NAME} characters: Job names are made from it"),
+        ("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+         "a study's name has lower-case letters, digits and '-' only: Job names are made from it"),
+    ]  # fmt: skip
     for field in IMMUTABLE:
         parts = [field]
         if field == "search":
@@ -58,64 +54,41 @@ def _root_rules() -> list[dict[str, str]]:
             parts = [f"search.{alias}" for alias in aliases if alias not in SEARCH_MUTABLE]
         same = " && ".join(map(_same, parts))
         also = f" but for {', '.join(SEARCH_MUTABLE)}" if field == "search" else ""
+        words = f"spec.{field} cannot change{also} once the study has started: submit another study"
         rules.append(
-            _rule(
-                f"!({_STARTED}) || ({same})",
-                f"spec.{field} cannot change{also} once the study has started: "
-                "submit another study (trials, parallelism, limits and pod may change)",
-            )
+            (f"!({_STARTED}) || ({same})", f"{words} (trials, parallelism, limits and pod may change)")
         )
-    return rules
+    return _rules(*rules)
 
 
 def _spec_rules() -> list[dict[str, str]]:
     known = ", ".join(map(str, SEQ_LENGTHS))
     search = "self.purpose.kind == 'search'"
-    return [
-        _rule(
-            f"self.anyLength || self.seqLengths.all(l, l in [{known}])",
-            f"seqLengths may hold {known}; other multiples of {LENGTH_STEP} need anyLength: true",
-        ),
-        _rule(
-            f"self.seqLengths.all(l, l >= {LENGTH_STEP} && l % {LENGTH_STEP} == 0)",
-            f"each of seqLengths must be a positive multiple of {LENGTH_STEP}",
-        ),
-        _rule(
-            "self.search.spaceByLength.all(k, self.seqLengths.exists(l, string(l) == k))",
-            "search.spaceByLength names a length that is not among seqLengths",
-        ),
-        _rule("self.search.finalists <= self.trials", "finalists are chosen of the trials; give more trials"),
-        _rule(
-            f"!({search}) || (!has(self.purpose.study) && size(self.purpose.trials) == 0)",
-            "purpose.study and purpose.trials are for purpose.kind train and ensemble",
-        ),
-        _rule(
-            f"{search} || has(self.purpose.study)",
-            "a study to train or ensemble uses another study's results; name it in purpose.study",
-        ),
-        _rule(
-            f"{search} || (self.trials == 1 && self.search.finalists == 0 "
-            "&& self.seqLengths.all(l, l == self.seqLengths[0]))",
-            "a study to train or ensemble has one length, one trial and no finalists",
-        ),
-        _rule(
-            "self.purpose.trials.all(t, self.purpose.trials.exists_one(u, u == t))",
-            "purpose.trials must name different trials by their number",
-        ),
-        _rule(
-            "self.purpose.kind != 'ensemble' || size(self.purpose.trials) > 1",
-            "an ensemble has two members or more; name them in purpose.trials",
-        ),
-        _rule(
-            f"{search} || ({_all_fixed('self.search.space')} && "
-            f"self.search.spaceByLength.all(k, {_all_fixed('self.search.spaceByLength[k]')}))",
-            "a study to train or ensemble searches nothing; give each range a single choice",
-        ),
-        _rule(
-            f"self.seqLengths.all(l, {_ends('mask_low', -1)}.all(x, {_ends('mask_high', 0)}.all(y, x <= y)))",
-            "mask_low must not go above where mask_high begins, at any length, with the default ranges where none is given",
-        ),
-    ]
+    return _rules(
+        (f"self.anyLength || self.seqLengths.all(l, l in [{known}])",
+         f"seqLengths may hold {known}; other multiples of {LENGTH_STEP} need anyLength: true"),
+        (f"self.seqLengths.all(l, l >= {LENGTH_STEP} && l % {LENGTH_STEP} == 0)",
+         f"each of seqLengths must be a positive multiple of {LENGTH_STEP}"),
+        ("self.search.spaceByLength.all(k, self.seqLengths.exists(l, string(l) == k))",
+         "search.spaceByLength names a length that is not among seqLengths"),
+        ("self.search.finalists <= self.trials", "finalists are chosen of the trials; give more trials"),
+        (f"!({search}) || (!has(self.purpose.study) && size(self.purpose.trials) == 0)",
+         "purpose.study and purpose.trials are for purpose.kind train and ensemble"),
+        (f"{search} || has(self.purpose.study)",
+         "a study to train or ensemble uses another study's results; name it in purpose.study"),
+        (f"{search} || (self.trials == 1 && self.search.finalists == 0 "
+         "&& self.seqLengths.all(l, l == self.seqLengths[0]))",
+         "a study to train or ensemble has one length, one trial and no finalists"),
+        ("self.purpose.trials.all(t, self.purpose.trials.exists_one(u, u == t))",
+         "purpose.trials must name different trials by their number"),
+        ("self.purpose.kind != 'ensemble' || size(self.purpose.trials) > 1",
+         "an ensemble has two members or more; name them in purpose.trials"),
+        (f"{search} || ({_all_fixed('self.search.space')} && "
+         f"self.search.spaceByLength.all(k, {_all_fixed('self.search.spaceByLength[k]')}))",
+         "a study to train or ensemble searches nothing; give each range a single choice"),
+        (f"self.seqLengths.all(l, {_ends('mask_low', -1)}.all(x, {_ends('mask_high', 0)}.all(y, x <= y)))",
+         "mask_low must not go above where mask_high begins, at any length, with the default ranges where none is given"),
+    )  # fmt: skip
 
 
 def _all_fixed(space: str) -> str:
@@ -162,14 +135,14 @@ def _range(one: Parameter) -> dict[str, Any]:
             "choices": {"type": "array", "items": value, "minItems": 1, "maxItems": MAX_CHOICES},
         },
         "oneOf": [{"required": ["choices"]}, *([{"required": ["low"]}] if one.kind == "float" else [])],
-        "x-kubernetes-validations": [
-            _rule("has(self.low) == has(self.high)", "give both low and high, or choices"),
-            _rule(
+        "x-kubernetes-validations": _rules(
+            ("has(self.low) == has(self.high)", "give both low and high, or choices"),
+            (
                 "!has(self.low) || !has(self.high) || self.low <= self.high",
                 "the range is empty: low is above high",
             ),
-            _rule("!self.log || (has(self.low) && self.low > 0.0)", "a log range needs low above 0"),
-        ],
+            ("!self.log || (has(self.low) && self.low > 0.0)", "a log range needs low above 0"),
+        ),
     }
 
 
@@ -177,29 +150,20 @@ def _with_rules(schema: dict[str, Any]) -> dict[str, Any]:
     """Add to the spec's schema the rules that OpenAPI has no word for."""
     fields = schema["properties"]
     schema["x-kubernetes-validations"] = _spec_rules()
-    fields["data"]["x-kubernetes-validations"] = [
-        _rule(
-            # the API server also judges the bare default, {}, in which neither is there yet
-            "!has(self.devShare) || !has(self.testShare) || self.devShare + self.testShare < 1.0",
-            "devShare and testShare leave nothing to train on; their sum must be below 1",
-        )
-    ]
-    fields["objective"]["properties"]["weights"]["x-kubernetes-validations"] = [
-        _rule(
-            "self.exists(k, self[k] > 0.0)",
-            "weights must not be negative and at least one must be above 0",
-        )
-    ]
-    fields["pod"]["properties"]["tolerations"]["items"]["x-kubernetes-validations"] = [
-        _rule(
-            "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
-            "a toleration with the operator Exists has no value; leave one of the two out",
-        ),
-        _rule(
-            "!has(self.value) || (has(self.key) && self.key != '')",
-            "a toleration with a value needs the key of the taint",
-        ),
-    ]
+    # the API server also judges the bare default, {}, in which neither share is there yet
+    fields["data"]["x-kubernetes-validations"] = _rules(
+        ("!has(self.devShare) || !has(self.testShare) || self.devShare + self.testShare < 1.0",
+         "devShare and testShare leave nothing to train on; their sum must be below 1"),
+    )  # fmt: skip
+    fields["objective"]["properties"]["weights"]["x-kubernetes-validations"] = _rules(
+        ("self.exists(k, self[k] > 0.0)", "weights must not be negative and at least one must be above 0")
+    )
+    fields["pod"]["properties"]["tolerations"]["items"]["x-kubernetes-validations"] = _rules(
+        ("!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+         "a toleration with the operator Exists has no value; leave one of the two out"),
+        ("!has(self.value) || (has(self.key) && self.key != '')",
+         "a toleration with a value needs the key of the taint"),
+    )  # fmt: skip
     search = fields["search"]["properties"]
     ranges = {name: _range(one) for name, one in parameters_of(StudySpec.task).items()}
     for space in (search["space"], search["spaceByLength"]["additionalProperties"]):

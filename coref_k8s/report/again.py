@@ -9,7 +9,6 @@ from typing import Any
 from coref_k8s import __version__
 from coref_k8s.report.context import Context
 from coref_k8s.report.html import Cell, table
-from coref_k8s.report.messages import told
 from coref_k8s.report.metrics import METRICS, guess_without, metric
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.tested import tested
@@ -25,15 +24,13 @@ def warnings(page: Context) -> list[str]:
     if not view.ended:
         found.append(page.plain("report.w-unfinished", done=view.done, planned=planned))
     elif view.why:
-        found.append(told(view.why, page.lang))
+        found.append(page.said(view.why))
     for lost in view.statistics.get("skipped_sources", ()):
-        why = told(lost.get("message", lost.get("reason")), page.lang)
+        why = page.said(lost.get("message", lost.get("reason")))
         found.append(page.plain("report.w-source", source=lost.get("source"), reason=why))
-    found += [told(one, page.lang) for one in view.statistics.get("left_out", ())]
-    reasons = Counter((str(t.reason).splitlines() or ["?"])[0][:160] for t in view.failures)
-    found += [
-        page.plain("report.w-failed", n=n, why=told(why, page.lang)) for why, n in reasons.most_common(5)
-    ]
+    found += [page.said(one) for one in view.statistics.get("left_out", ())]
+    reasons = Counter((page.said(t.reason).splitlines() or ["?"])[0][:160] for t in view.failures)
+    found += [page.plain("report.w-failed", n=n, why=why) for why, n in reasons.most_common(5)]
     for name, kinds in versions(page).items():
         if len(kinds) > 1:
             listed = ", ".join(f"{version} ({n})" for version, n in kinds.most_common())
@@ -41,9 +38,7 @@ def warnings(page: Context) -> list[str]:
     for one in view.lengths:
         if one.best is not None:
             for message in one.best.attrs.get("evidence", {}).get("warnings", ()):
-                found.append(
-                    page.plain("report.w-items", length=one.seq_len, message=told(message, page.lang))
-                )
+                found.append(page.plain("report.w-items", length=one.seq_len, message=page.said(message)))
     for one in view.lengths:
         scores = one.best.metrics if one.best is not None else {}
         for name in METRICS:

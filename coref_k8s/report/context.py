@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
+from typing import Any
 
 from coref_k8s.controller.view import StudyView
 from coref_k8s.search.records import TrialRecord, TrialState
-from coref_k8s.wording import Lang, say
+from coref_k8s.wording import Lang, Message, say
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Context:
     def about(self, code: str, **values: object) -> str:
         """Return an explanation as a paragraph."""
         return f'<p class="about">{self.say(code, **values)}</p>'
+
+    def said(self, message: Any) -> str:
+        """Return a message, or what the database holds of it, in words; not escaped."""
+        return Message.load(message).say(self.lang)
 
     def heads(self, *codes: str) -> list[str]:
         """Return the headings of columns, not escaped; an empty code is a column without one."""

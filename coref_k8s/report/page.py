@@ -15,7 +15,6 @@ from coref_k8s.report.again import again, warnings
 from coref_k8s.report.budgets import budgets
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.finalists import finalists
-from coref_k8s.report.messages import told
 from coref_k8s.report.metrics import METRICS, metric
 from coref_k8s.report.slices import slices
 from coref_k8s.report.standing import answer
@@ -157,5 +156,5 @@ def _about(page: Context, trial: TrialRecord) -> str:
         lines.append(", ".join(values))
     lines += [f"{name} = {parameter(value)}" for name, value in trial.params.items()]
     if trial.state is TrialState.FAILED:
-        lines.append(told(trial.reason, page.lang)[:200])
+        lines.append(page.said(trial.reason)[:200])
     return "\n".join(lines)

@@ -27,6 +27,7 @@ _TEXTS = {
     "finite_number": "finite",
     "bool_type": "bool",
     "string_type": "text",
+    "invalid_key": "text",
     "string_unicode": "text-unicode",
     "string_too_short": "empty",
     "string_too_long": "too-long",

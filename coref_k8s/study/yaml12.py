@@ -68,7 +68,7 @@ class _Loader(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is no scalar, and one that stands twice."""
+        """Take every key as text, as JSON has it; refuse one that is no scalar or stands twice."""
         seen = set()
         for key, _ in node.value:
             line = key.start_mark.line + 1
@@ -77,7 +77,8 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 raise RequestError("study.yaml-twice", where=self.where, line=line, key=key.value)
             seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        self.flatten_mapping(node)
+        return {key.value: self.construct_object(value, deep) for key, value in node.value}
 
     def construct_plain(self, node: yaml.ScalarNode) -> Any:
         """Return a scalar that is not text."""

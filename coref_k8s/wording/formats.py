@@ -84,16 +84,18 @@ def with_particle(text: str, pair: str) -> str:
     return text + (open_ if final == 0 or (final == 8 and closed == "으로") else closed)
 
 
-#: Final consonants of the Korean names of digits and of the Latin letters that end in one; 8 is ㄹ.
-_READ = {"0": 21, "1": 8, "3": 16, "6": 1, "7": 8, "8": 8, "l": 8, "m": 16, "n": 4, "r": 8}
+#: Final consonants (places in the Korean order; 8 is ㄹ) of digits and of Latin letters, as they are read in Korean.
+_READ = {"0": 21, "1": 8, "3": 16, "6": 1, "7": 8, "8": 8, "l": 8, "m": 16, "n": 4}
+#: Ends of English words that are read otherwise than their last letter: a silent e, and -ng.
+_ENDS = {"le": 8, "me": 16, "ne": 4, "ng": 21}
 
 
 def _final(text: str) -> int:
     """Return the index of the final consonant of the last sound, 0 for none."""
-    last = next((c for c in reversed(text.lower()) if c.isalnum() or c == "%"), "")
-    if "가" <= last <= "힣":
-        return (ord(last) - ord("가")) % 28
-    return _READ.get(last, 0)
+    read = "".join(c for c in text.lower() if c.isalnum() or c == "%")
+    if "가" <= read[-1:] <= "힣":
+        return (ord(read[-1]) - ord("가")) % 28
+    return _ENDS.get(read[-2:], _READ.get(read[-1:], 0))
 
 
 class Words(string.Formatter):

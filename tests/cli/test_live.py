@@ -25,7 +25,7 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import build_spec
-from coref_k8s.telemetry.bus import Bus, Section
+from coref_k8s.telemetry.bus import Bus, Section, said
 from coref_k8s.wording import NOTHING, Message, locale_lang
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -311,7 +311,8 @@ def test_stored_words_are_told_in_the_readers_language() -> None:
     state.apply(
         {"ts": NOW.isoformat(), "section": "dataset_progress", "stage": "analyse", "done": 3, "total": 9}
     )
-    state.apply({"ts": NOW.isoformat(), "section": "warning", **WHO, "message": "out of GPU memory at step 5; going on with batch 2 x accumulation 4"})  # fmt: skip
+    smaller = Message.of("trial.batch-halved", step=5, batch_size=2, accumulation=4)
+    state.apply({"ts": NOW.isoformat(), "section": "warning", **WHO, **said(smaller)})
     text = shown(state, 120)
     assert "데이터: 형태소 분석 3 / 9" in text
-    assert "경고: 512 트라이얼 0: 5단계에서 GPU 메모리 부족; 배치 2 × 누적 4로 계속" in text
+    assert "경고: 512 트라이얼 0: 5단계에서 GPU 메모리가 부족합니다. 배치 2 × 누적 4로 계속합니다" in text

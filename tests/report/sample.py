@@ -17,11 +17,17 @@ from coref_k8s.store import AttemptRecord, Outcome, Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import build_spec
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.wording import NOTHING
+from coref_k8s.wording import NOTHING, Message
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 LENGTHS = (1024, 1536, 2048)
 COMMIT = "363b171b9b2a1bdb7bba5e9c5e6a40a1ce1d8e0e"
+
+CRASHED = Message.of(
+    "controller.with-words",
+    what=Message.of("controller.reason-crashed"),
+    said=Message.of("controller.exit-code", exit=1),
+)
 
 
 def study(
@@ -57,7 +63,7 @@ def _trial(spec: StudySpec, draw: random.Random, length: int, number: int) -> Tr
     if state is not TrialState.COMPLETE:
         told = {1: told[1], 2: told[2]}
     start = NOW - timedelta(hours=30) + timedelta(minutes=50 * number)
-    attrs: dict[str, Any] = {"reason": "Crashed: exit code 1"} if state is TrialState.FAILED else {}
+    attrs: dict[str, Any] = {"reason": CRASHED.to_text()} if state is TrialState.FAILED else {}
     metrics: dict[str, float] = {}
     if state is TrialState.COMPLETE:
         metrics, attrs = _metrics(score, length), _attrs(length)

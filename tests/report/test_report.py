@@ -20,7 +20,6 @@ from coref_k8s.controller.view import StudyView
 from coref_k8s.evaluation.compare import Difference
 from coref_k8s.report.budgets import budgets
 from coref_k8s.report.importance import importances
-from coref_k8s.report.messages import told
 from coref_k8s.report.page import report
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import Phase
@@ -120,7 +119,7 @@ def test_what_was_lost_is_told_first() -> None:
     found = re.search(r'id="warnings">(.*?)</section>', report(mixed, now=NOW), re.DOTALL)
     text = html.unescape(found[1])
     assert "squad_kor_v1 was left out: DataError: the hub does not answer <404>" in text
-    assert "6 trials failed: Crashed: exit code 1" in text
+    assert "6 trials failed: crashed: exit code 1" in text
     assert re.search(r"different versions of torch: 2\.13\.0 \(\d+\), 2\.6\.0 \(3\)", text)
     assert "too high" in text
     assert "below what a list" not in text
@@ -291,8 +290,10 @@ def test_nothing_but_names_is_english_in_the_korean_report() -> None:
     view = with_finalists(sample())
     view = replace(
         view,
-        message=Message.verbatim(
-            "stopped after 3 GPU-hours, as limits.maxGpuHours says; not all finalists of length 512 were run"
+        message=Message.of(
+            "controller.remarks",
+            first=Message.of("controller.max-gpu-hours", hours=3.0),
+            rest=Message.of("controller.finalists-not-all-run", lengths=[512]),
         ),
     )
     page = report(view, "ko", NOW)
@@ -306,7 +307,7 @@ def test_nothing_but_names_is_english_in_the_korean_report() -> None:
     )
     left = {word.lower() for word in re.findall(r"[A-Za-z]{3,}", shown)} - names
     assert left == set()
-    assert "GPU 3시간을 쓰고 멈춤; 길이 512의 결선을 다 실행하지 못함" in shown
+    assert "GPU 3시간을 쓰고 중지됨(limits.maxGpuHours); 길이 512의 최종 후보를 다 실행하지 못함" in shown
 
 
 def test_budgets_are_told_in_the_head() -> None:
@@ -336,33 +337,24 @@ def test_a_limit_of_time_counts_from_when_the_study_was_last_resumed() -> None:
     assert extended.elapsed(NOW) == timedelta(hours=31)
 
 
-@pytest.mark.parametrize(
-    ("said", "korean"),
-    [
-        ("Crashed (exit code 1, 3 starts): RuntimeError: boom", "비정상 종료"),
-        ("4 trials failed, limits.maxFailedTrials bears 3; the last one: Crashed (exit code 1)", "시도 4개가 실패함(limits.maxFailedTrials는 3개까지 허용); 마지막 실패: 비정상 종료 (종료 코드 1)"),
-        ("no lambada items in these documents: lbd_top1 are 0", "이 문서들에는 lambada 문항이 없어"),
-        ("source a/b is left out: it holds no documents", "데이터 a/b 제외됨: 문서가 없음"),
-        ("source a/b will be left out: it does not exist", "데이터 a/b 제외 예정: 허브에 없음"),
-        ("a/b is on the hub, and HF_HUB_OFFLINE forbids to ask it", "a/b은(는) 허브에 있고"),
-        ("/a/b.txt does not exist", "/a/b.txt 없음"),
-        ("line 3: not JSON (Extra data at column 2)", "3번째 줄: JSON이 아님(Extra data at column 2)"),
-        ("some words nobody knows", "some words nobody knows"),
-    ],
-)  # fmt: skip
-def test_stored_sentences_are_told_in_korean(said: str, korean: str) -> None:
-    assert korean in told(said, "ko")
-    assert told(said, "en") == said
+def test_what_was_stored_is_told_in_the_readers_language() -> None:
+    stored = Message.of("report.w-items", length=512, message=Message.of("words.too-small")).to_text()
+    view = replace(sample(), phase=Phase.FAILED, message=Message.load(stored))
+    assert "512 tokens: too few items" in report(view, "en", NOW)
+    assert "512 토큰: 문항 부족" in report(view, "ko", NOW)
+    older = replace(view, message=Message.load("no trial is complete"))
+    assert "no trial is complete" in report(older, "ko", NOW)
 
 
 @pytest.mark.parametrize(
     ("low", "documents", "korean"),
     [
-        (0.1, 30, "이 모델이 튜닝 전 모델보다 나음: 점수 0.500 대 0.300 (차이 +0.200, 95% 신뢰구간 +0.100 … +0.300; 문서 30개의 문항 90개)."),
-        (-0.1, 30, "이 모델과 튜닝 전 모델의 차이가 확인되지 않음: 점수 0.500 대 0.300"),
-        (0.1, 3, "문서 3개의 문항 90개; 문서가 너무 적어 주장할 수 없음)."),
+        (0.1, 30, "이 모델이 튜닝 전 모델보다 낫습니다: 점수 0.500 대 0.300 (차이 +0.200, 95% 신뢰구간 +0.100 … +0.300; 문서 30개의 문항 90개)."),
+        (-0.1, 30, "이 모델과 튜닝 전 모델의 차이가 확인되지 않았습니다: 점수 0.500 대 0.300"),
+        (0.1, 3, "문서 3개의 문항 90개); 문서가 너무 적어 판단할 수 없음."),
     ],
 )  # fmt: skip
 def test_the_sentence_of_a_comparison_is_told_in_korean(low: float, documents: int, korean: str) -> None:
     found = Difference("score", 0.5, 0.3, 0.2, low, 0.3, 90, documents)
-    assert korean in told(found.sentence("this model", "the untuned model"), "ko")
+    said = found.claim(Message.of("verdict.this-model"), Message.of("words.role-untuned"))
+    assert korean in said.say("ko")

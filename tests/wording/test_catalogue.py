@@ -1,0 +1,116 @@
+"""The catalogue and the source agree: every code has words in both languages, every entry is said somewhere."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from coref_k8s.cli.framework import HELP, codes_of
+from coref_k8s.cli.main import COMMANDS
+from coref_k8s.cli.spec_options import OPTIONS
+from coref_k8s.wording import LANGUAGES, codes, say
+from coref_k8s.wording.catalogue import entry
+from tests.wording import source
+
+CODES = set(codes())
+#: What stands in the source and is no code: options of other programs, names of files, formats.
+NO_WORDS = {
+    "cli/framework.py": {
+        "Got unexpected extra argument(?:s|\\(s\\))? \\((.*)\\)",
+        "does not take",
+    },  # Typer's
+    "cli/speech.py": {"가"},
+    "cli/data.py": {"data show "},
+    "cli/submitting.py": {" --output yaml"},
+    "dashboard.py": {"python -m coref_k8s.dashboard [--lang en|ko]"},
+    "report/again.py": {" --file request.yaml"},
+    "report/parallel.py": {"dash faint"},
+    "report/pictures.py": {"faint dash"},
+}
+
+#: Rooms whose errors are still words; it only shrinks.
+WORDED = {"cluster", "controller", "corpus", "local", "model", "search"}
+
+
+def fields(text: str) -> set[str]:
+    """The values that a text names."""
+    return {name.split("!")[0] for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def helped() -> Iterator[str]:
+    """Codes of the help of every command and parameter."""
+
+    def walk(command: object, name: str) -> Iterator[str]:
+        yield from (f"help.{name}", f"help.{name}-more")
+        for parameter in command.params:  # type: ignore[attr-defined]
+            yield from codes_of(parameter, name)
+        for sub in getattr(command, "commands", {}).values():
+            yield from walk(sub, f"{name}-{sub.name}")
+
+    for verb in COMMANDS:
+        yield from walk(verb.load(), verb.name)
+
+
+def test_every_code_that_is_said_has_words() -> None:
+    missing = {(place, code) for place, code in source.codes_said() if code not in CODES}
+    assert {one for one in missing if one[1].partition(".")[0] not in WORDED} == set()
+
+
+def test_every_made_up_code_can_have_words() -> None:
+    topics = {code.partition(".")[0] for code in CODES}
+    made = [one for one in source.patterns() if one.pattern.partition("\\.")[0] in topics]
+    assert [one.pattern for one in made if not any(one.fullmatch(code) for code in CODES)] == []
+
+
+def test_every_entry_is_said_somewhere() -> None:
+    said = source.constants() | set(helped()) | source.named_by_rooms()
+    closed = [one for one in source.patterns() if not one.pattern.endswith("\\..+")]
+    unused = {code for code in CODES - said if not any(one.fullmatch(code) for one in closed)}
+    assert {code for code in unused if not code.startswith("fields.")} == set()
+
+
+@pytest.mark.parametrize("code", sorted(CODES - {code for code in CODES if code.startswith("fields.")}))
+def test_both_languages_say_the_same(code: str) -> None:
+    texts: Mapping[str, str] = entry(code)
+    assert set(texts) == set(LANGUAGES)
+    assert fields(texts["en"]) == fields(texts["ko"])
+    assert not any("(가)" in text or "(를)" in text or "(는)" in text for text in texts.values())
+
+
+def test_every_command_and_option_has_help_of_its_own() -> None:
+    for verb in COMMANDS:
+        for parameter in verb.load().params:
+            known = parameter.name in HELP or any(code in CODES for code in codes_of(parameter, verb.name))
+            assert known, f"{verb.name} {parameter.name}"
+
+
+def test_every_field_has_its_option_told_in_korean() -> None:
+    missing = [".".join(one.path) for one in OPTIONS if f"fields.{'.'.join(one.path)}" not in CODES]
+    assert missing == []
+
+
+def test_no_words_for_people_outside_of_the_catalogue() -> None:
+    found = {
+        (place, text)
+        for place, text in source.sentences("cli", "report", "dashboard")
+        if text not in NO_WORDS.get(place.partition(":")[0], ())
+    }
+    assert found == set()
+
+
+def test_errors_carry_codes() -> None:
+    found = {(place, text) for place, text in source.worded_errors() if place.split("/")[0] not in WORDED}
+    assert found == set()
+
+
+def test_korean_keeps_to_its_terms() -> None:
+    """One word for one thing, as engineers say it."""
+    others = ("매개변수", "선행어", "연구", "문턱", "멈춤", "시도 ")
+    found = {(code, word) for code in CODES for word in others if word in entry(code).get("ko", "")}
+    assert found == set()
+
+
+def test_a_list_of_messages_is_said_in_one_language() -> None:
+    assert say("cli.unknown-language", "ko", asked="fr", known=["en", "ko"]).endswith("en, ko입니다")
