@@ -31,7 +31,7 @@ NO_WORDS = {
 }
 
 #: Rooms whose errors are still words; it only shrinks.
-WORDED = {"cluster", "controller", "corpus", "local", "model", "search"}
+WORDED = {"search"}
 
 
 def fields(text: str) -> set[str]:
