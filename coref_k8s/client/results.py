@@ -12,6 +12,7 @@ from coref_k8s.report.verdict import rows as comparison_rows
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.paths import trial_folder, work_folder
+from coref_k8s.wording import Message
 
 
 def ordered(one: LengthView) -> list[TrialRecord]:
@@ -88,11 +89,26 @@ def folder(view: StudyView, one: LengthView) -> str:
     return work_folder(view.spec, view.name, Kind.FINALIST, one.seq_len, one.verdict.run)
 
 
+def _worded(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its messages in English words."""
+    said: dict[str, Any] = {
+        name: str(Message.load(row[name]))
+        for name in ("against", "way", "verdict", "sentence")
+        if name in row
+    }
+    return {**row, **said}
+
+
 def _evidence(one: LengthView) -> dict[str, Any]:
     verdict, best = one.verdict, one.best
     if verdict is None:
         attrs = best.attrs if best is not None else {}
-        return {name: attrs[name] for name in ("test", "comparisons", "ensemble") if name in attrs}
+        rows: dict[str, Any] = {
+            name: [_worded(row) for row in attrs[name]]
+            for name in ("comparisons", "ensemble")
+            if name in attrs
+        }
+        return {"test": attrs["test"], **rows} if "test" in attrs else rows
     return {
         "test": {"score": verdict.test, "ci_low": verdict.low, "ci_high": verdict.high, "metrics": verdict.metrics},
         "runs": next(len(c.scores) for c in verdict.candidates if c.trial == verdict.winner),
