@@ -8,9 +8,11 @@ from typing import Any
 
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import CARRIED, TrialRecord, TrialState, ranked
-from coref_k8s.search.space import Interval, space_for
+from coref_k8s.search.space import space_for
 from coref_k8s.sizing.batch import effective_batch
-from coref_k8s.study.spec import Range, StudySpec
+from coref_k8s.study.parameters import PARAMETERS
+from coref_k8s.study.ranges import Range
+from coref_k8s.study.spec import StudySpec
 
 
 def warm_start(
@@ -58,11 +60,11 @@ def move_params(
     for name, value in record.params.items():
         if name not in target:
             continue
-        if name == "accumulation" and target[name].choices:
+        if PARAMETERS[name].carried == "batch":
             wanted = effective_batch(source, record.seq_len, int(value))
             new = _nearest_batch(wanted, spec, seq_len, target[name])
         else:
-            new = _move(value, ranges.get(name), target[name])
+            new = PARAMETERS[name].carry(value, ranges.get(name), target[name])
         if new is not None:
             moved[name] = new
     return moved
@@ -75,18 +77,3 @@ def _nearest_batch(wanted: int, spec: StudySpec, seq_len: int, target: Range) ->
         return abs(math.log(effective_batch(spec, seq_len, int(choice)) / wanted))
 
     return min(target.choices or (), key=distance)
-
-
-def _move(value: Any, source: Range | None, target: Range) -> Any:
-    if target.choices is not None:
-        return value if value in target.choices else None
-    if not isinstance(value, int | float):
-        return None
-    assert target.low is not None
-    assert target.high is not None
-    if source is None or source.choices is not None or source.low == source.high:
-        return min(max(value, target.low), target.high)
-    assert source.low is not None
-    assert source.high is not None
-    place = Interval(source.low, source.high, source.log).place(value)
-    return Interval(target.low, target.high, target.log).value(min(max(place, 0.0), 1.0))
