@@ -99,7 +99,7 @@ class Trials:
 
 
 def finite(value: float) -> float:
-    """Return a score that can be stored and read back. Raises TrialError for one that is no number."""
+    """Return a score that can be stored and read back. Raises TrialError for one that is not a number."""
     if math.isnan(value):
         raise TrialError("search.score-not-a-number")
     return value

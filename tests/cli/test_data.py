@@ -83,7 +83,7 @@ def test_prepare_prints_the_folder_and_beside_it_what_is_in_it(prepared: Any) ->
         ("en", ["prepared data {hash}", "documents  train", "text", "characters", "begin and end at token boundaries",
                 "filters removed: too short 1", "left out: ", "padding", "Distance of a mention", "Samples: "]),
         ("ko", ["준비된 데이터 {hash}", "문서    train", "텍스트", "어절", "토큰 경계에서 시작하고 끝남",
-                "걸러 낸 문서: 너무 짧음 1", "제외됨: ", "패딩", "언급과 바로 앞 언급 사이의 거리", "예문: "]),
+                "걸러 낸 문서: 너무 짧음 1", "제외됨: ", "패딩", "멘션과 바로 앞 멘션 사이의 거리", "예문: "]),
     ],
 )  # fmt: skip
 def test_data_show_in_both_languages(

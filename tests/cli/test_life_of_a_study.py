@@ -199,10 +199,10 @@ def test_delete_asks_and_removes_everything(coref: Any, place: Path, monkeypatch
     ("arguments", "sentence"),
     [
         (["--model", "./none"], "there is no model in ./none"),
-        (["--model", "no/such-model"], "model 'no/such-model' is no folder here"),
+        (["--model", "no/such-model"], "model 'no/such-model' is not a folder here"),
         (["--set", "data.sources=[{source: ./none.txt}]"], "no source of text can be read: ./none.txt: no such file"),
         (["--dataset-choice", "prepared/none"], "there are no prepared data in prepared/none"),
-        (["--storage", "mysql://x/y"], "storage 'mysql://x/y' is no database"),
+        (["--storage", "mysql://x/y"], "storage 'mysql://x/y' is not a database"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_said_before_anything_is_created(

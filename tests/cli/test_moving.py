@@ -90,8 +90,8 @@ def test_what_is_not_whole_is_refused_and_leaves_nothing(
     bad = Path("bad.study")
     url = f"sqlite:///{tmp_path}/other/coref.db"
     for data, words in (
-        (b"", "is no exported study"),
-        (b"PK\x03\x04 something else", "is no exported study"),
+        (b"", "is not an exported study"),
+        (b"PK\x03\x04 something else", "is not an exported study"),
         (good[:-200], "of the"),
         (good.replace(b'"learning_rate"', b'"Learning_rate"', 1), "checksum"),
         (newer, "version 99"),

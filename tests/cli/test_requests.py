@@ -132,7 +132,7 @@ def test_set_reaches_every_field(coref: Any) -> None:
         (["--set", "search.space.lr={low: 1, high: 2}"], "'lr' is not a tuned parameter; known are learning_rate,"),
         (["--set", "search.space.learning_rte={low: 1, high: 2}"], "; did you mean 'learning_rate'?"),
         (["--set", "trails=3"], "unknown key 'trails'; did you mean 'trials'"),
-        (["--set", "trials"], "--set 'trials' is no setting"),
+        (["--set", "trials"], "--set 'trials' is not a setting"),
         (["--set", "trials=[1"], "--set trials: is not valid YAML"),
         (["--trials", "3", "--trials", "4"], "--trials is given twice"),
         (["--warm-start", "--no-warm-start"], "--warm-start and --no-warm-start contradict each other"),
@@ -163,7 +163,7 @@ def test_a_bad_request_is_one_sentence(coref: Any, command: str, arguments: list
         ("just words", "holds no study"),
         ("", "holds no study"),
         ("kind: Deployment\napiVersion: apps/v1", "not corefk8s.dev/v1alpha1 CorefStudy"),
-        ("name: Not_A_Label", "is no DNS label"),
+        ("name: Not_A_Label", "is not a DNS label"),
     ],
 )
 def test_a_bad_file_is_one_sentence_that_names_it(
@@ -195,7 +195,7 @@ def test_a_metric_that_nobody_computes_is_refused_before_anything_is_prepared(
     answer = coref(
         "submit", "--local", "--data-dir", tmp_path, "--seq-lengths", "512", "--set", "objective.weights={coref_f2: 1}"
     )  # fmt: skip
-    refused(answer, "the objective weighs 'coref_f2', which is no metric; did you mean coref_f1")
+    refused(answer, "the objective weighs 'coref_f2', which is not a metric; did you mean coref_f1")
 
 
 def test_an_unknown_output_is_refused(coref: Any) -> None:

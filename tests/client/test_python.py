@@ -156,8 +156,11 @@ def test_another_process_that_runs_it_is_only_watched(place: Path) -> None:
         (lambda s: s["one"].train(seq_len=768), "does not tune length 768"),
         (lambda s: s["one"].ensemble(9), "fewer than"),
         (lambda s: s.submit("one", StudySpec(**SPEC)), "'one' exists already"),
-        (lambda s: s.submit("One!", StudySpec(**SPEC)), "is no DNS label"),
-        (lambda s: s.submit("two", StudySpec(**{**SPEC, "model": "no/such"})), "'no/such' is no folder here"),
+        (lambda s: s.submit("One!", StudySpec(**SPEC)), "is not a DNS label"),
+        (
+            lambda s: s.submit("two", StudySpec(**{**SPEC, "model": "no/such"})),
+            "'no/such' is not a folder here",
+        ),
         (lambda s: s.dry_run("two", StudySpec(**SPEC)), "here coref-k8s plan"),
         (lambda s: connect("team", data_dir="data"), "data_dir and namespace contradict each other"),
         (lambda s: connect("team"), "no Kubernetes cluster is configured"),

@@ -265,7 +265,7 @@ def test_cleaning_is_the_whole_texts_own_composition(text):
             b'{"doc_key": "d", "sentences": [["ab"]], "clusters": [[0]]}',
             "no list of [first, last]",
         ),
-        ("a.conllu", b"a-b" + b"\t_" * 9 + b"\n", "a.conllu:1: 'a-b' is no range of words"),
+        ("a.conllu", b"a-b" + b"\t_" * 9 + b"\n", "a.conllu:1: 'a-b' is not a range of words"),
         ("a.jsonl", b"", "holds no documents"),
         ("a.doc", b"x", "ends in none of"),
     ],
