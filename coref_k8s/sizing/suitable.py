@@ -26,14 +26,20 @@ def check_suitable(spec: StudySpec) -> None:
     config = config_of(spec.model)
     if config is None:
         return
+    check_code(spec.model, config)
     kind, longest = str(config.get("model_type")), max(spec.seq_lengths)
-    if "auto_map" in config and not _known(kind):
-        raise ModelError("model.own-code", model=spec.model, kind=kind)
     most = positions_of(config)
     if most is not None and longest > most:
         raise ModelError("model.too-few-positions", model=spec.model, most=most, seq_len=longest)
     if wanted := list(_settings(spec, config, kind)):
         raise ModelError("model.needs-settings", model=spec.model, kind=kind, settings=wanted)
+
+
+def check_code(model: str, config: Mapping[str, Any]) -> None:
+    """Raise ModelError for a model of an architecture that only code of its own knows, which is never run."""
+    kind = str(config.get("model_type"))
+    if "auto_map" in config and not _known(kind):
+        raise ModelError("model.own-code", model=model, kind=kind)
 
 
 def positions_of(config: Mapping[str, Any]) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from coref_k8s.errors import ModelError, TrialError
 from coref_k8s.model.files import TOKENISER_FILES, check_files, first_line
 from coref_k8s.sizing.shape import config_of
+from coref_k8s.sizing.suitable import check_code
 from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
     from transformers import AutoTokenizer
 
     check_files(name)
+    config: Mapping[str, Any] = {}
+    with suppress(ModelError):  # a folder with a tokeniser alone
+        config = config_of(name) or {}
+    check_code(name, config)
     if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in TOKENISER_FILES):
         # transformers would make up an empty one
         raise ModelError("model.no-tokeniser-file", name=name)
@@ -46,18 +51,11 @@ def load_tokenizer(name: str, revision: str | None) -> Any:
         raise ModelError("model.no-tokeniser", name=name, why=first_line(error)) from error
     if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
         raise ModelError("model.no-mask-or-padding", name=name)
-    _check_vocabulary(name, tokenizer)
-    return tokenizer
-
-
-def _check_vocabulary(name: str, tokenizer: Any) -> None:
-    """Raise ModelError when the tokeniser has ids that the model has no embedding for: tokens were added to it."""
-    rows = None
-    with suppress(ModelError):  # a folder with a tokeniser alone
-        rows = (config_of(name) or {}).get("vocab_size")
-    tokens = max(tokenizer.get_vocab().values()) + 1
+    rows, tokens = config.get("vocab_size"), max(tokenizer.get_vocab().values()) + 1
+    # tokens were added to the tokeniser, and the model has no embedding for them
     if isinstance(rows, int) and tokens > rows:
         raise ModelError("model.added-tokens", name=name, tokens=tokens, rows=rows)
+    return tokenizer
 
 
 def missing_compiler(device_type: str) -> Message | None:

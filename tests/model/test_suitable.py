@@ -143,6 +143,8 @@ def test_code_of_a_models_own_is_neither_run_nor_asked_for(copied, monkeypatch):
     (copied / "my.py").write_text("raise SystemExit('it was run')")
     with pytest.raises(ModelError, match="cannot be opened"):
         load_masked_lm(str(copied), seq_len=512)
+    with pytest.raises(ModelError, match="needs code of its own"):
+        load_tokenizer(str(copied), None)
 
 
 def test_tokens_beyond_the_embedding_are_found_before_training(copied, tokenizer):
