@@ -70,6 +70,7 @@ def resolve(
 def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
     """Yield each document with its place, or why there is none there."""
     from coref_k8s.corpus.local import SUFFIXES, LeftOut, files_of, read_file
+    from coref_k8s.study.paths import expanded
     from coref_k8s.text.document import Document
 
     for name in given:
@@ -78,7 +79,7 @@ def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
             if name == "-":
                 yield name, Document("stdin", _decoded(sys.stdin.buffer.read()))
                 continue
-            path = Path(name).expanduser()
+            path = expanded(name)
             if path.is_file() and path.suffix.lower() not in SUFFIXES:
                 yield name, Document(path.name, _decoded(path.read_bytes()))
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def licence_of_source(source: str) -> Licensed:
 
 def _beside(source: str) -> Licensed:
     """Return what the first line of a licence file says, in the source's folder or the one above."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     name = path.name or source
     folders = [path, path.parent] if path.is_dir() else [path.parent]
     for file in (file for folder in folders for file in _licence_files(folder)):

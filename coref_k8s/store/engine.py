@@ -36,7 +36,7 @@ def parse(url: str) -> URL:
     """Return a SQLAlchemy URL; raise StorageError when it is no SQLite or Postgres one."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise StorageError("store.no-url", url=mask(url)) from error
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StorageError("store.unsupported", url=mask(url))

@@ -46,14 +46,15 @@ def read_known(data: Mapping[str, Any]) -> tuple[StudySpec, dict[str, Any]]:
     `with_unknown(spec, unknown)`, so that nothing is lost; who runs it leaves it alone while anything is unknown. What a
     person has just written is read by `spec_from_mapping`, which refuses instead.
     """
-    rest, unknown = copy.deepcopy(dict(data)), dict[str, Any]()
+    rest, unknown = dict(data), dict[str, Any]()
     while True:
         try:
             return StudySpec.model_validate(rest, by_alias=True, by_name=False), unknown
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            # what is missing cannot be left out: what it is missing in goes
-            _set_aside(rest, unknown, first["loc"][: -1 if first["type"] == "missing" else None])
+        rest = rest if unknown else copy.deepcopy(rest)
+        # what is missing cannot be left out: what it is missing in goes
+        _set_aside(rest, unknown, first["loc"][: -1 if first["type"] == "missing" else None])
 
 
 def paths_of(unknown: Mapping[str, Any]) -> list[str]:
