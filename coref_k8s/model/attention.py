@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .fused import tile_kind
+from .compiled_tiles import tile_kind
 from .layout import Layout
-from .walk import Pass, Terms
+from .tiling import Terms, Tiling
 
 
 def _turned_zeros(tensor: Tensor) -> Tensor:
@@ -43,14 +43,14 @@ class _BlockedAttention(torch.autograd.Function):
         output = torch.zeros_like(query)
         kind = tile_kind(query, layout)
         logsum = query.new_empty(query.shape[:3]) if kind.keeps_logsum else None
-        walk = Pass((query, key, value, pos_key, pos_query), terms, layout, seed, kind)
-        for group in walk.heads():
+        tiling = Tiling((query, key, value, pos_key, pos_query), terms, layout, seed, kind)
+        for group in tiling.heads():
             for tile in group.tiles():
                 probabilities = tile.attend(logsum)
-                context = walk.workspace.bmm("context", probabilities.to(value.dtype), group.value)
+                context = tiling.workspace.bmm("context", probabilities.to(value.dtype), group.value)
                 output[tile.place] = context.flip(1)
-        if walk.dropout is not None:
-            output *= walk.dropout.scale
+        if tiling.dropout is not None:
+            output *= tiling.dropout.scale
         ctx.save_for_backward(query, key, value, pos_key, pos_query, output, logsum)
         ctx.settings = (terms, layout, seed, kind)
         return output
@@ -59,34 +59,34 @@ class _BlockedAttention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, output, logsum = ctx.saved_tensors
-        walk = Pass(tuple(tensors), *ctx.settings)
-        scale = walk.terms.scale
-        survivors = walk.dropout.scale if walk.dropout is not None else 1.0
+        tiling = Tiling(tuple(tensors), *ctx.settings)
+        scale = tiling.terms.scale
+        survivors = tiling.dropout.scale if tiling.dropout is not None else 1.0
         # Per row sum of dP·P, the softmax's own term, from the output (FlashAttention, Dao et al. 2022).
         delta = (grad_output * output).sum(3, keepdim=True)
         grads: list[Any] = [torch.zeros_like(tensor) if tensor is not None else None for tensor in tensors]
         grad_query, grad_key, grad_value, grad_pos_key, grad_pos_query = grads
-        for group in walk.heads():
+        for group in tiling.heads():
             # Transposed, (heads, size, keys): their products are a third faster this way round.
             into_key, into_value = _turned_zeros(group.key), _turned_zeros(group.value)
             into_pos_key = into_products = None
             if group.pos_key is not None:
                 into_pos_key = _turned_zeros(group.pos_key)
             if group.key_products is not None:
-                into_products = walk.workspace.take("key gradient", group.key_products.shape, walk.wide)
+                into_products = tiling.workspace.take("key gradient", group.key_products.shape, tiling.wide)
                 into_products.zero_()
             for tile in group.tiles():
                 upstream = grad_output[tile.place].flip(1) * survivors
-                grad = walk.workspace.bmm("gradient", upstream, group.value.transpose(1, 2))
+                grad = tiling.workspace.bmm("gradient", upstream, group.value.transpose(1, 2))
                 dropped, grad = tile.differentiate(grad, delta[tile.place].flip(1), logsum)
                 into_value.baddbmm_(upstream.transpose(1, 2), dropped.to(upstream.dtype))
                 narrow = grad.to(upstream.dtype)
-                into_query = walk.workspace.bmm("context", narrow, group.key)
+                into_query = tiling.workspace.bmm("context", narrow, group.key)
                 into_key.baddbmm_(tile.query.transpose(1, 2), narrow)
                 products = None
                 if group.pos_key is not None:
                     shape = (*tile.shape[:2], group.pos_key.shape[1])
-                    products = walk.workspace.take("query gradient", shape, walk.wide).zero_()
+                    products = tiling.workspace.take("query gradient", shape, tiling.wide).zero_()
                 tile.gradients(grad, products, into_products)
                 if products is not None and into_pos_key is not None and group.pos_key is not None:
                     products = products.to(upstream.dtype)
@@ -98,7 +98,7 @@ class _BlockedAttention(torch.autograd.Function):
             if into_pos_key is not None:
                 grad_pos_key[group.heads] += into_pos_key.transpose(1, 2)
             if into_products is not None and group.pos_query is not None:
-                products = walk.kind.restored(into_products).to(group.key.dtype)
+                products = tiling.kind.restored(into_products).to(group.key.dtype)
                 grad_key[group.place] += torch.bmm(products, group.pos_query)
                 turned = torch.bmm((group.key / scale).transpose(1, 2), products)
                 grad_pos_query[group.heads] += turned.transpose(1, 2)[:, : grad_pos_query.shape[1]]

@@ -26,7 +26,7 @@ from .dropout import draw_seed
 from .layout import Layout, layout_of
 from .positions import encoder_of
 from .products import FastLinear
-from .walk import Terms
+from .tiling import Terms
 
 
 class BlockedSelfAttention(DisentangledSelfAttention):

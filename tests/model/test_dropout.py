@@ -7,10 +7,10 @@ from reference import relative
 from coref_k8s.model import tiles
 from coref_k8s.model.attention import blocked_attention
 from coref_k8s.model.buckets import bucket_table
+from coref_k8s.model.compiled_tiles import CompiledTile, tile_kind
 from coref_k8s.model.dropout import SeededDropout
-from coref_k8s.model.fused import FusedTile, tile_kind
 from coref_k8s.model.layout import layout_of
-from coref_k8s.model.walk import Terms
+from coref_k8s.model.tiling import Terms
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5])
@@ -81,7 +81,7 @@ def test_compiled_loops_draw_the_same_mask_twice_and_differentiate_through_it(mo
     inputs = [tensor.requires_grad_() for tensor in inputs]
     query, key, value, pos_key, pos_query = inputs
     layout = layout_of((torch.arange(length) > 6)[None], 1, length)
-    assert tile_kind(query, layout) is FusedTile
+    assert tile_kind(query, layout) is CompiledTile
     units = torch.eye(length).expand(1, 2, -1, -1)
     kept = blocked_attention(query, key, units, pos_key, pos_query, terms, layout, seed=9)[0].detach() > 0
     kept[:, :7] = True  # padding gets a mean, which no dropout touches

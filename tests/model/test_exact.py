@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import TOLERANCE, assert_equal_step, assert_same_gradients, make_batch, make_pair, relative
 
-from coref_k8s.model import fused, layout, tiles
+from coref_k8s.model import compiled_tiles, layout, tiles
 from coref_k8s.model.convert import convert
 from coref_k8s.model.load import enable_checkpointing
 from coref_k8s.model.loss import masked_lm_loss, masked_logits
@@ -125,10 +125,10 @@ def test_the_masked_path_of_a_gpu_gives_the_same(monkeypatch):
 def test_without_numba_the_numbers_are_the_same_and_one_line_says_so(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "coref_k8s.model.kernels", None)  # as if its import failed
     monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
-    fused._kernels.cache_clear()
+    compiled_tiles._kernels.cache_clear()
     theirs, ours = make_pair()
     assert_equal_step(theirs, ours, make_batch([130, 80]))
-    fused._kernels.cache_clear()
+    compiled_tiles._kernels.cache_clear()
     assert [record.message for record in caplog.records if "pip install numba" in record.message] != []
     assert len(caplog.records) == 1
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers.utils import logging
 
 from .layout import Layout
-from .plain import PlainTile
-from .walk import LINE, Heads, Tile
+from .tiling import LINE, Heads, Tile
+from .torch_tiles import TorchTile
 
 logger = logging.get_logger(__name__)
 
@@ -29,10 +29,10 @@ def _kernels() -> Any:
 def tile_kind(query: Tensor, layout: Layout) -> type[Tile]:
     """The fastest kind of tile for `query`, in this layout: compiled loops are for float32 on a CPU, unmasked."""
     fits = query.device.type == "cpu" and query.dtype == torch.float32 and layout.segments is None
-    return FusedTile if fits and _kernels() is not None else PlainTile
+    return CompiledTile if fits and _kernels() is not None else TorchTile
 
 
-class FusedTile(Tile):
+class CompiledTile(Tile):
     """A tile of one head whose passes are the loops of `kernels.py`."""
 
     keeps_logsum = True
@@ -41,12 +41,12 @@ class FusedTile(Tile):
         super().__init__(group, queries)
         tokens = torch.arange(queries.stop - 1, queries.start - 1, -1) if self.at is None else self.at
         self._tokens = (tokens - group.span.start).numpy()
-        dropout = self.walk.dropout
+        dropout = self.tiling.dropout
         self._bits = (
             self._tokens,
             *(dropout.stream(group.number) if dropout else (np.uint64(0), np.uint32(0))),
         )
-        table = self.walk.terms.table
+        table = self.tiling.terms.table
         self._places: tuple[Any, ...] = ()
         if table is not None:
             far_row, near_row = np.uint64(table.far_row), np.uint64(table.near_row)
@@ -95,7 +95,7 @@ class FusedTile(Tile):
             None if ends is None else ends.numpy(),
             *self._places,
         )
-        table = self.walk.terms.table
+        table = self.tiling.terms.table
         if by_key is not None and ends is not None and table is not None:
             for end, row in zip(ends, (table.far_row, table.near_row), strict=True):
                 by_key[0, row // LINE, :, row % LINE] += end

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from .buckets import BucketTable
 from .tiles import Workspace
-from .walk import Heads, Tile
+from .tiling import Heads, Tile
 
 
-class PlainTile(Tile):
+class TorchTile(Tile):
     """A tile whose passes are PyTorch's operations."""
 
     def __init__(self, group: Heads, queries: slice):
         super().__init__(group, queries)
-        table, keys = self.walk.terms.table, slice(group.span.start, group.span.end)
+        table, keys = self.tiling.terms.table, slice(group.span.start, group.span.end)
         self.bias = None
         if table is not None:
-            self.bias = TileBias(table, self.tokens, self.at, keys, self.walk.workspace)
+            self.bias = TileBias(table, self.tokens, self.at, keys, self.tiling.workspace)
 
     def attend(self, logsum: Tensor | None) -> Tensor:
         """As `Tile.attend`."""
@@ -37,7 +37,7 @@ class PlainTile(Tile):
         if keep is not None:
             dropped = torch.mul(probabilities, keep, out=keep)
         # P·(dP - delta), with dP the gradient of what was not dropped
-        grad = grad.to(self.walk.wide).mul_(dropped)
+        grad = grad.to(self.tiling.wide).mul_(dropped)
         return dropped, grad.addcmul_(probabilities, delta, value=-1)
 
     def gradients(self, grad: Tensor, by_query: Tensor | None, by_key: Tensor | None) -> None:
@@ -49,24 +49,24 @@ class PlainTile(Tile):
 
     def _probabilities(self) -> Tensor:
         """Softmax over the keys, before dropout."""
-        walk, group = self.walk, self.group
+        tiling, group = self.tiling, self.group
         scores, by_query = self.products()
         if self.bias is not None and by_query is not None:
             self.bias.add_by_query(scores, by_query)
         if self.bias is not None and group.key_products is not None and group.key_ends is not None:
             self.bias.add_by_key(scores, group.key_products, group.key_ends)
-        if walk.layout.segments is not None:
-            segments = walk.layout.segments[group.span.row]
+        if tiling.layout.segments is not None:
+            segments = tiling.layout.segments[group.span.row]
             ours = segments[self.tokens].flip(0) if self.at is None else segments[self.at]
             ours, theirs = ours[:, None], segments[None, group.span.start : group.span.end]
             scores.masked_fill_((ours != theirs) | (theirs == 0), torch.finfo(scores.dtype).min)
-        result = self.buffer("probabilities", walk.wide)
-        return torch.softmax(scores, 2, dtype=walk.wide, out=result)
+        result = self.buffer("probabilities", tiling.wide)
+        return torch.softmax(scores, 2, dtype=tiling.wide, out=result)
 
     def _keep(self) -> Tensor | None:
         """The dropout mask of this tile, 1 or 0; None without dropout."""
-        dropout = self.walk.dropout
-        return dropout.keep(self.buffer("keep", self.walk.wide), self.number) if dropout else None
+        dropout = self.tiling.dropout
+        return dropout.keep(self.buffer("keep", self.tiling.wide), self.number) if dropout else None
 
 
 class TileBias:

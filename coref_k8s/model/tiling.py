@@ -1,4 +1,4 @@
-"""The walk over the tiles of one attention module, forward or backward, and what its tiles share."""
+"""How one pass, forward or backward, goes over the score matrix of an attention module in tiles, and what they share."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Terms:
     dropout: float
 
 
-class Pass:
-    """One walk over the tiles: inputs, buffers, dropout."""
+class Tiling:
+    """One pass over all tiles: inputs, buffers, dropout."""
 
     def __init__(
         self,
@@ -76,36 +76,36 @@ class Pass:
 class Heads:
     """A group of heads on one span: what all of its tiles share. Shapes (heads, tokens, size)."""
 
-    def __init__(self, walk: Pass, span: Span, heads: slice, queries: slice, rows: int):
-        self.walk, self.span, self.heads, self.number = walk, span, heads, walk.next_group()
+    def __init__(self, tiling: Tiling, span: Span, heads: slice, queries: slice, rows: int):
+        self.tiling, self.span, self.heads, self.number = tiling, span, heads, tiling.next_group()
         #: Indices into the query tensor: tokens of the row, or some of the layout's positions.
         self.queries, self.rows = queries, rows
         self.place = (span.row, heads, slice(span.start, span.end))
-        self.key = walk.key[self.place].contiguous()
-        self.value = walk.value[self.place].contiguous()
-        self.pos_key = walk.pos_key[heads].contiguous() if walk.pos_key is not None else None
+        self.key = tiling.key[self.place].contiguous()
+        self.value = tiling.value[self.place].contiguous()
+        self.pos_key = tiling.pos_key[heads].contiguous() if tiling.pos_key is not None else None
         #: (heads, columns, size), already / scale: 2·span rows, and zeros to whole cache lines.
         self.pos_query: Tensor | None = None
         #: k_j·pos_query as the tiles want it (`Tile.arranged`), and the columns of it that far keys read,
         #: (2, heads, keys): contiguous, for with gaps they would be read one by one.
         self.key_products: Tensor | None = None
         self.key_ends: Tensor | None = None
-        if walk.pos_query is not None:
-            scaled = walk.pos_query[heads] / walk.terms.scale
+        if tiling.pos_query is not None:
+            scaled = tiling.pos_query[heads] / tiling.terms.scale
             self.pos_query = pad(scaled, (0, 0, 0, -scaled.shape[1] % LINE))
-            products = walk.workspace.bmm("key products", self.key, self.pos_query.transpose(1, 2))
-            self.key_products = walk.kind.arranged(products)
+            products = tiling.workspace.bmm("key products", self.key, self.pos_query.transpose(1, 2))
+            self.key_products = tiling.kind.arranged(products)
             self.key_ends = self._ends(products)
 
     def _ends(self, products: Tensor) -> Tensor:
-        assert self.walk.terms.table is not None
-        columns = [self.walk.terms.table.far_row, self.walk.terms.table.near_row]
+        assert self.tiling.terms.table is not None
+        columns = [self.tiling.terms.table.far_row, self.tiling.terms.table.near_row]
         return torch.stack([products[:, :, column] for column in columns])
 
     def tiles(self) -> Iterator["Tile"]:
         """The query rows, a tile of them at a time."""
         for start in range(self.queries.start, self.queries.stop, self.rows):
-            yield self.walk.kind(self, slice(start, min(self.queries.stop, start + self.rows)))
+            yield self.tiling.kind(self, slice(start, min(self.queries.stop, start + self.rows)))
 
 
 class Tile:
@@ -118,28 +118,28 @@ class Tile:
     keeps_logsum = False
 
     def __init__(self, group: Heads, queries: slice):
-        walk = self.walk = group.walk
+        tiling = self.tiling = group.tiling
         self.group = group
-        positions, row = walk.layout.positions, group.span.row
+        positions, row = tiling.layout.positions, group.span.row
         #: Tokens of the row: the queries in descending order, or None when they are all of `tokens`.
         self.at: Tensor | None = None
         self.tokens = queries
         if positions is not None:
-            self.at = positions[queries].flip(0) - row * walk.key.shape[2]
+            self.at = positions[queries].flip(0) - row * tiling.key.shape[2]
             self.tokens = slice(int(self.at[-1]), int(self.at[0]) + 1)
             row = 0
         self.place = (row, group.heads, queries)
-        self.number = walk.next_tile()
-        self.query = walk.query[self.place].flip(1) / walk.terms.scale
+        self.number = tiling.next_tile()
+        self.query = tiling.query[self.place].flip(1) / tiling.terms.scale
         self.shape = (*self.query.shape[:2], group.key.shape[1])
 
     def buffer(self, name: str, dtype: torch.dtype) -> Tensor:
         """The workspace's buffer `name`, of this tile's shape."""
-        return self.walk.workspace.take(name, self.shape, dtype)
+        return self.tiling.workspace.take(name, self.shape, dtype)
 
     def products(self) -> tuple[Tensor, Tensor | None]:
         """q·k (heads, rows, keys) and q·pos_key (heads, rows, 2·span), both / scale; None without that term."""
-        bmm, group = self.walk.workspace.bmm, self.group
+        bmm, group = self.tiling.workspace.bmm, self.group
         scores = bmm("scores", self.query, group.key.transpose(1, 2))
         if group.pos_key is None:
             return scores, None
