@@ -13,10 +13,9 @@ from coref_k8s.cli.reading import SeqLen
 from coref_k8s.cli.requesting import Name, Set
 from coref_k8s.cli.spec_options import apply_sets
 from coref_k8s.cli.speech import say
-from coref_k8s.cli.submitting import DryRunOption, MetricsPort, ResourceForm, Wait, launch
+from coref_k8s.cli.submitting import How, launch, launching
 from coref_k8s.cli.where_options import Study, Where, option, placed
 from coref_k8s.client.deriving import Derived, ensemble_of, final_training
-from coref_k8s.client.planning import plan_study
 from coref_k8s.client.where import find_study
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
@@ -26,6 +25,7 @@ TrainLimit = Annotated[str | None, typer.Option("--train-limit", metavar="INTEGE
 
 
 @placed
+@launching
 def train(
     study: Study,
     *,
@@ -36,10 +36,7 @@ def train(
     settings: Set = None,
     name: Name = None,
     where: Where,
-    wait: Wait = False,
-    dry_run: DryRunOption = None,
-    output: ResourceForm = None,
-    metrics_port: MetricsPort = None,
+    how: How,
 ) -> int:
     """Train the final model with the best parameters of a study, on more data if you like."""
     if from_best and trial is not None:
@@ -51,14 +48,11 @@ def train(
     if made.spec.data.train_limit != view.spec.data.train_limit and made.spec.training.max_steps is not None:
         note(say("cli.steps-stay", steps=made.spec.training.max_steps), style="yellow")
     _source(say("cli.from-trial", trial=made.trials[0].number, study=study, length=made.seq_len), view)
-    plan_study(made.spec)
-    return launch(
-        backend, made.checked_name(name, option), made.spec,
-        wait=wait, dry_run=dry_run, output=output, metrics_port=metrics_port,
-    )  # fmt: skip
+    return launch(backend, made.checked_name(name, option), made.spec, how)
 
 
 @placed
+@launching
 def ensemble(
     study: Study,
     *,
@@ -67,20 +61,13 @@ def ensemble(
     settings: Set = None,
     name: Name = None,
     where: Where,
-    wait: Wait = False,
-    dry_run: DryRunOption = None,
-    output: ResourceForm = None,
-    metrics_port: MetricsPort = None,
+    how: How,
 ) -> int:
     """Join the best models of a study: averaged weights (uniform and greedy soup), averaged probabilities."""
     backend, view = find_study(where, study)
     made = _with_settings(ensemble_of(view, top, seq_len=seq_len, spelled=option), settings)
     _source(say("cli.from-best", top=top, study=study, length=made.seq_len), view)
-    plan_study(made.spec)
-    return launch(
-        backend, made.checked_name(name, option), made.spec,
-        wait=wait, dry_run=dry_run, output=output, metrics_port=metrics_port,
-    )  # fmt: skip
+    return launch(backend, made.checked_name(name, option), made.spec, how)
 
 
 def _with_settings(made: Derived, settings: Sequence[str] | None) -> Derived:

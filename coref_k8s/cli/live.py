@@ -81,13 +81,10 @@ class LiveLength:
     finalists: dict[int, LiveTrial] = field(default_factory=dict)
     """Runs of its finalists, by their own numbers."""
 
-    def trial(self, number: int) -> LiveTrial:
-        """Return a trial, new if need be."""
-        return self.trials.setdefault(number, LiveTrial(number))
-
-    def run(self, number: int) -> LiveTrial:
-        """Return a run of a finalist, new if need be."""
-        return self.finalists.setdefault(number, LiveTrial(number, finalist=True))
+    def trial(self, number: int, finalist: bool = False) -> LiveTrial:
+        """Return a trial, or a run of a finalist, new if need be."""
+        known = self.finalists if finalist else self.trials
+        return known.setdefault(number, LiveTrial(number, finalist=finalist))
 
     @property
     def done(self) -> int:
@@ -97,17 +94,14 @@ class LiveLength:
     @property
     def running(self) -> list[LiveTrial]:
         """Trials and runs of finalists under way, by number."""
-        found = [t for _, t in sorted(self.trials.items()) if t.state is TrialState.RUNNING]
-        return found + [t for _, t in sorted(self.finalists.items()) if t.state is TrialState.RUNNING]
+        ordered = sorted(self.trials.items()) + sorted(self.finalists.items())
+        return [trial for _, trial in ordered if trial.state is TrialState.RUNNING]
 
     @property
     def complete(self) -> list[LiveTrial]:
         """Trials with a result, by number."""
-        return [
-            t
-            for _, t in sorted(self.trials.items())
-            if t.state is TrialState.COMPLETE and t.value is not None
-        ]
+        ordered = (trial for _, trial in sorted(self.trials.items()))
+        return [t for t in ordered if t.state is TrialState.COMPLETE and t.value is not None]
 
     @property
     def best(self) -> LiveTrial | None:
@@ -161,30 +155,23 @@ class LiveState:
         self.phase, self.message = view.phase, said(view.why)
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining, self.gpu_seconds = view.remaining(now), view.gpu_seconds
-        waits = {
-            (w.seq_len, w.trial): self._why(w) for w in view.waiting if w.kind is Kind.TRIAL and w.reason
-        }
-        others = [w for w in view.waiting if w.kind is not Kind.TRIAL and w.reason]
-        self.held = next((f"{w.kind.value}: {self._why(w)}" for w in others), "")
+        waits = {(w.kind, w.seq_len, w.trial): self._why(w) for w in view.waiting if w.reason}
+        others = {kind: why for (kind, _, number), why in waits.items() if number is None}
+        self.held = next((f"{kind.value}: {why}" for kind, why in others.items()), "")
         searches = view.spec.purpose.kind == "search"
         for one in view.lengths:
             length = self.length(one.seq_len)
             length.planned = one.planned
-            for record in one.trials:
-                trial = length.trial(record.number)
+            for kind, record in [(Kind.TRIAL, t) for t in one.trials] + [
+                (Kind.FINALIST, r) for r in one.runs
+            ]:
+                trial = length.trial(record.number, kind is Kind.FINALIST)
                 trial.state, trial.value = record.state, record.value if not record.open else None
-                trial.evaluations = view.spec.training.evaluations
-                self._tell_waiting(record, trial, waits.get((one.seq_len, record.number), ""), now)
+                trial.evaluations, trial.reason = view.spec.training.evaluations, said(record.reason)
+                self._tell_waiting(record, trial, waits.get((kind, one.seq_len, record.number), ""), now)
                 trial.scores.update(record.intermediate)
-                trial.reason = said(record.reason)
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
-            for record in one.runs:
-                run = length.run(record.number)
-                run.state, run.value = record.state, record.value if not record.open else None
-                run.reason = said(record.reason)
-                if record.state in _OUTCOMES.values():
-                    self._tell_end(now, one.seq_len, run)
             length.finals = standing(one, view.ended, lang()) if one.runs or not searches else []
             if one.verdict is not None and length.winner is None:
                 for sentence in sentences(one.verdict, lang()):
@@ -297,8 +284,7 @@ class LiveState:
         kind = event.get("kind", "trial")
         if kind not in ("trial", "finalist") or event.get("seq_len") is None or event.get("trial") is None:
             return None
-        length, number = self.length(int(event["seq_len"])), int(event["trial"])
-        return length.trial(number) if kind == "trial" else length.run(number)
+        return self.length(int(event["seq_len"])).trial(int(event["trial"]), kind == "finalist")
 
     def _who(self, event: Mapping[str, Any]) -> str:
         return self._named(event.get("seq_len"), event.get("trial"), event.get("kind") == "finalist")
@@ -311,7 +297,7 @@ class LiveState:
         self._tell(when, say("live.study-why" if message else "live.study", phase=phase, why=said(message)))
 
     def _tell_waiting(self, record: TrialRecord, trial: LiveTrial, why: str, now: datetime) -> None:
-        who = self._named(record.seq_len, record.number, False)
+        who = self._named(record.seq_len, record.number, trial.finalist)
         if why and not trial.waits:
             self._tell(now, say("live.waits", who=who, why=why))
         elif trial.waits and not why and record.open:

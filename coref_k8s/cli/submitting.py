@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import typer
 
 from coref_k8s.cli import tables
 from coref_k8s.cli.console import dump, note, out, suggest, warn, write
+from coref_k8s.cli.expanding import expand
 from coref_k8s.cli.planning import as_tables
 from coref_k8s.cli.requesting import File, Name, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
@@ -46,69 +50,70 @@ def plan(
         write(dump(as_data(spec, plans), output))
 
 
-Wait = Annotated[bool, typer.Option("--wait")]
-DryRunOption = Annotated[DryRun | None, typer.Option("--dry-run")]
-ResourceForm = Annotated[Literal["yaml", "json"] | None, typer.Option("--output", "-o")]
+@dataclass(frozen=True)
+class How:
+    """The options that say how a study is started."""
+
+    wait: bool
+    dry_run: DryRun | None
+    output: Literal["yaml", "json"] | None
+    metrics_port: int | None
+
+
+_HOW = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    for name, default, annotation in (
+        ("wait", False, Annotated[bool, typer.Option("--wait")]),
+        ("dry_run", None, Annotated[DryRun | None, typer.Option("--dry-run")]),
+        ("output", None, Annotated[Literal["yaml", "json"] | None, typer.Option("--output", "-o")]),
+        ("metrics_port", None, MetricsPort),
+    )
+]
+
+
+def launching(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say how a study is started; it receives them as `how`."""
+    return expand(function, "how", _HOW, lambda values: How(**values))
 
 
 @spec_options
 @placed
+@launching
 def submit(
     *,
     file: File = None,
     name: Name = None,
     settings: Set = None,
     where: Where,
-    wait: Wait = False,
-    dry_run: DryRunOption = None,
-    output: ResourceForm = None,
-    metrics_port: MetricsPort = None,
+    how: How,
     flags: dict[SpecOption, Any],
 ) -> int:
     """Start a study: prepare data, run trials, find the best."""
     named, spec = read_request(file, name, settings, flags)
-    plan_study(spec)  # a GPU that holds no batch is refused before anything is created
-    return launch(
-        open_place(where),
-        named or made_up_name(),
-        spec,
-        wait=wait,
-        dry_run=dry_run,
-        output=output,
-        metrics_port=metrics_port,
-    )
+    return launch(open_place(where), named or made_up_name(), spec, how)
 
 
-def launch(
-    backend: Backend,
-    study: str,
-    spec: StudySpec,
-    *,
-    wait: bool,
-    dry_run: DryRun | None,
-    output: Literal["yaml", "json"] | None,
-    metrics_port: int | None,
-) -> int:
+def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
     """Start a study and return the exit code: at once where a controller works on it, else (or `wait`) when it ends."""
-    backend.refuse(dry_run=dry_run, output=output, metrics_port=metrics_port)
+    backend.refuse(dry_run=how.dry_run, output=how.output, metrics_port=how.metrics_port)
     spec, warnings = backend.check(spec)
     for warning in warnings:
         warn(said(warning))
-    resource = backend.submit(study, spec, dry_run=dry_run)
-    if dry_run or output:
-        write(dump(resource, output or "yaml"))
-    if dry_run:
+    resource = backend.submit(study, spec, dry_run=how.dry_run)
+    if how.dry_run or how.output:
+        write(dump(resource, how.output or "yaml"))
+    if how.dry_run:
         return 0
     if backend.is_running(study):
-        if not output:
+        if not how.output:
             out.print(say("cli.created", study=study, place=backend.place))
         where = typed(backend.where)
         suggest(f"status {study}{where}", f"logs {study} -f{where}")
-        if not wait:
+        if not how.wait:
             return 0
     else:
         note(say("cli.in-foreground", study=study, resume=f"coref-k8s resume {study}"), style="dim")
-    return conclude(backend, followed(backend, study, metrics_port))
+    return conclude(backend, followed(backend, study, how.metrics_port))
 
 
 @placed

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -21,10 +21,6 @@ from coref_k8s.client.following import Moment
 from coref_k8s.search.records import TrialState
 from coref_k8s.wording.formats import score
 
-#: Time between two looks at the database and the bus (seconds).
-REFRESH_SECONDS = 1.0
-#: Longest time between two looks at the database while nothing happens on the bus.
-SYNC_TIME = timedelta(seconds=5)
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _NEWS = 6
 #: Columns from which words are written out, and from which the speed has room.
@@ -57,9 +53,8 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
     # what does not fit would be cut off at the bottom: first the running trials are shortened, then the news
     finals = [(n, said) for n, one in sorted(state.lengths.items()) for said in one.finals]
     told = [f"{say('words.of-tokens', length=n)}: {said}" for n, said in finals]
-    lines = sum(
-        -(-cell_len(one) // max(1, width)) for one in told
-    )  # an interval is not cut off: it may take two lines
+    # an interval is not cut off: it may take two lines
+    lines = sum(-(-cell_len(one) // max(1, width)) for one in told)
     room = height - 1 - len(parts) - len(state.lengths) - lines - (4 if state.news else 0)
     running = [] if state.ended else [(n, t) for n in sorted(state.lengths) for t in state.lengths[n].running]
     shown = len(running) if len(running) <= room else max(0, room - 1)

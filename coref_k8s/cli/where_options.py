@@ -57,7 +57,7 @@ def option(name: str) -> str:
 
 def typed(where: Where) -> str:
     """Return what is typed after a command to name a place: empty when it is found without, else ` -n x`."""
-    given = {"-n": where.namespace, "--context": where.context, "--data-dir": where.data_dir}
+    names = {"-n": where.namespace, "--context": where.context, "--data-dir": where.data_dir}
     return "".join(
-        f" {name} {value}" for name, value in {**given, "--storage": where.storage}.items() if value
+        f" {name} {value}" for name, value in {**names, "--storage": where.storage}.items() if value
     )

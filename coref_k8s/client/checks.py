@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+from coref_k8s.client.planning import plan_study
 from coref_k8s.corpus.generated import is_generated
 from coref_k8s.errors import DataError, MissingDependencyError, ModelError
 from coref_k8s.evaluation.registry import check_weights, known_metrics
@@ -49,8 +50,9 @@ def check_before_start(spec: StudySpec, *, text: bool = True) -> list[Message]:
     return _check_data(spec, hub) if text else []
 
 
-def general_warnings(spec: StudySpec) -> list[Message]:
-    """Return what of a request will not do what it seems to, wherever it runs."""
+def check_request(spec: StudySpec) -> list[Message]:
+    """Return what of a request will not do what it seems to, wherever it runs. Raises SizingError when no batch fits."""
+    plan_study(spec)
     found = []
     if spec.limits.max_gpu_hours is not None and not spec.pod.gpus:
         found.append(Message.of("client.gpu-hours-without-gpus"))

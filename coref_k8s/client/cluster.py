@@ -71,9 +71,9 @@ class ClusterBackend:
 
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request as it is: what it names is looked for in the cluster, not here."""
-        from coref_k8s.client.checks import general_warnings
+        from coref_k8s.client.checks import check_request
 
-        return spec, general_warnings(spec)
+        return spec, check_request(spec)
 
     def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:
         """Raise RequestError for what only this machine has."""
@@ -175,27 +175,23 @@ class ClusterBackend:
 
     def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Return log lines of the pods of one trial, or of the study with the job's name before each line."""
-        from coref_k8s.client.logs import followed, short
+        from coref_k8s.client.logs import log_lines
         from coref_k8s.cluster.podlogs import job_log
 
         self._resource(name)
-        namespace = self.api.namespace
 
-        def lines(job: str, go_on: bool = False) -> Iterator[str]:
+        def log(job: str, goes_on: bool) -> Iterator[str]:
             with suppress(NotFoundError):  # removed since it was listed
-                yield from job_log(self.api, namespace, job, follow=go_on)
+                yield from job_log(self.api, self.api.namespace, job, follow=goes_on)
 
-        def jobs() -> list[str]:
-            return self._jobs(name, seq_len, trial)
-
-        if trial is not None:
-            known = jobs()
-            if not known:
-                raise NotFoundError("client.pods-gone", trial=trial, study=name)
-            return (line for job in known for line in lines(job, follow and job == known[-1]))
-        if follow:
-            return followed(jobs, lambda job: lines(job, True), name, lambda: not self.is_running(name))
-        return (f"{short(name, job)} | {line}" for job in jobs() for line in lines(job))
+        return log_lines(
+            name,
+            lambda: self._jobs(name, seq_len, trial),
+            log,
+            follow=follow,
+            ended=lambda: not self.is_running(name),
+            missing=None if trial is None else NotFoundError("client.pods-gone", trial=trial, study=name),
+        )
 
     def start(self, name: str, *, metrics_port: int | None = None) -> None:
         """Do nothing: the controller runs studies."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 import coref_k8s
 from coref_k8s import errors
@@ -39,6 +38,14 @@ study.report("my-study.html")
   its own (`pip install 'coref-k8s[trial]'`). When that process ends, the trials write their checkpoints; `resume` goes on.
 * An error is a `CorefError` whose text is one sentence: what is wrong, where, and what to do.
 """
+_SPEC = """\
+Parts are written as dicts: `StudySpec(search={"sampler": "tpe"})`. In YAML and in the custom resource the names are in
+camelCase.
+
+| field | default | meaning |
+|---|---|---|
+"""
+_ERRORS = "\n## Errors\n\n`from coref_k8s.errors import ...`; all of them are a `CorefError`.\n\n"
 
 
 _CHAINS = """\
@@ -57,37 +64,37 @@ open("chains.html", "w").write(document.to_html())
 
 def page() -> str:
     """Return the page."""
-    parts = [_HEAD]
-    for name in ("connect", "Studies", "Study"):
-        parts += _described(name, getattr(coref_k8s, name), "##")
-    parts.append(_CHAINS)
-    for name in ("Resolver", "ResolvedDocument", "Mention"):
-        parts += _described(name, getattr(coref_k8s, name), "##")
-    fields = "".join(_rows(coref_k8s.StudySpec))
-    parts += [
-        f"## StudySpec\n\n{_text(coref_k8s.StudySpec)}",
-        'Parts are written as dicts, or as their classes: `StudySpec(search={"sampler": "tpe"})`. In YAML and in the '
-        "custom resource the names are in camelCase.\n",
-        f"| field | default | meaning |\n|---|---|---|\n{fields}",
-        "## Errors\n\n`from coref_k8s.errors import ...`; all of them are a `CorefError`.\n",
-        "".join(_tree(errors.CorefError)),
-    ]
-    return "\n".join(parts)
+    first, second = ("connect", "Studies", "Study"), ("Resolver", "ResolvedDocument", "Mention")
+    parts = [_HEAD, *_members(first), _CHAINS, *_members(second)]
+    parts.append(
+        f"## StudySpec\n\n{_text(_public('StudySpec'))}\n{_SPEC}{''.join(_rows(_public('StudySpec')))}"
+    )
+    return "\n".join(parts) + _ERRORS + "".join(_tree(errors.CorefError))
 
 
-def _described(name: str, thing: Any, level: str) -> Iterator[str]:
-    """Yield a function with its signature, or a class with its methods in the order of its code."""
-    if not inspect.isclass(thing):
-        yield f"{level} {name}\n\n```python\n{_signature(name, thing)}\n```\n\n{_text(thing)}"
-        return
-    yield f"{level} {name}\n\n{_text(thing)}"
-    for member, value in vars(thing).items():
-        if member.startswith("_"):
-            continue
-        if isinstance(value, property | cached_property):
-            yield f"{level}# {name}.{member}\n\n{_text(value)}"
-        elif callable(getattr(thing, member)):
-            yield from _described(f"{name}.{member}", getattr(thing, member), f"{level}#")
+def _public(name: str) -> Any:
+    return getattr(coref_k8s, name)
+
+
+def _members(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield from _described(name, _public(name))
+
+
+def _described(name: str, thing: Any, level: str = "##") -> Iterator[str]:
+    """Yield a function with its signature, or a class with its members in the order of its code."""
+    call = (
+        f"```python\n{_signature(name, thing)}\n```\n\n"
+        if callable(thing) and not inspect.isclass(thing)
+        else ""
+    )
+    yield f"{level} {name}\n\n{call}{_text(thing)}"
+    for member, value in vars(thing).items() if inspect.isclass(thing) else ():
+        described = callable(getattr(thing, member)) or isinstance(value, property | cached_property)
+        if described and not member.startswith("_"):
+            # what `getattr` gives is bound: a class method's signature lacks its class
+            shown = getattr(thing, member) if isinstance(value, classmethod) else value
+            yield from _described(f"{name}.{member}", shown, f"{level}#")
 
 
 def _signature(name: str, function: Any) -> str:
@@ -106,18 +113,14 @@ def _text(thing: Any) -> str:
 
 def _rows(model: type[BaseModel], above: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _rows(field.annotation, f"{above}{name}.")
-        else:
-            about = (field.description or "").replace("|", "\\|")
-            yield f"| `{above}{name}` | {_default(field)} | {about} |\n"
-
-
-def _default(field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True)
-    if isinstance(default, tuple) and any(isinstance(one, BaseModel) for one in default):
-        return f"{len(default)} entries"
-    return "" if default in (None, (), {}) else f"`{default!r}`"
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            yield from _rows(type(default), f"{above}{name}.")
+            continue
+        long = isinstance(default, tuple) and any(isinstance(one, BaseModel) for one in default)
+        shown = f"{len(default)} entries" if long else "" if default in (None, (), {}) else f"`{default!r}`"
+        about = (field.description or "").replace("|", "\\|")
+        yield f"| `{above}{name}` | {shown} | {about} |\n"
 
 
 def _tree(error: type[errors.CorefError], depth: int = 0) -> Iterator[str]:

@@ -109,24 +109,30 @@ class LocalBackend:
 
     def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Return the log lines of one trial, or of all jobs with the job's name before each line."""
-        from coref_k8s.client.logs import study_lines, trial_lines
+        from coref_k8s.client.logs import local_jobs, log_lines
 
         session = self._existing(name)
         session.store.get_study(NAMESPACE, name)
         runner = session.runner(gpus_per_job=0)
-        if seq_len is not None and trial is not None:
-            return trial_lines(runner, name, seq_len, trial, follow=follow)
-        return study_lines(runner, name, seq_len, follow=follow, ended=lambda: not session.is_running(name))
+        return log_lines(
+            name,
+            lambda: local_jobs(runner, name, seq_len, trial),
+            lambda job, goes_on: runner.logs(job, follow=goes_on),
+            follow=follow,
+            ended=lambda: not session.is_running(name),
+            missing=None
+            if trial is None
+            else NotFoundError("client.no-log", trial=trial, seq_len=seq_len, study=name),
+        )
 
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request with absolute paths, with warnings; raise what cannot work here."""
-        from coref_k8s.client.checks import check_before_start, general_warnings, localised
+        from coref_k8s.client.checks import check_before_start, check_request, localised
 
-        spec = localised(spec)
+        warnings, spec = check_request(spec), localised(spec)
         if spec.search.warm_start_from is not None:
             self._check_source(spec.search.warm_start_from)
-        warnings = check_before_start(spec, text=not self._prepared_elsewhere(spec))
-        return spec, warnings + general_warnings(spec)
+        return spec, warnings + check_before_start(spec, text=not self._prepared_elsewhere(spec))
 
     def _prepared_elsewhere(self, spec: StudySpec) -> bool:
         """Whether the text is that of the study whose results are used; raise when a model of that study is gone."""
@@ -178,7 +184,9 @@ class LocalBackend:
         look = Look(lambda: self.get(name), BusTail(self.settings.bus).read)
         own = self._own(name)
         if own is None and (not run or session.is_running(name)):
-            yield from watched(look, lambda: not session.store.get_study(NAMESPACE, name).ended)
+            yield from watched(look, lambda: self._goes_on(name) and (not run or session.is_running(name)))
+            if run and self._goes_on(name):  # whoever ran it has left it
+                yield from self.follow(name, metrics_port=metrics_port)
             return
         running = own or self._new(name, metrics_port)
         with interruptions(running.stop):
@@ -192,6 +200,9 @@ class LocalBackend:
                 yield look(last=True, stopping=running.stopping)
             finally:
                 running.leave()
+
+    def _goes_on(self, name: str) -> bool:
+        return not self.session.store.get_study(NAMESPACE, name).ended
 
     def _own(self, name: str) -> Running | None:
         """Return the run of a study by this process, if there is one."""
@@ -207,7 +218,7 @@ class LocalBackend:
         """End the study and wait until it has ended; does itself what no other process is there to do."""
         session = self._existing(name)
         session.cancel(name)
-        while not session.store.get_study(NAMESPACE, name).ended:
+        while self._goes_on(name):
             sleep(_LOOK_SECONDS)
 
     def resume(self, name: str) -> None:
@@ -231,4 +242,6 @@ class LocalBackend:
 
     def delete(self, name: str) -> None:
         """Remove the study with its trials, jobs, models and logs; prepared data stay for others."""
+        if own := self._own(name):
+            own.leave()
         self._existing(name).delete(name)

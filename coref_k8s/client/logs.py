@@ -1,4 +1,4 @@
-"""Logs of local jobs: one trial's, or a whole study's with the job's name before each line."""
+"""Logs of jobs: one trial's, or a whole study's with the job's name before each line."""
 
 from __future__ import annotations
 
@@ -15,42 +15,46 @@ from coref_k8s.study.names import Kind
 _LOOK_SECONDS = 1.0
 
 
-def trial_lines(
-    runner: ProcessRunner, study: str, seq_len: int, trial: int, *, follow: bool
+def log_lines(
+    study: str,
+    jobs: Callable[[], list[str]],
+    log: Callable[[str, bool], Iterator[str]],
+    *,
+    follow: bool,
+    ended: Callable[[], bool],
+    missing: NotFoundError | None,
 ) -> Iterator[str]:
-    """Return the log lines of a trial, all its attempts; raise NotFoundError when it has not started."""
-    jobs = _jobs(runner, study, seq_len, trial)
-    if not jobs:
-        raise NotFoundError("client.no-log", trial=trial, seq_len=seq_len, study=study)
-    return (line for job in jobs for line in runner.logs(job, follow=follow and job == jobs[-1]))
+    """Yield the lines of jobs, one job after the other; followed ones as their lines come, until `ended`.
 
-
-def study_lines(
-    runner: ProcessRunner, study: str, seq_len: int | None, *, follow: bool, ended: Callable[[], bool]
-) -> Iterator[str]:
-    """Yield the lines of all jobs of a study (of one length), each behind the job's name.
-
-    One job after the other; followed jobs as their lines come, until `ended` and all is read.
+    `log(job, follow)` reads one job's. `missing` is what to raise where the jobs of one trial are asked for, all its
+    attempts, and there is none; lines of a whole study have the job's name in front.
     """
-    if not follow:
-        for job in _jobs(runner, study, seq_len):
-            yield from (f"{short(study, job)} | {line}" for line in runner.logs(job))
-        return
-    yield from followed(
-        lambda: _jobs(runner, study, seq_len), lambda job: runner.logs(job, follow=True), study, ended
-    )
+    if missing is not None:
+        known = jobs()
+        if not known:
+            raise missing
+        for job in known:
+            yield from log(job, follow and job == known[-1])
+    elif follow:
+        yield from _followed(jobs, log, study, ended)
+    else:
+        for job in jobs():
+            yield from (f"{_short(study, job)} | {line}" for line in log(job, False))
 
 
-def followed(
-    jobs: Callable[[], list[str]], log: Callable[[str], Iterator[str]], study: str, ended: Callable[[], bool]
+def _followed(
+    jobs: Callable[[], list[str]],
+    log: Callable[[str, bool], Iterator[str]],
+    study: str,
+    ended: Callable[[], bool],
 ) -> Iterator[str]:
     """Yield the lines of jobs as they come, each behind its job's name, until `ended` and all is read."""
     lines: queue.Queue[str] = queue.Queue()
     readers: dict[str, threading.Thread] = {}
 
     def read(job: str) -> None:
-        for line in log(job):
-            lines.put(f"{short(study, job)} | {line}")
+        for line in log(job, True):
+            lines.put(f"{_short(study, job)} | {line}")
 
     while True:
         last = ended()
@@ -67,12 +71,12 @@ def followed(
                 return
 
 
-def short(study: str, job: str) -> str:
+def _short(study: str, job: str) -> str:
     """Return a job's name without that of its study."""
     return job.removeprefix(f"{study}-")
 
 
-def _jobs(
+def local_jobs(
     runner: ProcessRunner, study: str, seq_len: int | None = None, trial: int | None = None
 ) -> list[str]:
     """Return the jobs that have a log, in the order in which they began: all, or those of a length or a trial."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,16 +70,21 @@ class Study:
         lets the running trials write their checkpoints and raises KeyboardInterrupt; `resume` goes on. A study in a
         cluster goes on without being followed.
         """
+        with closing(self.events()) as events:
+            for event in events:
+                if on_event is not None:
+                    on_event(event)
+        return self
+
+    def events(self) -> Generator[Event, None, None]:
+        """Yield its events as they come, until it has ended; what is said of `wait` holds here too."""
         stopping = False
         with closing(self._backend.follow(self.name)) as moments:
             for moment in moments:
                 stopping = moment.stopping
-                for event in moment.events if on_event else ():
-                    if on_event and event.get("study") == self.name:
-                        on_event(event)
+                yield from (event for event in moment.events if event.get("study") == self.name)
         if stopping:
             raise KeyboardInterrupt
-        return self
 
     def trials(self, *, runs: bool = False) -> Any:
         """Return every trial, best first by length: a pandas DataFrame where pandas is there, else a list of dicts.
@@ -241,9 +246,6 @@ class Studies:
         as asked is a Python warning. Raises RequestError for a name that is taken and for a request that cannot
         work, SizingError when no batch fits the GPU, ModelError or DataError for what is not there.
         """
-        from coref_k8s.client.planning import plan_study
-
-        plan_study(spec)
         return submitted(self._new, validated_name(name) if name else made_up_name(), spec)
 
     def dry_run(self, name: str, spec: StudySpec) -> Mapping[str, Any]:

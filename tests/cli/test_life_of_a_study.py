@@ -41,6 +41,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Path("text.txt").write_text("글", encoding="utf-8")
     Path("model").mkdir()
     sizes = {
+        "model_type": "deberta-v2",
         "num_hidden_layers": 1,
         "hidden_size": 64,
         "num_attention_heads": 2,
