@@ -50,8 +50,13 @@ def test_a_study_from_submit_to_delete(world: World, studies: Any, tmp_path: Any
     assert "2 / 2" in study._repr_html_()
     assert study.extend(trials="+1").wait().phase == "Succeeded"
     assert len(study.trials()) == 3
-    study.delete()
-    world.until(lambda: not len(studies), "the study to go")
+    final = study.train(name="final").wait()
+    assert (final.phase, final.spec.purpose.study) == ("Succeeded", "korean")
+    joined = study.ensemble(2).wait()
+    assert (joined.name, len(joined.spec.purpose.trials)) == ("korean-ensemble-64", 2)
+    for one in studies:
+        one.delete()
+    world.until(lambda: not len(studies), "the studies to go")
 
 
 def test_what_would_be_created_and_what_is_refused(world: World, studies: Any) -> None:
