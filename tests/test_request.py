@@ -88,7 +88,7 @@ def test_a_study_file_may_be_bare_or_a_manifest(tmp_path: Path) -> None:
         ("a: [1", "not valid YAML at line"),
         ("- 1", "holds no study"),
         ("kind: Job\napiVersion: batch/v1", "not corefk8s.dev/v1alpha1 CorefStudy"),
-        ("name: Not_A_Label", "no DNS label"),
+        ("name: Not_A_Label", "not a DNS label"),
         ("name: " + "a" * 41, "leave room for 40"),
     ],
 )

@@ -12,6 +12,7 @@ from coref_k8s.study import yaml12
 from coref_k8s.study.base import MAX_CHOICES, MAX_LENGTH, PATTERNS
 from coref_k8s.study.names import MAX_NAME
 from coref_k8s.study.parameters import PARAMETERS, Parameter, parameters_of
+from coref_k8s.study.ranges import LEAST_LOG
 from coref_k8s.study.spec import LENGTH_STEP, SEQ_LENGTHS, SearchSpec, StudySpec
 
 #: Fields that a study keeps once it has started: what was measured before would not compare with what follows.
@@ -123,7 +124,7 @@ def _range(one: Parameter) -> dict[str, Any]:
     elif one.kind == "name":
         value |= {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": PATTERNS["plain"]}
     else:
-        value |= {"minimum": one.low, "maximum": one.high} | ({"exclusiveMinimum": True} if one.above else {})
+        value |= {"minimum": one.low, "maximum": one.high}
     bound = value if one.kind == "float" else {"type": "number"}
     return {
         "type": "object",
@@ -141,7 +142,10 @@ def _range(one: Parameter) -> dict[str, Any]:
                 "!has(self.low) || !has(self.high) || self.low <= self.high",
                 "the range is empty: low is above high",
             ),
-            ("!self.log || (has(self.low) && self.low > 0.0)", "a log range needs low above 0"),
+            (
+                f"!self.log || (has(self.low) && self.low >= {LEAST_LOG})",
+                f"a log range needs low above 0 ({LEAST_LOG:g} or more)",
+            ),
         ),
     }
 

@@ -41,8 +41,6 @@ class Parameter:
     """Least value that a trial can use."""
     high: float = 1.0
     """Greatest value that a trial can use."""
-    above: bool = False
-    """Whether a value must lie above `low`."""
     names: tuple[str, ...] = ()
     """The names that there are; empty for any."""
     unit: str = ""
@@ -59,7 +57,7 @@ class Parameter:
     @property
     def bounds(self) -> Any:
         """The bounds of a number, as a pydantic field has them."""
-        return Field(gt=self.low, le=self.high) if self.above else Field(ge=self.low, le=self.high)
+        return Field(ge=self.low, le=self.high)
 
     def range_at(self, task: str, seq_len: int) -> Range | None:
         """Return the default range at a length (tokens); None where there is none."""
@@ -75,15 +73,10 @@ class Parameter:
             code = "parameter-name" if self.names else "parameter-text"
             return Message.of(f"study.{code}", place=place, names=", ".join(self.names), given=shown(value))
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if (
-            number
-            and (self.low < value if self.above else self.low <= value)
-            and value <= self.high
-            and (self.kind == "float" or value == int(value))
-        ):
+        if number and self.low <= value <= self.high and (self.kind == "float" or value == int(value)):
             return None
-        code = "parameter-above" if self.above else f"parameter-{self.kind}"
-        return Message.of(f"study.{code}", place=place, low=self.low, high=self.high, given=shown(value))
+        values = {"low": self.low, "high": self.high, "given": shown(value)}
+        return Message.of(f"study.parameter-{self.kind}", place=place, **values)
 
     def problems(self, one: Range) -> list[tuple[tuple[int | str, ...], Message]]:
         """Return what is wrong with a range: where in it, and what. A part that no trial can use is enough."""
@@ -134,11 +127,11 @@ PARAMETERS: Mapping[str, Parameter] = {
                 "mentions": {0: log(1e-5, 5e-4), 1024: log(5e-6, 2e-4), 1536: log(1e-6, 1e-4)},
                 "coreference": {0: log(5e-6, 1e-4)},
             },
-            above=True, carried="place",
+            low=1e-9, carried="place",
         ),
         Parameter(
             "head_learning_rate", "float", "Peak learning rate of the coreference head.", 3e-4,
-            {"coreference": {0: log(5e-5, 1e-3)}}, above=True, carried="place",
+            {"coreference": {0: log(5e-5, 1e-3)}}, low=1e-9, carried="place",
         ),
         Parameter(
             "warmup_ratio", "float", "Share of the steps in which the learning rate rises.", 0.1,
@@ -168,11 +161,11 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter(
             "mask_high", "float", "Share of tokens masked in a sequence of full length.", 0.15,
             {"mentions": {0: linear(0.15, 0.3), 1024: linear(0.15, 0.35), 1536: linear(0.18, 0.4)}},
-            above=True, carried="place",
+            low=1e-3, carried="place",
         ),
         Parameter(
             "layer_decay", "float", "Learning rate of a layer relative to the one above it.", 1.0,
-            {"mentions": {0: linear(0.8, 1.0)}, "coreference": {0: linear(0.8, 1.0)}}, above=True, carried="place",
+            {"mentions": {0: linear(0.8, 1.0)}, "coreference": {0: linear(0.8, 1.0)}}, low=1e-3, carried="place",
         ),
         Parameter(
             "mention_share", "float", "Share of the masked tokens that repeated mentions get.", 0.5,
@@ -195,7 +188,7 @@ PARAMETERS: Mapping[str, Parameter] = {
         # its range is training.epochChoices
         Parameter(
             "epochs", "float", "Passes over the training data, without a budget in steps.", 1.0, _BOTH,
-            high=1000.0, above=True, unit="epochs", carried="place",
+            low=1e-3, high=1000.0, unit="epochs", carried="place",
         ),
         # its range is data.choices
         Parameter("dataset", "name", "Prepared data to train on (a folder).", None, _BOTH),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,9 +11,14 @@ from pydantic import PlainValidator, WithJsonSchema, model_validator
 
 from coref_k8s.study.base import MAX_LENGTH, Choices, Request, refuse
 
+#: Least `low` of a log range: below, ratios of its ends are no numbers any more.
+LEAST_LOG = 1e-12
+#: What `Text` takes: no control characters, no lone surrogates.
+_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+
 
 def _choice(value: Any) -> str | int | float:
-    if isinstance(value, str) and value.isprintable() and len(value) <= MAX_LENGTH:
+    if isinstance(value, str) and len(value) <= MAX_LENGTH and _TEXT.fullmatch(value):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53:
         return int(value)
@@ -51,7 +57,7 @@ class Range(Request):
             refuse("range-incomplete")
         elif self.low > self.high:
             refuse("range-empty", low=self.low, high=self.high)
-        elif self.log and self.low <= 0:
+        elif self.log and self.low < LEAST_LOG:
             refuse("range-log", low=self.low)
         return self
 

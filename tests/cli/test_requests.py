@@ -104,14 +104,14 @@ def test_set_reaches_every_field(coref: Any) -> None:
         (["--set", "gpuMemoryGb=.inf"], "--set gpuMemoryGb must be a finite number"),
         (["--set", "objective.weights={coref_f1: .nan}"], "objective.weights.coref_f1 must be a finite number, not .nan"),
         (["--set", "seqLengths={{ x }}"], "has a list or a mapping as a key"),
-        (["--set", "training.epochChoices=[0]"], "training.epochChoices must be above 0, not 0"),
+        (["--set", "training.epochChoices=[0]"], "training.epochChoices must be at least 0.001, not 0"),
         (["--set", "search.space.accumulation={choices: ['2', '4']}"], "must be a whole number from 1 to 1024, without quotes, not '2'"),
         (["--set", "search.space.accumulation={choices: [0]}"], "must be a whole number from 1 to 1024.*, not 0"),
         (["--set", "search.space.accumulation={choices: [2.5]}"], "must be a whole number from 1 to 1024.*, not 2.5"),
         (["--set", "search.space.accumulation={low: 1, high: 4}"], r"takes choices, not low and high; write for example {choices: \[1, 2, 4\]}"),
-        (["--set", f"{LR}={{low: -1, high: -0.5}}"], f"{LR}.low must be a number above 0 and at most 1, not -1"),
-        (["--set", f"{LR}={{low: 0.1, high: 2}}"], f"{LR}.high must be a number above 0 and at most 1, not 2"),
-        (["--set", f"{LR}={{choices: ['1e-5', a]}}"], f"{LR}.choices must be a number above 0 and at most 1, not '1e-5'"),
+        (["--set", f"{LR}={{low: -1, high: -0.5}}"], f"{LR}.low must be a number from 1e-09 to 1, not -1"),
+        (["--set", f"{LR}={{low: 0.1, high: 2}}"], f"{LR}.high must be a number from 1e-09 to 1, not 2"),
+        (["--set", f"{LR}={{choices: ['1e-5', a]}}"], f"{LR}.choices must be a number from 1e-09 to 1, not '1e-5'"),
         (["--set", f"{LR}={{choices: [.inf]}}"], f"{LR}.choices must be text or a finite number, not .inf"),
         (["--set", "search.space.position_range={choices: [none of these]}"], "must be one of clamp, rescale, grow, not 'none of these'"),
         (["--set", "search.space.dataset={choices: [1, 2]}"], "must be the name of a folder, as text, not 1"),
@@ -176,7 +176,7 @@ def test_a_bad_file_is_one_sentence_that_names_it(
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("Bad_Name", "no DNS label"), ("-x", "no DNS label"), ("a" * 41, "has 41 characters.*leave room for 40"), ("", "no DNS label")],
+    [("Bad_Name", "not a DNS label"), ("-x", "not a DNS label"), ("a" * 41, "has 41 characters.*leave room for 40"), ("", "not a DNS label")],
 )  # fmt: skip
 def test_a_bad_name_is_refused(coref: Any, name: str, sentence: str) -> None:
     refused(coref("submit", f"--name={name}"), sentence)

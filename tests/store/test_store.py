@@ -86,7 +86,7 @@ def test_a_name_is_taken_once_per_namespace(store: Store) -> None:
     store.create_study("b", "s", SPEC)
     with pytest.raises(RequestError, match=r"exists already.*resume s"):
         store.create_study("a", "s", SPEC)
-    with pytest.raises(RequestError, match="no DNS label"):
+    with pytest.raises(RequestError, match="not a DNS label"):
         store.create_study("a", "No Label", SPEC)
     assert [(s.namespace, s.name) for s in store.list_studies()] == [("a", "s"), ("b", "s")]
     assert [s.namespace for s in store.list_studies("b")] == ["b"]
