@@ -15,6 +15,9 @@ from coref_k8s.coref.training import LIKELY, pairs_of, spans_from, surfaces_of
 from coref_k8s.coref.windows import Window, overlapping
 from coref_k8s.text.words import Span
 
+#: Probability above which a span is taken for a mention when it is linked to others, and when it stays alone: a link is
+#: evidence, too (docs/decisions/110-who-is-who.md has the figures).
+LINKED, ALONE = 0.25, 0.6
 #: Windows of one forward pass.
 WINDOWS = 4
 #: Mentions whose links to all earlier ones are scored at once: with 10,000 mentions, 10 MB a matrix.
@@ -30,7 +33,7 @@ class Found:
     confidences: np.ndarray
     """Probability of each to be a mention, float32 (mentions)."""
     entities: np.ndarray
-    """Number of each mention's entity, by first appearance: int64 (mentions)."""
+    """Number of each mention's entity, int64 (mentions)."""
     links: np.ndarray
     """Probability that a mention joins the entity it was given (or begins it), float32 (mentions)."""
 
@@ -44,12 +47,21 @@ class Found:
 
 @torch.inference_mode()
 def predict(
-    model: CorefModel, document: EncodedDocument, *, threshold: float = 0.5, windows: int = WINDOWS
+    model: CorefModel,
+    document: EncodedDocument,
+    *,
+    linked: float = LINKED,
+    alone: float = ALONE,
+    windows: int = WINDOWS,
 ) -> Found:
-    """Find the mentions of a document of any length and link them; those that are linked to none are kept."""
-    spans, confidences, vectors = find_mentions(model, document, threshold=threshold, windows=windows)
+    """Find the mentions of a document of any length and link them.
+
+    `linked` and `alone` are the least probabilities of a mention that is linked to others, and of one that is not.
+    """
+    spans, confidences, vectors = find_mentions(model, document, threshold=linked, windows=windows)
     entities, links = link(model, document, spans, vectors)
-    return Found(spans, confidences, entities, links)
+    kept = (np.bincount(entities, minlength=1)[entities] > 1) | (confidences > alone)
+    return Found(spans[kept], confidences[kept], entities[kept], links[kept])
 
 
 @torch.inference_mode()
@@ -84,7 +96,7 @@ def link_gold(model: CorefModel, encoded: EncodedDocument, gold: Iterable[Span])
 
 @torch.inference_mode()
 def find_mentions(
-    model: CorefModel, document: EncodedDocument, *, threshold: float = 0.5, windows: int = WINDOWS
+    model: CorefModel, document: EncodedDocument, *, threshold: float = LINKED, windows: int = WINDOWS
 ) -> tuple[np.ndarray, np.ndarray, Tensor]:
     """Return spans (mentions, 2), their probabilities, and their vectors (mentions, link), in reading order.
 

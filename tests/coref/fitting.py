@@ -68,12 +68,10 @@ def freeze(encoder, layers):
             module.requires_grad_(False)
 
 
-def evaluate(model, documents, encoded, *, bf16=False, threshold=0.5, full=True):
+def evaluate(model, documents, encoded, *, bf16=False, full=True):
     """Score whole documents end to end and on gold mentions."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        answers = [
-            predict(model, one, threshold=threshold).chains(one, model.config.singletons) for one in encoded
-        ]
+        answers = [predict(model, one).chains(one, model.config.singletons) for one in encoded]
         linked = [
             link_gold(model, one, [(start, end) for start, end, _ in document.mentions()])
             for document, one in zip(documents, encoded, strict=True)
