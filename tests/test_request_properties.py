@@ -16,6 +16,7 @@ from coref_k8s.client.planning import plan_study
 from coref_k8s.cluster.admit import wanted
 from coref_k8s.cluster.crd import crd
 from coref_k8s.errors import CorefError, RequestError
+from coref_k8s.search.space import default_params
 from coref_k8s.study import yaml12
 from coref_k8s.study.parameters import PARAMETERS, parameters_of
 from coref_k8s.study.reading import parse_yaml, read_known, spec_from_mapping, with_unknown
@@ -130,7 +131,8 @@ def test_a_request_is_a_plan_or_one_sentence(request_: Any) -> None:
     except CorefError as error:
         one_sentence(error)
         plans = {}
-    for plan in plans.values():  # what is planned, a trial can take
+    for length, plan in plans.items():  # what is planned, a trial can take
+        assert Hyperparameters.of(default_params(spec, length))
         for end in (0, -1):
             values = {
                 name: one.choices[end] if one.choices else (one.low, one.high)[end]
