@@ -5,7 +5,7 @@ A `README.md` with the front matter that the Hugging Face hub reads. Pure: facts
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from coref_k8s.evaluation.compare import Difference
 from coref_k8s.study import yaml12
 from coref_k8s.study.order import Order
 from coref_k8s.trial.licences import UNKNOWN
-from coref_k8s.wording import Message
+from coref_k8s.wording import Message, document, say
 
 #: Metrics in the order of the tables, by their headings.
 METRICS = {
@@ -24,12 +24,6 @@ METRICS = {
     "coref_top1": "Coref Top1",
     "coref_top5": "Coref Top5",
     "lbd_top1": "LAMBADA Top1",
-}
-_WORDS = {
-    "train": "A masked language model for Korean documents of up to {length:,} tokens, trained by coref-k8s with the parameters "
-    "that study `{study}` found best (its trial {trials}).",
-    "ensemble": "Masked language modelling of Korean documents of up to {length:,} tokens: the {way} of "
-    "{count} models of study `{study}` (its trials {trials}).",
 }
 
 
@@ -72,15 +66,30 @@ class Facts:
 
 def card(facts: Facts, usage: str | None = None) -> str:
     """Return the text of `README.md`; `usage` for what is not simply opened as one model."""
-    head = yaml12.write(_front_matter(facts))
-    parts = [
-        f"---\n{head}---\n",
-        *_intro(facts),
-        *_use(facts, usage or _ONE_MODEL),
-        *_metrics(facts),
-        *_comparisons(facts),
-    ]
-    return "\n".join([*parts, *_data(facts), *_made(facts), *_limits(facts)])
+    order, spec = facts.order, facts.order.spec
+    request = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return document("card").substitute(
+        head=yaml12.write(_front_matter(facts)),
+        name=order.study,
+        intro=_intro(facts),
+        base=f"`{spec.model}`" + (f" at {facts.model_revision}" if facts.model_revision else ""),
+        licence=say("trial.card-no-licence") if facts.licence == UNKNOWN else _licence(facts.licence),
+        usage=usage or _ONE_MODEL,
+        seq_len=order.seq_len,
+        position_range=facts.position_range,
+        metrics="\n".join(_metrics(facts)),
+        comparisons="\n".join(_comparisons(facts)),
+        sources="\n".join(_sources(facts.statistics)),
+        documents=_documents(facts),
+        prepared=order.prepared,
+        items=facts.items_sha256[:16],
+        remarks="\n".join(_remarks(facts.statistics)),
+        parameters="\n".join(_parameters(facts)),
+        hardware=facts.hardware,
+        versions=", ".join(f"{name} {number}" for name, number in facts.versions.items()),
+        command=command(order),
+        request=yaml12.write(request),
+    )
 
 
 def _front_matter(facts: Facts) -> dict[str, Any]:
@@ -110,18 +119,20 @@ def _front_matter(facts: Facts) -> dict[str, Any]:
     return head
 
 
-def _intro(facts: Facts) -> list[str]:
+def _intro(facts: Facts) -> str:
     order, purpose = facts.order, facts.order.spec.purpose
-    words = _WORDS[purpose.kind].format(
+    return say(
+        f"trial.card-{purpose.kind}",
         length=order.seq_len,
         study=purpose.study,
-        trials=", ".join(map(str, facts.members)) or "not named",
-        count=len(facts.members),
+        trials=facts.members or [say("trial.card-not-named")],
+        n=len(facts.members),
         way=facts.way,
     )
-    base = f"`{order.spec.model}`" + (f" at {facts.model_revision}" if facts.model_revision else "")
-    licence = "its card names none" if facts.licence == UNKNOWN else f"licence: {facts.licence}"
-    return [f"# {order.study}\n", f"{words} It started from {base} ({licence}).\n"]
+
+
+def _licence(licence: str) -> str:
+    return say("trial.card-licence", licence=licence)
 
 
 _ONE_MODEL = """\
@@ -150,70 +161,57 @@ def probabilities(text):
 """
 
 
-def _use(facts: Facts, usage: str) -> list[str]:
-    return [
-        f"```python\n{usage}```\n",
-        f"Trained and scored at {facts.order.seq_len} tokens (`max_position_embeddings`); position range: "
-        f"{facts.position_range}. No code but transformers is needed.\n",
-    ]
-
-
-def _metrics(facts: Facts) -> list[str]:
-    lines = [
-        "## Metrics\n",
-        "Test documents were scored once, after everything was chosen. `by context` is the gain over the same items with",
-        "every earlier occurrence of the answer masked. Intervals: 95 %, bootstrap over documents.\n",
-        "| metric | test | 95 % interval | by context | dev |",
-        "|---|---|---|---|---|",
-    ]
+def _metrics(facts: Facts) -> Iterator[str]:
     for name, heading in METRICS.items():
         if name in facts.test:
             low, high = facts.test.get(f"{name}_ci_low"), facts.test.get(f"{name}_ci_high")
             gain = facts.test.get(f"{name}_gain")
-            lines.append(
+            yield (
                 f"| {heading} | {facts.test[name]:.3f} "
                 f"| {'' if low is None or high is None else f'{low:.3f} … {high:.3f}'} "
                 f"| {'' if gain is None else f'{gain:+.3f}'} | {_number(facts.dev.get(name))} |"
             )
-    founding = [
+    reference = [
         f"{heading} {facts.test[f'seed_{name}']:.3f}"
         for name, heading in METRICS.items()
         if f"seed_{name}" in facts.test
     ]
-    if founding:
-        lines += ["", f"The founding document's way of counting, for comparison: {', '.join(founding)}."]
-    return [*lines, ""]
+    if reference:
+        yield ""
+        yield say("trial.card-reference", metrics=reference)
 
 
-def _comparisons(facts: Facts) -> list[str]:
-    lines = ["## Compared with\n"]
+def _comparisons(facts: Facts) -> Iterator[str]:
     names = Message.of("verdict.this-model"), Message.of("trial.it")
     for one in facts.compared:
-        lines.append(f"- {one.against}, {one.split} documents:")
-        lines += [f"  - {d.claim(*names)}" for d in one.differences if d.metric in METRICS]
+        yield say("trial.card-against", against=one.against, split=one.split)
+        yield from (f"  - {d.claim(*names)}" for d in one.differences if d.metric in METRICS)
     if not facts.compared:
-        lines.append("Nothing.")
-    return [*lines, ""]
+        yield say("trial.card-nothing-compared")
 
 
-def _data(facts: Facts) -> list[str]:
-    statistics = facts.statistics
-    revisions, read = statistics.get("revisions", {}), statistics.get("read", {})
-    lines = ["## Data\n", "| source | revision | documents read | kept |", "|---|---|---|---|"]
-    for name, count in read.items():
-        kept = statistics.get("sources", {}).get(name, 0)
-        lines.append(f"| {name} | {revisions.get(name, '')} | {count:,} | {kept:,} |")
-    lost = [f"{one['source']} ({one['reason']})" for one in statistics.get("skipped_sources", ())]
-    documents = statistics.get("documents", {})
-    rows = statistics.get("lengths", {}).get(str(facts.order.seq_len), {}).get("rows")
-    lines += [
-        "",
-        "Split by document before filtering: "
-        + ", ".join(f"{count:,} {split}" for split, count in documents.items())
-        + (f"; {rows:,} training sequences" if rows is not None else "")
-        + f". Prepared data `{facts.order.prepared}`, test items `{facts.items_sha256[:16]}`.",
+def _sources(statistics: Mapping[str, Any]) -> Iterator[str]:
+    revisions, kept = statistics.get("revisions", {}), statistics.get("sources", {})
+    for name, count in statistics.get("read", {}).items():
+        yield f"| {name} | {revisions.get(name, '')} | {count:,} | {kept.get(name, 0):,} |"
+
+
+def _documents(facts: Facts) -> str:
+    counts = facts.statistics.get("documents", {})
+    rows = facts.statistics.get("lengths", {}).get(str(facts.order.seq_len), {}).get("rows")
+    splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+    return splits if rows is None else say("trial.card-sequences", documents=splits, n=rows)
+
+
+def _remarks(statistics: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was left out of the data, and what their licences ask for."""
+    lost = [
+        Message.of("corpus.at", place=one["source"], what=one["reason"])
+        for one in statistics.get("skipped_sources", ())
     ]
-    return [*lines, *([f"Left out: {', '.join(lost)}."] if lost else []), "", *_licences(statistics)]
+    if lost:
+        yield say("trial.card-left-out", sources=lost)
+    yield from ("", *_licences(statistics))
 
 
 def _licences(statistics: Mapping[str, Any]) -> list[str]:
@@ -228,24 +226,15 @@ def _licences(statistics: Mapping[str, Any]) -> list[str]:
     return ["Licences of the data:\n", *lines, ""] if lines else []
 
 
-def _made(facts: Facts) -> list[str]:
-    order, spec = facts.order, facts.order.spec
-    lines = ["## How it was made\n"]
-    if facts.steps is not None:
-        lines += ["| parameter | value |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in order.params.items()]
-        batch = order.batch.effective_batch if order.batch else None
-        lines += [f"| sequences in a step | {batch} |", f"| steps | {facts.steps} |"]
-        lines += [f"| seed | {order.seed} |", ""]
-    request = yaml12.write(spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    versions = ", ".join(f"{name} {number}" for name, number in facts.versions.items())
-    return [
-        *lines,
-        f"On {facts.hardware}, with {versions}. Command:\n",
-        f"```sh\n{command(order)}\n```\n",
-        f"which is `coref-k8s submit --name {order.study} -f request.yaml` with\n",
-        f"```yaml\n{request}```\n",
-    ]
+def _parameters(facts: Facts) -> Iterator[str]:
+    if facts.steps is None:
+        return
+    order = facts.order
+    batch = order.batch.effective_batch if order.batch else None
+    rows = {**order.params, "sequences in a step": batch, "steps": facts.steps, "seed": order.seed}
+    yield from ("| parameter | value |", "|---|---|")
+    yield from (f"| {name} | {value} |" for name, value in rows.items())
+    yield from ("", "")
 
 
 def command(order: Order) -> str:
@@ -259,19 +248,6 @@ def command(order: Order) -> str:
         f"coref-k8s train {purpose.study}{which} --seq-len {order.seq_len} --train-limit {limit} "
         f"--name {order.study}"
     )
-
-
-def _limits(facts: Facts) -> list[str]:
-    return [
-        "## Limits\n",
-        "- It fills masks; it is no coreference resolver by itself and no generator. Scores are those of masked mentions and words.",
-        f"- Nothing was measured beyond {facts.order.seq_len} tokens, nor on other domains than those of the data above.",
-        "- Dev documents were used to choose parameters, and models where several were joined: their scores are too kind.",
-        "- One run, one seed: the intervals cover the choice of documents, not that of seeds.",
-        "- Texts carry the biases and mistakes of their sources; the licences of the data above are their own.",
-        "- Nouns and names are cut by Kiwi, whose mistakes the items inherit.",
-        "",
-    ]
 
 
 def _number(value: float | None) -> str:

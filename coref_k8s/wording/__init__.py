@@ -11,8 +11,8 @@ The code of that text is `<topic>.name-taken`. A value in braces may carry a for
 Codes and values travel through the controller, trials and the database (`Message`); words are made where they are shown.
 """
 
-from coref_k8s.wording.catalogue import codes, has, say
+from coref_k8s.wording.catalogue import codes, document, has, say
 from coref_k8s.wording.language import LANGUAGES, Lang, locale_lang
 from coref_k8s.wording.message import NOTHING, Message
 
-__all__ = ["LANGUAGES", "NOTHING", "Lang", "Message", "codes", "has", "locale_lang", "say"]
+__all__ = ["LANGUAGES", "NOTHING", "Lang", "Message", "codes", "document", "has", "locale_lang", "say"]

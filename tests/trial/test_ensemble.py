@@ -140,7 +140,7 @@ def test_a_soup_is_the_mean_of_its_members_and_is_kept_when_it_is_better(house: 
     assert house.result(order)["score"] == 1.0
     assert not (house.folder(order) / "ensemble").exists()
     card = (folder / "README.md").read_text()
-    assert "greedy soup of 2 models of study `soup` (its trials 0, 1)" in card
+    assert "greedy soup of 2 models of study `soup` (its trials 0 and 1)" in card
     assert "this model is better than it: score 1.000" in card
     from transformers import AutoModelForMaskedLM
 

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
+from string import Template
 from typing import Any
 
 from coref_k8s.wording.formats import Words
@@ -57,3 +58,8 @@ def _topics() -> frozenset[str]:
 @lru_cache
 def _topic(topic: str) -> Mapping[str, Mapping[Lang, str]]:
     return tomllib.loads((files(__name__) / f"{topic}.toml").read_text(encoding="utf-8"))
+
+
+def document(name: str) -> Template:
+    """Return the text of a document for people (`wording/<name>.txt`), with `$name` where facts go; in English."""
+    return Template((files("coref_k8s.wording") / f"{name}.txt").read_text(encoding="utf-8"))
