@@ -186,21 +186,10 @@ class ClusterApi:
             "patch", resource, "PATCH", path, {"fieldManager": self.field_manager}, body, MERGE_PATCH
         )
 
-    def apply(
-        self,
-        resource: Resource,
-        body: Json,
-        namespace: str | None = None,
-        *,
-        subresource: str | None = None,
-        force: bool = False,
-    ) -> Json:
-        """Server-side apply as `field_manager`; fields we applied before and left out now are given up.
-
-        `Conflict` when another manager owns a field that would change, unless `force`.
-        """
-        query = {"fieldManager": self.field_manager, "force": "true" if force else "false"}
-        path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
+    def apply_status(self, resource: Resource, body: Json) -> Json:
+        """Server-side apply of a status, whoever owns it; fields we applied before and left out now are given up."""
+        query = {"fieldManager": self.field_manager, "force": "true"}
+        path = resource.path(self._in(resource, None, body), body["metadata"]["name"], "status")
         return self._json("apply", resource, "PATCH", path, query, body, APPLY_PATCH)
 
     def delete(

@@ -64,7 +64,7 @@ class Publisher:
             "status": status,
         }
         with suppress(NotFound):  # deleted meanwhile
-            self._api.apply(STUDIES, body, subresource="status", force=True)
+            self._api.apply_status(STUDIES, body)
         self._told[metadata["uid"]] = status, now
         for note in trouble_notes(known, status):
             self.event(resource, note, self._clock())

@@ -124,7 +124,7 @@ class StudyReconciler:
             record, refusal = self._admit(key, spec, resource, known)
             if record is None:
                 return self._refuse(resource, ConditionReason.CONFLICT, refusal)
-            return self._advance(key, spec, resource, record)
+            return self._advance(key, resource, record)
         except (StorageError, Forbidden) as error:
             # Forbidden: a quota of Jobs, an admission policy, rights that were taken away; the cluster's people can help
             away = isinstance(error, StorageError)
@@ -160,7 +160,7 @@ class StudyReconciler:
             record = store.get_study(key.namespace, key.name)
         return record, NOTHING
 
-    def _advance(self, key: Key, spec: StudySpec, resource: Json, record: StudyRecord) -> float | None:
+    def _advance(self, key: Key, resource: Json, record: StudyRecord) -> float | None:
         runner = self._runner(key.namespace)
         told = self._publisher.last(resource)
         over = record.ended and told.get("phase") == record.phase.value and not runner.list(key.name)
@@ -171,10 +171,7 @@ class StudyReconciler:
         step = self._steps.pop(key, None)
         if step is None:
             return after
-        finished_at = None
-        if after is None:
-            finished_at = self._database.store().get_study(key.namespace, key.name).finished_at
-        status = study_status(resource, spec, step.progress, finished_at=finished_at, results=self._results)
+        status = study_status(resource, step.progress, results=self._results)
         self._meter.measure(step.progress)
         early = self._publisher.status(resource, status)
         waits = [seconds for seconds in (after, early, SOON if step.actions else None) if seconds is not None]

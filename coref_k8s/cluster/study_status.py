@@ -13,9 +13,8 @@ from coref_k8s.controller.actions import Action, Fail, Record, SetPhase
 from coref_k8s.controller.progress import LengthProgress, Progress
 from coref_k8s.controller.runner import Reason
 from coref_k8s.errors import RequestError, UnknownKeyError
-from coref_k8s.store import TERMINAL, Outcome, Phase
+from coref_k8s.store import Outcome, Phase
 from coref_k8s.study.reading import paths_of, read_known
-from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Message, say
 
 Json = dict[str, Any]
@@ -40,17 +39,9 @@ class EventNote(NamedTuple):
     message: str
 
 
-def study_status(
-    resource: Json,
-    spec: StudySpec,
-    progress: Progress,
-    *,
-    finished_at: datetime | None = None,
-    trouble: Trouble | None = None,
-    results: str | None = None,
-) -> Json:
+def study_status(resource: Json, progress: Progress, *, results: str | None = None) -> Json:
     """Return the status; conditions keep the time of their last change from the resource's own status."""
-    trouble = trouble or trouble_of(progress, spec)
+    spec = progress.spec
     planned = sum(length.planned for length in progress.lengths) or spec.trials * len(spec.seq_lengths)
     done = sum(length.done for length in progress.lengths)
     status: Json = {
@@ -71,13 +62,12 @@ def study_status(
         "bestScore": _best_score(progress.lengths),
         "finalists": _finalists(progress.lengths),
         "startTime": stamp(progress.started_at),
-        "completionTime": stamp(finished_at if progress.phase in TERMINAL else None),
+        "completionTime": stamp(progress.finished_at if progress.ended else None),
         "results": results,
         "version": __version__,
         "resumed": (resource["metadata"].get("annotations") or {}).get(names.RESUME_ANNOTATION),
     }
-    found = _conditions(progress, trouble)
-    status["conditions"] = with_times(resource, found, progress.now)
+    status["conditions"] = with_times(resource, _conditions(progress, trouble_of(progress)), progress.now)
     return {key: value for key, value in status.items() if value not in (None, "", [])}
 
 
@@ -108,9 +98,9 @@ def waiting_status(resource: Json, trouble: Trouble, now: datetime) -> Json:
     }
 
 
-def trouble_of(progress: Progress, spec: StudySpec) -> Trouble | None:
+def trouble_of(progress: Progress) -> Trouble | None:
     """Return what keeps trials from running: images at once, places after the request's deadline."""
-    deadline = timedelta(seconds=spec.limits.pending_deadline)
+    deadline = timedelta(seconds=progress.spec.limits.pending_deadline)
     for running in progress.running:
         job = running.job
         told = {"job": job.name, "why": job.message}

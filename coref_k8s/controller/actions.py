@@ -12,45 +12,36 @@ from coref_k8s.wording import NOTHING, Message
 
 
 @dataclass(frozen=True)
-class Record:
-    """Write down how a job ended. Comes before its removal: an absent job must never mean "never ran"."""
-
+class _OfJob:
     job: ObservedJob
-    outcome: Outcome
-    tier: int
-    reason: Reason | None = None
-    message: Message = NOTHING
-
-    @property
-    def unit(self) -> Unit:
-        """What the job worked on."""
-        return unit_of(self.job)
-
-
-@dataclass(frozen=True)
-class Remove:
-    """Forget an ended job."""
-
-    job: ObservedJob
-
-    @property
-    def unit(self) -> Unit:
-        """What the job worked on."""
-        return unit_of(self.job)
-
-
-@dataclass(frozen=True)
-class Stop:
-    """End a live job."""
-
-    job: ObservedJob
-    why: Message = field(default=NOTHING, compare=False)
-    """For whoever looks at the job."""
 
     @property
     def unit(self) -> Unit:
         """What the job works on."""
         return unit_of(self.job)
+
+
+@dataclass(frozen=True)
+class Record(_OfJob):
+    """Write down how a job ended. Comes before its removal: an absent job must never mean "never ran"."""
+
+    outcome: Outcome
+    tier: int
+    reason: Reason | None = None
+    message: Message = NOTHING
+
+
+@dataclass(frozen=True)
+class Remove(_OfJob):
+    """Forget an ended job."""
+
+
+@dataclass(frozen=True)
+class Stop(_OfJob):
+    """End a live job."""
+
+    why: Message = field(default=NOTHING, compare=False)
+    """For whoever looks at the job."""
 
 
 @dataclass(frozen=True)
@@ -78,48 +69,36 @@ class Prune:
 
 
 @dataclass(frozen=True)
-class WarmStart:
+class _OfLength:
+    seq_len: int
+
+    @property
+    def unit(self) -> Unit:
+        """The length as a whole."""
+        return Unit(Kind.TRIAL, self.seq_len)
+
+
+@dataclass(frozen=True)
+class WarmStart(_OfLength):
     """Offer a length the best parameters of a shorter one, before its first trial."""
 
-    seq_len: int
     source: int | None
     """The shorter length; None for the study that `search.warmStartFrom` names."""
 
-    @property
-    def unit(self) -> Unit:
-        """The length as a whole."""
-        return Unit(Kind.TRIAL, self.seq_len)
-
 
 @dataclass(frozen=True)
-class OfferDefaults:
+class OfferDefaults(_OfLength):
     """Offer a length that starts from nothing the middle of its ranges, before its first trial."""
 
-    seq_len: int
-
-    @property
-    def unit(self) -> Unit:
-        """The length as a whole."""
-        return Unit(Kind.TRIAL, self.seq_len)
-
 
 @dataclass(frozen=True)
-class NewTrial:
+class NewTrial(_OfLength):
     """Ask the search for parameters and start the first job of the trial."""
 
-    seq_len: int
-
-    @property
-    def unit(self) -> Unit:
-        """The length as a whole."""
-        return Unit(Kind.TRIAL, self.seq_len)
-
 
 @dataclass(frozen=True)
-class NewFinalist:
+class NewFinalist(_OfLength):
     """Begin the next run of a length's finalists."""
-
-    seq_len: int
 
     @property
     def unit(self) -> Unit:

@@ -75,13 +75,7 @@ class StudyLoop:
             gpus_per_job=gpus_per_job,
         )
         self._applier = Applier(
-            self._memory,
-            runner=runner,
-            store=store,
-            bus=bus,
-            clock=clock,
-            may_write=may_write,
-            order=order,
+            self._memory, runner=runner, store=store, bus=bus, clock=clock, may_write=may_write, order=order
         )
 
     def step(self, *, interrupted: bool = False) -> Step:

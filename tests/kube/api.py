@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coref_k8s.cluster.api import MERGE_PATCH, ClusterApi, Json
+from coref_k8s.cluster.api import APPLY_PATCH, MERGE_PATCH, ClusterApi, Json
 from coref_k8s.cluster.resources import PODS, Resource
 
 _PATCHES = {
@@ -55,6 +55,23 @@ class AdminApi(ClusterApi):
         path = resource.path(self._in(resource, namespace), name, subresource)
         query = {"fieldManager": self.field_manager}
         return self._json("patch", resource, "PATCH", path, query, body, _PATCHES[kind])
+
+    def apply(
+        self,
+        resource: Resource,
+        body: Json,
+        namespace: str | None = None,
+        *,
+        subresource: str | None = None,
+        force: bool = False,
+    ) -> Json:
+        """Server-side apply as `field_manager`; fields we applied before and left out now are given up.
+
+        `Conflict` when another manager owns a field that would change, unless `force`.
+        """
+        query = {"fieldManager": self.field_manager, "force": "true" if force else "false"}
+        path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
+        return self._json("apply", resource, "PATCH", path, query, body, APPLY_PATCH)
 
     def delete(
         self,
