@@ -107,11 +107,16 @@ class Lease:
         except Exception as error:  # the official lock lets through whatever its HTTP library raises
             log.warning("lease %s: %s", self.name, error)
             held = False
+        # while it could not be renewed in time, studies were turned away: they are to be looked at again
+        lapsed = self._leading and not self.may_write()
         if held:
             self._until = before + self.seconds * SAFETY
         elif self.leader not in ("", self.holder):
             self._until = -1.0  # somebody else holds it: there is nothing to wait for
         leading = self.may_write()
+        if lapsed and leading:
+            self._leading = False
+            self._on_change(False)
         if leading != self._leading:
             self._leading = leading
             log.info("lease %s: %s", self.name, "leading" if leading else f"led by {self.leader or 'nobody'}")

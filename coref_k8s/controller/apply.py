@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -209,20 +210,8 @@ class Applier:
 
     def _refused(self, unit: Unit, attempt: int, tier: int, message: Message) -> None:
         name = job_name(self._memory.name, unit.kind, unit.seq_len, unit.trial, attempt)
-        now = self._clock()
-        record = AttemptRecord(
-            job_name=name,
-            kind=unit.kind,
-            seq_len=unit.seq_len,
-            trial=unit.trial,
-            attempt=attempt,
-            tier=tier,
-            outcome=Outcome.FAILED,
-            reason=Reason.INVALID.value,
-            message=message,
-            finished_at=now,
-        )
-        self._write(record)
+        record = AttemptRecord(name, *unit, attempt, tier, Outcome.FAILED, Reason.INVALID.value, message)
+        self._write(replace(record, finished_at=self._clock()))
 
     def _trial(self, unit: Unit) -> TrialRecord | None:
         if unit.trial is None:

@@ -90,7 +90,8 @@ def progress_of(snapshot: Snapshot, memory: StudyMemory) -> Progress:
     lengths = []
     for view in snapshot.lengths:
         running = sum(Unit(Kind.TRIAL, view.seq_len, trial.number) in busy for trial in view.open)
-        verdict = _verdict(view, memory)
+        judged = memory.finals.get(view.seq_len)
+        verdict = None if judged is None else judged.verdict
         lengths.append(
             LengthProgress.like(
                 view,
@@ -121,14 +122,9 @@ def _finals(view: LengthSnapshot, busy: set[Unit]) -> FinalsProgress | None:
     return FinalsProgress(finals.planned, finals.complete, finals.failed, running)
 
 
-def _verdict(view: LengthSnapshot, memory: StudyMemory) -> Verdict | None:
-    finals = memory.finals.get(view.seq_len)
-    return None if finals is None else finals.verdict
-
-
 def _winner(memory: LengthMemory, verdict: Verdict | None) -> TrialRecord | None:
-    known = verdict is not None and verdict.winner < len(memory.records)
-    return memory.records[verdict.winner] if verdict is not None and known else None
+    known = len(memory.records)
+    return memory.records[verdict.winner] if verdict is not None and verdict.winner < known else None
 
 
 def _running(job: ObservedJob, memory: StudyMemory) -> RunningJob:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from coref_k8s.cluster.cache import JobCache
 from coref_k8s.cluster.jobs import CONTAINER
+from coref_k8s.cluster.lease import Lease
 from coref_k8s.cluster.observed import has_ended
 from coref_k8s.cluster.resources import JOBS, NODES, PODS
 from coref_k8s.cluster.runner import ClusterRunner
@@ -86,3 +87,16 @@ def test_the_end_of_a_job_waits_for_the_news_of_its_pod(
         assert (job.state, job.reason) == (State.FAILED, Reason.HOST_OUT_OF_MEMORY)
     finally:
         cache.close()
+
+
+def test_a_leader_whose_lease_had_lapsed_begins_anew(api: AdminApi) -> None:
+    now, told = [0.0], []
+    lease = Lease(api, "lapsing", seconds=10, on_change=told.append, monotonic=lambda: now[0])
+    assert lease.attempt()
+    now[0] = 5.0
+    assert lease.attempt()
+    assert told == [True]
+    now[0] = 14.0  # it was kept from renewing for too long, and turned studies away meanwhile
+    assert not lease.may_write()
+    assert lease.attempt()
+    assert told == [True, False, True]
