@@ -77,7 +77,7 @@ class Study:
         return self
 
     def events(self) -> Generator[Event, None, None]:
-        """Yield its events as they come, until it has ended; what is said of `wait` holds here too."""
+        """Yield its events, those of before first, until it has ended; what is said of `wait` holds here too."""
         stopping = False
         with closing(self._backend.follow(self.name)) as moments:
             for moment in moments:
