@@ -222,8 +222,8 @@ def test_an_order_that_cannot_be_read_is_exit_42(house: House, text: str, messag
     ("changes", "code", "message"),
     [
         ({"params": {"learning_speed": 1.0}}, 42, "'learning_speed' is not a tuned parameter"),
-        ({"params": {"learning_rate": 0.0}}, 42, "learning_rate must be a number above 0"),
-        ({"params": {"position_range": "warp"}}, 42, "warp"),
+        ({"params": {"learning_rate": 0.0}}, 42, "learning_rate must be a number from 1e-09 to 1"),
+        ({"params": {"position_range": "warp"}}, 42, "position_range must be one of clamp, rescale, grow"),
         ({"batch": None}, 42, "lacks batch"),
         ({"prepared": "prepared/none"}, 1, "holds no prepared data"),
         ({"trial_id": 987654}, 42, "trial 987654 is not in the database"),
