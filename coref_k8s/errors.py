@@ -59,6 +59,10 @@ class DataError(CorefError):
     """Raised when no usable text is left, or prepared data is missing or damaged."""
 
 
+class UnusableTextError(DataError):
+    """Raised when the text that was asked for leaves nothing to train or to evaluate on: another start finds the same."""
+
+
 class HubError(DataError):
     """Raised when a hub does not give what it was asked for; it may, another time or with another token."""
 

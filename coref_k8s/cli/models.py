@@ -17,7 +17,7 @@ from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import DataDir
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
-from coref_k8s.study.paths import STUDIES, TrialFolder
+from coref_k8s.study.paths import DATASETS, STUDIES, TrialFolder
 from coref_k8s.study.spec import ObjectiveSpec
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
                 seq_len,
                 weights=_weights(),
                 max_items=asked.items,
-                cache_dir=settings.data_dir / "hub",
+                cache_dir=settings.data_dir / DATASETS,
             )
         assert prepared is not None
         return score_model(

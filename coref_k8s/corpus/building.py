@@ -23,8 +23,8 @@ from coref_k8s.corpus.sources import Emitter, Loaded, load_documents, named_sour
 from coref_k8s.corpus.split import draw, split_documents
 from coref_k8s.corpus.spool import Spool
 from coref_k8s.corpus.statistics import LengthCounts, TextCounts, assemble
-from coref_k8s.errors import DataError, ModelError
-from coref_k8s.study.paths import STATISTICS_FILE
+from coref_k8s.errors import DataError, ModelError, UnusableTextError
+from coref_k8s.study.paths import DATASETS, STATISTICS_FILE
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.document import Document, Split
 from coref_k8s.wording import Message
@@ -105,7 +105,7 @@ class Preparation:
         shares = {"train": 1.0, "dev": self._data.dev_share, "test": self._data.test_share}
         if missing := [split for split, share in shares.items() if share and split not in there]:
             code = "corpus.split-without-documents" if there else "corpus.nothing-to-train-on"
-            raise DataError(code, splits=missing, **self._why_empty())
+            raise self._unusable(code, splits=missing)
 
     def _hash(self) -> str:
         """Return the hash of what was read: another than the request's when a source was lost on the way."""
@@ -153,7 +153,7 @@ class Preparation:
             lengths=self._spec.seq_lengths,
             seed=self._spec.seed,
             char_budget=budget,
-            cache_dir=self._data_root / "hub",
+            cache_dir=self._data_root / DATASETS,
             bus=self._bus,
             loaded=self._loaded,
             revisions=self._revisions,
@@ -223,16 +223,15 @@ class Preparation:
                 stream.finish()
         for stream in streams.values():
             if not stream.counts.rows:
-                raise DataError("corpus.no-training-row", seq_len=stream.counts.seq_len, **self._why_empty())
+                raise self._unusable("corpus.no-training-row", seq_len=stream.counts.seq_len)
         return {length: stream.counts for length, stream in streams.items()}
 
-    def _why_empty(self) -> dict[str, Any]:
-        """Return the values that the sentence about missing text names."""
+    def _unusable(self, code: str, **values: Any) -> DataError:
+        """Return the error of missing text; unless a source was lost on the way, another start finds the same."""
         removed = [Message.of(f"corpus.removed-{why}", n=n) for why, n in self._filters.counts.items() if n]
-        return {
-            "read": sum(self._loaded.documents.values()),
-            "removed": removed or [Message.of("corpus.removed-none")],
-        }
+        kind = DataError if self._loaded.lost else UnusableTextError
+        read = sum(self._loaded.documents.values())
+        return kind(code, read=read, removed=removed or [Message.of("corpus.removed-none")], **values)
 
 
 class _LengthStream:

@@ -19,7 +19,7 @@ from coref_k8s.corpus.koconovel import VERSIONS, check_version, chosen, of_kocon
 from coref_k8s.corpus.licences import Licensed, licence_of_source
 from coref_k8s.corpus.local import LeftOut, files_of, is_local, read_file
 from coref_k8s.corpus.registry import Extracted, Extractor
-from coref_k8s.errors import DataError, HubError, MissingDependencyError
+from coref_k8s.errors import DataError, HubError, MissingDependencyError, UnusableTextError
 from coref_k8s.study.spec import DatasetConfig, DataSpec
 from coref_k8s.telemetry.bus import said
 from coref_k8s.text.clean import clean
@@ -146,7 +146,8 @@ def load_documents(
             else Message.of("corpus.at", place=one.source, what=one.message)
             for one in loaded.skipped
         ]
-        raise DataError("corpus.no-source", reasons=reasons or [Message.of("corpus.no-domain")])
+        kind = DataError if loaded.lost else UnusableTextError
+        raise kind("corpus.no-source", reasons=reasons or [Message.of("corpus.no-domain")])
 
 
 class _Reader:

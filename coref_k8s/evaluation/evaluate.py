@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
 
-from coref_k8s.errors import DataError
+from coref_k8s.errors import DataError, UnusableTextError
 from coref_k8s.evaluation import bootstrap, registry
 from coref_k8s.evaluation.composite import Composite, available
 from coref_k8s.evaluation.extent import WHOLE, Extent, quick_extent
@@ -105,10 +105,12 @@ def evaluate(
 
 
 def check_askable(items: ItemSet, weights: Mapping[str, float]) -> None:
-    """Raise DataError when no metric of the objective has an item: every model would score 0."""
+    """Raise UnusableTextError when no metric of the objective has an item: every model would score 0."""
     built_in = [name for name in weights if name in registry.OBJECTIVE_METRICS]
     if built_in and not any(items.lambada if name.startswith("lbd") else items.coref for name in built_in):
-        raise DataError("evaluation.nothing-to-ask", seq_len=items.seq_len, documents=len(items.tables))
+        raise UnusableTextError(
+            "evaluation.nothing-to-ask", seq_len=items.seq_len, documents=len(items.tables)
+        )
 
 
 def asked_by(

@@ -28,6 +28,8 @@ BUS_NAME = "coref_automl_bus.ndjson"
 DATABASE_NAME = "coref.db"
 #: Folders below the data folder.
 STUDIES, JOBS, PREPARED, HUB_CACHE = "studies", "jobs", "prepared", "huggingface"
+#: Folder of the hub's data sets that were downloaded, below the data folder.
+DATASETS = "hub"
 #: Metrics of a running trial in its folder, where they are not served.
 METRICS_FILE = "metrics.prom"
 #: What a preparation has counted, in the folder of prepared data.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from coref_k8s.corpus.prepare import PreparedRef
 from coref_k8s.corpus.show import read_statistics
+from coref_k8s.errors import TrialError, UnusableTextError
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store
 from coref_k8s.study.order import Order
@@ -28,7 +29,7 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     """Prepare a study's data, or find them prepared; return the exit code.
 
     Where they are is written to `result.json` in the job's folder and to the study in the database. Raises
-    DataError, ModelError, StorageError.
+    DataError, ModelError, StorageError, and TrialError for text that no other start would make usable.
     """
     # what is half done is in a folder aside, which the next preparation removes
     stop.leave_at_once()
@@ -37,7 +38,10 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     if parent is not None and parent.serves(order.spec):
         prepared = PreparedRef(parent.path, parent.path.name, read_statistics(parent.path))
     else:
-        prepared = prepare_data(order.spec, settings, bus.about(study=order.study), parent=parent)
+        try:
+            prepared = prepare_data(order.spec, settings, bus.about(study=order.study), parent=parent)
+        except UnusableTextError as error:
+            raise TrialError(error.message) from error
     where = str(prepared.path.relative_to(settings.data_dir))
     write_json(
         settings.data_dir / order.workdir / "result.json",

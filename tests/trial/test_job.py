@@ -13,7 +13,9 @@ import torch
 from optuna.trial import TrialState
 
 from coref_k8s.study.names import Kind
-from tests.trial.conftest import LENGTH, PARAMS, House
+from coref_k8s.study.order import Order
+from coref_k8s.study.spec import DatasetConfig, DataSpec
+from tests.trial.conftest import LENGTH, PARAMS, RESOURCES, House
 
 _PROGRAM = """
 import sys
@@ -345,3 +347,14 @@ def test_preparation_says_for_which_study(house: House) -> None:
     told = house.processes[0].events("dataset_progress")
     assert {event["study"] for event in told} == {"s"}
     assert all(event["done"] <= event["total"] for event in told if event["total"])
+
+
+def test_text_that_leaves_nothing_to_tune_on_is_no_reason_to_start_again(house: House, tmp_path) -> None:
+    (tmp_path / "one.txt").write_text("가람이 우물가에 앉아 있었다. " * 40, encoding="utf-8")
+    data = DataSpec(sources=(DatasetConfig(source=str(tmp_path / "one.txt")),))
+    spec = house.spec.model_copy(update={"data": data})
+    order = Order(kind=Kind.PREPARE, study="s", spec=spec, resources=RESOURCES, workdir="studies/s/no-text")
+    process = house.start(order)
+    assert process.wait() == 42, process.log
+    assert "extractor: lines" in process.log
+    assert "Traceback" not in process.log
