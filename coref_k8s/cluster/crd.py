@@ -11,7 +11,7 @@ from coref_k8s.cluster.status import StudyStatus
 from coref_k8s.study import yaml12
 from coref_k8s.study.base import MAX_CHOICES, MAX_LENGTH, PATTERNS
 from coref_k8s.study.names import MAX_NAME
-from coref_k8s.study.parameters import PARAMETERS, Parameter, parameters_of
+from coref_k8s.study.parameters import PARAMETERS, TASKS, Parameter, parameters_of
 from coref_k8s.study.ranges import LEAST_LOG
 from coref_k8s.study.spec import LENGTH_STEP, SEQ_LENGTHS, SearchSpec, StudySpec
 
@@ -96,7 +96,7 @@ def _all_fixed(space: str) -> str:
     """Return the rule that every range of a space holds one value."""
     return " && ".join(
         f"(!has({one}) || (has({one}.choices) ? {one}.choices.all(c, c == {one}.choices[0]) : {one}.low == {one}.high))"
-        for one in (f"{space}.{name}" for name in parameters_of(StudySpec.task))
+        for one in (f"{space}.{name}" for name in parameters_of(TASKS[0]))
     )
 
 
@@ -107,7 +107,7 @@ def _ends(name: str, end: int) -> str:
         return f"(has({path}.choices) ? {path}.choices : [{path}.{('low', 'high')[end]}])"
 
     own, all_ = (f"self.search.{space}.{name}" for space in ("spaceByLength[string(l)]", "space"))
-    by_length = PARAMETERS[name].ranges[StudySpec.task]
+    by_length = PARAMETERS[name].ranges[TASKS[0]]
     *longer, (_, shortest) = sorted(by_length.items(), reverse=True)
     default = "".join(f"l >= {start} ? [{one.numbers[end]}] : " for start, one in longer)
     return (
@@ -169,7 +169,7 @@ def _with_rules(schema: dict[str, Any]) -> dict[str, Any]:
          "a toleration with a value needs the key of the taint"),
     )  # fmt: skip
     search = fields["search"]["properties"]
-    ranges = {name: _range(one) for name, one in parameters_of(StudySpec.task).items()}
+    ranges = {name: _range(one) for name, one in parameters_of(TASKS[0]).items()}
     for space in (search["space"], search["spaceByLength"]["additionalProperties"]):
         del space["additionalProperties"], space["maxProperties"]
         space["properties"] = ranges

@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from coref_k8s.errors import TrialError
-from coref_k8s.study.parameters import PARAMETERS, unknown_parameter
-from coref_k8s.study.spec import StudySpec
+from coref_k8s.study.parameters import PARAMETERS, TASKS, unknown_parameter
 from coref_k8s.wording import Message
 
 
@@ -39,7 +38,7 @@ class Hyperparameters:
     def of(cls, params: Mapping[str, Any]) -> Hyperparameters:
         """Return the parameters of an order; raise TrialError for one that no training can use."""
         for name, value in params.items():
-            wrong = unknown_parameter(name, StudySpec.task) or PARAMETERS[name].problem(value, name)
+            wrong = unknown_parameter(name, TASKS[0]) or PARAMETERS[name].problem(value, name)
             if wrong is not None:
                 raise TrialError(Message(wrong.code, {"where": "", **wrong.values}))
         return cls(**{field.name: params[field.name] for field in fields(cls) if field.name in params})
