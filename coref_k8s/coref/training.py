@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from random import Random
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 
 from coref_k8s.coref.encoded import EncodedDocument
 from coref_k8s.coref.head import CorefHead, Pairs
-from coref_k8s.coref.model import CorefModel
 from coref_k8s.coref.surface import Surfaces, surfaces
 from coref_k8s.coref.windows import Window, disjoint
 
@@ -107,7 +107,16 @@ class Losses:
         return MENTIONS * (self.starts + self.ends) + self.links
 
 
-def loss(model: CorefModel, batch: Batch) -> Losses:
+class Encodes(Protocol):
+    """What `loss` needs: a `CorefModel`, or one at rest (`finishing.AtRest`)."""
+
+    head: CorefHead
+
+    def encode(self, windows: Sequence[Window]) -> list[Tensor]:
+        """Return the states of each window's tokens, (tokens, hidden) each."""
+
+
+def loss(model: Encodes, batch: Batch) -> Losses:
     """Return the losses of a batch: binary cross-entropies of starts and ends, marginal likelihood of the entities."""
     head = model.head
     states = torch.cat(model.encode(batch.windows)).float()

@@ -18,7 +18,7 @@ import torch
 from coref_k8s.coref.encoded import encode_document, encode_documents
 from coref_k8s.coref.model import load_model, new_model
 from coref_k8s.text.document import Document
-from tests.coref.fitting import evaluate, fit
+from tests.coref.fitting import evaluate, finish, fit
 
 SHOWN = (
     "conll_f1",
@@ -75,6 +75,8 @@ def run(options, seed, train, test):
         seed=seed,
         log=log,
     )
+    if options.passes:
+        seconds += finish(model, encoded, passes=options.passes, bf16=options.bf16, seed=seed, log=log)
     if options.save:
         model.save(Path(options.save) / f"seed-{seed}")
     scores = evaluate(model, test, held, bf16=options.bf16)
@@ -104,6 +106,7 @@ def main():
     parser.add_argument("--held-out", type=int, default=7)
     parser.add_argument("--encoder-rate", type=float, default=1e-4)
     parser.add_argument("--head-rate", type=float, default=5e-4)
+    parser.add_argument("--passes", type=int, default=12, help="last passes over whole documents, head alone")
     parser.add_argument("--frozen", type=int, default=0)
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--save", help="folder to keep the models in")

@@ -5,6 +5,7 @@ from itertools import islice
 
 import torch
 
+from coref_k8s.coref.finishing import AtRest
 from coref_k8s.coref.prediction import link_gold, predict
 from coref_k8s.coref.training import Batches, loss
 from coref_k8s.evaluation.coreference import score_documents
@@ -58,6 +59,29 @@ def fit(
             )
             sums.zero_()
     model.eval()
+    return time.process_time() - begun
+
+
+def finish(model, documents, *, passes, rate=5e-4, bf16=False, seed=0, log=None):
+    """Train the head alone on whole documents; returns the CPU seconds that it took."""
+    begun = time.process_time()
+    torch.manual_seed(seed)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        resting = AtRest(model, documents, seed=seed)
+    optimiser = torch.optim.AdamW(model.head.parameters(), lr=rate, weight_decay=0.01)
+    batches = [batch for number in range(passes) for batch in resting.of_pass(number)]
+    model.train()
+    for step, batch in enumerate(batches):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min((step + 1) / 20, (len(batches) - step) / len(batches))
+        losses = loss(resting, batch)
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(model.head.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    model.eval()
+    if log:
+        log(f"finished in {time.process_time() - begun:.0f} s, last loss {losses.total.item():.3f}")
     return time.process_time() - begun
 
 

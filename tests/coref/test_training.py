@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from coref_k8s.coref.encoded import encode_document, encode_documents, representable
+from coref_k8s.coref.finishing import AtRest
 from coref_k8s.coref.model import new_model
 from coref_k8s.coref.prediction import find_mentions, predict, predict_links
 from coref_k8s.coref.training import Batches, loss
 from coref_k8s.coref.windows import disjoint, overlapping
 from coref_k8s.text.document import Document
-from tests.coref.fitting import evaluate, fit
+from tests.coref.fitting import evaluate, finish, fit
 
 LINE = "김 첨지는 아내를 보았다. 그는 아내의 손을 잡았다."
 
@@ -133,6 +134,24 @@ def test_it_fits_the_documents_that_it_is_trained_on(encoders, people):
     assert scores["mention_f1"] > 0.95
     assert scores["conll_f1"] > 0.9
     assert scores["gold_conll_f1"] > 0.9
+
+
+def test_the_last_passes_train_the_head_alone_on_whole_documents(model, people):
+    encoded, _ = encode_documents(people[10:16], model.tokenizer, model.longest_sentence)
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    resting = AtRest(model, encoded)
+    batches = resting.of_pass(0)
+    assert {len(batch.windows) for batch in batches} == {1}
+    assert sum(batch.tokens for batch in batches) == sum(map(len, encoded))
+
+    def whole():
+        with torch.no_grad():
+            return sum(loss(resting, batch).total.item() for batch in batches)
+
+    first = whole()
+    finish(model, encoded, passes=5, rate=2e-3)
+    assert whole() < 0.8 * first
+    assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
 
 
 def test_mentions_do_not_depend_on_how_windows_are_batched(model):

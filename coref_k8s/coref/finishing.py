@@ -1,0 +1,59 @@
+"""The last passes of a training: the head alone, on whole documents, over states that the encoder gives once.
+
+Windows of a batch show a part of a document's mentions; links go wrong where a whole book's are compared. With the encoder
+at rest its states are computed once, and a pass over whole documents costs the head only (docs/decisions/110-who-is-who.md):
+
+    resting = AtRest(model, encoded)
+    for number in range(passes):
+        for batch in resting.of_pass(number):
+            loss(resting, batch).total.backward()     # gradients reach the head alone
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import torch
+from torch import Tensor
+
+from coref_k8s.coref.encoded import EncodedDocument
+from coref_k8s.coref.head import CorefHead
+from coref_k8s.coref.model import CorefModel
+from coref_k8s.coref.training import Batch
+from coref_k8s.coref.windows import Window, disjoint
+
+
+class AtRest:
+    """A model whose encoder learns no more, and what it says of documents; `training.loss` takes it for a model."""
+
+    def __init__(
+        self, model: CorefModel, documents: Sequence[EncodedDocument], *, windows: int = 4, seed: int = 0
+    ) -> None:
+        """Encode the documents, `windows` windows at a time; kept are two bytes a number: (tokens, hidden) a document."""
+        self.head: CorefHead = model.head
+        self._documents = [document for document in documents if len(document)]
+        self._seed = seed
+        training = model.training
+        model.eval()
+        self._states = {id(one): _states(model, one, windows, seed) for one in self._documents}
+        model.train(training)
+
+    def encode(self, windows: Sequence[Window]) -> list[Tensor]:
+        """Return the states of each window's tokens, (tokens, hidden) each."""
+        return [self._states[id(one.document)][one.start : one.end].float() for one in windows]
+
+    def of_pass(self, number: int) -> list[Batch]:
+        """Return the batches of a pass: each a whole document, shuffled; the same seed and number give the same."""
+        batches = [Batch([Window(one, 0, len(one), one.sentences)]) for one in self._documents]
+        Random(f"rest:{self._seed}:{number}").shuffle(batches)
+        return batches
+
+
+@torch.no_grad()
+def _states(model: CorefModel, document: EncodedDocument, count: int, seed: int) -> Tensor:
+    plan = disjoint(document, model.window, Random(seed))
+    parts: list[Tensor] = []
+    for first in range(0, len(plan), count):
+        parts += model.encode(plan[first : first + count])
+    return torch.cat(parts).half()
