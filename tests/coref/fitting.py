@@ -62,12 +62,15 @@ def fit(
     return time.process_time() - begun
 
 
-def finish(model, documents, *, passes, rate=5e-4, bf16=False, seed=0, log=None):
+def finish(model, documents, *, passes, rate=5e-4, dropout=0.3, bf16=False, seed=0, log=None):
     """Train the head alone on whole documents; returns the CPU seconds that it took."""
     begun = time.process_time()
     torch.manual_seed(seed)
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         resting = AtRest(model, documents, seed=seed)
+    for module in model.head.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
     optimiser = torch.optim.AdamW(model.head.parameters(), lr=rate, weight_decay=0.01)
     batches = [batch for number in range(passes) for batch in resting.of_pass(number)]
     model.train()
