@@ -75,7 +75,7 @@ class DatasetConfig(Request):
     max_length: Amount | None = None
     """Longest document kept (characters); none by default, since long ones are cut into chunks."""
     extractor: Text | None = None
-    """Name of the registered function that turns a row into text; chosen by source when not given."""
+    """Registered function that turns a row into text; chosen by source when not given."""
     revision: Text | None = None
     """Revision of the hub dataset (commit or tag); the newest, written into the result, by default."""
 
@@ -93,11 +93,11 @@ class DataSpec(Request):
     """Which text, and how it is filtered, split and prepared."""
 
     sources: Many[DatasetConfig] = Field(default=DEFAULT_SOURCES, min_length=1)
-    """Sources to read; one that fails to load is skipped with a warning while another is left."""
+    """Sources to read; one that fails to load is skipped with a warning, unless none is left."""
     choices: Choices[Name] = Field(default=(), json_schema_extra=flag("--dataset-choice", multiple=True))
     """Prepared data (folders made by `coref-k8s prepare`) to choose among as a tuned parameter; none by default: the sources above are prepared."""
     train_limit: Amount | None = Field(default=50_000, json_schema_extra=flag("--train-limit"))
-    """Most training chunks a length gets (chunks); `none` for all. Larger data cost time, small data overfit."""
+    """Most training chunks per length (chunks); `none` for all. More data take longer, few data overfit."""
     domains: Many[Name] = Field(default=(), json_schema_extra=flag("--domain", multiple=True))
     """Keep only documents of these domains; all by default."""
     min_coref_density: Density = 0.0
@@ -105,7 +105,7 @@ class DataSpec(Request):
     deduplicate: bool = True
     """Drop near-duplicates (MinHash over word 5-grams, Jaccard 0.8)."""
     packing: bool = True
-    """Put several short documents into one sequence, kept apart in attention; less padding is computed."""
+    """Put several short documents into one sequence, separated in attention, so that less padding is computed."""
     dev_share: Share = 0.1
     """Share of the documents kept for tuning; documents that name their split keep it."""
     test_share: Share = 0.1
@@ -136,15 +136,15 @@ class TrainingSpec(Request):
     evaluations: Count = 4
     """Evaluations in a trial, evenly spaced; the last is the result, the others feed the pruner."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Number format of the forward pass; `auto` takes bf16 where the device has it."""
+    """Number format of the forward pass; `auto` takes bf16 if the device supports it."""
     attention: Literal["auto", "blocked", "eager", "flash"] = "auto"
-    """Attention path; `auto` takes the fastest exact one that the device runs."""
+    """Attention path; `auto` takes the fastest exact one that the device supports."""
     checkpointing: Literal["auto", "on", "off"] = "auto"
-    """Recompute layers in the backward pass to save memory; `auto` only where the batch would not fit."""
+    """Recompute layers in the backward pass to save memory; `auto` only if the batch does not fit otherwise."""
     checkpoint_seconds: Seconds = 300.0
-    """Time between checkpoints (seconds); what a preemption can cost at most."""
+    """Time between checkpoints (seconds): the most work that a preemption can cost."""
     keep_models: Count = Field(default=5, json_schema_extra=flag("--keep-models"))
-    """Best trials per length whose models are kept, for ensembles and comparisons; a model that falls behind is deleted, its scores and parameters stay."""
+    """Best trials per length whose models are kept, for ensembles and comparisons; of other trials only scores and parameters are kept."""
     max_grad_norm: Positive | None = None
     """Gradient clipping; by default 1.0, and 0.5 above 1,024 tokens, where training is less stable."""
     compile: bool = False
@@ -159,25 +159,25 @@ class SearchSpec(Request):
     pruner: Literal["asha", "hyperband", "median", "wilcoxon", "none"] = Field(
         default="median", json_schema_extra=flag("--pruner")
     )
-    """What stops hopeless trials early; never before warm-up ends."""
+    """How trials without a prospect are stopped early; never before warm-up ends."""
     startup_trials: Count = 5
     """Random trials per length before the sampler's model is used."""
     defaults_first: bool = Field(default=True, json_schema_extra=flag("--defaults-first/--no-defaults-first"))
-    """Begin with the middle of every range, what one would take without searching, where nothing else is known."""
+    """Try the middle of every range first, the setting one would use without a search, when nothing else is known."""
     patience: Count | None = Field(default=None, json_schema_extra=flag("--patience"))
-    """Complete or pruned trials in a row without a better score after which a length starts no further trial (trials); by default all `trials` are run."""
+    """Stop a length after this many complete or pruned trials in a row without a better score (trials); by default all `trials` run."""
     min_gain: Gain | None = Field(default=None, json_schema_extra=flag("--min-gain"))
-    """Expected improvement of the best score by one more trial below which a length starts no further trial (score); by default all `trials` are run."""
+    """Stop a length when one more trial is expected to improve the best score by less than this (score); by default all `trials` run."""
     warm_start: bool = Field(default=True, json_schema_extra=flag("--warm-start/--no-warm-start"))
-    """Run shorter lengths ahead and start longer ones from their best regions."""
+    """Run shorter lengths first and start longer ones from their best parameters."""
     warm_start_from: Text | None = Field(default=None, json_schema_extra=flag("--warm-start-from"))
-    """Name of another study, in the same place, whose best trials and results start this one, within this one's ranges."""
+    """Another study, in the same place, whose best trials and results this one starts from, within its own ranges."""
     space: Space = {}
     """Ranges that replace the default ones for every length, by parameter name."""
     space_by_length: dict[int, Space] = Field(default={}, max_length=MAX_LENGTHS)
     """Ranges that replace the default ones for one length."""
     finalists: Whole = Field(default=0, json_schema_extra=flag("--finalists"))
-    """Best trials per length re-run with fresh seeds, beside the defaults and the untuned model, before a winner is named; 0 trusts the single run."""
+    """Best trials per length to run again with fresh seeds, with the defaults and the untuned model, before a winner is chosen; 0 trusts the single run."""
     finalist_seeds: Count = Field(default=3, json_schema_extra=flag("--finalist-seeds"))
     """Fresh seeds for each finalist (runs)."""
 
@@ -214,15 +214,15 @@ class LimitsSpec(Request):
     """When to retry, when to give up, when to stop."""
 
     max_failed_trials: Whole = Field(default=5, json_schema_extra=flag("--max-failed-trials"))
-    """Failed trials that a whole study survives; one more fails it."""
+    """Failed trials that a study tolerates; one more fails it."""
     retries: Few = 2
-    """Times a crashed trial is started again, from its checkpoint (the Job's backoffLimit)."""
+    """Restarts of a crashed trial, from its checkpoint (the Job's backoffLimit)."""
     max_disruptions: Whole = 20
-    """Preemptions, evictions and lost nodes that a trial survives; they are not its fault."""
+    """Preemptions, evictions and lost nodes that a trial tolerates, since they are not its fault."""
     memory_tiers: Few = 2
-    """Times a trial that ran out of memory is started again with more."""
+    """Restarts of a trial that ran out of memory, each with more."""
     pending_deadline: Seconds = 1800.0
-    """Time a pod may wait to be scheduled before the study says so (seconds)."""
+    """Time a pod may wait to be scheduled before the study reports it (seconds)."""
     max_duration: Seconds | None = Field(default=None, json_schema_extra=flag("--max-duration"))
     """Time after which no new trial starts (seconds)."""
     max_gpu_hours: Positive | None = Field(default=None, json_schema_extra=flag("--max-gpu-hours"))
@@ -232,14 +232,14 @@ class LimitsSpec(Request):
 
 
 class PurposeSpec(Request):
-    """What a study is for: a search, or what is made of a search's results."""
+    """What a study is for: a search, or a model made from a search's results."""
 
     kind: Literal["search", "train", "ensemble"] = "search"
-    """`search` tunes parameters; `train` is a final training with fixed ones, scored on test; `ensemble` joins trained models where that is better."""
+    """`search` tunes parameters; `train` is a final training with fixed ones, scored on test; `ensemble` combines trained models if that is better."""
     study: Text | None = None
-    """Study whose results are used; its prepared data are taken where the request for data is the same."""
+    """Study whose results are used, and its prepared data if the request for data is the same."""
     trials: Many[Whole] = ()
-    """Its trials of this length: the one whose parameters are trained with, or the members of the ensemble, best first."""
+    """Its trials of this length: the one whose parameters are used, or the members of the ensemble, best first."""
 
 
 class Toleration(Request):
@@ -248,7 +248,7 @@ class Toleration(Request):
     key: Text | None = None
     """Taint key; all keys when not given."""
     operator: Literal["Exists", "Equal"] | None = None
-    """How the key is matched; `Equal` where a value is given, else `Exists`."""
+    """How the key is matched; `Equal` if a value is given, else `Exists`."""
     value: Text | None = None
     """Taint value, with `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
@@ -279,7 +279,7 @@ class PodSpec(Request):
     node_selector: Keyed[Label] = {}
     """Labels a node must have."""
     tolerations: Many[Toleration] = ()
-    """Taints that are tolerated, besides that of the GPU."""
+    """Taints to tolerate, in addition to that of the GPU."""
     priority_class: Text | None = None
     """Name of a PriorityClass."""
     queue_name: Text | None = Field(default=None, json_schema_extra=flag("--queue"))
@@ -303,7 +303,7 @@ class StudySpec(Request):
         min_length=1,
         json_schema_extra=flag("--seq-lengths", multiple=True),
     )
-    """Sequence lengths to tune for (tokens); each is one of 512, 768, 1024, 1280, 1536, 1792, 2048."""
+    """Sequence lengths to tune for (tokens), from 512, 768, 1024, 1280, 1536, 1792, 2048."""
     any_length: bool = Field(default=False, json_schema_extra=flag("--any-length"))
     """Allow any multiple of 64 tokens as a length; for small models and tests."""
     model: Name = Field(default="kakaobank/kf-deberta-base", json_schema_extra=flag("--model"))
@@ -313,7 +313,7 @@ class StudySpec(Request):
     trials: Count = Field(default=20, json_schema_extra=flag("--trials"))
     """Trials per length."""
     parallelism: Count = Field(default=4, json_schema_extra=flag("--parallelism"))
-    """Most trials that run at once; one machine runs no more than its GPUs (or CPU cores) carry."""
+    """Most trials that run at once; on one machine also limited by its GPUs (or CPU cores)."""
     seed: Seed = Field(default=0, json_schema_extra=flag("--seed"))
     """Seed of everything random; with a parallelism of 1 a study repeats exactly."""
     purpose: PurposeSpec = PurposeSpec()
