@@ -97,7 +97,11 @@ def _too_many_failures(s: Snapshot, failed: Mapping[Unit, Message]) -> Message |
     if count <= most:
         return None
     found = Message.of("controller.too-many-failed", n=count, most=most)
-    return Message.of("controller.last-failure", what=found, why=failed[trials[-1]]) if trials else found
+    if trials:
+        return Message.of("controller.last-failure", what=found, why=failed[trials[-1]])
+    # the last failure was told when it happened, and stays told while running jobs end
+    told = s.message.values.get("why")
+    return told if isinstance(told, Message) and told.values.get("what") == found else found
 
 
 def _limit(s: Snapshot) -> Message | None:

@@ -368,6 +368,26 @@ def test_how_a_study_ends_early(on_end, limits, changes, phase, message) -> None
     ]
 
 
+def test_the_failure_that_ends_a_study_stays_told_until_its_jobs_have_ended() -> None:
+    s = moment(
+        lengths=(length(512, 0, 1, complete=1),), jobs=(job(1),), attempts=attempts(FAILED),
+        spec=spec(limits={"max_failed_trials": 0}),
+    )  # fmt: skip
+    *_, said = plan(s)
+    words = "1 trial failed, which exceeds limits.maxFailedTrials (0); the last one: words"
+    assert str(said.message) == f"{words}; waiting for running jobs to end"
+    closed = (length(512, 1, complete=1, failed=1, failed_lately=1),)
+    waiting = replace(
+        s,
+        lengths=closed,
+        attempts={},
+        message=Message.load(said.message.to_text()),
+        stopping=frozenset({job(1).uid}),
+    )
+    assert plan(waiting) == []
+    assert planned(replace(waiting, jobs=())) == [phase_is(Phase.FAILED, words)]
+
+
 @pytest.mark.parametrize(
     ("limits", "changes"),
     [
