@@ -60,5 +60,6 @@ def play(trials: LengthStudy, url: str, state: str) -> Any:
     if value is not None:
         TrialReporter(url, record.trial_id).result(value, {**METRICS, "score": value})
     elif state == "failed":
-        trials.fail(record.number, Message.verbatim("Crashed: exit code 1"))
+        what, detail = Message.of("controller.reason-crashed"), Message.of("controller.exit-code", exit=1)
+        trials.fail(record.number, Message.of("controller.with-detail", what=what, detail=detail))
     return record

@@ -29,7 +29,7 @@ def test_list(coref: Any, study: str) -> None:
 def test_status_tells_progress_best_and_failures(coref: Any, study: str) -> None:
     answer = coref("status", study)
     assert answer.code == 0
-    for words in (study, "Running", "3 of 3", "1 of 3", "0.410", "512 trial 2", "Crashed: exit code 1"):
+    for words in (study, "Running", "3 of 3", "1 of 3", "0.410", "512 trial 2", "crashed (exit code 1)"):
         assert words in answer.out
     assert f"coref-k8s best {study}" in answer.err
 
@@ -39,7 +39,7 @@ def test_a_study_is_told_in_korean(coref: Any, study: str, command: str) -> None
     answer = coref(command, study, "--lang", "ko")
     text = answer.out
     said = {
-        "status": ("실행 중  이 컴퓨터", "최고 점수", "512 트라이얼 2", "비정상 종료: 종료 코드 1"),
+        "status": ("실행 중  이 컴퓨터", "최고 점수", "512 트라이얼 2", "비정상 종료(종료 코드 1)"),
         "results": ("512 토큰", "상태", "완료", "실패"),
     }
     for words in said[command]:
@@ -99,7 +99,7 @@ def test_results_are_best_first_and_complete_in_csv_and_json(coref: Any, study: 
         ("1024", "0", "complete"), ("1024", "1", "running"),
     ]  # fmt: skip
     assert float(rows[0]["param_learning_rate"]) > 0
-    assert rows[2]["reason"] == "Crashed: exit code 1"
+    assert rows[2]["reason"] == "crashed (exit code 1)"
     data = json.loads(coref("results", study, "--output", "json").out)
     assert len(data) == 5
     assert data[0]["coref_top5_gain"] == 0.3

@@ -45,7 +45,7 @@ def test_watch_in_a_pipe_is_a_line_an_event(coref: Callable[..., Any], study: st
     answer = coref("watch", study, "--lang", "en")
     assert answer.code == 0, answer.err
     assert "512 trial 1 complete: score 0.410" in answer.out
-    assert "512 trial 2 failed: Crashed: exit code 1" in answer.out
+    assert "512 trial 2 failed: crashed (exit code 1)" in answer.out
     assert "\x1b" not in answer.out
     korean = coref("watch", study, "--lang", "ko")
     assert "512 트라이얼 1 완료: 점수 0.410" in korean.out
