@@ -62,7 +62,7 @@ def metrics(page: Context) -> str:
     )
 
 
-def founding(page: Context) -> str:
+def reference(page: Context) -> str:
     """The metrics as the reference report defines them, each beside what a constant list scores."""
     rows: list[list[Cell]] = []
     for one in page.view.lengths:

@@ -32,7 +32,7 @@ SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
     ("history", pictures.history, True),
     ("by_length", pictures.by_length, True),
     ("distance", numbers.distance, False),
-    ("founding", numbers.founding, False),
+    ("reference", numbers.reference, False),
     ("params", numbers.parameters, False),
     ("importance", pictures.importance, False),
     ("slices", slices, False),

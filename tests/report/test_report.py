@@ -93,11 +93,11 @@ def test_every_number_stands_beside_what_no_model_reaches() -> None:
     page = report(sample(lengths=(2048,)), now=NOW)
     best = sample(lengths=(2048,)).lengths[0].best
     assert best is not None
-    metrics, founding = section(page, "metrics"), section(page, "founding")
+    metrics, reference = section(page, "metrics"), section(page, "reference")
     assert re.search(rf"Coref Top5\s+{best.metrics['coref_top5']:.3f}\s.*\s0\.120", metrics)
     for name in ("coref_f1", "coref_top5", "lbd_top1"):
         value = best.metrics[f"seed_{name}"]
-        assert re.search(rf"{value:.3f}\s+0\.210\s+\+{value - 0.21:.3f}", founding), name
+        assert re.search(rf"{value:.3f}\s+0\.210\s+\+{value - 0.21:.3f}", reference), name
 
 
 def test_a_distance_with_few_items_has_no_number() -> None:
