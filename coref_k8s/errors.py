@@ -6,8 +6,10 @@ is wrong, where, and what to do; `str(error)` is that sentence in English, `erro
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
+from coref_k8s.wording.catalogue import has
 from coref_k8s.wording.message import Message
 
 #: Exit code of a trial whose request is wrong: retrying cannot help (Job policy FailJob).
@@ -35,6 +37,12 @@ class CorefError(Exception):
 
     def __str__(self) -> str:
         return self.message.say()
+
+
+def reason(error: OSError) -> Message:
+    """Return why the operating system refuses something, for the sentence that says what and where."""
+    code = f"system.{errno.errorcode.get(error.errno or 0, '').lower()}"
+    return Message.of(code) if has(code) else Message.verbatim(error.strerror or str(error))
 
 
 class RequestError(CorefError):

@@ -13,7 +13,7 @@ import typer
 
 from coref_k8s.cli.framework import sentence
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.errors import CorefError
+from coref_k8s.errors import CorefError, reason
 from coref_k8s.wording import Message
 
 #: Where a bug report's traceback is written: beside nothing that belongs to the user.
@@ -45,8 +45,8 @@ def _said(error: BaseException) -> str:
         return say("cli.out-of-memory")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return say("cli.disk-full", place=error.filename or Path.cwd())
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return say("cli.cannot-use-file", place=error.filename, why=error.strerror)
+    if isinstance(error, OSError) and error.filename is not None:
+        return say("cli.cannot-use-file", place=error.filename, why=reason(error))
     return _unexpected(error)
 
 

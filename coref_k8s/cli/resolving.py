@@ -12,7 +12,7 @@ import typer
 
 from coref_k8s.cli.console import err, note, out, titled
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.errors import CorefError, DataError, RequestError
+from coref_k8s.errors import CorefError, DataError, RequestError, reason
 
 if TYPE_CHECKING:
     from coref_k8s.coref.resolved import ResolvedDocument
@@ -88,7 +88,7 @@ def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
             yield name, error
             continue
         except OSError as error:
-            yield name, DataError("coref.unreadable", why=error.strerror or str(error))
+            yield name, DataError("coref.unreadable", why=reason(error))
             continue
         for within, file in sources.items():
             for place, found in read_file(file, within, left_out):
@@ -143,7 +143,7 @@ def _keep(document: ResolvedDocument, form: Form, folder: Path, taken: set[str])
         path = folder / (name + _ENDINGS.get(form, f".{form}"))
         path.write_text(_written(document, form, colour=False), encoding="utf-8")
     except OSError as error:
-        why = error.strerror or str(error)
+        why = reason(error)
         raise RequestError("coref.cannot-write", folder=str(folder), why=why) from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coref_k8s.controller.portable import from_file, renamed, restore, to_file
 from coref_k8s.controller.view import StudyView
-from coref_k8s.errors import RequestError
+from coref_k8s.errors import RequestError, reason
 from coref_k8s.store import Store
 
 
@@ -21,7 +21,7 @@ def write_whole(path: Path, data: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise RequestError("client.cannot-write", file=str(path), why=str(error.strerror)) from error
+        raise RequestError("client.cannot-write", file=str(path), why=reason(error)) from error
 
 
 def export_study(view: StudyView, path: Path) -> None:
@@ -37,7 +37,7 @@ def import_study(path: Path, storage_url: str, *, name: str | None = None, names
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise RequestError("client.cannot-read", file=str(path), why=str(error.strerror)) from error
+        raise RequestError("client.cannot-read", file=str(path), why=reason(error)) from error
     view = from_file(data, str(path))
     if name is not None:
         view = renamed(view, name)

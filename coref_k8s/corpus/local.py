@@ -19,7 +19,7 @@ from coref_k8s.corpus.conll2012 import read_conll2012
 from coref_k8s.corpus.conllu import read_conllu
 from coref_k8s.corpus.koconovel import is_novel, read_novel
 from coref_k8s.corpus.marked import SUFFIX, parse_marked
-from coref_k8s.errors import DataError
+from coref_k8s.errors import DataError, reason
 from coref_k8s.text.document import Document
 from coref_k8s.wording import Message
 
@@ -135,7 +135,7 @@ def _path(source: str) -> Path:
 
 
 def _unreadable(error: OSError) -> Message:
-    return Message.of("corpus.unreadable", why=error.strerror or str(error))
+    return Message.of("corpus.unreadable", why=reason(error))
 
 
 def content_hash(source: str) -> str:

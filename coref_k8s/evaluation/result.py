@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coref_k8s.errors import DataError
+from coref_k8s.errors import DataError, reason
 from coref_k8s.wording import Message
 
 #: Fewest items from which a number is printed for a distance bucket.
@@ -80,7 +80,7 @@ class EvaluationResult:
         try:
             return EvaluationResult.from_json(path.read_bytes())
         except OSError as error:
-            why = Message.verbatim(error.strerror or str(error))
+            why = reason(error)
         except DataError as error:
             why = error.message
         raise DataError("evaluation.unreadable-result", path=str(path), why=why)

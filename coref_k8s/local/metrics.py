@@ -14,7 +14,7 @@ from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.controller.progress import Progress
 from coref_k8s.controller.snapshot import unit_of
 from coref_k8s.controller.web import Answer, WebServer
-from coref_k8s.errors import RequestError
+from coref_k8s.errors import RequestError, reason
 from coref_k8s.study.names import WITHOUT_GPU
 from coref_k8s.study.paths import TrialFolder, work_folder
 from coref_k8s.study.spec import StudySpec
@@ -72,7 +72,7 @@ class LocalMetrics:
         try:
             server = WebServer(port, page, host="127.0.0.1")
         except OSError as error:
-            why = error.strerror or str(error)
+            why = reason(error)
             raise RequestError("local.metrics-port", port=port, why=why) from error
         server.start()
         try:

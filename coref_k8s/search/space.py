@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from coref_k8s.study.parameters import space_for
 from coref_k8s.study.ranges import Interval, Range
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording.formats import parameter
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -33,7 +34,7 @@ def distributions(space: dict[str, Range]) -> dict[str, BaseDistribution]:
 
 
 def describe(one: Range) -> str:
-    """Return a range as a person reads it: `1e-05–0.0005 log` or `1 | 2 | 4`."""
+    """Return a range as a person reads it: `1e-5–5e-4 log` or `1 | 2 | 4`."""
     if one.choices is not None:
-        return " | ".join(f"{c:g}" if isinstance(c, float) else str(c) for c in one.choices)
-    return f"{one.low:g}–{one.high:g}{' log' if one.log else ''}"
+        return " | ".join(map(parameter, one.choices))
+    return f"{parameter(one.low)}–{parameter(one.high)}{' log' if one.log else ''}"

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
-from coref_k8s.errors import StorageError
+from coref_k8s.errors import StorageError, reason
 from coref_k8s.settings import masked_url
 from coref_k8s.wording import Message
 
@@ -74,7 +74,7 @@ def schema_lock(url: str) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a")
         except OSError as error:
-            raise StorageError("store.folder", folder=path.parent, why=error.strerror) from error
+            raise StorageError("store.folder", folder=path.parent, why=reason(error)) from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             _write_ahead(url)

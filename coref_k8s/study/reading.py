@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from coref_k8s.errors import RequestError
+from coref_k8s.errors import RequestError, reason
 from coref_k8s.study import yaml12
 from coref_k8s.study.names import check_name
 from coref_k8s.study.refusals import refused
@@ -141,7 +141,7 @@ def load_study_file(path: Path) -> tuple[str | None, dict[str, Any]]:
     try:
         data = parse_yaml(path.read_text(encoding="utf-8-sig"), where=str(path))
     except OSError as error:
-        raise RequestError("study.file-unreadable", path=str(path), error=error.strerror) from error
+        raise RequestError("study.file-unreadable", path=str(path), error=reason(error)) from error
     except UnicodeDecodeError as error:
         raise RequestError("study.file-not-utf8", path=str(path)) from error
     if not isinstance(data, dict):

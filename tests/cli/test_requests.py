@@ -221,7 +221,7 @@ def test_the_table_says_what_matters(coref: Any) -> None:
         "2048",
         "× 8",
         "= 32",
-        "1e-06–0.0001 log",
+        "1e-6–0.0001 log",
         "8 trials (4 × 2 lengths)",
         "512 tokens go first",
     ):
