@@ -117,6 +117,9 @@ def test_good_names(name: str) -> None:
         ({"training": {"checkpointSeconds": "soon", "epochChoices": [1, "two"]}},
          ["training.checkpointSeconds", "training.epochChoices"]),
         ({"limits": 3, "trials": "many"}, ["trials", "limits"]),
+        ({"search": {"space": {"accumulation": {"choices": ["2"]}, "learning_rate": {"low": 0, "high": 1}}}},
+         ["search.space.accumulation", "search.space.learning_rate"]),
+        ({"purpose": {"kind": "distil", "study": "a"}}, ["purpose.kind", "purpose.study"]),
         ({}, []),
     ],
 )  # fmt: skip

@@ -96,7 +96,9 @@ def _set_aside(rest: dict[str, Any], unknown: dict[str, Any], loc: tuple[int | s
 def _move(rest: Any, unknown: dict[str, Any], at: Sequence[int | str]) -> None:
     for part in at[:-1]:
         rest, unknown = rest[part], unknown.setdefault(str(part), _Aside())
-    unknown[str(at[-1])] = rest.pop(at[-1])
+    value, parts = rest.pop(at[-1]), unknown.get(str(at[-1]), {})
+    # what was taken out of it before goes back into it
+    unknown[str(at[-1])] = _restored(value, parts) if isinstance(parts, _Aside) else value
 
 
 def _restored(known: Any, unknown: Mapping[str, Any]) -> Any:
