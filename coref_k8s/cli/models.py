@@ -19,6 +19,7 @@ from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
 from coref_k8s.study.paths import DATASETS, STUDIES, TrialFolder
 from coref_k8s.study.spec import ObjectiveSpec
+from coref_k8s.telemetry.bus import said as spoken
 
 if TYPE_CHECKING:
     from coref_k8s.evaluation.result import EvaluationResult
@@ -61,7 +62,7 @@ def _check_place(file: Path) -> None:
 def _show(result: EvaluationResult, model: str, text: str | None, split: str, output: str) -> None:
     if output == "json":
         shown = ("metrics", "counts", "buckets", "warnings", "seq_len", "tau", "seconds")
-        record = result.to_dict()
+        record = result.to_dict() | {"warnings": [spoken(one) for one in result.warnings]}
         write(dump({name: record[name] for name in shown} | {"items": result.items_sha256}, "json"))
         return
     out.print(f"{heading(result, model, text, split)}\n")
