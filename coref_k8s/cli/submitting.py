@@ -90,6 +90,7 @@ def submit(
 ) -> int:
     """Start a study: prepare data, run trials, find the best."""
     named, spec = read_request(file, name, settings, flags)
+    plan_study(spec)  # a GPU that holds no batch is refused without asking where the study would run
     return launch(open_place(where), named or made_up_name(), spec, how)
 
 
