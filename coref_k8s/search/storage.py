@@ -38,7 +38,8 @@ def guarded() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        raise StorageError("search.no-answer", detail=cause_of(error)) from error
+        detail = cause_of(error)
+        raise StorageError("search.no-answer", detail=detail, check=what_to_check(detail)) from error
 
 
 def open_storage(url: str) -> RDBStorage:

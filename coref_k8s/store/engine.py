@@ -153,6 +153,8 @@ def cause_of(error: Exception) -> str:
 
 def what_to_check(detail: str) -> Message:
     """Return what whoever reads the driver's words should look at."""
+    if any(words in detail for words in ("readonly", "read-only", "permission denied")):
+        return Message.of("store.check-rights")
     return Message.of("store.check-certificate" if "certificate" in detail else "store.check-server")
 
 

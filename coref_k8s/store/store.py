@@ -29,8 +29,9 @@ from coref_k8s.wording import NOTHING, Message
 #: Longest piece of a log that is kept with an attempt (bytes).
 LOG_TAIL_BYTES = 4096
 
-_LIGHT = [c for c in attempt_table.c if c.name not in ("id", "namespace", "study", "log_tail")]
-_FULL = [*_LIGHT, attempt_table.c.log_tail]
+_c = attempt_table.c
+_LIGHT = [c for c in _c if c.name not in ("id", "namespace", "study", "log_tail")]
+_FULL = [*_LIGHT, _c.log_tail]
 
 
 def _now() -> datetime:
@@ -58,21 +59,8 @@ class Store:
         """Add a study in phase Pending. Raises RequestError when the name is taken or no name."""
         validated_name(name)
         now = self._clock()
-        values = {
-            "namespace": namespace,
-            "name": name,
-            "spec_json": _written(name, spec),
-            "phase": Phase.PENDING.value,
-            "message": "",
-            "cancel_requested": False,
-            "created_at": now,
-            "resumed_at": now,
-        }
-        try:
-            with self._transaction() as connection:
-                connection.execute(insert(study_table).values(values))
-        except IntegrityError:
-            raise RequestError("store.name-taken", study=name) from None
+        begun = {"phase": Phase.PENDING.value, "created_at": now, "resumed_at": now}
+        self.restore_study(namespace, name, spec, begun)
         return self.get_study(namespace, name)
 
     def restore_study(
@@ -81,17 +69,17 @@ class Store:
         name: str,
         spec: StudySpec,
         values: dict[str, Any],
-        attempts: Sequence[AttemptRecord],
+        attempts: Sequence[AttemptRecord] = (),
     ) -> None:
         """Add a study as it was elsewhere, with its attempts, wholly or not at all. Raises RequestError."""
-        row = {"cancel_requested": False, **values, "namespace": namespace, "name": name}
+        row = {**values, "namespace": namespace, "name": name}
         try:
             with self._transaction() as connection:
                 connection.execute(insert(study_table).values(spec_json=_written(name, spec), **row))
                 for record in attempts:
                     connection.execute(insert(attempt_table).values(_values(namespace, name, record)))
         except IntegrityError:
-            raise RequestError("store.import-name-taken", study=name) from None
+            raise RequestError("store.name-taken", study=name) from None
 
     def get_study(self, namespace: str, name: str) -> StudyRecord:
         """Return one study. Raises NotFoundError, naming the closest study."""
@@ -158,16 +146,14 @@ class Store:
         """Replace the request; which fields may change is the caller's to decide. What this version does not know stays."""
         text = _written(name, spec, self.get_study(namespace, name).unknown)
         with self._transaction() as connection:
-            self._update(connection, namespace, name, {"spec_json": text, "version": __version__})
+            # a database that may only be read may lack the column; that it may not be written is what is to be said
+            writer = {"version": __version__} if "version" in self._study.selected_columns else {}
+            self._update(connection, namespace, name, {"spec_json": text, **writer})
 
     def delete_study(self, namespace: str, name: str) -> None:
         """Remove the study and its attempts; gone already is success."""
         with self._transaction() as connection:
-            connection.execute(
-                delete(attempt_table).where(
-                    attempt_table.c.namespace == namespace, attempt_table.c.study == name
-                )
-            )
+            connection.execute(delete(attempt_table).where(_c.namespace == namespace, _c.study == name))
             connection.execute(delete(study_table).where(_this(namespace, name)))
 
     # -- attempts --------------------------------------------------------------------------------------
@@ -176,15 +162,7 @@ class Store:
         """Write how an attempt ended. Writing it again replaces it: a repeated reconcile changes nothing."""
         values = _values(namespace, study, record)
         with self._transaction() as connection:
-            key = (
-                namespace,
-                study,
-                record.kind,
-                _or(record.seq_len, 0),
-                _or(record.trial, -1),
-                record.attempt,
-            )
-            same = (column == value for column, value in zip(attempt_key, key, strict=True))
+            same = (c == (-1 if values[name] is None else values[name]) for name, c in attempt_key.items())
             connection.execute(delete(attempt_table).where(*same))
             connection.execute(insert(attempt_table).values(values))
 
@@ -198,14 +176,12 @@ class Store:
         logs: bool = False,
     ) -> list[AttemptRecord]:
         """Return the ended attempts of a study (of one length, of one trial), in order; with log ends on request."""
-        query = select(*(_FULL if logs else _LIGHT)).where(
-            attempt_table.c.namespace == namespace, attempt_table.c.study == study
-        )
+        query = select(*(_FULL if logs else _LIGHT)).where(_c.namespace == namespace, _c.study == study)
         if seq_len is not None:
-            query = query.where(attempt_table.c.seq_len == seq_len)
+            query = query.where(_c.seq_len == seq_len)
         if trial is not None:
-            query = query.where(attempt_table.c.trial == trial)
-        query = query.order_by(attempt_table.c.seq_len, attempt_table.c.trial, attempt_table.c.attempt)
+            query = query.where(_c.trial == trial)
+        query = query.order_by(_c.seq_len, _c.trial, _c.attempt)
         with self._transaction() as connection:
             return [_attempt(row) for row in connection.execute(query)]
 
@@ -229,10 +205,6 @@ def _written(study: str, spec: StudySpec, unknown: Mapping[str, Any] | None = No
     if read_known(json.loads(text)) != (spec, unknown) or "Infinity" in text:
         raise RequestError("store.not-storable", study=study)
     return text
-
-
-def _or(value: int | None, otherwise: int) -> int:
-    return otherwise if value is None else value
 
 
 def _values(namespace: str, study: str, record: AttemptRecord) -> dict[str, Any]:

@@ -74,15 +74,10 @@ attempt_table = Table(
 )
 
 #: What an attempt is known by. NULLs would all be different: preparation has no length, a verdict no trial.
-attempt_key = tuple(
-    func.coalesce(attempt_table.c[name], none) if none is not None else attempt_table.c[name]
-    for name, none in {
-        "namespace": None,
-        "study": None,
-        "kind": None,
-        "seq_len": 0,
-        "trial": -1,
-        "attempt": None,
-    }.items()
-)
-Index("ux_coref_attempt", *attempt_key, unique=True)
+attempt_key = {
+    name: func.coalesce(attempt_table.c[name], -1)
+    if attempt_table.c[name].nullable
+    else attempt_table.c[name]
+    for name in ("namespace", "study", "kind", "seq_len", "trial", "attempt")
+}
+Index("ux_coref_attempt", *attempt_key.values(), unique=True)

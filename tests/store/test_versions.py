@@ -100,6 +100,21 @@ def check_contents(url: str) -> None:
     assert str(failed.reason) == "Crashed (exit code 1)"
 
 
+def check_may_only_be_read(url: str) -> None:
+    check_contents(url)
+    store = Store(url)
+    for write in (
+        lambda: store.update_spec("lab", "a", StudySpec()),
+        lambda: store.set_phase("lab", "a", Phase.FAILED),
+        lambda: store.create_study("lab", "b", StudySpec()),
+    ):
+        with pytest.raises(StorageError, match="may only be read here"):
+            write()
+    with pytest.raises(StorageError, match="may only be read here"):
+        delete_trials(open_storage(url), "a", "lab")
+    store.close()
+
+
 def test_a_database_of_0_1_is_brought_up_to_date(old: str) -> None:
     check_contents(old)
     assert noted(old) == HEAD
@@ -236,9 +251,9 @@ READ = """
 import os, sys
 import alembic.command, alembic.script, alembic.runtime.migration, alembic.ddl, optuna, sqlalchemy.dialects.sqlite
 sys.path.insert(0, sys.argv[2])
-from tests.store.test_versions import check_contents
+from tests.store.test_versions import check_may_only_be_read
 os.setgid(65534); os.setuid(65534)
-check_contents(sys.argv[1])
+check_may_only_be_read(sys.argv[1])
 """
 
 
@@ -267,7 +282,7 @@ def read_what_may_not_be_written(folder: Path, state: str) -> None:
 def check_read_only(url: str) -> None:
     """Read it in a process that may not write: root may write everything."""
     if os.geteuid():
-        check_contents(url)
+        check_may_only_be_read(url)
         return
     root = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", READ, url, root], capture_output=True, text=True, timeout=60)
@@ -284,5 +299,5 @@ def test_a_finished_study_is_read_by_a_role_that_may_not_write(postgres_url: str
     if migrated:
         Store(postgres_url).close()
         execute(postgres_url, f"GRANT SELECT ON coref_schema TO {role}")
-    check_contents(make_url(postgres_url).set(username=role).render_as_string(hide_password=False))
+    check_may_only_be_read(make_url(postgres_url).set(username=role).render_as_string(hide_password=False))
     assert noted(postgres_url) == (HEAD if migrated else None)

@@ -23,7 +23,7 @@ def upgrade() -> None:
     else:
         _copy_with_id("coref_attempt")
     # two NULLs are different to a unique index: preparation has no length, a verdict no trial
-    unit = [sa.text("coalesce(seq_len, 0)"), sa.text("coalesce(trial, -1)")]
+    unit = [sa.text("coalesce(seq_len, -1)"), sa.text("coalesce(trial, -1)")]
     key: list[str | sa.TextClause] = ["namespace", "study", "kind", *unit, "attempt"]
     op.create_index("ux_coref_attempt", "coref_attempt", key, unique=True)
 
