@@ -16,8 +16,8 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
 from coref_k8s import __version__
-from coref_k8s.errors import NotFoundError, RequestError
-from coref_k8s.store.engine import connect, storage_errors
+from coref_k8s.errors import NotFoundError, RequestError, StorageError
+from coref_k8s.store.engine import connect, mask, storage_errors
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase, StudyRecord
 from coref_k8s.store.schema import bring_up_to_date, readable
 from coref_k8s.store.tables import attempt_key, attempt_table, study_table
@@ -47,7 +47,9 @@ class Store:
         with storage_errors(url):
             self._engine = connect(url)
             bring_up_to_date(self._engine, url)
-            self._study = select(*readable(self._engine))
+            columns = readable(self._engine)
+        self._study = select(*columns)
+        self._outdated = len(columns) < len(study_table.c)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -83,7 +85,7 @@ class Store:
 
     def get_study(self, namespace: str, name: str) -> StudyRecord:
         """Return one study. Raises NotFoundError, naming the closest study."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             row = connection.execute(self._study.where(_this(namespace, name))).one_or_none()
             if row is not None:
                 return _study(row)
@@ -100,7 +102,7 @@ class Store:
         query = self._study.order_by(study_table.c.created_at, study_table.c.name)
         if namespace is not None:
             query = query.where(study_table.c.namespace == namespace)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return [_study(row) for row in connection.execute(query)]
 
     def set_phase(self, namespace: str, name: str, phase: Phase, message: Message = NOTHING) -> None:
@@ -146,9 +148,7 @@ class Store:
         """Replace the request; which fields may change is the caller's to decide. What this version does not know stays."""
         text = _written(name, spec, self.get_study(namespace, name).unknown)
         with self._transaction() as connection:
-            # a database that may only be read may lack the column; that it may not be written is what is to be said
-            writer = {"version": __version__} if "version" in self._study.selected_columns else {}
-            self._update(connection, namespace, name, {"spec_json": text, **writer})
+            self._update(connection, namespace, name, {"spec_json": text, "version": __version__})
 
     def delete_study(self, namespace: str, name: str) -> None:
         """Remove the study and its attempts; gone already is success."""
@@ -182,14 +182,21 @@ class Store:
         if trial is not None:
             query = query.where(_c.trial == trial)
         query = query.order_by(_c.seq_len, _c.trial, _c.attempt)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return [_attempt(row) for row in connection.execute(query)]
 
     # -- inside ----------------------------------------------------------------------------------------
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _reading(self) -> Iterator[Connection]:
         with storage_errors(self.url), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        if self._outdated:
+            raise StorageError("store.read-only", url=mask(self.url))
+        with self._reading() as connection:
             yield connection
 
     def _update(self, connection: Connection, namespace: str, name: str, values: dict[str, Any]) -> None:

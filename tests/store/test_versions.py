@@ -252,6 +252,8 @@ import os, sys
 import alembic.command, alembic.script, alembic.runtime.migration, alembic.ddl, optuna, sqlalchemy.dialects.sqlite
 sys.path.insert(0, sys.argv[2])
 from tests.store.test_versions import check_may_only_be_read
+from coref_k8s.wording import codes
+list(codes())  # all is read that this user could not read
 os.setgid(65534); os.setuid(65534)
 check_may_only_be_read(sys.argv[1])
 """
