@@ -263,7 +263,7 @@ def test_cleaning_is_the_whole_texts_own_composition(text):
         (
             "a.jsonl",
             b'{"doc_key": "d", "sentences": [["ab"]], "clusters": [[0]]}',
-            "no list of [first, last]",
+            "not a list of [first, last]",
         ),
         ("a.conllu", b"a-b" + b"\t_" * 9 + b"\n", "a.conllu:1: 'a-b' is not a range of words"),
         ("a.jsonl", b"", "holds no documents"),

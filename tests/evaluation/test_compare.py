@@ -106,11 +106,11 @@ def test_models_with_different_tokenisers_share_items(tokenizer, documents):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no evaluation result"),
-        (b'{"a": 1}', "no evaluation result"),
-        (b"[1, 2]", "no evaluation result"),
-        (b'{"metrics": {"sc', "no evaluation result"),
-        (b"\xff\xfe\x00", "no evaluation result"),
+        (b"", "not an evaluation result"),
+        (b'{"a": 1}', "not an evaluation result"),
+        (b"[1, 2]", "not an evaluation result"),
+        (b'{"metrics": {"sc', "not an evaluation result"),
+        (b"\xff\xfe\x00", "not an evaluation result"),
         (None, "No such file"),
     ],
 )
