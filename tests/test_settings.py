@@ -41,7 +41,7 @@ def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
         ({"COREF_ORDER_FILE": "/nowhere/order"}, "COREF_ORDER_FILE names /nowhere/order"),
         ({"COREF_METRICS_PORT": "http"}, "COREF_METRICS_PORT is 'http'"),
         ({"COREF_STORAGE_URL": "mysql://root:hidden@db/x"}, r"mysql://root:\*\*\*@db/x"),
-        ({"COREF_STORAGE_URL": "coref.db"}, "no database this project knows"),
+        ({"COREF_STORAGE_URL": "coref.db"}, "is not a database that this project knows"),
         ({"COREF_STORAGE_URL": "postgresql://u:hidden@h:abc/d"}, r"the port in storage .*u:\*\*\*@h:abc/d"),
         ({"COREF_STORAGE_URL": "postgresql://u:hidden@h:99999/d"}, "is not a number from 1 to 65535"),
         ({"COREF_STORAGE_URL": "postgres://u:hidden@h:tcp://10.0.0.1:5432/d"}, "the port in storage"),
