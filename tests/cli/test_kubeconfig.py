@@ -28,15 +28,15 @@ def without(key: str) -> str:
     ("text", "words"),
     [
         ("", "is empty"),
-        ("hello", "No cluster connection"),
-        ("not: [yaml", "No cluster connection"),
-        ("[1, 2]", "No cluster connection"),
-        ("clusters: 7", "No cluster connection"),
-        (without("contexts"), "No cluster connection"),
-        (without("clusters"), "No cluster connection"),
-        (without("current-context"), "No cluster connection"),
+        ("hello", "no cluster connection"),
+        ("not: [yaml", "no cluster connection"),
+        ("[1, 2]", "no cluster connection"),
+        ("clusters: 7", "no cluster connection"),
+        (without("contexts"), "no cluster connection"),
+        (without("clusters"), "no cluster connection"),
+        (without("current-context"), "no cluster connection"),
         (yaml.safe_dump({**CONFIG, "current-context": "office"}), "office"),
-        (yaml.safe_dump(CONFIG), "No answer from the API server at http://127.0.0.1:0"),
+        (yaml.safe_dump(CONFIG), "no answer from the API server at http://127.0.0.1:0"),
     ],
 )
 @pytest.mark.parametrize("verb", [("submit", "--name", "korean"), ("status", "korean", "-n", "lab")])

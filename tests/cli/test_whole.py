@@ -149,7 +149,7 @@ def test_compare_says_no_more_than_the_interval_allows(coref: Any, base: Any) ->
         ),
         (
             ["evaluate", "no/such-model", "--data", "x.txt", "--seq-len", "128"],
-            "model 'no/such-model' is no folder",
+            "model 'no/such-model' is not a folder here",
         ),
         (["evaluate", "model", "--data", "none.txt", "--seq-len", "128"], "none.txt does not exist"),
         (

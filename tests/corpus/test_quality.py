@@ -138,11 +138,12 @@ def test_a_test_document_wins_over_its_copy_in_training(tmp_path, tokenizer, req
         (folder / f"{split}.coref.txt").write_text(
             f"id: {split}\nsplit: {split}\n\n{text}\n", encoding="utf-8"
         )
-    (folder / "z.coref.txt").write_text(
-        f"id: z\nsplit: train\n\n{shipped_documents()[1].text}\n", encoding="utf-8"
-    )
+    for own, (name, split) in zip(shipped_documents()[1:], (("y", "dev"), ("z", "train")), strict=False):
+        (folder / f"{name}.coref.txt").write_text(
+            f"id: {name}\nsplit: {split}\n\n{own.text}\n", encoding="utf-8"
+        )
     ref = prepare(request_for(folder), tmp_path, tokenizer)
-    assert ref.statistics["documents"] == {"train": 1, "dev": 0, "test": 1}
+    assert ref.statistics["documents"] == {"train": 1, "dev": 1, "test": 1}
     assert ref.statistics["filters"]["same_text"] == 2
 
 

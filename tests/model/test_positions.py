@@ -96,5 +96,5 @@ def test_grow_starts_from_the_clamped_model(small_folder):
 
 
 def test_an_unknown_range_is_refused(small_folder):
-    with pytest.raises(ModelError, match="clamp, rescale, grow"):
+    with pytest.raises(ModelError, match="clamp, rescale and grow"):
         load_masked_lm(str(small_folder), seq_len=100, position_range="stretch")

@@ -128,7 +128,7 @@ def test_runs_and_verdict_live_beside_the_trials(new_database: Callable[[str], s
     assert again.trials()[1].attrs["reason"] == "diverged"
     third = again.add(wanted[2])
     again.prune(third.number)
-    assert "no finalist any more" in str(again.trials()[2].reason)
+    assert "no longer a finalist" in str(again.trials()[2].reason)
     assert again.add(wanted[2]).number == 3, "a run that was given up may be wanted again"
     assert len(trials.trials()) == 1, "the search does not see them"
     write_verdict(storage, "korean", verdict(), "lab")

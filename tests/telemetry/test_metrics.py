@@ -30,6 +30,7 @@ from coref_k8s.study.order import BatchPlan, Order, Resources
 from coref_k8s.study.paths import work_folder
 from coref_k8s.study.reading import build_spec
 from coref_k8s.telemetry.docs import main as document
+from coref_k8s.telemetry.docs import page
 from coref_k8s.telemetry.metrics import StudyMetrics
 from coref_k8s.trial.metrics import MetricsObserver
 from coref_k8s.trial.observers import CheckpointReport, EvaluationReport, MemoryReport, StepReport
@@ -285,8 +286,8 @@ def test_a_forgotten_study_has_no_series_left() -> None:
 
 
 def test_the_page_is_up_to_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert document(["--check", "docs/metrics.md"]) == 0
+    assert document(["--check", "docs/metrics.md"], page) == 0
     stale = tmp_path / "metrics.md"
     stale.write_text("old")
-    assert document(["--check", str(stale)]) == 1
+    assert document(["--check", str(stale)], page) == 1
     assert "make generate" in capsys.readouterr().err
