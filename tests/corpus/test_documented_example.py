@@ -55,7 +55,7 @@ def test_an_installed_package_brings_its_extractor(installed):
 
 def test_the_documented_sources_are_a_valid_request():
     request = yaml.safe_load(block("yaml", "data:"))
-    assert len(DataSpec.model_validate(request["data"]).sources) == 3
+    assert len(DataSpec.model_validate(request["data"]).sources) == 4
 
 
 @pytest.mark.skipif(
