@@ -1,7 +1,7 @@
 """The last passes of a training: the head alone, on whole documents, over states that the encoder gives once.
 
 Windows of a batch show a part of a document's mentions; links go wrong where a whole book's are compared. With the encoder
-at rest its states are computed once, and a pass over whole documents costs the head only (docs/decisions/110-who-is-who.md):
+at rest its states are computed once, and a pass over whole documents costs the head only (docs/decisions/114-who-is-who.md):
 
     resting = AtRest(model, encoded)
     for number in range(passes):

@@ -16,7 +16,7 @@ from coref_k8s.coref.windows import Window, overlapping
 from coref_k8s.text.words import Span
 
 #: Probability above which a span is taken for a mention when it is linked to others, and when it stays alone: a link is
-#: evidence, too (docs/decisions/110-who-is-who.md has the figures).
+#: evidence, too (docs/decisions/114-who-is-who.md has the figures).
 LINKED, ALONE = 0.25, 0.6
 #: Windows of one forward pass.
 WINDOWS = 4
