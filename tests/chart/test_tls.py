@@ -15,7 +15,7 @@ from sqlalchemy import text
 from coref_k8s.errors import StorageError
 from coref_k8s.search.storage import open_storage
 from coref_k8s.store import Store
-from coref_k8s.store.engine import open_engine
+from coref_k8s.store.engine import connect
 from tests.chart.rendering import NAMESPACE, RELEASE, objects, one
 from tests.postgres import Server, running_server
 
@@ -118,7 +118,7 @@ def test_every_mode_works_with_the_right_authority(url: Url, mode: str) -> None:
     assert store.list_studies("") == []
     store.close()
     open_storage(url(mode)).remove_session()
-    engine = open_engine(url(mode))
+    engine = connect(url(mode))
     with engine.connect() as connection:
         encrypted = connection.execute(
             text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
