@@ -111,13 +111,14 @@ class ClusterRunner:
     def _make_room(self, order: Order) -> bool:
         """Delete a Job of this name that is only kept for its log; return whether there was one.
 
-        Raises RequestError when the name belongs to somebody else: no two studies have Jobs of one name.
+        Raises RequestError when it belongs to somebody else: another program, or another study under names of 0.1.
         """
         with suppress(NotFound):
             found = self._api.get(JOBS, order.name, self.namespace)["metadata"]
             labels = found.get("labels", {})
-            if labels.get(names.STUDY_LABEL) != order.study:
-                raise RequestError("cluster.job-of-others", job=order.name)
+            if (other := labels.get(names.STUDY_LABEL, "")) != order.study:
+                code = "cluster.job-name-taken" if other else "cluster.job-of-others"
+                raise RequestError(code, job=order.name, other=other)
             if names.RECORDED_LABEL not in labels:
                 return False
             self._api.delete(JOBS, order.name, self.namespace, uid=found["uid"])

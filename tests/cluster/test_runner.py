@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from coref_k8s.cluster import names
 from coref_k8s.cluster.cache import JobCache
 from coref_k8s.cluster.jobs import CONTAINER
 from coref_k8s.cluster.lease import Lease
@@ -13,6 +16,7 @@ from coref_k8s.cluster.resources import JOBS, NODES, PODS
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.controller.runner import Reason, State
+from coref_k8s.errors import RequestError
 from tests.cluster.orders import make_order
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
@@ -100,3 +104,26 @@ def test_a_leader_whose_lease_had_lapsed_begins_anew(api: AdminApi) -> None:
     assert not lease.may_write()
     assert lease.attempt()
     assert told == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [({names.STUDY_LABEL: "older"}, "of study older already"), ({}, "not of coref-k8s")],
+)
+def test_a_job_name_of_somebody_else_is_refused(
+    fake_only: KubeCluster,
+    api: AdminApi,
+    make_runner: Callable[[], ClusterRunner],
+    labels: dict[str, str],
+    sentence: str,
+) -> None:
+    runner, order = make_runner(), make_order(trial=7)
+    runner.start(order)
+    mine = api.get(JOBS, order.name)
+    api.delete(JOBS, order.name)
+    wait_for(lambda: not api.list(JOBS)[0], "it to go")
+    kept = {key: mine["metadata"][key] for key in ("name", "namespace")} | {"labels": labels}
+    template = mine["spec"]["template"] | {"metadata": {}}
+    api.create(JOBS, {"metadata": kept, "spec": {"template": template}})
+    with pytest.raises(RequestError, match=sentence):
+        runner.start(order)
