@@ -57,7 +57,7 @@ def lambada_pass(
 
 
 def seed_pass(item: SeedItem, vocabulary: Vocabulary, seq_len: int) -> Pass:
-    """The founding window with its single mask."""
+    """The reference metrics' window with its single mask."""
     return assemble(item.ids[: item.mask], 1, item.ids[item.mask + 1 :], vocabulary, seq_len)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Share of the items that a lean evaluation scores closed (Coref F1, closed Top-1/Top-5), swaps, and asks the
-#: founding way.
+#: reference way.
 CLOSED_SHARE, SWAPPED_SHARE, SEED_SHARE = 0.5, 0.25, 0.25
 
 
@@ -26,7 +26,7 @@ class Extent:
     swapped: int | None = None
     """Items in the swapped arm."""
     seed: int | None = None
-    """Items of each of the three founding metrics."""
+    """Items of each of the three reference metrics."""
 
     @staticmethod
     def lean(items: int) -> Extent:

@@ -1,4 +1,4 @@
-"""Scores of the LAMBADA items, and of the founding document's own metrics."""
+"""Scores of the LAMBADA items, and of the reference metrics."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class LambadaPart:
 
 
 class SeedPart:
-    """The founding metrics and, beside each, what lists of five nouns score without a model.
+    """The reference metrics and, beside each, what lists of five nouns score without a model.
 
     The lists: always the same five (frequent in the training documents), the window's most frequent five, the
     five nearest to the mask.

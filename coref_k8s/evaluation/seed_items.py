@@ -1,4 +1,4 @@
-"""Items of the founding document's own metrics: ONE mask, a window of characters, a list of right answers.
+"""Items of the reference metrics: ONE mask, a window of characters, a list of right answers.
 
 Kept so that its "about 60 %" can be compared with; see docs/metrics-evaluation.md for why they prove little.
 """
@@ -20,7 +20,7 @@ from coref_k8s.text.korean import CORE_TAGS, Span, is_noun, kiwi
 
 #: Characters kept on each side of the mask, at 512 tokens; grows with the length.
 WINDOW = 200
-#: Nouns per text whose second occurrence is masked: the founding code takes the first three.
+#: Nouns per text whose second occurrence is masked: the reference code takes the first three.
 NOUNS_PER_TEXT = 3
 #: Pronouns of one document that are masked.
 PRONOUNS_PER_TEXT = 3
@@ -107,7 +107,7 @@ def _is_noun(piece: str) -> bool:
 
 
 def _nouns(text: str, sentences: Sequence[tuple[int, int]]) -> list[Span]:
-    """Single morphemes NNG and NNP of two or more syllables: the founding document's nouns."""
+    """Single morphemes NNG and NNP of two or more syllables: the reference metrics' nouns."""
     return [
         Span(start + token.start, start + token.end, token.form)
         for start, end in sentences

@@ -1,4 +1,4 @@
-"""The founding document's numbers, computed its way (METRICS section 5): containment counts as a hit."""
+"""The reference metrics, computed as the report they come from did (docs/metrics-evaluation.md): containment counts as a hit."""
 
 from __future__ import annotations
 

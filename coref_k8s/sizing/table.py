@@ -1,4 +1,4 @@
-"""The founding memory table: batch and accumulation for each sequence length at 40 GB."""
+"""The memory table: batch and accumulation for each sequence length at 40 GB."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Row:
 
 
 #: Effective batch 32 throughout. 768, 1280 and 1792 take the row of the next longer length of the
-#: founding document (1024, 1536, 2048), so that no length is sized by a shorter one's memory.
+#: project's first report (1024, 1536, 2048), so that no length is sized by a shorter one's memory.
 MEMORY_TABLE: dict[int, Row] = {
     512: Row(32, 1),
     768: Row(16, 2),
@@ -41,7 +41,7 @@ def compute_optimal_batch_config(
 ) -> dict[str, int | float | bool]:
     """Return batch, accumulation, effective batch and predicted memory for one GPU.
 
-    Kept under its founding name and signature. `available_memory_gb` is the GPU's whole memory (GiB);
+    Kept under its first name and signature. `available_memory_gb` is the GPU's whole memory (GiB);
     80 % of it is used. Raises SizingError when not even one sequence fits, RequestError for a length
     that no study may have.
     """

@@ -1,6 +1,6 @@
 """The event bus: one JSON object a line, in a file that many processes append to, and on standard output.
 
-Sections are the founding document's (`eval_stream`, `trial_begin`, ...), so its `jq` and `grep` lines work.
+Sections are those of the project's first report (`eval_stream`, `trial_begin`, ...), so its `jq` and `grep` lines work.
 """
 
 from __future__ import annotations

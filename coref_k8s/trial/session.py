@@ -119,7 +119,7 @@ class Session:
                 batch_size=order.batch.batch_size,
                 effective_batch=order.batch.effective_batch,
                 evaluate_after=evaluation_steps(steps, evaluations),
-                # above 1,024 tokens training is less stable (founding document)
+                # above 1,024 tokens training is less stable
                 max_grad_norm=training.max_grad_norm or (0.5 if order.seq_len > 1024 else 1.0),
                 autocast=autocast_dtype(training.precision, device),
                 checkpoint_seconds=training.checkpoint_seconds,

@@ -1,4 +1,4 @@
-"""A bare training loop for the coreference head, for tests and benchmarks; a study's is in coref_k8s/trial."""
+"""A bare training loop for the coreference head, for tests and benchmarks."""
 
 import time
 from itertools import islice
