@@ -8,6 +8,7 @@ from typing import Any
 
 from coref_k8s.errors import TrialError
 from coref_k8s.study.parameters import PARAMETERS, TASKS, unknown_parameter
+from coref_k8s.trial.optimiser import Rates
 from coref_k8s.wording import Message
 
 
@@ -42,3 +43,8 @@ class Hyperparameters:
             if wrong is not None:
                 raise TrialError(Message(wrong.code, {"where": "", **wrong.values}))
         return cls(**{field.name: params[field.name] for field in fields(cls) if field.name in params})
+
+    @property
+    def rates(self) -> Rates:
+        """How fast what learns."""
+        return Rates(self.learning_rate, self.layer_decay, self.weight_decay)

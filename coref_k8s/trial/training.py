@@ -127,7 +127,7 @@ class Trainer:
         self._checkpoints = checkpoints
         self._observers = observers or Observers()
         self._stop = stop or StopSignal()
-        self._optimiser = build_optimiser(model, hyper, device)
+        self._optimiser = build_optimiser(model, hyper.rates, device)
         self._stepper = Stepper(self.model, self._optimiser, loss, plan.autocast, plan.max_grad_norm)
         self._watch = DivergenceWatch(warmup=round(hyper.warmup_ratio * plan.steps))
         self._losses: list[float] = []
