@@ -25,6 +25,8 @@ from coref_k8s.errors import ModelError, NotFoundError
 CONFIG, HEAD = "coref.json", "coref_head.safetensors"
 #: Raised when a folder of an older version can no longer be read as it is.
 FORMAT = 1
+#: Windows are padded to multiples of so many tokens, so that short ones of several documents share a forward pass.
+PADDED = 64
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,18 @@ class CorefModel(nn.Module):
         """Tokens from which on a sentence is cut, so that overlapping windows hold each whole."""
         return self.window // 2
 
+    def padded(self, window: Window) -> int:
+        """Tokens that a window takes in a forward pass: of itself, special ones, and padding."""
+        tokens = window.end - window.start + SPECIALS
+        return min(-(-tokens // PADDED) * PADDED, self.config.seq_len)
+
     def encode(self, windows: Sequence[Window]) -> list[Tensor]:
         """Return the states of each window's tokens, (tokens, hidden) each; one forward pass for all of them."""
         rows = [
             [*self._before, *window.document.ids[window.start : window.end].tolist(), *self._after]
             for window in windows
         ]
-        longest = max(map(len, rows))
+        longest = max(map(self.padded, windows))
         pad = self.tokenizer.pad_token_id or 0
         ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=self.device)
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=self.device)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from coref_k8s.coref.encoded import EncodedDocument
+from coref_k8s.coref.head import CorefHead
 from coref_k8s.coref.model import CorefModel
 from coref_k8s.coref.training import LIKELY, pairs_of, spans_from, surfaces_of
-from coref_k8s.coref.windows import Window, overlapping
+from coref_k8s.coref.windows import Window, passes, pools
 from coref_k8s.text.words import Span
 
 #: Probability above which a span is taken for a mention when it is linked to others, and when it stays alone: a link is
@@ -20,8 +22,23 @@ from coref_k8s.text.words import Span
 LINKED, ALONE = 0.25, 0.6
 #: Windows of one forward pass.
 WINDOWS = 4
+#: Forward passes whose windows are gathered before the first of them runs.
+GATHERED = 4
 #: Mentions whose links to all earlier ones are scored at once: with 10,000 mentions, 10 MB a matrix.
 BLOCK = 256
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Spans of a document that may be mentions, in reading order."""
+
+    spans: np.ndarray
+    """Token spans (first, end exclusive), int64 (mentions, 2)."""
+    confidences: np.ndarray
+    """Probability of each to be a mention, float32 (mentions)."""
+    vectors: Tensor
+    """What links are scored from, (mentions, link)."""
 
 
 @dataclass(frozen=True)
@@ -45,38 +62,47 @@ class Found:
         return [chain for chain in chains.values() if singletons or len(chain) > 1]
 
 
-@torch.inference_mode()
-def predict(
+def predict(model: CorefModel, document: EncodedDocument, **options: Any) -> Found:
+    """Find the mentions of a document of any length and link them; options are those of `predict_all`."""
+    return next(predict_all(model, [document], **options))
+
+
+def predict_all(
     model: CorefModel,
-    document: EncodedDocument,
+    documents: Iterable[EncodedDocument],
     *,
     linked: float = LINKED,
     alone: float = ALONE,
     windows: int = WINDOWS,
-) -> Found:
-    """Find the mentions of a document of any length and link them.
+) -> Iterator[Found]:
+    """Find and link the mentions of each document; what is found does not depend on what is resolved beside it.
 
     `linked` and `alone` are the least probabilities of a mention that is linked to others, and of one that is not.
+    `windows`: full windows of a forward pass, or as many short ones of several documents as have their tokens.
     """
-    spans, confidences, vectors = find_mentions(model, document, threshold=linked, windows=windows)
-    entities, links = link(model, document, spans, vectors)
-    kept = (np.bincount(entities, minlength=1)[entities] > 1) | (confidences > alone)
-    return Found(spans[kept], confidences[kept], entities[kept], links[kept])
+    for document, candidates in find_mentions(model, documents, threshold=linked, windows=windows):
+        entities, links = link(model, document, candidates.spans, candidates.vectors)
+        sure = candidates.confidences
+        kept = (np.bincount(entities, minlength=1)[entities] > 1) | (sure > alone)
+        yield Found(candidates.spans[kept], sure[kept], entities[kept], links[kept])
 
 
 @torch.inference_mode()
 def predict_links(model: CorefModel, document: EncodedDocument, spans: np.ndarray) -> Found:
     """Link mentions that are given (token spans in reading order): what linking alone is worth."""
-    vectors: list[Tensor] = []
-    order: list[int] = []
-    for window, states in _states(model, document, WINDOWS):
+
+    def read(window: Window, states: Tensor) -> tuple[np.ndarray, Tensor]:
         owned = _inside(spans, window)
-        order += owned.tolist()
         rows = torch.as_tensor(spans[owned] - [window.start, window.start + 1], device=states.device)
-        vectors.append(model.head.vectors(states, rows))
-    gathered = torch.cat(vectors) if vectors else torch.zeros(0, model.config.sizes.link)
-    place = np.argsort(np.asarray(order, dtype=np.int64))
-    entities, links = link(model, document, spans, gathered[torch.as_tensor(place, device=gathered.device)])
+        return owned, model.head.vectors(states, rows)
+
+    order: list[int] = []
+    vectors = [torch.zeros(0, model.config.sizes.link, device=model.device)]
+    for _, found in _read(model, [document], read, WINDOWS):
+        order += [number for owned, _ in found for number in owned.tolist()]
+        vectors += [one for _, one in found]
+    place = torch.as_tensor(np.argsort(np.asarray(order, dtype=np.int64)), device=model.device)
+    entities, links = link(model, document, spans, torch.cat(vectors)[place])
     return Found(spans, np.ones(len(spans), np.float32), entities, links)
 
 
@@ -94,44 +120,59 @@ def link_gold(model: CorefModel, encoded: EncodedDocument, gold: Iterable[Span])
     return list(chains.values())
 
 
-@torch.inference_mode()
 def find_mentions(
-    model: CorefModel, document: EncodedDocument, *, threshold: float = LINKED, windows: int = WINDOWS
-) -> tuple[np.ndarray, np.ndarray, Tensor]:
-    """Return spans (mentions, 2), their probabilities, and their vectors (mentions, link), in reading order.
+    model: CorefModel,
+    documents: Iterable[EncodedDocument],
+    *,
+    threshold: float = LINKED,
+    windows: int = WINDOWS,
+) -> Iterator[tuple[EncodedDocument, Candidates]]:
+    """Yield each document with the spans that are mentions with more than this probability.
 
     A mention is read from the window in which its sentence has most context on both sides.
     """
-    head = model.head
-    spans: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
-    confidences: list[np.ndarray] = [np.zeros(0, np.float32)]
-    vectors: list[Tensor] = [torch.zeros(0, model.config.sizes.link, device=model.device)]
-    for window, states in _states(model, document, windows):
-        likely = torch.sigmoid(head.start_logits(states)) > LIKELY
-        last = np.zeros(window.end - window.start, np.int64)
-        own = np.zeros(window.end - window.start, bool)
-        for first, stop in (window.sentences - window.start).tolist():
-            last[first:stop] = stop - 1
-            own[first:stop] = True
-        starts = np.flatnonzero(likely.cpu().numpy() & own).tolist()
-        pairs = spans_from(starts, last)
-        if not len(pairs):
-            continue
-        rows = torch.as_tensor(pairs, device=states.device)
-        chances = torch.sigmoid(head.end_logits(states, rows[:, 0], rows[:, 1]))
-        taken = (chances > threshold).nonzero()[:, 0]
-        spans.append(pairs[taken.cpu().numpy()] + [window.start, window.start + 1])
-        confidences.append(chances[taken].float().cpu().numpy())
-        vectors.append(head.vectors(states, rows[taken]))
-    found, sure = np.concatenate(spans), np.concatenate(confidences)
-    best: dict[tuple[int, int], int] = {}
-    for number in np.argsort(-sure, kind="stable").tolist():
-        # a particle more or less is the same mention
-        best.setdefault(document.characters(*found[number].tolist()), number)
-    kept = np.asarray(sorted(best.values()), dtype=np.int64)
-    order = kept[np.lexsort((-found[kept, 1], found[kept, 0]))]
-    joined = torch.cat(vectors)[torch.as_tensor(order, device=model.device)]
-    return found[order], sure[order], joined
+    nothing = Candidates(
+        np.zeros((0, 2), np.int64),
+        np.zeros(0, np.float32),
+        torch.zeros(0, model.config.sizes.link, device=model.device),
+    )
+
+    def read(window: Window, states: Tensor) -> Candidates:
+        return _candidates(model.head, window, states, threshold) or nothing
+
+    for document, found in _read(model, documents, read, windows):
+        every = [nothing, *found]
+        spans = np.concatenate([one.spans for one in every])
+        sure = np.concatenate([one.confidences for one in every])
+        best: dict[tuple[int, int], int] = {}
+        for number in np.argsort(-sure, kind="stable").tolist():
+            # a particle more or less is the same mention
+            best.setdefault(document.characters(*spans[number].tolist()), number)
+        kept = np.asarray(sorted(best.values()), dtype=np.int64)
+        order = kept[np.lexsort((-spans[kept, 1], spans[kept, 0]))]
+        vectors = torch.cat([one.vectors for one in every])[torch.as_tensor(order, device=model.device)]
+        yield document, Candidates(spans[order], sure[order], vectors)
+
+
+def _candidates(head: CorefHead, window: Window, states: Tensor, threshold: float) -> Candidates | None:
+    """Return the mentions in the sentences that are read from a window; None where no token begins one."""
+    likely = torch.sigmoid(head.start_logits(states)) > LIKELY
+    last = np.zeros(window.end - window.start, np.int64)
+    own = np.zeros(window.end - window.start, bool)
+    for first, stop in (window.sentences - window.start).tolist():
+        last[first:stop] = stop - 1
+        own[first:stop] = True
+    pairs = spans_from(np.flatnonzero(likely.cpu().numpy() & own).tolist(), last)
+    if not len(pairs):
+        return None
+    rows = torch.as_tensor(pairs, device=states.device)
+    chances = torch.sigmoid(head.end_logits(states, rows[:, 0], rows[:, 1]))
+    taken = (chances > threshold).nonzero()[:, 0]
+    return Candidates(
+        pairs[taken.cpu().numpy()] + [window.start, window.start + 1],
+        chances[taken].float().cpu().numpy(),
+        head.vectors(states, rows[taken]),
+    )
 
 
 @torch.inference_mode()
@@ -177,12 +218,22 @@ def link(
     return numbers.numpy(), chances
 
 
-def _states(model: CorefModel, document: EncodedDocument, windows: int) -> Iterator[tuple[Window, Tensor]]:
-    plan = overlapping(document, model.window)
-    for first in range(0, len(plan), windows):
-        group = plan[first : first + windows]
-        for window, states in zip(group, model.encode(group), strict=True):
-            yield window, states.float()
+def _read(
+    model: CorefModel, documents: Iterable[EncodedDocument], read: Callable[[Window, Tensor], T], windows: int
+) -> Iterator[tuple[EncodedDocument, list[T]]]:
+    """Yield each document with what `read` takes from the states (tokens, hidden) of each of its windows.
+
+    Some passes' windows are gathered before they are encoded, so that those of like length come together.
+    """
+    tokens = windows * model.config.seq_len
+    for pool in pools(documents, model.window, GATHERED * tokens):
+        taken: dict[int, T] = {}
+        for group in passes([window for _, plan in pool for window in plan], model.padded, tokens):
+            with torch.inference_mode():  # not a decorator: this yields, and what is between is the caller's
+                for window, states in zip(group, model.encode(group), strict=True):
+                    taken[id(window)] = read(window, states.float())
+        for document, plan in pool:
+            yield document, [taken.pop(id(window)) for window in plan]
 
 
 def _inside(spans: np.ndarray, window: Window) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from random import Random
 
 import numpy as np
@@ -63,6 +65,35 @@ def disjoint(document: EncodedDocument, size: int, rng: Random) -> list[Window]:
         taken += length
     windows.append(_of(document, sentences[first:]))
     return windows
+
+
+def passes(
+    windows: Sequence[Window], length: Callable[[Window], int], most: int
+) -> Iterator[Sequence[Window]]:
+    """Share windows out to forward passes: those of one `length` (tokens, padding included), `most` tokens together.
+
+    What stands beside a window changes neither its padding nor, therefore, its states.
+    """
+    for tokens, equal in groupby(sorted(windows, key=length), key=length):
+        group, size = list(equal), max(1, most // tokens)
+        yield from (group[first : first + size] for first in range(0, len(group), size))
+
+
+def pools(
+    documents: Iterable[EncodedDocument], size: int, tokens: int
+) -> Iterator[list[tuple[EncodedDocument, list[Window]]]]:
+    """Yield documents with their overlapping windows, as many together as have so many tokens."""
+    pool: list[tuple[EncodedDocument, list[Window]]] = []
+    waiting = 0
+    for document in documents:
+        plan = overlapping(document, size)
+        pool.append((document, plan))
+        waiting += sum(window.end - window.start for window in plan)
+        if waiting >= tokens:
+            yield pool
+            pool, waiting = [], 0
+    if pool:
+        yield pool
 
 
 def _of(document: EncodedDocument, sentences: np.ndarray) -> Window:

@@ -9,7 +9,7 @@ import torch
 from coref_k8s.coref.encoded import encode_document, encode_documents, representable
 from coref_k8s.coref.finishing import AtRest
 from coref_k8s.coref.model import new_model
-from coref_k8s.coref.prediction import find_mentions, predict, predict_links
+from coref_k8s.coref.prediction import predict, predict_all, predict_links
 from coref_k8s.coref.training import Batches, loss
 from coref_k8s.coref.windows import disjoint, overlapping
 from coref_k8s.text.document import Document
@@ -154,14 +154,35 @@ def test_the_last_passes_train_the_head_alone_on_whole_documents(model, people):
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
 
 
-def test_mentions_do_not_depend_on_how_windows_are_batched(model):
+@pytest.mark.parametrize("name", ["deberta", "bert"])
+def test_what_is_found_does_not_depend_on_what_is_resolved_beside_it(encoders, people, name):
+    torch.manual_seed(0)
+    model = new_model(str(encoders / name), 128).eval()
     with torch.no_grad():
         model.head.start[-1].bias.fill_(0.0)
         model.head.end[-1].bias.fill_(0.0)
-    document = encode_document(novel(8), model.tokenizer, True, model.longest_sentence)
-    one, many = (find_mentions(model, document, windows=count) for count in (1, 5))
-    assert one[0].tolist() == many[0].tolist()
-    assert torch.allclose(one[2], many[2], atol=1e-4)
+    texts = [*people[:6], novel(3), Document("line", LINE), Document("nothing", ""), Document("word", "끝.")]
+    documents = [encode_document(one, model.tokenizer, True, model.longest_sentence) for one in texts]
+    alone = [predict(model, one, windows=1) for one in documents]
+    assert sum(len(found.spans) for found in alone) > 50
+    for windows in (1, 3, 16):
+        together = list(predict_all(model, documents, windows=windows))
+        for one, other in zip(alone, together, strict=True):
+            assert one.spans.tolist() == other.spans.tolist()
+            assert one.entities.tolist() == other.entities.tolist()
+            assert one.confidences.tolist() == other.confidences.tolist()
+            assert one.links.tolist() == other.links.tolist()
+
+
+def test_short_documents_share_a_forward_pass(model, monkeypatch):
+    texts = [Document(str(number), LINE) for number in range(20)]
+    documents = [encode_document(one, model.tokenizer, True, model.longest_sentence) for one in texts]
+    sizes = []
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda windows: sizes.append(len(windows)) or encode(windows))
+    assert len(list(predict_all(model, documents, windows=4))) == 20
+    assert sum(sizes) == 20
+    assert len(sizes) < 7
 
 
 def test_entities_never_hold_one_mention_in_another(model):
