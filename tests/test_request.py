@@ -9,10 +9,12 @@ import pytest
 from pydantic import BaseModel
 
 from coref_k8s.errors import RequestError
-from coref_k8s.study.parameters import PARAMETERS
+from coref_k8s.study.parameters import PARAMETERS, space_for
 from coref_k8s.study.ranges import Range
 from coref_k8s.study.reading import (
+    amended,
     build_spec,
+    changed,
     load_study_file,
     paths_of,
     read_known,
@@ -52,6 +54,18 @@ from coref_k8s.wording import codes, say
         ({"search": {"sampler": "grid"}}, "sampler must be one of .gp., .tpe., .random., not .grid."),
         ({"objective": {"weights": {"coref_f1": 0}}}, "at least one must be above 0"),
         ({"data": {"devShare": 0.6, "testShare": 0.5}}, "leave nothing to train on"),
+        ({"data": {"sources": []}}, "data.sources must name at least 1"),
+        ({"task": "coref"}, "task must be one of 'mentions', 'coreference', not 'coref'; did you mean"),
+        (
+            {"task": "coreference", "objective": {"weights": {"lea_f1": 1, "coref_f1": 1}}},
+            "weights.coref_f1: 'coref_f1' is a metric of task mentions; task coreference has conll_f1, lea_f1",
+        ),
+        ({"objective": {"weights": {"conll_f1": 1}}}, "'conll_f1' is a metric of task coreference"),
+        (
+            {"task": "coreference", "search": {"space": {"mask_low": {"low": 0, "high": 1}}}},
+            "'mask_low' is a parameter of task mentions; task coreference has learning_rate, head_learning_rate",
+        ),
+        ({"search": {"space": {"head_epochs": {"choices": [4]}}}}, "is a parameter of task coreference"),
     ],
 )
 def test_a_bad_request_is_one_sentence(request_: dict, sentence: str) -> None:
@@ -63,6 +77,31 @@ def test_a_bad_request_is_one_sentence(request_: dict, sentence: str) -> None:
 
 def test_lengths_are_sorted_and_unique() -> None:
     assert build_spec(seq_lengths=[2048, 1024, 2048]).seq_lengths == (1024, 2048)
+
+
+def test_a_task_brings_its_own_objective_sources_and_parameters() -> None:
+    for request in ({}, {"objective": {}, "data": {}}):
+        spec = spec_from_mapping({"task": "coreference", **request})
+        assert spec.objective.weights == {"conll_f1": 1.0}
+        assert [one.source for one in spec.data.sources] == ["Elda-AI/elda-coref-ko-v2"]
+        assert StudySpec.model_validate_json(spec.model_dump_json(by_alias=True)) == spec
+        assert amended(spec, {"trials": 30}).objective == spec.objective
+        assert changed(spec) == {"task": "coreference"}
+        assert {*space_for(spec, 1024)} == {
+            "learning_rate", "head_learning_rate", "warmup_ratio", "weight_decay", "accumulation", "layer_decay",
+            "head_dropout", "position_range", "epochs",
+        }  # fmt: skip
+    own = {"task": "coreference", "objective": {"weights": {"lea_f1": 1.0, "mine": 1.0}}}
+    assert changed(spec_from_mapping(own)) == own
+    tuned = {"search": {"space": {"head_epochs": {"low": 0, "high": 20}}}, "task": "coreference"}
+    assert "head_epochs" in space_for(spec_from_mapping(tuned), 1024)
+    assert StudySpec().objective.weights == {"coref_f1": 0.4, "coref_top5": 0.3, "lbd_top1": 0.3}
+    assert changed(StudySpec()) == {}
+
+
+def test_weights_that_differ_in_part_are_sent_whole() -> None:
+    weights = {"coref_f1": 0.5, "coref_top5": 0.3, "lbd_top1": 0.2}
+    assert changed(build_spec(objective={"weights": weights})) == {"objective": {"weights": weights}}
 
 
 def test_a_request_survives_its_own_yaml_names() -> None:

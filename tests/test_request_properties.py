@@ -18,9 +18,10 @@ from coref_k8s.cluster.crd import crd
 from coref_k8s.errors import CorefError, RequestError
 from coref_k8s.search.space import default_params
 from coref_k8s.study import yaml12
-from coref_k8s.study.parameters import PARAMETERS, parameters_of
+from coref_k8s.study.parameters import PARAMETERS, parameters_of, unknown_parameter
 from coref_k8s.study.reading import parse_yaml, read_known, spec_from_mapping, with_unknown
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.study.tasks import TASKS
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from tests.kube import schema as server
 from tests.kube.errors import ApiError
@@ -66,7 +67,7 @@ def like(node: dict[str, Any], wild: st.SearchStrategy[Any]) -> st.SearchStrateg
             lambda keys: st.fixed_dictionaries({key: parts[key] for key in keys})
         )
     elif "additionalProperties" in node:
-        keys = st.sampled_from(["512", "1024", "0512", "coref_f1", "가"])
+        keys = st.sampled_from(["512", "1024", "0512", "coref_f1", "conll_f1", "가"])
         meant = st.dictionaries(keys, like(node["additionalProperties"], wild), max_size=2)
     return st.integers(0, 19).flatmap(lambda dice: wild if dice == 0 else meant)
 
@@ -78,6 +79,7 @@ def requests(wild: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         {"search": search},
         optional={
             "purpose": like(spec["properties"]["purpose"], wild), "trials": st.just(1),
+            "task": st.sampled_from(TASKS), "objective": like(spec["properties"]["objective"], wild),
             "seqLengths": st.sampled_from([[512], [1024], [512, 1024]]),
         },
     )  # fmt: skip
@@ -114,6 +116,15 @@ def answered(request: Any) -> StudySpec | None:
         return one_sentence(error, "request")
 
 
+def taken(spec: StudySpec, values: dict[str, Any]) -> None:
+    """A trial of the task takes these parameters."""
+    for name, value in values.items():
+        assert unknown_parameter(name, spec.task) is None
+        assert PARAMETERS[name].problem(value, name) is None
+    if spec.task == "mentions":
+        assert Hyperparameters.of(values)
+
+
 @many
 @given(requests(ANYTHING))
 def test_a_request_is_a_plan_or_one_sentence(request_: Any) -> None:
@@ -132,13 +143,13 @@ def test_a_request_is_a_plan_or_one_sentence(request_: Any) -> None:
         one_sentence(error)
         plans = {}
     for length, plan in plans.items():  # what is planned, a trial can take
-        assert Hyperparameters.of(default_params(spec, length))
+        taken(spec, default_params(spec, length))
         for end in (0, -1):
             values = {
                 name: one.choices[end] if one.choices else (one.low, one.high)[end]
                 for name, one in plan.space.items()
             }
-            assert Hyperparameters.of(values)
+            taken(spec, values)
 
 
 def refusals(spec: Any) -> list[Any]:

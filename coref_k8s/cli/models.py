@@ -18,7 +18,7 @@ from coref_k8s.cli.where_options import DataDir
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
 from coref_k8s.study.paths import DATASETS, STUDIES, TrialFolder
-from coref_k8s.study.spec import ObjectiveSpec
+from coref_k8s.study.tasks import WEIGHTS
 from coref_k8s.telemetry.bus import said as spoken
 
 if TYPE_CHECKING:
@@ -180,4 +180,4 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
 
 
 def _weights() -> dict[str, Any]:
-    return ObjectiveSpec().weights
+    return WEIGHTS["mentions"]

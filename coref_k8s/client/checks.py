@@ -43,7 +43,7 @@ def check_before_start(spec: StudySpec, *, text: bool = True) -> list[Message]:
 
     Without `text` its sources are not looked at: they have been prepared.
     """
-    check_weights(spec.objective.weights)
+    check_weights(spec.objective.weights, spec.task)
     require_trial_packages()
     hub = Hub()
     check_model(spec.model, hub)
@@ -56,7 +56,7 @@ def check_request(spec: StudySpec) -> list[Message]:
     found = []
     if spec.limits.max_gpu_hours is not None and not spec.pod.gpus:
         found.append(Message.of("client.gpu-hours-without-gpus"))
-    if elsewhere := sorted(set(spec.objective.weights) - set(known_metrics())):
+    if elsewhere := sorted(set(spec.objective.weights) - set(known_metrics(spec.task))):
         found.append(Message.of("client.metric-not-here", names=elsewhere))
     return found
 

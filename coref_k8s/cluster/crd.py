@@ -11,13 +11,14 @@ from coref_k8s.cluster.status import StudyStatus
 from coref_k8s.study import yaml12
 from coref_k8s.study.base import MAX_CHOICES, MAX_LENGTH, PATTERNS
 from coref_k8s.study.names import MAX_NAME
-from coref_k8s.study.parameters import PARAMETERS, TASKS, Parameter, parameters_of
+from coref_k8s.study.parameters import PARAMETERS, Parameter, parameters_of
 from coref_k8s.study.ranges import LEAST_LOG
 from coref_k8s.study.spec import LENGTH_STEP, SEQ_LENGTHS, SearchSpec, StudySpec
+from coref_k8s.study.tasks import METRICS, TASKS
 
 #: Fields that a study keeps once it has started: what was measured before would not compare with what follows.
 IMMUTABLE = (
-    "model", "modelRevision", "seqLengths", "anyLength", "seed", "gpuMemoryGb",
+    "task", "model", "modelRevision", "seqLengths", "anyLength", "seed", "gpuMemoryGb",
     "data", "training", "search", "objective", "purpose",
 )  # fmt: skip
 #: Fields that may change while it runs.
@@ -87,16 +88,34 @@ def _spec_rules() -> list[dict[str, str]]:
         (f"{search} || ({_all_fixed('self.search.space')} && "
          f"self.search.spaceByLength.all(k, {_all_fixed('self.search.spaceByLength[k]')}))",
          "a study to train or ensemble searches nothing; give each range a single choice"),
-        (f"self.seqLengths.all(l, {_ends('mask_low', -1)}.all(x, {_ends('mask_high', 0)}.all(y, x <= y)))",
+        (f"self.task != 'mentions' || self.seqLengths.all(l, {_ends('mask_low', -1)}.all(x, {_ends('mask_high', 0)}.all(y, x <= y)))",
          "mask_low must not go above where mask_high begins, at any length, with the default ranges where none is given"),
+        *(rule for task in TASKS for rule in _task_rules(task)),
     )  # fmt: skip
+
+
+def _task_rules(task: str) -> list[tuple[str, str]]:
+    """Return the rules that keep to a task what is its own: metrics and parameters."""
+    metrics = [name for other in TASKS if other != task for name in METRICS[other]]
+    others = [name for name in PARAMETERS if name not in parameters_of(task)]
+
+    def without(space: str) -> str:
+        return " && ".join(f"!has({space}.{name})" for name in others)
+
+    return [
+        (f"self.task != '{task}' || !has(self.objective.weights) || !{metrics}.exists(m, m in self.objective.weights)",
+         f"objective.weights names a metric of another task; task {task} has {', '.join(METRICS[task])}"),
+        (f"self.task != '{task}' || ({without('self.search.space')} && "
+         f"self.search.spaceByLength.all(k, {without('self.search.spaceByLength[k]')}))",
+         f"{', '.join(others)}: not tuned in task {task}"),
+    ]  # fmt: skip
 
 
 def _all_fixed(space: str) -> str:
     """Return the rule that every range of a space holds one value."""
     return " && ".join(
         f"(!has({one}) || (has({one}.choices) ? {one}.choices.all(c, c == {one}.choices[0]) : {one}.low == {one}.high))"
-        for one in (f"{space}.{name}" for name in parameters_of(TASKS[0]))
+        for one in (f"{space}.{name}" for name in PARAMETERS)
     )
 
 
@@ -107,7 +126,7 @@ def _ends(name: str, end: int) -> str:
         return f"(has({path}.choices) ? {path}.choices : [{path}.{('low', 'high')[end]}])"
 
     own, all_ = (f"self.search.{space}.{name}" for space in ("spaceByLength[string(l)]", "space"))
-    by_length = PARAMETERS[name].ranges[TASKS[0]]
+    by_length = PARAMETERS[name].ranges["mentions"]
     *longer, (_, shortest) = sorted(by_length.items(), reverse=True)
     default = "".join(f"l >= {start} ? [{one.numbers[end]}] : " for start, one in longer)
     return (
@@ -169,7 +188,7 @@ def _with_rules(schema: dict[str, Any]) -> dict[str, Any]:
          "a toleration with a value needs the key of the taint"),
     )  # fmt: skip
     search = fields["search"]["properties"]
-    ranges = {name: _range(one) for name, one in parameters_of(TASKS[0]).items()}
+    ranges = {name: _range(one) for name, one in PARAMETERS.items()}
     for space in (search["space"], search["spaceByLength"]["additionalProperties"]):
         del space["additionalProperties"], space["maxProperties"]
         space["properties"] = ranges

@@ -58,6 +58,8 @@ def _typed(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
         result.setdefault("maxLength", MAX_LENGTH)
     if node.get("format") == "date-time":
         result["format"] = "date-time"
+    if result.get("default") in ([], {}) and not {"minItems", "minProperties"}.isdisjoint(result):
+        del result["default"]  # filled in by who knows more of the request than the field
     if "default" in result:
         result["default"] = _without_nulls(result["default"])
     return result

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coref_k8s.evaluation.evaluate import DEFAULT_WEIGHTS, asked_by
+from coref_k8s.evaluation.evaluate import asked_by
 from coref_k8s.evaluation.extent import WHOLE, Extent
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import MIN_ITEMS
 from coref_k8s.evaluation.vocabulary import Vocabulary
+from coref_k8s.study.tasks import WEIGHTS
 
 #: Most that the full evaluation may cost (share of the training), as counted; measured on a CPU it is less, since
 #: training makes masks and updates weights as well (tests/benchmarks/evaluation_cost.py).
@@ -31,7 +32,7 @@ def cost(
     *,
     extent: Extent = WHOLE,
     full: bool = True,
-    weights: Mapping[str, float] = DEFAULT_WEIGHTS,
+    weights: Mapping[str, float] = WEIGHTS["mentions"],
 ) -> int:
     """Return the tokens of all passes of an evaluation, without padding; equal passes count once."""
     parts = asked_by(items, Vocabulary(tokenizer), full=full, extent=extent, weights=weights)

@@ -23,9 +23,9 @@ from coref_k8s.evaluation.score_coref import CorefPart
 from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
 from coref_k8s.evaluation.scorecard import Scorecard
 from coref_k8s.evaluation.vocabulary import Vocabulary
+from coref_k8s.study.tasks import ARM_METRICS, METRICS, WEIGHTS
 from coref_k8s.wording import Message
 
-DEFAULT_WEIGHTS: Mapping[str, float] = {"coref_f1": 0.4, "coref_top5": 0.3, "lbd_top1": 0.3}
 #: Items of a kind in a quick evaluation.
 QUICK_ITEMS = 64
 
@@ -35,7 +35,7 @@ def evaluate(
     tokenizer: Any,
     items: ItemSet,
     *,
-    weights: Mapping[str, float] = DEFAULT_WEIGHTS,
+    weights: Mapping[str, float] = WEIGHTS["mentions"],
     full: bool = True,
     batch_tokens: int = 16_384,
     tau: float | None = None,
@@ -106,7 +106,7 @@ def evaluate(
 
 def check_askable(items: ItemSet, weights: Mapping[str, float]) -> None:
     """Raise UnusableTextError when no metric of the objective has an item: every model would score 0."""
-    built_in = [name for name in weights if name in registry.OBJECTIVE_METRICS]
+    built_in = [name for name in weights if name in METRICS["mentions"]]
     if built_in and not any(items.lambada if name.startswith("lbd") else items.coref for name in built_in):
         raise UnusableTextError(
             "evaluation.nothing-to-ask", seq_len=items.seq_len, documents=len(items.tables)
@@ -118,7 +118,7 @@ def asked_by(
 ) -> tuple[CorefPart, LambadaPart, SeedPart | None]:
     """Return the parts that ask the items of an evaluation."""
     # An objective on a gain needs the arms in quick evaluations too.
-    arms = full or any(name in registry.ARM_METRICS for name in weights)
+    arms = full or any(name in ARM_METRICS for name in weights)
     coref = CorefPart(items, vocabulary, arms=arms, extent=extent)
     lambada = LambadaPart(items, vocabulary, arms=arms, limit=extent.items)
     return coref, lambada, SeedPart(items, vocabulary, extent.seed) if full else None

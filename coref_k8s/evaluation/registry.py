@@ -16,33 +16,10 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from coref_k8s.errors import RequestError
+from coref_k8s.study.tasks import METRICS
 from coref_k8s.wording import Message
 
 GROUP = "coref_k8s.metrics"
-#: Built-in metrics that need more than the full arm.
-ARM_METRICS = (
-    "coref_closed1",
-    "coref_closed5",
-    "coref_closed1_gain",
-    "coref_closed5_gain",
-    "coref_f1_gain",
-    "coref_top1_gain",
-    "coref_top5_gain",
-    "coref_top1_truncated_gain",
-    "coref_top5_truncated_gain",
-    "lbd_top1_gain",
-    "swap_top1",
-)
-#: Built-in metrics that an objective may weigh: known in quick and in full evaluations.
-OBJECTIVE_METRICS = (
-    "coref_f1",
-    "coref_precision",
-    "coref_recall",
-    "coref_top1",
-    "coref_top5",
-    "lbd_top1",
-    *ARM_METRICS,
-)
 #: (model, tokenizer, ItemSet) -> a value between 0 and 1, larger is better.
 Metric = Callable[[Any, Any, Any], float]
 
@@ -72,14 +49,14 @@ def custom_metrics() -> dict[str, Metric]:
     return {**found, **_registered}
 
 
-def known_metrics() -> list[str]:
-    """Return the names that an objective may weigh in this environment; loads no package."""
-    return sorted({*OBJECTIVE_METRICS, *_registered, *(entry.name for entry in entry_points(group=GROUP))})
+def known_metrics(task: str) -> list[str]:
+    """Return the names that an objective of a task may weigh in this environment; loads no package."""
+    return sorted({*METRICS[task], *_registered, *(entry.name for entry in entry_points(group=GROUP))})
 
 
-def check_weights(weights: Iterable[str]) -> None:
-    """Raise RequestError for a weight whose metric is neither built in nor registered."""
-    names = known_metrics()
+def check_weights(weights: Iterable[str], task: str = "mentions") -> None:
+    """Raise RequestError for a weight whose metric is neither built into the task nor registered."""
+    names = known_metrics(task)
     for name in weights:
         if name not in names:
             if near := difflib.get_close_matches(name, names, 1):

@@ -14,6 +14,7 @@ from coref_k8s.search.records import TrialState
 from coref_k8s.search.tested import tested
 from coref_k8s.study import yaml12
 from coref_k8s.study.names import MAX_NAME
+from coref_k8s.study.reading import changed
 from coref_k8s.study.spec import StudySpec
 
 
@@ -99,9 +100,8 @@ def request(page: Context) -> str:
         sources.append(config.model_copy(update={"revision": commit}) if commit else config)
     pinned["data"] = spec.data.model_copy(update={"sources": tuple(sources)})
     whole: StudySpec = spec.model_copy(update=pinned)
-    body = whole.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     body = {"seqLengths": list(spec.seq_lengths), "model": spec.model, "trials": spec.trials,
-            "parallelism": spec.parallelism, "seed": spec.seed, **body}  # fmt: skip
+            "parallelism": spec.parallelism, "seed": spec.seed, **changed(whole)}  # fmt: skip
     return yaml12.write(body, width=10_000, inline=True)
 
 

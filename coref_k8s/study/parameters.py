@@ -18,8 +18,6 @@ from coref_k8s.wording import Message
 if TYPE_CHECKING:
     from coref_k8s.study.spec import StudySpec
 
-#: What is trained and scored. A request names one when `task` is added to it; until then it is the first.
-TASKS = ("mentions", "coreference")
 #: Default ranges of one task: from each length (tokens) on, up to the next.
 ByLength = Mapping[int, Range]
 
@@ -190,6 +188,11 @@ PARAMETERS: Mapping[str, Parameter] = {
             "epochs", "float", "Passes over the training data, without a budget in steps.", 1.0, _BOTH,
             low=1e-3, high=1000.0, unit="epochs", carried="place",
         ),
+        # not tuned unless the request gives it a range
+        Parameter(
+            "head_epochs", "float", "Passes over whole documents at the end, in which only the coreference head learns.",
+            8.0, {"coreference": {}}, high=1000.0, unit="epochs", carried="place",
+        ),
         # its range is data.choices
         Parameter("dataset", "name", "Prepared data to train on (a folder).", None, _BOTH),
     )
@@ -224,6 +227,9 @@ def unknown_parameter(name: str, task: str) -> Message | None:
     known = parameters_of(task)
     if name in known:
         return None
+    if name in PARAMETERS:
+        values = {"name": name, "other": PARAMETERS[name].tasks[0], "task": task, "known": list(known)}
+        return Message("study.parameter-of-others", values)
     close = difflib.get_close_matches(name, known, n=1)
     code = "parameter-unknown-close" if close else "parameter-unknown"
     return Message.of(f"study.{code}", name=name, close="".join(close), known=", ".join(known))

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from coref_k8s.errors import RequestError, reason
 from coref_k8s.study import yaml12
+from coref_k8s.study.base import Request
 from coref_k8s.study.names import check_name
 from coref_k8s.study.refusals import refused
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.study.tasks import TASKS
 
 API_VERSION = "corefk8s.dev/v1alpha1"
 KIND = "CorefStudy"
@@ -112,6 +114,24 @@ def _restored(known: Any, unknown: Mapping[str, Any]) -> Any:
         key: _restored(inner.get(key), value) if isinstance(value, _Aside) else value
         for key, value in unknown.items()
     }
+
+
+def changed(spec: StudySpec) -> dict[str, Any]:
+    """Return what a request says beyond the defaults of its task (JSON, camelCase); reading it gives the same request."""
+    task = {} if spec.task == TASKS[0] else {"task": spec.task}
+    return task | _differing(
+        spec, StudySpec(task=spec.task), spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    )
+
+
+def _differing(part: Request, default: Request, dumped: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, field in type(part).model_fields.items():
+        key, value, usual = field.alias or name, getattr(part, name), getattr(default, name)
+        if value != usual:
+            inner = isinstance(value, Request) and isinstance(usual, Request)
+            found[key] = _differing(value, usual, dumped[key]) if inner else dumped.get(key)
+    return found
 
 
 def amended(

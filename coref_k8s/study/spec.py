@@ -8,9 +8,17 @@ Keys are written in camelCase in YAML and in the custom resource, in snake_case 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from coref_k8s.study.base import (
     Amount,
@@ -35,9 +43,10 @@ from coref_k8s.study.base import (
     refuse,
     without_nulls,
 )
-from coref_k8s.study.parameters import PARAMETERS, TASKS, crossed, space_for, unknown_parameter
+from coref_k8s.study.parameters import PARAMETERS, crossed, space_for, unknown_parameter
 from coref_k8s.study.ranges import Range
 from coref_k8s.study.refusals import refused
+from coref_k8s.study.tasks import METRICS, TASKS, WEIGHTS, Task, task_of_metric
 
 #: Sequence lengths (tokens) of the memory table, shortest first.
 SEQ_LENGTHS = (512, 768, 1024, 1280, 1536, 1792, 2048)
@@ -80,38 +89,47 @@ class DatasetConfig(Request):
     """Revision of the hub dataset (commit or tag); the newest, written into the result, by default."""
 
 
-DEFAULT_SOURCES = (
-    DatasetConfig(source="wikimedia/wikipedia", subset="20231101.ko", domain="encyclopedia"),
-    DatasetConfig(source="klue/klue", subset="mrc", domain="news", quality_weight=1.2),
-    DatasetConfig(source="klue/klue", subset="ynat", domain="headline", quality_weight=0.3, min_length=20),
-    DatasetConfig(source="squad_kor_v1", domain="encyclopedia"),
-    DatasetConfig(source="dev7halo/naver-news-summarization-ko-with-gen", domain="news"),
-)
+#: What is read by task where a request names no sources; those of `coreference` carry chains.
+SOURCES: Mapping[str, tuple[DatasetConfig, ...]] = {
+    "mentions": (
+        DatasetConfig(source="wikimedia/wikipedia", subset="20231101.ko", domain="encyclopedia"),
+        DatasetConfig(source="klue/klue", subset="mrc", domain="news", quality_weight=1.2),
+        DatasetConfig(
+            source="klue/klue", subset="ynat", domain="headline", quality_weight=0.3, min_length=20
+        ),
+        DatasetConfig(source="squad_kor_v1", domain="encyclopedia"),
+        DatasetConfig(source="dev7halo/naver-news-summarization-ko-with-gen", domain="news"),
+    ),
+    "coreference": (DatasetConfig(source="Elda-AI/elda-coref-ko-v2"),),
+}
 
 
 class DataSpec(Request):
     """Which text, and how it is filtered, split and prepared."""
 
-    sources: Many[DatasetConfig] = Field(default=DEFAULT_SOURCES, min_length=1)
-    """Sources to read; one that fails to load is skipped with a warning, unless none is left."""
+    # filled in by the request, which knows its task
+    sources: Many[DatasetConfig] = Field(default=(), min_length=1, validate_default=False)
+    """Sources to read, those of the task by default; one that fails to load is skipped with a warning, unless none is left."""
     choices: Choices[Name] = Field(default=(), json_schema_extra=flag("--dataset-choice", multiple=True))
     """Prepared data (folders made by `coref-k8s prepare`) to choose among as a tuned parameter; none by default: the sources above are prepared."""
     train_limit: Amount | None = Field(default=50_000, json_schema_extra=flag("--train-limit"))
-    """Most training chunks per length (chunks); `none` for all. More data take longer, few data overfit."""
+    """Most training chunks per length (chunks); `none` for all. More data take longer, few data overfit. Task coreference, whose documents stay whole, takes as many tokens as these chunks of the longest length have."""
     domains: Many[Name] = Field(default=(), json_schema_extra=flag("--domain", multiple=True))
     """Keep only documents of these domains; all by default."""
     min_coref_density: Density = 0.0
     """Least coreference density of a document (repeated mentions and pronouns per 100 words); 0 keeps all."""
     deduplicate: bool = True
     """Drop near-duplicates (MinHash over word 5-grams, Jaccard 0.8)."""
+    singletons: Literal["auto", "keep", "drop"] = "auto"
+    """Entities of a single mention, in task coreference: `drop` leaves them out of the data, so that none is learnt, asked for or predicted; `keep` predicts them; `auto` as the data have them."""
     packing: bool = True
-    """Put several short documents into one sequence, separated in attention, so that less padding is computed."""
+    """Put several short documents into one sequence, separated in attention, so that less padding is computed; task mentions only."""
     dev_share: Share = 0.1
     """Share of the documents kept for tuning; documents that name their split keep it."""
     test_share: Share = 0.1
     """Share of the documents kept for the final report; never trained or tuned on."""
     eval_items: Count = 200
-    """Most evaluation items of a kind (items) drawn from the dev and from the test documents."""
+    """Most evaluation items of a kind (items) drawn from the dev and from the test documents; task mentions only, the other one scores whole documents."""
 
     @model_validator(mode="after")
     def _shares(self) -> DataSpec:
@@ -197,10 +215,9 @@ def _is_length(key: Any) -> bool:
 class ObjectiveSpec(Request):
     """What is maximised: a weighted sum of metrics, each between 0 and 1."""
 
-    weights: Keyed[Weight] = Field(
-        default={"coref_f1": 0.4, "coref_top5": 0.3, "lbd_top1": 0.3}, min_length=1
-    )
-    """Weight of each metric by name; registered custom metrics may be named."""
+    # filled in by the request, which knows its task
+    weights: Keyed[Weight] = Field(default={}, min_length=1, validate_default=False)
+    """Weight of each metric by name; by default 0.4 coref_f1, 0.3 coref_top5 and 0.3 lbd_top1, and conll_f1 alone in task coreference, which also has lea_f1 and mention_f1. Registered custom metrics may be named."""
 
     @field_validator("weights")
     @classmethod
@@ -292,12 +309,19 @@ class PodSpec(Request):
     """Annotations added to pods."""
 
 
+def _task(info: ValidationInfo) -> str:
+    # absent where it was refused itself
+    return str(info.data.get("task", TASKS[0]))
+
+
 class StudySpec(Request):
     """A request: the best model for each sequence length.
 
     Raises RequestError for a value that cannot work, with one sentence.
     """
 
+    task: Task = Field(default=TASKS[0], json_schema_extra=flag("--task"))
+    """What is trained and scored: `mentions` (a masked language model that fills hidden mentions) or `coreference` (an encoder with a head that finds who is who, on documents with gold chains)."""
     seq_lengths: Lengths = Field(
         default=(1024, 1536, 2048),
         min_length=1,
@@ -307,7 +331,7 @@ class StudySpec(Request):
     any_length: bool = Field(default=False, json_schema_extra=flag("--any-length"))
     """Allow any multiple of 64 tokens as a length; for small models and tests."""
     model: Name = Field(default="kakaobank/kf-deberta-base", json_schema_extra=flag("--model"))
-    """Hub id or folder of the masked language model to start from."""
+    """Hub id or folder of the model to start from; for task coreference also the result of a mentions study."""
     model_revision: Text | None = None
     """Revision of the hub model; the newest, written into the result, by default."""
     trials: Count = Field(default=20, json_schema_extra=flag("--trials"))
@@ -333,13 +357,34 @@ class StudySpec(Request):
     pod: PodSpec = PodSpec()
     """Pods."""
 
-    #: A field, with `TASKS` as its values, once a request may choose.
-    task: ClassVar[str] = TASKS[0]
-
     @field_validator("seq_lengths")
     @classmethod
     def _sorted(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(sorted(set(lengths)))
+
+    @field_validator("data")
+    @classmethod
+    def _sources(cls, data: DataSpec, info: ValidationInfo) -> DataSpec:
+        return data if data.sources else data.model_copy(update={"sources": SOURCES[_task(info)]})
+
+    @field_validator("objective")
+    @classmethod
+    def _weights(cls, objective: ObjectiveSpec, info: ValidationInfo) -> ObjectiveSpec:
+        task = _task(info)
+        for name in objective.weights:
+            if (other := task_of_metric(name)) not in (None, task):
+                refuse(
+                    "weights-of-others",
+                    "weights",
+                    name,
+                    name=name,
+                    other=other,
+                    task=task,
+                    known=list(METRICS[task]),
+                )
+        return (
+            objective if objective.weights else objective.model_copy(update={"weights": dict(WEIGHTS[task])})
+        )
 
     @model_validator(mode="after")
     def _lengths(self) -> StudySpec:

@@ -14,6 +14,7 @@ from coref_k8s.corpus.local import is_local
 from coref_k8s.evaluation.compare import Difference
 from coref_k8s.study import yaml12
 from coref_k8s.study.order import Order
+from coref_k8s.study.reading import changed
 from coref_k8s.trial.licences import UNKNOWN
 from coref_k8s.wording import Message, document, say
 
@@ -67,7 +68,6 @@ class Facts:
 def card(facts: Facts, usage: str | None = None) -> str:
     """Return the text of `README.md`; `usage` for what is not simply opened as one model."""
     order, spec = facts.order, facts.order.spec
-    request = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return document("card").substitute(
         head=yaml12.write(_front_matter(facts)),
         name=order.study,
@@ -88,7 +88,7 @@ def card(facts: Facts, usage: str | None = None) -> str:
         hardware=facts.hardware,
         versions=", ".join(f"{name} {number}" for name, number in facts.versions.items()),
         command=command(order),
-        request=yaml12.write(request),
+        request=yaml12.write(changed(spec)),
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from coref_k8s.errors import TrialError
-from coref_k8s.study.parameters import PARAMETERS, TASKS, unknown_parameter
+from coref_k8s.study.parameters import PARAMETERS, unknown_parameter
+from coref_k8s.study.tasks import TASKS
 from coref_k8s.trial.optimiser import Rates
 from coref_k8s.wording import Message
 

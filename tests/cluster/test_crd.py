@@ -58,8 +58,9 @@ def test_an_empty_request_is_the_default_study(api: AdminApi, crd_installed: Non
         {"apiVersion": STUDIES.api_version, "kind": STUDIES.kind, "metadata": {"name": "a"}, "spec": {}},
     )
     assert wanted(made) == StudySpec()
-    # every default is written down, so that a study keeps its meaning when defaults change
-    assert made["spec"]["data"]["sources"][0]["source"] == "wikimedia/wikipedia"
+    # every default is written down, so that a study keeps its meaning when defaults change; those of its task by who sends it
+    assert made["spec"]["data"]["trainLimit"] == 50_000
+    assert "sources" not in made["spec"]["data"]
 
 
 @pytest.mark.cluster
