@@ -152,7 +152,7 @@ class LiveState:
         """Take over what the database says."""
         self.study = view.name
         before = self.phase
-        self.phase, self.message = view.phase, said(view.why)
+        self.phase, self.message = view.phase, said(view.message)
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining, self.gpu_seconds = view.remaining(now), view.gpu_seconds
         waits = {(w.kind, w.seq_len, w.trial): self._why(w) for w in view.waiting if w.reason}
@@ -178,7 +178,7 @@ class LiveState:
                     self._tell(now, f"{say('words.of-tokens', length=one.seq_len)}: {sentence}")
             length.winner = one.verdict.winner if one.verdict else None
         if view.phase is not before and view.phase in TERMINAL:
-            self._tell_phase(now, view.why)
+            self._tell_phase(now, view.message)
 
     def stop(self, now: datetime) -> None:
         """Note that the user has asked to leave."""

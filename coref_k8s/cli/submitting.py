@@ -149,7 +149,7 @@ def conclude(backend: Backend, view: StudyView) -> int:
         steps += [f"{step}{where}" for step in tables.after(view)]
         suggest(*steps)
         return 0
-    stands = [tables.phase_word(view.phase).lower(), said(view.why)]
+    stands = [tables.phase_word(view.phase).lower(), said(view.message)]
     note(f"{view.name}: {', '.join(part for part in stands if part)}", style="red")
     suggest(f"status {named}", f"logs {named}", f"resume {named}")
     return 1

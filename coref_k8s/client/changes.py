@@ -24,7 +24,7 @@ def changes(before: StudyView | None, after: StudyView, now: datetime) -> Iterat
     who = {"ts": now.isoformat(), "study": after.name}
     evaluations = after.spec.training.evaluations
     if after.phase is not (before.phase if before else Phase.PENDING) and not after.ended:
-        yield {**who, "section": STUDY_PHASE, "phase": after.phase.value, **said(after.why)}
+        yield {**who, "section": STUDY_PHASE, "phase": after.phase.value, **said(after.message)}
     for kind, records, earlier in (
         (Kind.TRIAL, after.trials, before.trials if before else []),
         (Kind.FINALIST, after.runs, before.runs if before else []),
@@ -36,7 +36,7 @@ def changes(before: StudyView | None, after: StudyView, now: datetime) -> Iterat
             about = {**who, "kind": kind.value, "seq_len": record.seq_len, "trial": record.number}
             yield from _of_trial(about, known.get(key), record, key in held, evaluations)
     if after.ended and not (before and before.ended):
-        yield {**who, "section": Section.STUDY_END.value, "phase": after.phase.value, **said(after.why)}
+        yield {**who, "section": Section.STUDY_END.value, "phase": after.phase.value, **said(after.message)}
 
 
 def _held(view: StudyView | None, kind: Kind) -> Iterator[tuple[int | None, int | None]]:

@@ -14,7 +14,7 @@ from coref_k8s.wording.formats import score
 
 def study_html(view: StudyView, place: str, lang: Lang) -> str:
     """Return a study's phase, and one row a sequence length: how far it is, and the best so far."""
-    facts = [say(f"words.phase-{view.phase.value.lower()}", lang), place, view.why.say(lang)]
+    facts = [say(f"words.phase-{view.phase.value.lower()}", lang), place, view.message.say(lang)]
     rows = [
         (
             str(one.seq_len),

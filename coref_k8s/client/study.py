@@ -56,7 +56,7 @@ class Study:
     @property
     def message(self) -> str:
         """Why it is in its phase, as one English sentence; may be empty."""
-        return str(self.view.why)
+        return str(self.view.message)
 
     @property
     def is_running(self) -> bool:

@@ -25,7 +25,7 @@ from coref_k8s.controller.carry import Carrier
 from coref_k8s.controller.memory import StudyMemory
 from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.runner import Reason, Runner
-from coref_k8s.controller.snapshot import Unit, gpu_seconds
+from coref_k8s.controller.snapshot import PREPARATION, Unit, gpu_seconds
 from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageError
 from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
 from coref_k8s.search.records import TrialRecord
@@ -245,17 +245,19 @@ class Applier:
         )  # fmt: skip
 
     def _set_phase(self, action: SetPhase) -> None:
-        study = self._memory.study
-        self._store.set_phase(study.namespace, study.name, action.phase, action.message)
+        study, message = self._memory.study, action.message
+        if message.code == "controller.preparation-failed":
+            # what a preparation said last is known only now when it has ended in this very round
+            why = _with_words(message.values["why"], self._last_lines.get(PREPARATION, ""))
+            message = Message.of(message.code, why=why)
+        self._store.set_phase(study.namespace, study.name, action.phase, message)
         if study.started_at is None:
             self._bus.emit(
                 Section.STUDY_BEGIN, study=study.name, seq_lengths=study.spec.seq_lengths,
                 trials=study.spec.trials, model=study.spec.model,
             )  # fmt: skip
         if action.phase in TERMINAL:
-            self._bus.emit(
-                Section.STUDY_END, study=study.name, phase=action.phase.value, **said(action.message)
-            )
+            self._bus.emit(Section.STUDY_END, study=study.name, phase=action.phase.value, **said(message))
 
 
 def _with_words(what: Message, words: str) -> Message:

@@ -238,7 +238,7 @@ class RunsMemory:
         return None
 
     def _hopeless(self, record: TrialRecord) -> bool:
-        """Return the pruner's verdict, asked for once a report."""
+        """Whether the pruner gives a trial up, asked once a report."""
         if not record.intermediate:
             return False
         step = max(record.intermediate)

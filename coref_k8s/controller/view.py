@@ -23,7 +23,7 @@ from coref_k8s.errors import DataError
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import REASON_ATTR, TrialRecord, TrialState, ranked
 from coref_k8s.search.verdict import Verdict
-from coref_k8s.store.records import AttemptRecord, Outcome, Phase, StudyRecord
+from coref_k8s.store.records import AttemptRecord, Outcome, StudyRecord
 from coref_k8s.store.store import Store
 from coref_k8s.study.names import Kind
 from coref_k8s.wording import NOTHING, Message
@@ -102,14 +102,6 @@ class StudyView(StudyState):
     def failures(self) -> list[TrialRecord]:
         """Failed trials, by length and number."""
         return [t for t in self.trials if t.state is TrialState.FAILED]
-
-    @property
-    def why(self) -> Message:
-        """Why the study is in its phase; of a failed preparation with the end of its log."""
-        last = next((a for a in reversed(self.attempts) if a.kind is Kind.PREPARE), None)
-        if self.phase is Phase.FAILED and last is not None and last.outcome is Outcome.FAILED:
-            return Message.of("controller.preparation-failed", why=last.message)
-        return self.message
 
     @property
     def gpu_seconds(self) -> float:

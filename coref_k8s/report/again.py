@@ -24,8 +24,8 @@ def warnings(page: Context) -> list[str]:
     planned = sum(one.planned for one in view.lengths)
     if not view.ended:
         found.append(page.plain("report.w-unfinished", done=view.done, planned=planned))
-    elif view.why:
-        found.append(page.said(view.why))
+    elif view.message:
+        found.append(page.said(view.message))
     for lost in view.statistics.get("skipped_sources", ()):
         why = page.said(lost.get("message", lost.get("reason")))
         found.append(page.plain("report.w-source", source=lost.get("source"), reason=why))
