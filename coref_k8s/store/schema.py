@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, String, column, inspect, select, table
+from sqlalchemy import DDL, Column, Connection, Engine, String, column, inspect, select, table, update
 from sqlalchemy.exc import DBAPIError
 
 from coref_k8s import __version__
@@ -19,17 +19,21 @@ from coref_k8s.store.tables import metadata, study_table
 
 #: The version that this program reads and writes.
 HEAD = "0.2"
-#: Where it is noted; Optuna notes its own in `alembic_version`.
+#: The oldest version whose programs can work with these tables. A migration that only adds (columns with a default, a
+#: table) leaves it, so that an older program goes on after a rollback; one that takes away or renames sets it to its own.
+WORKS_FROM = "0.1"
+#: Where both are noted, in `version_num` and `works_from`; Optuna notes its own version in `alembic_version`.
 VERSION_TABLE = "coref_schema"
 #: What Postgres answers to who may not write: insufficient privilege, read-only transaction.
 _MAY_NOT_WRITE = ("42501", "25006")
 
 
-def version(engine: Engine | Connection, name: str = VERSION_TABLE) -> str | None:
+def version(engine: Engine | Connection, name: str = VERSION_TABLE, noted: str = "version_num") -> str | None:
     """Return the version that a table notes; None where there is none yet."""
-    if not inspect(engine).has_table(name):
+    tables = inspect(engine)
+    if not tables.has_table(name) or noted not in (one["name"] for one in tables.get_columns(name)):
         return None
-    query = select(column("version_num", String)).select_from(table(name))
+    query = select(column(noted, String)).select_from(table(name))
     if isinstance(engine, Connection):
         return engine.scalar(query)
     with engine.connect() as connection:
@@ -39,7 +43,8 @@ def version(engine: Engine | Connection, name: str = VERSION_TABLE) -> str | Non
 def bring_up_to_date(engine: Engine, url: str) -> None:
     """Create our tables or change them to this version, one process at a time.
 
-    A database that may only be read stays as it is. Raises StorageError when it is of a newer version or empty.
+    A database that may only be read stays as it is, and so does one of a newer version that this program can work with.
+    Raises StorageError when it cannot, and when a database that may only be read is empty.
     """
     if exists(url) and (version(engine) == HEAD or (read_only(url) and _has_studies(engine))):
         return
@@ -79,8 +84,13 @@ def _upgrade(connection: Connection) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     found = version(connection)
     if found is not None and found not in known:
+        if version(connection, noted="works_from") in known:
+            return
         raise StorageError("store.newer-schema", theirs=found, ours=__version__)
     if not inspect(connection).has_table(study_table.name):
         metadata.create_all(connection)
         command.stamp(config, "head")
     command.upgrade(config, "head")
+    if version(connection, noted="works_from") is None:
+        connection.execute(DDL(f"ALTER TABLE {VERSION_TABLE} ADD COLUMN works_from VARCHAR(32)"))
+    connection.execute(update(table(VERSION_TABLE, column("works_from"))).values(works_from=WORKS_FROM))

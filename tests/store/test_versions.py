@@ -199,12 +199,26 @@ def test_six_processes_may_open_an_old_database_at_once(old: str) -> None:
 
 def test_a_newer_database_is_answered_in_one_sentence(url: str) -> None:
     Store(url).close()
-    execute(url, "UPDATE coref_schema SET version_num = '0.9'")
+    execute(url, "UPDATE coref_schema SET version_num = '0.9', works_from = '0.8'")
     with pytest.raises(
         StorageError, match=r"written by coref-k8s 0\.9 or newer, this is \d.*; upgrade"
     ) as error:
         Store(url)
     assert "0.9" in error.value.message.say("ko")
+
+
+def test_a_database_to_which_a_newer_version_only_added_is_used_after_a_rollback(url: str) -> None:
+    Store(url).close()
+    execute(
+        url,
+        "ALTER TABLE coref_study ADD COLUMN colour VARCHAR(16) NOT NULL DEFAULT 'red'",
+        f"UPDATE coref_schema SET version_num = '0.9', works_from = '{HEAD}'",
+    )
+    store = Store(url)
+    store.create_study("lab", "s", StudySpec())
+    assert [(one.name, one.phase) for one in store.list_studies()] == [("s", Phase.PENDING)]
+    assert noted(url) == "0.9"
+    store.close()
 
 
 def test_one_unreadable_study_hides_no_other(old: str) -> None:
