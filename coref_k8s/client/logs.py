@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from coref_k8s.errors import NotFoundError
 from coref_k8s.local.processes import ProcessRunner
 from coref_k8s.study.names import Kind
+from coref_k8s.study.paths import LOG_FILE, ORDER_FILE
 
 #: New jobs of a followed study are looked for this often (seconds).
 _LOOK_SECONDS = 1.0
@@ -81,9 +82,9 @@ def local_jobs(
 ) -> list[str]:
     """Return the jobs that have a log, in the order in which they began: all, or those of a length or a trial."""
     found = []
-    for path in (runner.root / study).glob("*/log"):
+    for path in (runner.root / study).glob(f"*/{LOG_FILE}"):
         # a job's order is written once, when it is started
-        text = path.with_name("order.json")
+        text = path.with_name(ORDER_FILE)
         order = json.loads(text.read_text(encoding="utf-8"))
         # finalists have numbers of their own: asked for a trial, theirs are not meant
         is_it = trial is None or (order["kind"], order["trial"]) == (Kind.TRIAL, trial)

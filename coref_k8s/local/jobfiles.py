@@ -16,6 +16,7 @@ from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.local.supervise import alive, now, write_json
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
+from coref_k8s.study.paths import JOB_FILE, LOCK_FILE, LOG_FILE, ORDER_FILE, STATUS_FILE, STOPPED_FILE
 from coref_k8s.wording import NOTHING, Message
 
 #: How much of a log is read at once, from its end (bytes).
@@ -24,23 +25,33 @@ _BLOCK = 64 * 1024
 
 @dataclass(frozen=True)
 class JobFolder:
-    """A job's files. It exists for the runner while `status.json` does; its log stays after that."""
+    """A job's files. It exists for the runner while it has a status; its log stays after that."""
 
     path: Path
 
     @property
     def log(self) -> Path:
         """Output of all starts of all jobs of this name."""
-        return self.path / "log"
+        return self.path / LOG_FILE
 
     @property
     def order(self) -> Path:
         """The order that the program reads."""
-        return self.path / "order.json"
+        return self.path / ORDER_FILE
+
+    @property
+    def job(self) -> Path:
+        """What the supervisor is to run."""
+        return self.path / JOB_FILE
+
+    @property
+    def status(self) -> Path:
+        """How that went so far."""
+        return self.path / STATUS_FILE
 
     def exists(self) -> bool:
         """Whether the job exists, live or ended."""
-        return (self.path / "status.json").exists()
+        return self.status.exists()
 
     def write(
         self, order: Order, command: Sequence[str], gpus: Sequence[str], *, pause: float, grace: float
@@ -78,20 +89,20 @@ class JobFolder:
             "pid": None,
             "pid_start": None,
         }
-        write_json(self.path / "job.json", job)
-        write_json(self.path / "status.json", status)
+        write_json(self.job, job)
+        write_json(self.status, status)
 
     def read(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Return `job.json` and `status.json`; None when the job does not exist."""
+        """Return what is to run and how that went; None when the job does not exist."""
         try:
-            status = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
-            return json.loads((self.path / "job.json").read_text(encoding="utf-8")), status
+            status = json.loads(self.status.read_text(encoding="utf-8"))
+            return json.loads(self.job.read_text(encoding="utf-8")), status
         except FileNotFoundError:
             return None
 
     def take_lock(self) -> int | None:
         """Return the open lock file, locked, or None when somebody of the job is alive."""
-        file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -151,7 +162,7 @@ class JobFolder:
 
     def _why_stopped(self, uid: str) -> str:
         try:
-            found = json.loads((self.path / "stopped.json").read_text(encoding="utf-8"))
+            found = json.loads((self.path / STOPPED_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return ""
         # an earlier job of this name may have left it
@@ -167,7 +178,7 @@ class JobFolder:
 
     def _last_sign(self) -> str:
         """Return when the log was last written: the best guess at when the job was lost."""
-        path = self.log if self.log.exists() else self.path / "status.json"
+        path = self.log if self.log.exists() else self.status
         return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
 
     def read_log(self, position: int) -> bytes:

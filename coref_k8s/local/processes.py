@@ -21,7 +21,7 @@ from coref_k8s.local.hardware import cpu_cores, visible_gpus
 from coref_k8s.local.jobfiles import JobFolder, job_folders
 from coref_k8s.study.names import WITHOUT_GPU, Kind
 from coref_k8s.study.order import Order
-from coref_k8s.study.paths import JOBS
+from coref_k8s.study.paths import JOBS, STOPPED_FILE
 
 #: What a job runs unless told otherwise.
 TRIAL_COMMAND = (sys.executable, "-m", "coref_k8s.trial")
@@ -94,9 +94,8 @@ class ProcessRunner:
             gpus = self._free_gpus() if order.kind not in WITHOUT_GPU else ()
             folder.write(order, self._command, gpus, pause=self._pause, grace=self._grace)
             # The supervisor inherits the lock, so there is no moment in which the job is live and unlocked.
-            _supervise(
-                str(folder.path), str(lock), environment=self._variables(order, folder, gpus), keep=lock
-            )
+            files = map(str, (folder.job, folder.status, folder.log, lock))
+            _supervise(*files, environment=self._variables(order, folder, gpus), keep=lock)
         finally:
             os.close(lock)
 
@@ -115,7 +114,7 @@ class ProcessRunner:
         else:
             return
         # after the signal: the next controller sends no other one to a job that is noted as stopped
-        supervise.write_json(folder.path / "stopped.json", {"uid": job.uid, "why": why})
+        supervise.write_json(folder.path / STOPPED_FILE, {"uid": job.uid, "why": why})
 
     def _with_supervisor(self, folder: JobFolder) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return a job's files once its supervisor is in them: one that has just been started takes a moment."""
@@ -136,7 +135,7 @@ class ProcessRunner:
                 raise CorefError("local.job-does-not-end", job=job.name)
             self._sleep(0.05)
         if now is not None and now.uid == job.uid:
-            (folder.path / "status.json").unlink(missing_ok=True)
+            folder.status.unlink(missing_ok=True)
 
     def logs(self, job: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Yield the lines of a job's log, also after its removal; `follow` goes on until it has ended."""

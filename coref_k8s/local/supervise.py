@@ -3,9 +3,9 @@
 A process of its own, in its own session, so that the job outlives a killed controller and is found again.
 Only the standard library, run as `python -I -S supervise.py`: one of these stays in memory for every job.
 
-The job's folder holds `job.json` (what to run; written by the runner), `status.json` (written here, whole
-or not at all), `log` (output of all starts) and `lock`: an flock that this process and the program share,
-so it is free exactly when nobody of the job is alive any more.
+It is given three files of the job's folder: what to run (written by the runner), how that went (written here, whole or
+not at all) and the output of all starts; and a lock that this process and the program share, so that it is free exactly
+when nobody of the job is alive any more.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ LONGEST_PAUSE = 60.0
 
 
 def main(arguments: list[str]) -> None:
-    """`supervise.py FOLDER LOCK_FD` runs a job; `supervise.py --end PID START GRACE` ends an orphaned one."""
+    """`supervise.py JOB STATUS LOG LOCK_FD` runs a job; `supervise.py --end PID START GRACE` ends an orphaned one."""
     # The runner waits for this first process only: the job's parent is nobody's child and leaves no zombie.
     if os.fork():
         os._exit(0)
@@ -34,17 +34,18 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "--end":
         _end(int(arguments[1]), arguments[2], float(arguments[3]))
     else:
-        Supervisor(Path(arguments[0]), int(arguments[1])).run()
+        job, status, log = map(Path, arguments[:3])
+        Supervisor(job, status, log, int(arguments[3])).run()
 
 
 class Supervisor:
     """Runs one job to its end."""
 
-    def __init__(self, folder: Path, lock: int) -> None:
-        self.folder = folder
+    def __init__(self, job: Path, status: Path, log: Path, lock: int) -> None:
+        self.files = status, log
         self.lock = lock
-        self.job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-        self.status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        self.job = json.loads(job.read_text(encoding="utf-8"))
+        self.status = json.loads(status.read_text(encoding="utf-8"))
         self.child: subprocess.Popen[bytes] | None = None
         self.stopping = False
 
@@ -55,7 +56,7 @@ class Supervisor:
         for ignored in (signal.SIGINT, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
         self._write(supervisor=os.getpid(), supervisor_start=start_time(os.getpid()))
-        with (self.folder / "log").open("ab", buffering=0) as log:
+        with self.files[1].open("ab", buffering=0) as log:
             while not self._once(log):
                 pass
 
@@ -144,7 +145,7 @@ class Supervisor:
 
     def _write(self, **changes: Any) -> None:
         self.status.update(changes)
-        write_json(self.folder / "status.json", self.status)
+        write_json(self.files[0], self.status)
 
 
 def classify(code: int, oom_killed: bool) -> tuple[str, str]:

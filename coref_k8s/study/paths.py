@@ -32,6 +32,11 @@ STUDIES, JOBS, PREPARED, HUB_CACHE = "studies", "jobs", "prepared", "huggingface
 DATASETS = "hub"
 #: Metrics of a running trial in its folder, where they are not served.
 METRICS_FILE = "metrics.prom"
+#: Files of a job on one machine, in its folder: the order that its program reads, what its supervisor is to run and how
+#: that went, why it was told to stop, the output of all starts, and what is locked while a process of it is alive.
+ORDER_FILE, JOB_FILE, STATUS_FILE, STOPPED_FILE, LOG_FILE, LOCK_FILE = (
+    "order.json", "job.json", "status.json", "stopped.json", "log", "lock",
+)  # fmt: skip
 #: What a preparation has counted, in the folder of prepared data.
 STATISTICS_FILE = "statistics.json"
 
