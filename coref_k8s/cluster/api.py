@@ -188,8 +188,13 @@ class ClusterApi:
 
     def apply_status(self, resource: Resource, body: Json) -> Json:
         """Server-side apply of a status, whoever owns it; fields we applied before and left out now are given up."""
-        query = {"fieldManager": self.field_manager, "force": "true"}
-        path = resource.path(self._in(resource, None, body), body["metadata"]["name"], "status")
+        return self._apply(resource, body, None, "status", force=True)
+
+    def _apply(
+        self, resource: Resource, body: Json, namespace: str | None, subresource: str | None, *, force: bool
+    ) -> Json:
+        query = {"fieldManager": self.field_manager, "force": "true" if force else "false"}
+        path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
         return self._json("apply", resource, "PATCH", path, query, body, APPLY_PATCH)
 
     def delete(
@@ -202,11 +207,15 @@ class ClusterApi:
     ) -> Json:
         """Delete, dependents too; with `uid`, only that very object (`Conflict` when another took its name)."""
         # left to the server, the pods of a Job would be orphaned
-        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        return self._delete(resource, name, namespace, uid=uid, propagationPolicy="Background")
+
+    def _delete(
+        self, resource: Resource, name: str, namespace: str | None, *, uid: str | None, **options: Any
+    ) -> Json:
+        options |= {"preconditions": {"uid": uid}} if uid else {}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
         path = resource.path(self._in(resource, namespace), name)
-        return self._json("delete", resource, "DELETE", path, {}, options)
+        return self._json("delete", resource, "DELETE", path, {}, body)
 
     def can_i(
         self,

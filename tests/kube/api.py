@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coref_k8s.cluster.api import APPLY_PATCH, MERGE_PATCH, ClusterApi, Json
+from coref_k8s.cluster.api import MERGE_PATCH, ClusterApi, Json
 from coref_k8s.cluster.resources import PODS, Resource
 
 _PATCHES = {
@@ -69,9 +69,7 @@ class AdminApi(ClusterApi):
 
         `Conflict` when another manager owns a field that would change, unless `force`.
         """
-        query = {"fieldManager": self.field_manager, "force": "true" if force else "false"}
-        path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
-        return self._json("apply", resource, "PATCH", path, query, body, APPLY_PATCH)
+        return self._apply(resource, body, namespace, subresource, force=force)
 
     def delete(
         self,
@@ -84,16 +82,9 @@ class AdminApi(ClusterApi):
         grace_seconds: int | None = None,
     ) -> Json:
         """Delete; `propagation` None leaves it to the server, which for Jobs means: orphan the pods."""
-        found = {
-            "propagationPolicy": propagation,
-            "preconditions": {"uid": uid} if uid else None,
-            "gracePeriodSeconds": grace_seconds,
-        }
+        found = {"propagationPolicy": propagation, "gracePeriodSeconds": grace_seconds}
         options = {key: value for key, value in found.items() if value is not None}
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
-        return self._json(
-            "delete", resource, "DELETE", resource.path(self._in(resource, namespace), name), {}, body
-        )
+        return self._delete(resource, name, namespace, uid=uid, **options)
 
     def evict(self, pod: str, namespace: str | None = None, *, grace_seconds: int | None = None) -> None:
         """Ask for a pod's eviction, as `kubectl drain` does."""
