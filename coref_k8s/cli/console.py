@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Container
 from typing import Any
@@ -11,7 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from coref_k8s.cli.speech import say
+from coref_k8s.cli.speech import said, say
+from coref_k8s.wording import Message
 
 #: Results; what a pipe or a redirect receives.
 out = Console(soft_wrap=False, markup=False, emoji=False, highlight=False)
@@ -33,6 +35,14 @@ def note(text: str, **more: Any) -> None:
 def warn(text: str) -> None:
     """Write a warning, on stderr."""
     note(say("words.warning", message=text), style="yellow")
+
+
+class SpokenWarnings(logging.Handler):
+    """Writes what is logged as a warning, in the reader's language where it is a message."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it on stderr."""
+        warn(said(record.msg) if isinstance(record.msg, Message) else record.getMessage())
 
 
 def suggest(*commands: str) -> None:

@@ -99,6 +99,7 @@ def show(
     output: Annotated[Literal["text", "json"], typer.Option("--output", "-o")] = "text",
 ) -> None:
     """Show what was prepared: documents, lengths, distances between mentions, samples of text."""
+    from coref_k8s.client.local import prepared_folder
     from coref_k8s.corpus.show import read_statistics
 
     statistics = read_statistics(prepared_folder(name, Settings.from_env(data_dir=data_dir)))
@@ -108,19 +109,3 @@ def show(
         for part in data_view(statistics, samples=samples):
             # text as it is: wrapped by the terminal, not by us
             out.print(part, soft_wrap=isinstance(part, Text))
-
-
-def prepared_folder(name: str, settings: Settings) -> Path:
-    """Return the folder of prepared data by path, hash or study name. Raises NotFoundError."""
-    from coref_k8s.client.local import LocalBackend
-    from coref_k8s.corpus.show import find_prepared
-    from coref_k8s.errors import NotFoundError
-
-    backend = LocalBackend(settings)
-    known = {study.name: study.prepared for study in backend.studies()}
-    if name in known:
-        prepared = known[name]
-        if prepared is None:
-            raise NotFoundError("cli.not-prepared", study=name)
-        return settings.data_dir / prepared
-    return find_prepared(name, settings.data_dir)

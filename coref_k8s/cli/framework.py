@@ -108,9 +108,9 @@ def _mistake(error: Any) -> Message:
     if kind == "BadParameter" and error.param is not None:
         return Message.of("cli.bad-value", name=_named(error), why=_reason(error))
     if kind == "BadOptionUsage":
-        code = "cli.takes-no-value" if "does not take" in text else "cli.needs-a-value"
+        code = "cli.needs-a-value" if "requires" in text else "cli.takes-no-value"
         return Message.of(code, option=error.option_name)
-    if found := re.fullmatch(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)", text):
+    if found := re.search(r"extra\sargument(?:s|\(s\))?\s\((.*)\)$", text):
         return Message.of("cli.extra-arguments", given=found[1])
     return Message.verbatim(text)
 

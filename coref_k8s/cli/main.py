@@ -5,10 +5,12 @@ A command's module is imported only when that command runs, so `--help` and shel
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
 
+from coref_k8s.cli.console import SpokenWarnings
 from coref_k8s.cli.framework import translate_panels
 from coref_k8s.cli.lazy import LazyGroup, Verb
 from coref_k8s.cli.mistakes import answer
@@ -46,6 +48,9 @@ COMMANDS = (
 )
 
 
+_WARNINGS = SpokenWarnings(logging.WARNING)
+
+
 def app() -> LazyGroup:
     """Return the root command."""
     return LazyGroup("coref-k8s", COMMANDS)
@@ -58,6 +63,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         chosen, rest = take_language(sys.argv[1:] if arguments is None else arguments)
         speak(chosen)
         translate_panels()
+        logging.getLogger("coref_k8s.model").addHandler(_WARNINGS)
         result = app().main(args=rest, prog_name="coref-k8s", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("COREF_DEBUG") == "1":

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from coref_k8s.cli.console import dump, err, out, warn, write
-from coref_k8s.cli.data import prepared_folder
 from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, heading, remarks
 from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import DataDir
+from coref_k8s.client.local import prepared_folder
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
 from coref_k8s.study.paths import DATASETS, STUDIES, TrialFolder

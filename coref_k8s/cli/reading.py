@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from coref_k8s.cli import tables
-from coref_k8s.cli.comparing import as_table, settings_table, side_by_side
+from coref_k8s.cli.comparing import as_table, settings_table
 from coref_k8s.cli.console import dump, headed, note, out, suggest, write
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.cli.where_options import Study, Where, option, placed, typed
 from coref_k8s.cli.winners import best_tables
 from coref_k8s.client.backend import Backend
+from coref_k8s.client.comparing import side_by_side
 from coref_k8s.client.results import best_trials, length_of, trial_rows, with_result
 from coref_k8s.client.where import find_study, open_backends
 from coref_k8s.controller.view import StudyView

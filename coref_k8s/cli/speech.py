@@ -23,7 +23,7 @@ def speak(chosen: Lang | None) -> None:
     _chosen = chosen or locale_lang()
     for stream in (sys.stdout, sys.stderr):
         try:
-            "가".encode(getattr(stream, "encoding", None) or "utf-8")
+            wording.say("words.yes", "ko").encode(getattr(stream, "encoding", None) or "utf-8")
         except (UnicodeEncodeError, LookupError):
             _chosen = "en"
         if hasattr(stream, "reconfigure"):

@@ -245,3 +245,16 @@ class LocalBackend:
         if own := self._own(name):
             own.leave()
         self._existing(name).delete(name)
+
+
+def prepared_folder(name: str, settings: Settings) -> Path:
+    """Return the folder of prepared data by path, hash or study name. Raises NotFoundError."""
+    from coref_k8s.corpus.show import find_prepared
+
+    known = {study.name: study.prepared for study in LocalBackend(settings).studies()}
+    if name not in known:
+        return find_prepared(name, settings.data_dir)
+    prepared = known[name]
+    if prepared is None:
+        raise NotFoundError("client.not-prepared", study=name)
+    return settings.data_dir / prepared

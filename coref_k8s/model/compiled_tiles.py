@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
+from coref_k8s.wording import Message
+
 from .layout import Layout
 from .tiling import LINE, Heads, Tile
 from .torch_tiles import TorchTile
@@ -22,7 +24,7 @@ def _kernels() -> Any:
     try:
         return importlib.import_module(".kernels", __package__)
     except ImportError as error:
-        logger.warning("Training on a CPU is slower without numba (%s): pip install numba.", error)
+        logger.warning(Message.of("model.no-numba", why=str(error)))
         return None
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from coref_k8s.errors import ModelError
+from coref_k8s.wording import Message
 
 from .buckets import BucketTable, bucket_table
 from .convert import BlockedSelfAttention
@@ -94,7 +95,7 @@ def use_flash(model: Any, device: torch.device, *, demanded: bool) -> bool:
     if reason:
         if demanded:
             raise ModelError("model.no-flash", why=reason)
-        logger.warning("The blocked attention is used instead of disentangled-flash: %s.", reason)
+        logger.warning(Message.of("model.blocked-instead", why=reason))
         return False
     for layer in model.deberta.encoder.layer:
         _adopt(layer.attention.self, model.config)

@@ -9,6 +9,7 @@ from transformers.utils import logging
 
 from coref_k8s.errors import ModelError
 from coref_k8s.sizing.suitable import positions_of
+from coref_k8s.wording import Message
 
 from .convert import convert
 from .files import check_files, first_line
@@ -89,9 +90,6 @@ def _open(name_or_path: str, revision: str | None) -> Any:
     except Exception as error:  # each library that reads weights fails in its own ways
         raise ModelError("model.cannot-be-opened", model=name_or_path, why=first_line(error)) from error
     if info["missing_keys"]:
-        logger.warning(
-            "%s has no weights for %s: they start random.",
-            name_or_path,
-            ", ".join(sorted(info["missing_keys"])),
-        )
+        missing = sorted(info["missing_keys"])
+        logger.warning(Message.of("model.no-weights", model=name_or_path, names=missing))
     return model.eval()

@@ -82,7 +82,7 @@ def parallel(spec: StudySpec, seq_len: int, trials: Sequence[TrialRecord], score
         places = [each.place(one.params[each.name]) for each in axes[:-1]] + [axes[-1].place(one.value)]
         style = f"s{rank * _STEPS // max(1, complete)}"
         if one.state is TrialState.PRUNED:
-            style = "dash faint"
+            style = "faint dash"
         elif rank == complete - 1:
             style = f"s{_STEPS - 1} best"
         lines.append((places, style, f"{seq_len}-{one.number}"))

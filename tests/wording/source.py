@@ -100,15 +100,19 @@ def _ending(room: ast.Module) -> Iterator[str]:
 
 
 def sentences(*rooms: str) -> Iterator[tuple[str, str]]:
-    """Pairs of place and text: what looks like words for people, docstrings and markup left out."""
+    """Pairs of place and text: what looks like words for people; docstrings, markup and what is typed are left out."""
+    classes = set(
+        re.findall(r"\.([a-z][a-z0-9]*)", (PACKAGE / "report" / "page.css").read_text(encoding="utf-8"))
+    )
     for path, tree in modules().items():
         if path.split("/")[0].removesuffix(".py") not in rooms:
             continue
-        documented = {id(node) for node in _docstrings(tree)}
+        no_words = {id(node) for node in [*_docstrings(tree), *_commands(tree)]}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in no_words:
                 text = node.value
-                if _TWO_WORDS.search(text) and not re.search(r"[<>]|\$|[a-z]=|\{\w", text):
+                plain = not re.search(r"[<>]|\$|[a-z]=|\{\w| \[?--", text)
+                if plain and _TWO_WORDS.search(text) and not classes.issuperset(text.split()):
                     yield f"{path}:{node.lineno}", text
 
 
@@ -153,6 +157,13 @@ def _texts(call: ast.Call) -> Iterator[str]:
         for one in choices:
             if isinstance(one, ast.Constant) and isinstance(one.value, str):
                 yield one.value
+
+
+def _commands(tree: ast.Module) -> Iterator[ast.AST]:
+    """Parts of what is suggested to be typed next."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _name(node) == "suggest":
+            yield from ast.walk(node)
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
