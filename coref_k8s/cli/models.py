@@ -61,7 +61,7 @@ def _check_place(file: Path) -> None:
 
 def _show(result: EvaluationResult, model: str, text: str | None, split: str, output: str) -> None:
     if output == "json":
-        shown = ("metrics", "counts", "buckets", "warnings", "seq_len", "tau", "seconds")
+        shown = ("metrics", "counts", "buckets", "warnings", "seq_len", "thresholds", "seconds")
         record = result.to_dict() | {"warnings": [spoken(one) for one in result.warnings]}
         write(dump({name: record[name] for name in shown} | {"items": result.items_sha256}, "json"))
         return

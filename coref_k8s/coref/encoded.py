@@ -41,6 +41,10 @@ class EncodedDocument:
         return len(self.tokens)
 
     @cached_property
+    def _cut(self) -> dict[tuple[int, int], tuple[int, int]]:
+        return {}
+
+    @cached_property
     def ids(self) -> np.ndarray:
         """Token ids, int64 (tokens), without special tokens."""
         return np.asarray(self.tokens.ids, dtype=np.int64)
@@ -61,8 +65,12 @@ class EncodedDocument:
 
     def characters(self, first: int, stop: int) -> tuple[int, int]:
         """Return the characters of a mention that covers these tokens."""
-        start, end = self.tokens.starts[first], self.tokens.ends[stop - 1]
-        return self.reading.cut(start, end) if self.trims else (start, end)
+        span = self._cut.get((first, stop))
+        if span is None:
+            start, end = self.tokens.starts[first], self.tokens.ends[stop - 1]
+            span = self.reading.cut(start, end) if self.trims else (start, end)
+            self._cut[first, stop] = span
+        return span
 
     def surface(self, first: int, stop: int) -> str:
         """Return the words of a mention that covers these tokens."""

@@ -8,7 +8,7 @@ coref.json                                         what both need to know of eac
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,18 @@ PADDED = 64
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Probabilities above which a span is taken for a mention: one that is linked to others, one that stays alone.
+
+    A link is evidence, too (docs/decisions/114-who-is-who.md has the figures). What is here serves where none were found
+    on development documents.
+    """
+
+    linked: float = 0.25
+    alone: float = 0.6
+
+
+@dataclass(frozen=True)
 class CorefConfig:
     """What a saved model says of itself (`coref.json`)."""
 
@@ -42,6 +54,7 @@ class CorefConfig:
     """Whether entities with a single mention are entities, as in the data that it was trained on."""
     licences: tuple[str, ...] = ()
     """Licences of the data that it was trained on, in words."""
+    thresholds: Thresholds = Thresholds()
 
 
 class CorefModel(nn.Module):
@@ -61,6 +74,10 @@ class CorefModel(nn.Module):
     def adopt(self, coverage: Coverage) -> None:
         """Take over from the training data whether mentions hold particles and whether entities stand alone."""
         self.config = replace(self.config, trims=coverage.trims, singletons=coverage.singletons)
+
+    def settle(self, thresholds: Mapping[str, float]) -> None:
+        """Keep the thresholds that an evaluation found (`EvaluationResult.thresholds`)."""
+        self.config = replace(self.config, thresholds=Thresholds(**thresholds))
 
     @property
     def device(self) -> torch.device:
@@ -182,6 +199,7 @@ def _config(path: Path) -> CorefConfig:
         values = {name: value for name, value in record.items() if name in known}
         values["sizes"] = HeadSizes(**values["sizes"])
         values["licences"] = tuple(values.get("licences", ()))
+        values["thresholds"] = Thresholds(**values.get("thresholds", {}))
         return CorefConfig(**values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError("coref.config-unreadable", file=str(path / CONFIG), why=str(error)) from error

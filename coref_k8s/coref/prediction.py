@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,16 +17,22 @@ from coref_k8s.coref.training import LIKELY, pairs_of, spans_from, surfaces_of
 from coref_k8s.coref.windows import Window, passes, pools
 from coref_k8s.text.words import Span
 
-#: Probability above which a span is taken for a mention when it is linked to others, and when it stays alone: a link is
-#: evidence, too (docs/decisions/114-who-is-who.md has the figures).
-LINKED, ALONE = 0.25, 0.6
 #: Windows of one forward pass.
 WINDOWS = 4
 #: Forward passes whose windows are gathered before the first of them runs.
 GATHERED = 4
 #: Mentions whose links to all earlier ones are scored at once: with 10,000 mentions, 10 MB a matrix.
 BLOCK = 256
+#: Most mentions of a document, by its tokens: several times what any corpus has, and the end of the work that a model
+#: makes that has learnt nothing yet.
+DENSITY = 0.5
 T = TypeVar("T")
+#: Called between forward passes; raises what is to end them.
+Check = Callable[[], object]
+
+
+def nothing() -> None:
+    """Let the forward passes go on."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,12 @@ class Candidates:
     """Probability of each to be a mention, float32 (mentions)."""
     vectors: Tensor
     """What links are scored from, (mentions, link)."""
+
+    def above(self, threshold: float) -> Candidates:
+        """Return those that are mentions with more than this probability."""
+        kept = np.flatnonzero(self.confidences > threshold)
+        rows = torch.as_tensor(kept, device=self.vectors.device)
+        return Candidates(self.spans[kept], self.confidences[kept], self.vectors[rows])
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,11 @@ class Found:
     links: np.ndarray
     """Probability that a mention joins the entity it was given (or begins it), float32 (mentions)."""
 
+    def settled(self, alone: float) -> Found:
+        """Leave out mentions that nothing is linked to and that are no likelier than `alone`."""
+        kept = (np.bincount(self.entities, minlength=1)[self.entities] > 1) | (self.confidences > alone)
+        return Found(self.spans[kept], self.confidences[kept], self.entities[kept], self.links[kept])
+
     def chains(self, document: EncodedDocument, singletons: bool = True) -> list[list[Span]]:
         """Return the characters of each entity's mentions, entities by their first mention; `singletons` or not."""
         chains: dict[int, list[Span]] = {}
@@ -68,27 +85,48 @@ def predict(model: CorefModel, document: EncodedDocument, **options: Any) -> Fou
 
 
 def predict_all(
+    model: CorefModel, documents: Iterable[EncodedDocument], *, windows: int = WINDOWS
+) -> Iterator[Found]:
+    """Find and link the mentions of each document by the model's thresholds.
+
+    What is found does not depend on what is resolved beside it. `windows`: full windows of a forward pass, or as many
+    short ones of several documents as have their tokens.
+    """
+    thresholds = model.config.thresholds
+    for found in predict_at(model, documents, [thresholds.linked], windows=windows):
+        yield found[0].settled(thresholds.alone)
+
+
+def predict_at(
     model: CorefModel,
     documents: Iterable[EncodedDocument],
+    linked: Sequence[float],
     *,
-    linked: float = LINKED,
-    alone: float = ALONE,
     windows: int = WINDOWS,
-) -> Iterator[Found]:
-    """Find and link the mentions of each document; what is found does not depend on what is resolved beside it.
+    check: Check = nothing,
+) -> Iterator[list[Found]]:
+    """Yield of each document what is found above each of these probabilities, mentions that stay alone among it.
 
-    `linked` and `alone` are the least probabilities of a mention that is linked to others, and of one that is not.
-    `windows`: full windows of a forward pass, or as many short ones of several documents as have their tokens.
+    Mentions are linked once for each; the documents are read once.
     """
-    for document, candidates in find_mentions(model, documents, threshold=linked, windows=windows):
-        entities, links = link(model, document, candidates.spans, candidates.vectors)
-        sure = candidates.confidences
-        kept = (np.bincount(entities, minlength=1)[entities] > 1) | (sure > alone)
-        yield Found(candidates.spans[kept], sure[kept], entities[kept], links[kept])
+    for document, candidates in find_mentions(
+        model, documents, threshold=min(linked), windows=windows, check=check
+    ):
+        some = [candidates.above(threshold) for threshold in linked]
+        yield [
+            Found(one.spans, one.confidences, *link(model, document, one.spans, one.vectors)) for one in some
+        ]
 
 
 @torch.inference_mode()
-def predict_links(model: CorefModel, document: EncodedDocument, spans: np.ndarray) -> Found:
+def predict_links(
+    model: CorefModel,
+    document: EncodedDocument,
+    spans: np.ndarray,
+    *,
+    windows: int = WINDOWS,
+    check: Check = nothing,
+) -> Found:
     """Link mentions that are given (token spans in reading order): what linking alone is worth."""
 
     def read(window: Window, states: Tensor) -> tuple[np.ndarray, Tensor]:
@@ -98,7 +136,7 @@ def predict_links(model: CorefModel, document: EncodedDocument, spans: np.ndarra
 
     order: list[int] = []
     vectors = [torch.zeros(0, model.config.sizes.link, device=model.device)]
-    for _, found in _read(model, [document], read, WINDOWS):
+    for _, found in _read(model, [document], read, windows, check):
         order += [number for owned, _ in found for number in owned.tolist()]
         vectors += [one for _, one in found]
     place = torch.as_tensor(np.argsort(np.asarray(order, dtype=np.int64)), device=model.device)
@@ -106,13 +144,21 @@ def predict_links(model: CorefModel, document: EncodedDocument, spans: np.ndarra
     return Found(spans, np.ones(len(spans), np.float32), entities, links)
 
 
-def link_gold(model: CorefModel, encoded: EncodedDocument, gold: Iterable[Span]) -> list[list[Span]]:
+def link_gold(
+    model: CorefModel,
+    encoded: EncodedDocument,
+    gold: Iterable[Span],
+    *,
+    windows: int = WINDOWS,
+    check: Check = nothing,
+) -> list[list[Span]]:
     """Link gold mentions, given as characters, and return their chains; one that shares its tokens goes with the other."""
     covering = {span: encoded.tokens.covering(*span) for span in dict.fromkeys(gold)}
     spans = sorted(
         {tokens for tokens in covering.values() if encoded.holds(*tokens)}, key=lambda t: (t[0], -t[1])
     )
-    found = predict_links(model, encoded, np.asarray(spans, dtype=np.int64).reshape(-1, 2))
+    given = np.asarray(spans, dtype=np.int64).reshape(-1, 2)
+    found = predict_links(model, encoded, given, windows=windows, check=check)
     entities: dict[Span, Hashable] = dict(zip(spans, found.entities.tolist(), strict=True))
     chains: dict[Hashable, list[Span]] = {}
     for span, tokens in covering.items():
@@ -124,31 +170,33 @@ def find_mentions(
     model: CorefModel,
     documents: Iterable[EncodedDocument],
     *,
-    threshold: float = LINKED,
+    threshold: float,
     windows: int = WINDOWS,
+    check: Check = nothing,
 ) -> Iterator[tuple[EncodedDocument, Candidates]]:
     """Yield each document with the spans that are mentions with more than this probability.
 
     A mention is read from the window in which its sentence has most context on both sides.
     """
-    nothing = Candidates(
+    none = Candidates(
         np.zeros((0, 2), np.int64),
         np.zeros(0, np.float32),
         torch.zeros(0, model.config.sizes.link, device=model.device),
     )
 
     def read(window: Window, states: Tensor) -> Candidates:
-        return _candidates(model.head, window, states, threshold) or nothing
+        return _candidates(model.head, window, states, threshold) or none
 
-    for document, found in _read(model, documents, read, windows):
-        every = [nothing, *found]
+    for document, found in _read(model, documents, read, windows, check):
+        every = [none, *found]
         spans = np.concatenate([one.spans for one in every])
         sure = np.concatenate([one.confidences for one in every])
         best: dict[tuple[int, int], int] = {}
         for number in np.argsort(-sure, kind="stable").tolist():
             # a particle more or less is the same mention
             best.setdefault(document.characters(*spans[number].tolist()), number)
-        kept = np.asarray(sorted(best.values()), dtype=np.int64)
+        likeliest = list(best.values())[: max(1, int(DENSITY * len(document)))]
+        kept = np.asarray(sorted(likeliest), dtype=np.int64)
         order = kept[np.lexsort((-spans[kept, 1], spans[kept, 0]))]
         vectors = torch.cat([one.vectors for one in every])[torch.as_tensor(order, device=model.device)]
         yield document, Candidates(spans[order], sure[order], vectors)
@@ -219,7 +267,11 @@ def link(
 
 
 def _read(
-    model: CorefModel, documents: Iterable[EncodedDocument], read: Callable[[Window, Tensor], T], windows: int
+    model: CorefModel,
+    documents: Iterable[EncodedDocument],
+    read: Callable[[Window, Tensor], T],
+    windows: int,
+    check: Check,
 ) -> Iterator[tuple[EncodedDocument, list[T]]]:
     """Yield each document with what `read` takes from the states (tokens, hidden) of each of its windows.
 
@@ -229,6 +281,7 @@ def _read(
     for pool in pools(documents, model.window, GATHERED * tokens):
         taken: dict[int, T] = {}
         for group in passes([window for _, plan in pool for window in plan], model.padded, tokens):
+            check()
             with torch.inference_mode():  # not a decorator: this yields, and what is between is the caller's
                 for window, states in zip(group, model.encode(group), strict=True):
                     taken[id(window)] = read(window, states.float())

@@ -57,9 +57,14 @@ def compare(a: EvaluationResult, b: EvaluationResult) -> list[Difference]:
     """Paired differences of every metric that both results have, the weighted `score` first.
 
     Items are paired by id; models with different tokenisers share those items that both can be asked. Raises
-    DataError when the results are of different lengths or share no item.
+    DataError when the results are of different lengths (whole documents may be), are scored in other ways, or share no
+    item.
     """
-    if a.seq_len != b.seq_len:
+    if a.view != b.view:
+        raise DataError(
+            "evaluation.other-views", a=a.view or "masked mentions", b=b.view or "masked mentions"
+        )
+    if a.seq_len != b.seq_len and not a.view:
         raise DataError("evaluation.other-lengths", a=a.seq_len, b=b.seq_len)
     sides = [a.item_scores, b.item_scores]
     wanted: dict[str, Mapping[str, float]] = {}

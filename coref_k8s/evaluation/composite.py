@@ -11,6 +11,7 @@ import numpy as np
 
 from coref_k8s.evaluation import bootstrap
 from coref_k8s.evaluation.bootstrap import Array, Statistic
+from coref_k8s.evaluation.coreference.statistics import COLUMNS, STATISTICS
 from coref_k8s.evaluation.result import ItemScores
 
 #: Metric -> kind of items, the columns it is computed from, and how.
@@ -25,6 +26,10 @@ SOURCES: Mapping[str, tuple[str, tuple[str, ...], Statistic]] = {
     "coref_closed1": ("closed", ("coref_closed1",), bootstrap.mean),
     "coref_closed5": ("closed", ("coref_closed5",), bootstrap.mean),
     "swap_top1": ("swapped", ("swap_top1",), bootstrap.mean),
+    **{
+        name: ("chains", COLUMNS, STATISTICS[name])
+        for name in ("conll_f1", "lea_f1", "mention_f1", "muc_f1", "b3_f1", "ceafe_f1")
+    },
 }
 
 Scores = Mapping[str, ItemScores]

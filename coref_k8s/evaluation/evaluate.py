@@ -24,7 +24,6 @@ from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
 from coref_k8s.evaluation.scorecard import Scorecard
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.study.tasks import ARM_METRICS, METRICS, WEIGHTS
-from coref_k8s.wording import Message
 
 #: Items of a kind in a quick evaluation.
 QUICK_ITEMS = 64
@@ -38,7 +37,7 @@ def evaluate(
     weights: Mapping[str, float] = WEIGHTS["mentions"],
     full: bool = True,
     batch_tokens: int = 16_384,
-    tau: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
     model: Any = None,
     conll_mentions: int = 0,
     quick_items: int = QUICK_ITEMS,
@@ -50,7 +49,8 @@ def evaluate(
     `logits_fn(input_ids, attention_mask, positions)`: see passes.LogitsFn. `full=False` is the quick
     evaluation between training steps: full arm only, the first `quick_items` items of a kind (half as many
     pairs for Coref F1, which costs several passes an item), no intervals, the same names. `extent` is what a
-    full one asks. `tau`: the dev result's threshold when test items are scored; found on these items when None. `model` is given to custom metrics. `conll_mentions` > 0 links gold mentions of whole documents, up
+    full one asks. `thresholds`: those of the dev result when test items are scored; found on these items when None.
+    `model` is given to custom metrics. `conll_mentions` > 0 links gold mentions of whole documents, up
     to so many, and adds the `conll_` scores. `batch_tokens` bounds a forward pass (tokens with padding).
 
     Raises DataError when the items were made with another tokeniser, RequestError for an unknown weight.
@@ -67,20 +67,15 @@ def evaluate(
     asked = [part.ask() if part else [] for part in (coref, lambada, seed, conll)]
     every = iter(run(logits_fn, [one for some in asked for one in some], vocabulary, batch_tokens, progress))
     answers = [list(islice(every, len(some))) for some in asked]
-    coref.score(answers[0], card, tau)
+    coref.score(answers[0], card, thresholds["tau"] if thresholds else None)
     lambada.score(answers[1], card)
     if seed:
         seed.score(answers[2], card)
     if conll:
         conll.score(answers[3], card)
-    for name, metric in registry.custom_metrics().items():
-        if model is not None and (full or name in weights):
-            value, warning = registry.value_of(name, metric, model, tokenizer, items)
-            card.metrics[name] = value
-            card.warnings += [warning] if warning else []
-        elif name in weights:
-            card.metrics[name] = 0.0
-            card.warnings.append(Message.of("evaluation.metric-without-model", name=name))
+    custom, warnings = registry.computed(weights, model, tokenizer, items, full=full)
+    card.metrics |= custom
+    card.warnings += warnings
     card.metrics["score"] = sum(weight * card.metrics[name] for name, weight in weights.items())
     if full and all(available(name, [card.item_scores]) for name in weights):
         whole = Composite(weights, [card.item_scores])
@@ -92,7 +87,7 @@ def evaluate(
         metrics=card.metrics,
         counts=card.counts,
         buckets=card.buckets,
-        tau=card.tau,
+        thresholds={"tau": card.tau},
         warnings=card.warnings,
         item_scores=card.item_scores,
         items_sha256=items.sha256,

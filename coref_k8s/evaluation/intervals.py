@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +40,11 @@ class Estimate(NamedTuple):
             return 0
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return self._asdict()
+    def named(self, name: str) -> dict[str, float]:
+        """Return the value under a metric's name, and the interval as `<name>_ci_low` and `<name>_ci_high`."""
+        if self.low is None or self.high is None:
+            return {name: self.value}
+        return {name: self.value, f"{name}_ci_low": self.low, f"{name}_ci_high": self.high}
 
 
 def estimate(sums: Array, statistic: Statistic) -> Estimate:

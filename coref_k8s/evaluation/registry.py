@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -20,7 +20,7 @@ from coref_k8s.study.tasks import METRICS
 from coref_k8s.wording import Message
 
 GROUP = "coref_k8s.metrics"
-#: (model, tokenizer, ItemSet) -> a value between 0 and 1, larger is better.
+#: (model, tokenizer, ItemSet or ChainSet) -> a value between 0 and 1, larger is better.
 Metric = Callable[[Any, Any, Any], float]
 
 _registered: dict[str, Metric] = {}
@@ -64,19 +64,30 @@ def check_weights(weights: Iterable[str], task: str = "mentions") -> None:
             raise RequestError("evaluation.no-such-metric", name=name, known=names)
 
 
-def value_of(
-    name: str, metric: Metric, model: Any, tokenizer: Any, items: Any
-) -> tuple[float, Message | None]:
-    """Compute a metric: its value, and a warning when it was no finite number (the value is 0 then).
+def computed(
+    weights: Container[str], model: Any, tokenizer: Any, items: Any, *, full: bool
+) -> tuple[dict[str, float], list[Message]]:
+    """Compute the custom metrics of an objective, in a full evaluation all: their values, and what is to be said of them.
 
-    Raises RequestError when the metric fails: its package is wrong, and no retry helps.
+    One that gives no finite number counts 0. Raises RequestError when one fails: its package is wrong, and no retry helps.
     """
-    try:
-        value = float(metric(model, tokenizer, items))
-    except Exception as error:
-        raise RequestError(
-            "evaluation.metric-failed", name=name, kind=type(error).__name__, why=str(error)
-        ) from error
-    if not math.isfinite(value):
-        return 0.0, Message.of("evaluation.metric-not-finite", name=name, value=str(value))
-    return value, None
+    values: dict[str, float] = {}
+    warnings = []
+    for name, metric in custom_metrics().items():
+        if name not in weights and (model is None or not full):
+            continue
+        if model is None:
+            values[name] = 0.0
+            warnings.append(Message.of("evaluation.metric-without-model", name=name))
+            continue
+        try:
+            value = float(metric(model, tokenizer, items))
+        except Exception as error:
+            raise RequestError(
+                "evaluation.metric-failed", name=name, kind=type(error).__name__, why=str(error)
+            ) from error
+        if not math.isfinite(value):
+            warnings.append(Message.of("evaluation.metric-not-finite", name=name, value=str(value)))
+            value = 0.0
+        values[name] = value
+    return values, warnings

@@ -43,17 +43,20 @@ class EvaluationResult:
     counts: dict[str, int]
     """Items behind the numbers, by kind."""
     buckets: list[Bucket]
-    tau: float
-    """Abstention threshold of Coref F1: found on dev, to be given to the evaluation on test."""
+    thresholds: dict[str, float]
+    """What dev decided, to be given to the evaluation on test: `tau`, from which on Coref F1 abstains; `linked` and
+    `alone`, from which on a coreference model takes a span for a mention."""
     warnings: list[Message]
     item_scores: dict[str, ItemScores]
-    """By kind: `coref`, `f1`, `lambada`."""
+    """By kind: `coref`, `f1`, `lambada`; `chains` has whole documents."""
     items_sha256: str
     tokenizer: str
     seq_len: int
     weights: dict[str, float]
     full: bool
     seconds: float = 0.0
+    view: str = ""
+    """How chains were scored (`CorefScores.headline`); empty for other items."""
 
     @property
     def score(self) -> float:
@@ -91,6 +94,8 @@ class EvaluationResult:
         try:
             record = json.loads(text)
             record.pop("item_ids")
+            if "tau" in record:  # before there were coreference models
+                record["thresholds"] = {"tau": record.pop("tau")}
             record["buckets"] = [Bucket(**entry) for entry in record["buckets"]]
             record["item_scores"] = {
                 kind: ItemScores(**entry) for kind, entry in record["item_scores"].items()

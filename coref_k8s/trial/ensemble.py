@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -200,7 +200,7 @@ class _Ensemble:
         return self._score(name, make, "dev", None)
 
     def _score(
-        self, name: str, make: Callable[[], nn.Module], split: str, tau: float | None
+        self, name: str, make: Callable[[], nn.Module], split: str, thresholds: Mapping[str, float] | None
     ) -> EvaluationResult:
         """Score a model, or read what an earlier attempt has scored."""
         path = self.folder.path / "scores" / f"{name.replace(' ', '-')}-{split}.json"
@@ -209,7 +209,7 @@ class _Ensemble:
             if known.items_sha256 == self.items[split].sha256:
                 return known
         model = make().eval().to(self.device)
-        result = self.evaluator(model, self.items[split], full=True, tau=tau)
+        result = self.evaluator(model, self.items[split], full=True, thresholds=thresholds)
         write_json(path, result.to_dict())
         self.evaluations += 1
         self.observers.on_evaluation(
@@ -237,8 +237,8 @@ class _Ensemble:
             model: Any = ProbabilityMean([self._load(n) for n in one.members])
         else:
             model = self._soup(one.members)
-        one.test = self._score(one.way, lambda: model, "test", one.dev.tau)
-        alone = self._score(f"trial-{best}", lambda: self._load(best), "test", single.tau)
+        one.test = self._score(one.way, lambda: model, "test", one.dev.thresholds)
+        alone = self._score(f"trial-{best}", lambda: self._load(best), "test", single.thresholds)
         source = model_path(self.order.spec.model, self.data_dir)
         before = untuned(self.order, source, self.evaluator, self.prepared, self.folder, self.device)
         name = {"trial": best, "study": self.order.spec.purpose.study}

@@ -85,10 +85,10 @@ class Evaluator:
         items: ItemSet,
         *,
         full: bool,
-        tau: float | None = None,
+        thresholds: Mapping[str, float] | None = None,
         conll_mentions: int = 0,
     ) -> EvaluationResult:
-        """Return the scores of a model in evaluation mode; `tau` is dev's threshold, for test.
+        """Return the scores of a model in evaluation mode; `thresholds` are dev's, for test.
 
         Raises Interrupted between two forward passes when the process was told to stop, and
         OutOfMemoryError when a single sequence does not fit.
@@ -114,7 +114,7 @@ class Evaluator:
                     weights=self._weights,
                     full=full,
                     batch_tokens=self._batch_tokens,
-                    tau=tau,
+                    thresholds=thresholds,
                     model=model,
                     quick_items=max(_FEWEST, round(_QUICK_SHARE * asked)),
                     extent=extent,

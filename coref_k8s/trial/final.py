@@ -97,7 +97,8 @@ def untuned(
                 revision=order.spec.model_revision,
             ).to(device)
         items = ItemSet.load(prepared.eval_items(split))
-        found[split] = evaluator(model, items, full=True, tau=found["dev"].tau if split == "test" else None)
+        thresholds = found["dev"].thresholds if split == "test" else None
+        found[split] = evaluator(model, items, full=True, thresholds=thresholds)
         write_json(path, found[split].to_dict())
     return found
 

@@ -50,7 +50,7 @@ def score_model(
     score = _scorer(model, tokenizer, seq_len, weights, revision)
     result = score(dev)
     if split == "test":
-        result = score(ItemSet.load(data.eval_items("test")), tau=result.tau)
+        result = score(ItemSet.load(data.eval_items("test")), thresholds=result.thresholds)
     return result
 
 
@@ -103,7 +103,9 @@ def _scorer(
         stop=StopSignal(),
     )
 
-    def score(items: ItemSet, *, tau: float | None = None, conll_mentions: int = 0) -> EvaluationResult:
-        return evaluator(network, items, full=True, tau=tau, conll_mentions=conll_mentions)
+    def score(
+        items: ItemSet, *, thresholds: Mapping[str, float] | None = None, conll_mentions: int = 0
+    ) -> EvaluationResult:
+        return evaluator(network, items, full=True, thresholds=thresholds, conll_mentions=conll_mentions)
 
     return score

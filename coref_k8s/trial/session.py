@@ -193,7 +193,7 @@ class Session:
         """Score the trained model on the test documents, with dev's threshold: test is not tuned on."""
         dev = EvaluationResult.read(self.folder.items("dev"))
         items = ItemSet.load(self.prepared.eval_items("test"))
-        result = self.evaluator(self.trainer.model.eval(), items, full=True, tau=dev.tau)
+        result = self.evaluator(self.trainer.model.eval(), items, full=True, thresholds=dev.thresholds)
         write_json(self.folder.items("test"), result.to_dict())
         self.observers.on_evaluation(
             EvaluationReport(

@@ -74,7 +74,7 @@ class Trials:
         names, documents = [f"i{n}" for n in range(40)], [f"d{n // 4}" for n in range(40)]
         results = {
             run.number: EvaluationResult(
-                metrics={"score": 0.5, "lbd_top1": 0.5}, counts={}, buckets=[], tau=0.0, warnings=[],
+                metrics={"score": 0.5, "lbd_top1": 0.5}, counts={}, buckets=[], thresholds={"tau": 0.0}, warnings=[],
                 item_scores={"lambada": ItemScores(names, documents, {"lbd_top1": [share] * 40})},
                 items_sha256="", tokenizer="", seq_len=order.seq_len, weights={"lbd_top1": 1.0}, full=True,
             )

@@ -87,8 +87,8 @@ def test_batches_do_not_change_results(tokenizer, items, copied):
 
 def test_tau_of_dev_is_used_on_test(tokenizer, items):
     model = copier(tokenizer, items)
-    assert evaluate(model, tokenizer, items, full=False, tau=1e6).metrics["coref_f1"] == 0.0
-    always = evaluate(model, tokenizer, items, full=False, tau=-1e6)
+    assert evaluate(model, tokenizer, items, full=False, thresholds={"tau": 1e6}).metrics["coref_f1"] == 0.0
+    always = evaluate(model, tokenizer, items, full=False, thresholds={"tau": -1e6})
     assert always.metrics["coref_precision"] == pytest.approx(0.5, abs=0.02)
     assert always.metrics["coref_recall"] == 1.0
 

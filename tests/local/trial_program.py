@@ -97,7 +97,7 @@ def test_items(path: Path, order: dict, score: float) -> None:
         "columns": {"lbd_top1": hits},
     }
     found = {
-        "metrics": {"score": score, "lbd_top1": score}, "counts": {}, "buckets": [], "tau": 0.0, "warnings": [],
+        "metrics": {"score": score, "lbd_top1": score}, "counts": {}, "buckets": [], "thresholds": {"tau": 0.0}, "warnings": [],
         "item_scores": {"lambada": scores}, "items_sha256": "", "tokenizer": "", "seq_len": order["seqLen"],
         "weights": {"lbd_top1": 1.0}, "full": True, "seconds": 0.0, "item_ids": ids,
     }  # fmt: skip

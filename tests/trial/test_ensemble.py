@@ -52,7 +52,7 @@ class Judge:
     def of(cls, *_: Any) -> Judge:
         return cls()
 
-    def __call__(self, model: Any, items: Any, *, full: bool, tau: float | None = None) -> EvaluationResult:
+    def __call__(self, model: Any, items: Any, *, full: bool, thresholds: Any = None) -> EvaluationResult:
         if isinstance(model, ProbabilityMean):
             share = self.averaging
         else:
@@ -64,7 +64,7 @@ class Judge:
             metrics={"score": score, "lbd_top1": score, "lbd_top1_ci_low": 0.0, "lbd_top1_ci_high": 1.0},
             counts={"lambada": DOCUMENTS},
             buckets=[],
-            tau=0.0 if tau is None else tau,
+            thresholds=thresholds or {"tau": 0.0},
             warnings=[],
             item_scores={"lambada": ItemScores(names, names, {"lbd_top1": right})},
             items_sha256=items.sha256,

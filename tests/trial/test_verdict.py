@@ -24,7 +24,7 @@ def result(hits: list[float]) -> EvaluationResult:
     score = sum(hits) / len(hits)
     return EvaluationResult(
         metrics={"score": score, "lbd_top1": score, "seed_lbd_top1": 0.5 + score / 10},
-        counts={}, buckets=[], tau=0.0, warnings=[], items_sha256="", tokenizer="", seq_len=512, full=True,
+        counts={}, buckets=[], thresholds={"tau": 0.0}, warnings=[], items_sha256="", tokenizer="", seq_len=512, full=True,
         item_scores={"lambada": ItemScores(IDS, DOCUMENTS, {"lbd_top1": hits})}, weights={"lbd_top1": 1.0},
     )  # fmt: skip
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from coref_k8s.text.document import Document
 from coref_k8s.text.korean import Analysis
@@ -40,10 +40,6 @@ class Recall:
     def recall(self) -> float | None:
         """Share that is found; None when there is nothing to find."""
         return self.found / self.n if self.n else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return {**asdict(self), "recall": self.recall}
 
 
 def anaphors(document: Document, analysis: Analysis, tokens: Sequence[Span] | None) -> list[Anaphor]:

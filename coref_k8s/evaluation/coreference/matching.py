@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from coref_k8s.text.words import Span, Words
 
@@ -34,6 +33,8 @@ def headed(chains: Iterable[Iterable[Span]], words: Words) -> list[list[Headed]]
 
 def by_head(key: Sequence[Sequence[Headed]], response: Sequence[Sequence[Headed]]) -> dict[Headed, Headed]:
     """Return the key mention of each response mention that has one."""
+    from scipy.optimize import linear_sum_assignment
+
     wanted = {mention for chain in key for mention in chain}
     given = {mention for chain in response for mention in chain}
     found = {mention: mention for mention in wanted & given}

@@ -12,7 +12,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 Cluster = frozenset[Hashable]
 Clusters = Sequence[Cluster]
@@ -53,6 +52,8 @@ def ceaf_e(key: Clusters, response: Clusters) -> Counts:
     """Similarity phi4 = 2 |K n R| / (|K| + |R|) of the best one-to-one alignment of clusters."""
     if not key or not response:
         return Counts(0.0, len(key), 0.0, len(response))
+    from scipy.optimize import linear_sum_assignment  # what only reads results goes without it
+
     place = _places(response)
     similarity = np.zeros((len(key), len(response)))
     for row, cluster in enumerate(key):

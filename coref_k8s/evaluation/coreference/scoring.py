@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
 
 from coref_k8s.evaluation import intervals
@@ -18,8 +18,6 @@ from coref_k8s.text.words import Span, Words
 
 #: Chains of one document, as character spans.
 Chains = Iterable[Iterable[Span]]
-#: Returns the characters [start, end) of each token of a text.
-Offsets = Callable[[str], Sequence[Span]]
 
 _WITHOUT = "-no-singletons"
 
@@ -27,8 +25,8 @@ _WITHOUT = "-no-singletons"
 class Key:
     """Gold documents to score against; what does not depend on the response is found once.
 
-    `groups` names the work that each document is a part of, by default its own: one unit of resampling. Distances are counted in the
-    tokens of `offsets`; without it there are none.
+    `groups` names the work that each document is a part of, by default its own: one unit of resampling. `tokens` are the
+    characters of each document's tokens, which distances are counted in; without them there are none.
     """
 
     def __init__(
@@ -36,12 +34,12 @@ class Key:
         documents: Sequence[Document],
         *,
         groups: Sequence[str] | None = None,
-        offsets: Offsets | None = None,
+        tokens: Sequence[Sequence[Span]] | None = None,
     ) -> None:
         self.documents = documents
         own = (document.group or document.doc_id for document in documents)
         self.groups = list(own if groups is None else groups)
-        self._offsets = offsets
+        self._tokens = tokens if tokens is not None else [None] * len(documents)
         self.heads = bool(documents) and all(document.words for document in documents)
 
     @cached_property
@@ -51,8 +49,8 @@ class Key:
     @cached_property
     def _anaphors(self) -> list[list[breakdown.Anaphor]]:
         return [
-            breakdown.anaphors(document, analysis, self._offsets(document.text) if self._offsets else None)
-            for document, analysis in zip(self.documents, self._analyses, strict=True)
+            breakdown.anaphors(document, analysis, tokens)
+            for document, analysis, tokens in zip(self.documents, self._analyses, self._tokens, strict=True)
         ]
 
     @cached_property
@@ -69,11 +67,9 @@ class Key:
         full: bool = True,
     ) -> CorefScores:
         """Score chains, one set a document. See `score_documents`."""
-        answers = [_chains(chains) for chains in responses]
-        if len(answers) != len(self.documents):
-            raise ValueError(f"{len(answers)} responses to {len(self.documents)} documents")
-        matching = "head" if self.heads else "exact"
-        headline = matching if singletons else matching + _WITHOUT
+        answers = self._answers(responses)
+        matching = self._matching
+        headline = self._headline(singletons)
         names = [headline]
         if full:
             every = [
@@ -82,17 +78,18 @@ class Key:
                 for ending in ("", _WITHOUT)
             ]
             names += [name for name in every if name != headline]
-        sums = {name: self._sums(answers, name) for name in names}
+        found = {name: self._counts(answers, name) for name in names}
 
-        def scores(chains: Sequence[Chains]) -> Scores:
-            return _scores(self._sums([_chains(one) for one in chains], headline))
+        def scores(counts: intervals.Array) -> Scores:
+            sums = intervals.by_group(counts, self.groups)
+            return {name: intervals.estimate(sums, statistic) for name, statistic in STATISTICS.items()}
 
         without_model = {}
         types: list[dict[str, breakdown.Recall]] = []
         distances: list[dict[str, breakdown.Recall]] = []
         if full:
             for name in self._baselines[0] if self._baselines else ():
-                without_model[name] = scores([one[name] for one in self._baselines])
+                without_model[name] = scores(self.counts([one[name] for one in self._baselines], singletons))
             for document, anaphors, answer in zip(self.documents, self._anaphors, answers, strict=True):
                 key = _chains(document.clusters.values())
                 hits = breakdown.linked(anaphors, self._as_key(key, answer, document.words, matching))
@@ -100,17 +97,32 @@ class Key:
                 distances.append(breakdown.by_distance(anaphors, hits))
         return CorefScores(
             headline=headline,
-            views={name: _scores(one) for name, one in sums.items()},
-            gold=scores(linked) if linked is not None else {},
+            views={name: scores(one) for name, one in found.items()},
+            gold=scores(self.counts(linked, singletons)) if linked is not None else {},
             baselines=without_model,
             types=breakdown.added(types),
             distances=breakdown.added(distances),
-            documents=tuple(dict.fromkeys(self.groups)),
-            sums=sums[headline],
+            counts=found[headline],
         )
 
-    def _sums(self, answers: Sequence[list[list[Span]]], view: str) -> intervals.Array:
-        """Counts by group in one view: (groups, COLUMNS)."""
+    def counts(self, responses: Sequence[Chains], singletons: bool = True) -> intervals.Array:
+        """Count chains, one set a document, in the headline's view: (documents, COLUMNS)."""
+        return self._counts(self._answers(responses), self._headline(singletons))
+
+    @property
+    def _matching(self) -> str:
+        return "head" if self.heads else "exact"
+
+    def _headline(self, singletons: bool) -> str:
+        return self._matching if singletons else self._matching + _WITHOUT
+
+    def _answers(self, responses: Sequence[Chains]) -> list[list[list[Span]]]:
+        answers = [_chains(chains) for chains in responses]
+        if len(answers) != len(self.documents):
+            raise ValueError(f"{len(answers)} responses to {len(self.documents)} documents")
+        return answers
+
+    def _counts(self, answers: Sequence[list[list[Span]]], view: str) -> intervals.Array:
         matching = view.removesuffix(_WITHOUT)
         pairs = []
         for document, answer in zip(self.documents, answers, strict=True):
@@ -119,7 +131,7 @@ class Key:
                 # before mentions are matched, as the scorers do
                 key, answer = _repeated(key), _repeated(answer)
             pairs.append((clusters_of(key), clusters_of(self._as_key(key, answer, document.words, matching))))
-        return intervals.by_group(counts(pairs), self.groups)
+        return counts(pairs)
 
     @staticmethod
     def _as_key(
@@ -148,7 +160,7 @@ def score_documents(
     singletons: bool = True,
     linked: Sequence[Chains] | None = None,
     groups: Sequence[str] | None = None,
-    offsets: Offsets | None = None,
+    tokens: Sequence[Sequence[Span]] | None = None,
     full: bool = True,
 ) -> CorefScores:
     """Score predicted chains of documents; micro over documents, intervals over documents or their groups.
@@ -158,7 +170,7 @@ def score_documents(
     for `gold`. `full=False` leaves out the other views, the baselines and the breakdown, and with them Kiwi. To score
     often against the same documents, keep a `Key`.
     """
-    return Key(keys, groups=groups, offsets=offsets).score(
+    return Key(keys, groups=groups, tokens=tokens).score(
         responses, singletons=singletons, linked=linked, full=full
     )
 
@@ -169,7 +181,3 @@ def _chains(chains: Chains) -> list[list[Span]]:
 
 def _repeated(chains: list[list[Span]]) -> list[list[Span]]:
     return [chain for chain in chains if len(set(chain)) > 1]
-
-
-def _scores(sums: intervals.Array) -> Scores:
-    return {name: intervals.estimate(sums, statistic) for name, statistic in STATISTICS.items()}
