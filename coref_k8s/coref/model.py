@@ -143,15 +143,26 @@ def new_model(
     position_range: str = "clamp",
     dropout: float = 0.2,
 ) -> CorefModel:
-    """Return an encoder (folder or hub id; of a masked LM, too) with a head that has learnt nothing yet.
+    """Return an encoder (folder or hub id; of a masked LM, too) with a head to train.
 
-    Raises ModelError when the encoder or its tokeniser cannot serve.
+    The head of a coreference model is taken over; any other encoder gets one that has learnt nothing yet. Raises ModelError when the encoder or its tokeniser cannot serve.
     """
     tokenizer = open_tokenizer(name, revision)
     encoder: Any = open_encoder(name, seq_len, revision=revision, position_range=position_range)
-    sizes = HeadSizes(hidden=encoder.config.hidden_size)
-    config = CorefConfig(sizes, seq_len, trims, singletons, tuple(licences))
-    return CorefModel(encoder, CorefHead(sizes, dropout), tokenizer, config)
+    _attend_to_all(encoder)
+    head = CorefHead(HeadSizes(hidden=encoder.config.hidden_size), dropout)
+    if is_coref_model(Path(name)):
+        head = _open_head(Path(name), _config(Path(name)), dropout)
+    config = CorefConfig(head.sizes, seq_len, trims, singletons, tuple(licences))
+    return CorefModel(encoder, head, tokenizer, config)
+
+
+def _attend_to_all(encoder: nn.Module) -> None:
+    """Switch dropout of attention off: torch has no fast attention with it on a CPU, where it doubles a step's time."""
+    for module in encoder.modules():
+        dropout: Any = getattr(module, "dropout", None)
+        if hasattr(module, "attention_head_size") and isinstance(dropout, nn.Dropout):
+            dropout.p = 0.0
 
 
 def is_coref_model(folder: Path) -> bool:
@@ -164,20 +175,17 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu", *, dropou
 
     Raises NotFoundError or ModelError, in one sentence.
     """
-    from safetensors.torch import load_file
-
     path = Path(folder)
     if not path.is_dir():
         raise NotFoundError("coref.no-model", folder=str(folder))
+    if (path / "members.json").is_file():
+        from coref_k8s.coref.joined import load_members
+
+        return load_members(path, device)
     if not is_coref_model(path):
         raise ModelError("coref.no-head", folder=str(folder))
     config = _config(path)
-    head = CorefHead(config.sizes, dropout)
-    try:
-        head.load_state_dict(load_file(path / HEAD))
-    except Exception as error:  # safetensors raises an exception of its own, torch RuntimeError
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ModelError("coref.head-unreadable", file=str(path / HEAD), why=reason) from error
+    head = _open_head(path, config, dropout)
     encoder: Any = open_encoder(str(path), config.seq_len)
     if encoder.config.hidden_size != config.sizes.hidden:
         raise ModelError(
@@ -188,6 +196,18 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu", *, dropou
         )
     model = CorefModel(encoder, head, open_tokenizer(path), config)
     return model.to(device).eval()
+
+
+def _open_head(path: Path, config: CorefConfig, dropout: float) -> CorefHead:
+    from safetensors.torch import load_file
+
+    head = CorefHead(config.sizes, dropout)
+    try:
+        head.load_state_dict(load_file(path / HEAD))
+    except Exception as error:  # safetensors raises an exception of its own, torch RuntimeError
+        reason = str(error).strip().split("\n", 1)[0]
+        raise ModelError("coref.head-unreadable", file=str(path / HEAD), why=reason) from error
+    return head
 
 
 def _config(path: Path) -> CorefConfig:

@@ -1,8 +1,8 @@
 """Training the head with its encoder: batches of windows, and what is learnt from them.
 
     batches = Batches(encoded, window=510, windows=4)
-    for batch in batches.of_pass(0):
-        loss(model, batch).total.backward()
+    for number in range(batches.steps(3)):
+        loss(model, batches.step(number)).total.backward()
 
 A batch holds windows of one document (of several where they are short), drawn from anywhere in it half of the time: only
 so are links over long distances seen. Mentions are linked over all windows of their document in the batch.
@@ -10,7 +10,10 @@ so are links over long distances seen. Mentions are linked over all windows of t
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import math
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from random import Random
@@ -40,6 +43,13 @@ class Batch:
     """Windows that are encoded together; those of one document stand beside each other, in its order."""
 
     windows: Sequence[Window]
+    at_rest: bool = False
+    """Whether its states are those of an encoder that learns no more (`finishing.AtRest`)."""
+
+    @property
+    def mentions(self) -> int:
+        """Gold mentions in its windows."""
+        return len(_gold(self))
 
     @property
     def tokens(self) -> int:
@@ -47,20 +57,59 @@ class Batch:
         return sum(window.end - window.start for window in self.windows)
 
 
-class Batches:
-    """Cuts documents into batches; the same seed and number of a pass give the same batches."""
+class Passes(ABC):
+    """Passes over documents, one after the other without end, in batches."""
+
+    def __init__(self) -> None:
+        self._firsts = [0]
+        self._made: tuple[int, list[Batch]] = (-1, [])
+
+    @abstractmethod
+    def of_pass(self, number: int) -> list[Batch]:
+        """Return the batches of a pass over all documents, shuffled: the same at every call."""
+
+    def steps(self, passes: float) -> int:
+        """Return how many batches so many passes have; at least 1, and none for no pass."""
+        whole, part = divmod(passes, 1)
+        count = self._first(int(whole))
+        if part:
+            count += round(part * (self._first(int(whole) + 1) - count))
+        return max(count, min(1, math.ceil(passes)))
+
+    def step(self, number: int) -> Batch:
+        """Return batch `number` (0 is the first) of the passes: the same at every call."""
+        while self._first(len(self._firsts) - 1) <= number:
+            self._first(len(self._firsts))
+        one = bisect_right(self._firsts, number) - 1
+        return self._pass(one)[number - self._firsts[one]]
+
+    def _first(self, number: int) -> int:
+        """Return the number of the first batch of a pass."""
+        while len(self._firsts) <= number:
+            self._firsts.append(self._firsts[-1] + len(self._pass(len(self._firsts) - 1)))
+        return self._firsts[number]
+
+    def _pass(self, number: int) -> list[Batch]:
+        if self._made[0] != number:
+            self._made = number, self.of_pass(number)
+        return self._made[1]
+
+
+class Batches(Passes):
+    """Cuts documents into batches of windows; the same seed and number of a pass give the same batches."""
 
     def __init__(
         self, documents: Sequence[EncodedDocument], *, window: int, windows: int, seed: int = 0
     ) -> None:
         """`window`: most tokens of a window, without special tokens; `windows`: windows of a batch."""
+        super().__init__()
         self._documents = documents
         self._window = window
         self._windows = windows
         self._seed = seed
 
     def of_pass(self, number: int) -> list[Batch]:
-        """Return the batches of a pass over all documents, shuffled."""
+        """See `Passes`."""
         rng = Random(f"coref:{self._seed}:{number}")
         groups: list[list[Window]] = []
         for document in self._documents:
@@ -71,21 +120,16 @@ class Batches:
                 chosen = windows[first : first + self._windows]
                 groups.append(sorted(chosen, key=lambda window: window.start))
         rng.shuffle(groups)
-        return [Batch(windows) for windows in _filled(groups, self._windows)]
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield batches without end, pass after pass; none when the documents hold no token."""
-        number = 0
-        while any(map(len, self._documents)):
-            yield from self.of_pass(number)
-            number += 1
+        return [Batch(windows) for windows in filled(groups, len, self._windows)]
 
 
-def _filled(groups: Sequence[list[Window]], size: int) -> Iterator[list[Window]]:
-    """Yield the groups, several small ones together: at most `size` windows each."""
+def filled(
+    groups: Iterable[list[Window]], size_of: Callable[[list[Window]], int], most: int
+) -> Iterator[list[Window]]:
+    """Yield the groups, several small ones together, while their size is at most `most`."""
     waiting: list[Window] = []
     for group in groups:
-        if len(waiting) + len(group) > size and waiting:
+        if waiting and size_of(waiting) + size_of(group) > most:
             yield waiting
             waiting = []
         waiting = waiting + group

@@ -66,8 +66,7 @@ class ChainSet:
     @cached_property
     def sha256(self) -> str:
         """Hash of the texts and their chains, whatever the tokeniser."""
-        rows = [[one.doc_id, one.group, one.text, list(one.mentions())] for one in self.documents]
-        return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+        return sha256_of(self.documents)
 
     @cached_property
     def beginning(self) -> ChainSet:
@@ -87,6 +86,12 @@ class ChainSet:
                 first, stop = encoded.tokens.covering(start, end)
                 found += first < stop and encoded.characters(first, stop) == (start, end)
         return found
+
+
+def sha256_of(documents: Iterable[Document]) -> str:
+    """Return a hash of texts and their chains."""
+    rows = [[one.doc_id, one.group, one.text, list(one.mentions())] for one in documents]
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
 
 def evaluate_chains(

@@ -8,8 +8,9 @@ and the state of the masking generator are the step number, and a step can be ma
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -84,19 +85,18 @@ class Masked:
         return int((self.labels != IGNORED).sum())
 
 
-class StepData:
+class MaskedStep:
     """The masked sequences of one step, shortest first."""
 
-    def __init__(self, sequences: Sequence[Masked]) -> None:
+    def __init__(self, sequences: Sequence[Masked], pad: int) -> None:
         self._sequences = sequences
+        self._pad = pad
         self.predicted = sum(one.predicted for one in sequences)
         """Tokens to predict in the whole step."""
         self.tokens = sum(len(one.input_ids) for one in sequences)
         """Real tokens (without padding) in the whole step."""
 
-    def batches(
-        self, batch_size: int, pad: int, *, pin: bool = False
-    ) -> Iterator[tuple[dict[str, Tensor], float]]:
+    def batches(self, batch_size: int, *, pin: bool = False) -> Iterator[tuple[dict[str, Tensor], float]]:
         """Yield (batch, weight) of at most `batch_size` sequences; the weights sum to 1.
 
         A weight is the batch's share of the step's predicted tokens, so however a step is cut, the
@@ -106,11 +106,32 @@ class StepData:
             part = self._sequences[first : first + batch_size]
             predicted = sum(one.predicted for one in part)
             if predicted:
-                yield collate(part, pad, pin=pin), predicted / self.predicted
+                yield collate(part, self._pad, pin=pin), predicted / self.predicted
 
 
-class StepSource:
+class StepData(Protocol):
+    """What one optimiser step learns from."""
+
+    tokens: int
+    """Real tokens (without padding)."""
+
+    def batches(self, batch_size: int, *, pin: bool = False) -> Iterable[tuple[Any, float]]:
+        """Yield (batch, weight) of at most `batch_size` sequences; the weights sum to 1.
+
+        However the step is cut, the weighted sum of the batches' losses is the step's loss. `pin`: in memory that a
+        GPU copies from.
+        """
+
+
+class StepSource(Protocol):
     """Makes the data of any step."""
+
+    def step(self, number: int) -> StepData:
+        """Return the data of step `number` (0 is the first): the same at every call."""
+
+
+class MaskedSource:
+    """The steps of the task `mentions`: sequences with some of their tokens masked."""
 
     def __init__(
         self, sequences: Sequences | Sequence[TokenSequence], plan: StepPlan, masker: Masker, seed: int
@@ -120,13 +141,14 @@ class StepSource:
         self._masker = masker
         self._seed = seed
 
-    def step(self, number: int) -> StepData:
+    def step(self, number: int) -> MaskedStep:
         """Return the data of step `number` (0 is the first): the same at every call."""
         rng = np.random.default_rng((self._seed, _MASKS, number))
         sequences = [self._sequences[int(row)] for row in self._plan.rows(number)]
         masks = self._masker.mask(sequences, rng)
-        return StepData(
-            [Masked(ids, labels, one.segments) for one, (ids, labels) in zip(sequences, masks, strict=True)]
+        return MaskedStep(
+            [Masked(ids, labels, one.segments) for one, (ids, labels) in zip(sequences, masks, strict=True)],
+            self._masker.vocabulary.pad,
         )
 
 

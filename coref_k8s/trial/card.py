@@ -18,13 +18,27 @@ from coref_k8s.study.reading import changed
 from coref_k8s.trial.licences import UNKNOWN
 from coref_k8s.wording import Message, document, say
 
-#: Metrics in the order of the tables, by their headings.
+#: Metrics of each task in the order of the tables, by their headings.
 METRICS = {
-    "score": "Score (weighted)",
-    "coref_f1": "Coref F1",
-    "coref_top1": "Coref Top1",
-    "coref_top5": "Coref Top5",
-    "lbd_top1": "LAMBADA Top1",
+    "mentions": {
+        "score": "Score (weighted)",
+        "coref_f1": "Coref F1",
+        "coref_top1": "Coref Top1",
+        "coref_top5": "Coref Top5",
+        "lbd_top1": "LAMBADA Top1",
+    },
+    "coreference": {
+        "score": "Score (weighted)",
+        "conll_f1": "CoNLL F1",
+        "lea_f1": "LEA F1",
+        "mention_f1": "Mention F1",
+        "gold_conll_f1": "CoNLL F1 on gold mentions",
+    },
+}
+#: What the hub calls a task, and what a model index says of it.
+_HUB = {
+    "mentions": ("fill-mask", "masked mentions"),
+    "coreference": ("token-classification", "coreference resolution"),
 }
 
 
@@ -74,7 +88,10 @@ def card(facts: Facts, usage: str | None = None) -> str:
         intro=_intro(facts),
         base=f"`{spec.model}`" + (f" at {facts.model_revision}" if facts.model_revision else ""),
         licence=say("trial.card-no-licence") if facts.licence == UNKNOWN else _licence(facts.licence),
-        usage=usage or _ONE_MODEL,
+        code=say(f"trial.card-{spec.task}-code"),
+        scores=say(f"trial.card-{spec.task}-scores"),
+        limit=say(f"trial.card-{spec.task}-limit"),
+        usage=usage or _USAGE[spec.task],
         seq_len=order.seq_len,
         position_range=facts.position_range,
         metrics="\n".join(_metrics(facts)),
@@ -94,7 +111,8 @@ def card(facts: Facts, usage: str | None = None) -> str:
 
 def _front_matter(facts: Facts) -> dict[str, Any]:
     order, spec = facts.order, facts.order.spec
-    head: dict[str, Any] = {"language": ["ko"], "library_name": "transformers", "pipeline_tag": "fill-mask"}
+    kind, task_name = _HUB[spec.task]
+    head: dict[str, Any] = {"language": ["ko"], "library_name": "transformers", "pipeline_tag": kind}
     if facts.licence == UNKNOWN:
         head |= {"license": "other", "license_name": "that-of-the-base-model"}
     else:
@@ -108,10 +126,10 @@ def _front_matter(facts: Facts) -> dict[str, Any]:
         head["datasets"] = hub
     metrics = [
         {"type": name, "value": round(facts.test[name], 4), "name": f"{heading} (test)"}
-        for name, heading in METRICS.items()
+        for name, heading in _metrics_of(facts).items()
         if name in facts.test
     ]
-    task = {"type": "fill-mask", "name": "masked mentions"}
+    task = {"type": kind, "name": task_name}
     data = {"type": "coref-k8s", "name": f"test documents of {order.prepared or spec.purpose.study}"}
     head["model-index"] = [
         {"name": order.study, "results": [{"task": task, "dataset": data, "metrics": metrics}]}
@@ -119,10 +137,14 @@ def _front_matter(facts: Facts) -> dict[str, Any]:
     return head
 
 
+def _metrics_of(facts: Facts) -> Mapping[str, str]:
+    return METRICS[facts.order.spec.task]
+
+
 def _intro(facts: Facts) -> str:
     order, purpose = facts.order, facts.order.spec.purpose
     return say(
-        f"trial.card-{purpose.kind}",
+        f"trial.card-{order.spec.task}-{purpose.kind}",
         length=order.seq_len,
         study=purpose.study,
         trials=facts.members or [say("trial.card-not-named")],
@@ -135,16 +157,27 @@ def _licence(licence: str) -> str:
     return say("trial.card-licence", licence=licence)
 
 
-_ONE_MODEL = """\
+_USAGE = {
+    "mentions": """\
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 model = AutoModelForMaskedLM.from_pretrained("FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
-"""
+""",
+    "coreference": """\
+from coref_k8s import Resolver
+
+document = Resolver.from_pretrained("FOLDER")("민수는 책을 샀다. 그는 그 책을 읽었다.")
+for chain in document.chains:
+    print(chain)
+""",
+}
 
 
-def usage_of_members(members: Sequence[str]) -> str:
-    """Return Python that averages the probabilities of several models in one folder."""
+def usage_of_members(members: Sequence[str], task: str) -> str:
+    """Return Python that uses several models in one folder as one."""
+    if task == "coreference":
+        return _USAGE[task]
     return f"""\
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -162,7 +195,7 @@ def probabilities(text):
 
 
 def _metrics(facts: Facts) -> Iterator[str]:
-    for name, heading in METRICS.items():
+    for name, heading in _metrics_of(facts).items():
         if name in facts.test:
             low, high = facts.test.get(f"{name}_ci_low"), facts.test.get(f"{name}_ci_high")
             gain = facts.test.get(f"{name}_gain")
@@ -173,7 +206,7 @@ def _metrics(facts: Facts) -> Iterator[str]:
             )
     reference = [
         f"{heading} {facts.test[f'seed_{name}']:.3f}"
-        for name, heading in METRICS.items()
+        for name, heading in _metrics_of(facts).items()
         if f"seed_{name}" in facts.test
     ]
     if reference:
@@ -185,7 +218,7 @@ def _comparisons(facts: Facts) -> Iterator[str]:
     names = Message.of("verdict.this-model"), Message.of("trial.it")
     for one in facts.compared:
         yield say("trial.card-against", against=one.against, split=one.split)
-        yield from (f"  - {d.claim(*names)}" for d in one.differences if d.metric in METRICS)
+        yield from (f"  - {d.claim(*names)}" for d in one.differences if d.metric in _metrics_of(facts))
     if not facts.compared:
         yield say("trial.card-nothing-compared")
 

@@ -27,6 +27,8 @@ class DivergenceWatch:
 
     warmup: int
     """Steps before a high loss counts."""
+    before: int = 0
+    """Steps of the training that it has not seen."""
     seen: int = 0
     average: float = 0.0
     best: float = math.inf
@@ -45,13 +47,17 @@ class DivergenceWatch:
                 break
             self.seen += 1
             if not math.isfinite(loss):
-                self.reason = Message.of("trial.loss-not-finite", loss=str(loss), step=self.seen)
+                self.reason = Message.of(
+                    "trial.loss-not-finite", loss=str(loss), step=self.before + self.seen
+                )
                 break
             self.average += _SMOOTHING * (loss - self.average)
             smooth = self.average / (1 - (1 - _SMOOTHING) ** self.seen)
             self.best = min(self.best, smooth)
             if self.seen > self.warmup and smooth > RATIO * self.best and smooth > self.best + MARGIN:
-                self.reason = Message.of("trial.loss-rose", loss=smooth, step=self.seen, best=self.best)
+                self.reason = Message.of(
+                    "trial.loss-rose", loss=smooth, step=self.before + self.seen, best=self.best
+                )
         return self.reason
 
     def state(self) -> dict[str, Any]:

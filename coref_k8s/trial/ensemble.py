@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,28 +17,22 @@ from typing import Any
 
 from torch import nn
 
-from coref_k8s.corpus.prepared import Prepared, open_prepared
 from coref_k8s.errors import TrialError
 from coref_k8s.evaluation.compare import Difference, compare
-from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
-from coref_k8s.model.load import load_masked_lm
-from coref_k8s.model.saving import save_at_length
 from coref_k8s.study.order import Order
 from coref_k8s.study.paths import TrialFolder
 from coref_k8s.trial.card import Compared, Facts, card, usage_of_members
-from coref_k8s.trial.device import host_peak_bytes, pick_device, use_threads
-from coref_k8s.trial.evaluating import Evaluator
+from coref_k8s.trial.device import host_peak_bytes
 from coref_k8s.trial.files import write_folder, write_json
 from coref_k8s.trial.final import UNTUNED, as_rows, hardware, untuned
-from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.licences import licence_of
-from coref_k8s.trial.models import load_tokenizer, model_path
 from coref_k8s.trial.observers import EvaluationReport, Observers
 from coref_k8s.trial.parents import parents_trials
 from coref_k8s.trial.provenance import model_commit, versions
 from coref_k8s.trial.signals import StopSignal
-from coref_k8s.trial.soup import ProbabilityMean, Sum, can_be_averaged
+from coref_k8s.trial.soup import Sum, can_be_averaged
+from coref_k8s.trial.task import open_task
 from coref_k8s.wording import Message
 
 #: What is stored of a way that is kept.
@@ -120,14 +114,7 @@ class _Ensemble:
                     study=order.spec.purpose.study,
                     seq_len=self.seq_len,
                 )
-        self.device = pick_device(order.resources.gpus)
-        if self.device.type == "cpu":
-            use_threads(order.resources.cpu_millis)
-        chosen = Hyperparameters.of(order.params).dataset or order.prepared
-        self.prepared: Prepared = open_prepared(data_dir / chosen, self.seq_len)
-        self.items = {split: ItemSet.load(self.prepared.eval_items(split)) for split in ("dev", "test")}
-        self.tokenizer = load_tokenizer(str(next(iter(self.members.values())).model), None)
-        self.evaluator = Evaluator.of(order, self.tokenizer, self.device, stop)
+        self.task = open_task(order, data_dir, stop, warn)
         self.evaluations = 0
 
     def run(self) -> dict[str, Any]:
@@ -149,11 +136,7 @@ class _Ensemble:
     # -- making ------------------------------------------------------------------------------------------
 
     def _load(self, number: int) -> Any:
-        return load_masked_lm(
-            str(self.members[number].model),
-            seq_len=self.seq_len,
-            attention=self.order.spec.training.attention,
-        )
+        return self.task.saved(self.members[number].model)
 
     def _soups(self, ranked: list[int], singles: dict[int, EvaluationResult]) -> list[Candidate]:
         best = ranked[0]
@@ -191,7 +174,7 @@ class _Ensemble:
         return model
 
     def _probabilities(self, ranked: list[int], single: EvaluationResult) -> Candidate:
-        result = self._dev(PROBABILITIES, lambda: ProbabilityMean([self._load(n) for n in ranked]))
+        result = self._dev(PROBABILITIES, lambda: self.task.joined([self._load(n) for n in ranked]))
         return Candidate(PROBABILITIES, ranked, result, self._against(result, single))
 
     # -- scoring -----------------------------------------------------------------------------------------
@@ -200,16 +183,16 @@ class _Ensemble:
         return self._score(name, make, "dev", None)
 
     def _score(
-        self, name: str, make: Callable[[], nn.Module], split: str, thresholds: Mapping[str, float] | None
+        self, name: str, make: Callable[[], nn.Module], split: str, thresholds: dict[str, float] | None
     ) -> EvaluationResult:
         """Score a model, or read what an earlier attempt has scored."""
         path = self.folder.path / "scores" / f"{name.replace(' ', '-')}-{split}.json"
         if path.is_file():
             known = EvaluationResult.read(path)
-            if known.items_sha256 == self.items[split].sha256:
+            if known.items_sha256 == self.task.questions(split):
                 return known
-        model = make().eval().to(self.device)
-        result = self.evaluator(model, self.items[split], full=True, thresholds=thresholds)
+        model = make().eval().to(self.task.device)
+        result = self.task.evaluate(model, split, full=True, thresholds=thresholds)
         write_json(path, result.to_dict())
         self.evaluations += 1
         self.observers.on_evaluation(
@@ -234,47 +217,46 @@ class _Ensemble:
     def _deliver(self, one: Candidate, best: int, single: EvaluationResult) -> None:
         """Score on test what is kept, beside the best single model and the untuned one, and write it."""
         if one.way == PROBABILITIES:
-            model: Any = ProbabilityMean([self._load(n) for n in one.members])
+            model: Any = self.task.joined([self._load(n) for n in one.members])
         else:
             model = self._soup(one.members)
         one.test = self._score(one.way, lambda: model, "test", one.dev.thresholds)
         alone = self._score(f"trial-{best}", lambda: self._load(best), "test", single.thresholds)
-        source = model_path(self.order.spec.model, self.data_dir)
-        before = untuned(self.order, source, self.evaluator, self.prepared, self.folder, self.device)
+        before = untuned(self.task, self.folder)
         name = {"trial": best, "study": self.order.spec.purpose.study}
         one.compared = [
             Compared(Message("trial.best-single", name), "test", compare(one.test, alone)),
             Compared(Message("trial.best-single-chosen-here", name), "dev", compare(one.dev, single)),
             Compared(UNTUNED, "test", compare(one.test, before["test"])),
         ]
-        facts = self._facts(one, source, model)
+        facts = self._facts(one, model)
         if one.way == PROBABILITIES:
             write_folder(self.folder.path / "ensemble", lambda path: self._write_members(path, one, facts))
         else:
-            write_folder(self.folder.model, lambda path: self._write_soup(path, model, facts))
+            write_folder(self.folder.model, lambda path: self._write_soup(path, model, one.dev, facts))
 
-    def _facts(self, one: Candidate, source: str, model: Any) -> Facts:
+    def _facts(self, one: Candidate, model: Any) -> Facts:
         assert one.test is not None
         some = model.members[0] if one.way == PROBABILITIES else model
         return Facts(
             order=self.order,
             members=one.members,
-            base_on_hub=not Path(source).is_dir(),
-            licence=licence_of(source, self.order.spec.model_revision),
+            base_on_hub=not Path(self.task.start).is_dir(),
+            licence=licence_of(self.task.start, self.order.spec.model_revision),
             test=one.test.metrics,
             dev=one.dev.metrics,
             compared=one.compared,
-            statistics=self.prepared.statistics,
+            statistics=self.task.prepared.statistics,
             items_sha256=one.test.items_sha256,
             versions=versions(),
-            position_range=_position_range(some.config),
+            position_range=_position_range(getattr(some, "encoder", some).config),
             model_revision=model_commit(some, self.order.spec.model_revision),
-            hardware=hardware(self.device),
+            hardware=hardware(self.task.device),
             way=one.way,
         )
 
-    def _write_soup(self, path: Path, model: Any, facts: Facts) -> None:
-        save_at_length(model, self.tokenizer, path, self.seq_len)
+    def _write_soup(self, path: Path, model: Any, dev: EvaluationResult, facts: Facts) -> None:
+        self.task.save(model, path, dev)
         (path / "README.md").write_text(card(facts), encoding="utf-8")
 
     def _write_members(self, path: Path, one: Candidate, facts: Facts) -> None:
@@ -282,8 +264,13 @@ class _Ensemble:
         for number in one.members:
             shutil.copytree(self.members[number].model, path / f"trial-{number}", copy_function=_link)
         members = [f"trial-{number}" for number in one.members]
-        write_json(path / "members.json", {"way": one.way, "seq_len": self.seq_len, "members": members})
-        (path / "README.md").write_text(card(facts, usage_of_members(members)), encoding="utf-8")
+        write_json(
+            path / "members.json",
+            {"way": one.way, "seq_len": self.seq_len, "members": members, "thresholds": one.dev.thresholds},
+        )
+        (path / "README.md").write_text(
+            card(facts, usage_of_members(members, self.order.spec.task)), encoding="utf-8"
+        )
 
     def _result(
         self, candidates: list[Candidate], best: int, singles: dict[int, EvaluationResult]

@@ -6,16 +6,17 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from coref_k8s.trial.batches import StepData, StepSource
 
 #: Steps made ahead of training.
 _AHEAD = 2
 
-Batches = list[tuple[dict[str, Tensor], float]]
+#: Batches of a step, each as the loss takes it, with its weight.
+Batches = list[tuple[Any, float]]
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,9 @@ class Feed:
     """
 
     def __init__(
-        self, source: StepSource, pad: int, device: torch.device, *, first: int, last: int, batch_size: int
+        self, source: StepSource, device: torch.device, *, first: int, last: int, batch_size: int
     ) -> None:
         self._source = source
-        self._pad = pad
         self._pin = device.type == "cuda"
         self._batch_size = batch_size
         self._stopped = threading.Event()
@@ -62,7 +62,7 @@ class Feed:
 
     def cut(self, data: StepData, batch_size: int) -> Batches:
         """Return the step's data in batches of at most `batch_size` sequences."""
-        return list(data.batches(batch_size, self._pad, pin=self._pin))
+        return list(data.batches(batch_size, pin=self._pin))
 
     def close(self) -> None:
         """Stop the thread and wait for its end."""

@@ -8,23 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from coref_k8s.corpus.prepared import Prepared
 from coref_k8s.evaluation.compare import compare
-from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
-from coref_k8s.model.load import load_masked_lm
-from coref_k8s.model.saving import save_at_length
 from coref_k8s.study.order import Order
 from coref_k8s.study.paths import TrialFolder
 from coref_k8s.trial.card import Compared, Facts, card
-from coref_k8s.trial.evaluating import Evaluator
 from coref_k8s.trial.files import write_folder, write_json
 from coref_k8s.trial.licences import licence_of
-from coref_k8s.trial.models import model_path
 from coref_k8s.trial.parents import parents_trials
 from coref_k8s.trial.provenance import model_commit, versions
-from coref_k8s.trial.session import Session
+from coref_k8s.trial.session import Session, trainer_of
+from coref_k8s.trial.signals import Interrupted
+from coref_k8s.trial.task import Task
+from coref_k8s.trial.training import Ending, never
 from coref_k8s.wording import Message
 
 UNTUNED = Message.of("trial.untuned")
@@ -40,32 +38,31 @@ def finish_final(session: Session) -> dict[str, Any]:
     model: Any = session.trainer.model.eval()
     dev = EvaluationResult.read(folder.items("dev"))
     test = session.test()
-    source = model_path(order.spec.model, session.data_dir)
-    before = untuned(order, source, session.evaluator, session.prepared, folder, session.device)
+    before = untuned(session.task, folder)
     compared = [
         Compared(UNTUNED, "test", compare(test, before["test"])),
         Compared(UNTUNED, "dev", compare(dev, before["dev"])),
-        *_with_parents(dev, order, session.data_dir),
+        *_with_parents(dev, order, session.task.data_dir),
     ]
     facts = Facts(
         order=order,
         members=order.spec.purpose.trials,
-        base_on_hub=not Path(source).is_dir(),
-        licence=licence_of(source, order.spec.model_revision),
+        base_on_hub=not Path(session.task.start).is_dir(),
+        licence=licence_of(session.task.start, order.spec.model_revision),
         test=test.metrics,
         dev=dev.metrics,
         compared=compared,
-        statistics=session.prepared.statistics,
+        statistics=session.task.prepared.statistics,
         items_sha256=test.items_sha256,
         versions=versions(),
         position_range=str(order.params.get("position_range", "clamp")),
         steps=session.trainer.progress.step,
         model_revision=model_commit(model, order.spec.model_revision),
-        hardware=hardware(session.device),
+        hardware=hardware(session.task.device),
     )
 
     def fill(path: Path) -> None:
-        save_at_length(model, session.tokenizer, path, facts.order.seq_len or 0)
+        session.task.save(model, path, dev)
         (path / "README.md").write_text(card(facts), encoding="utf-8")
 
     write_folder(folder.model, fill)
@@ -73,34 +70,31 @@ def finish_final(session: Session) -> dict[str, Any]:
     return session.result("complete", test=tests, comparisons=as_rows(compared))
 
 
-def untuned(
-    order: Order,
-    source: str,
-    evaluator: Evaluator,
-    prepared: Prepared,
-    folder: TrialFolder,
-    device: torch.device,
-) -> dict[str, EvaluationResult]:
-    """Score the model that training started from, as it was shipped, on dev and test; what is on disk is taken."""
-    paths = {split: folder.path / f"untuned-{split}.json" for split in ("dev", "test")}
+def untuned(task: Task, folder: TrialFolder) -> dict[str, EvaluationResult]:
+    """Score the model that training started from, as it came, on dev and test; what is on disk is taken.
+
+    Raises Interrupted.
+    """
     found: dict[str, EvaluationResult] = {}
     model: Any = None
-    for split, path in paths.items():
+    for split in ("dev", "test"):
+        path = folder.path / f"untuned-{split}.json"
         if path.is_file():
             found[split] = EvaluationResult.read(path)
             continue
-        if model is None:
-            model = load_masked_lm(
-                source,
-                seq_len=prepared.seq_len,
-                attention=order.spec.training.attention,
-                revision=order.spec.model_revision,
-            ).to(device)
-        items = ItemSet.load(prepared.eval_items(split))
+        model = model or as_it_came(task)
         thresholds = found["dev"].thresholds if split == "test" else None
-        found[split] = evaluator(model, items, full=True, thresholds=thresholds)
+        found[split] = task.evaluate(model, split, full=True, thresholds=thresholds)
         write_json(path, found[split].to_dict())
     return found
+
+
+def as_it_came(task: Task) -> nn.Module:
+    """Return the model that training starts from, taught no more than it takes to be scored. Raises Interrupted."""
+    trainer = trainer_of(task, untuned=True)
+    if trainer.run(never, lambda _: True) is Ending.INTERRUPTED:
+        raise Interrupted
+    return trainer.model.eval()
 
 
 def as_rows(compared: Sequence[Compared]) -> list[dict[str, Any]]:

@@ -105,9 +105,6 @@ def _train(
         return not reporter.is_closed()
 
     try:
-        if order.untuned:
-            session.score_untrained(go_on)
-            return session.finish(keep_model=False)
         ending = session.train(go_on)
         if ending is Ending.COMPLETE and order.spec.purpose.kind == "train":
             # only a final training has a card, and something to be compared with
@@ -115,7 +112,7 @@ def _train(
 
             return finish_final(session)
         if ending is Ending.COMPLETE:
-            return session.finish()
+            return session.finish(keep_model=not order.untuned)
     except Interrupted:
         ending = Ending.INTERRUPTED
     except OutOfMemoryError:

@@ -76,7 +76,7 @@ class Masker:
     """
 
     def __init__(self, vocabulary: Vocabulary, hyper: Hyperparameters, seq_len: int) -> None:
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._special = np.zeros(max(vocabulary.size, max(vocabulary.special, default=0) + 1), dtype=bool)
         self._special[list(vocabulary.special)] = True
         self._ordinary = vocabulary.ordinary()
@@ -123,9 +123,9 @@ class Masker:
         labels = np.full(len(ids), IGNORED, dtype=np.int64)
         labels[mentions] = ids[mentions]
         labels[words] = ids[words]
-        ids[mentions] = self._vocabulary.mask
+        ids[mentions] = self.vocabulary.mask
         dice = rng.random(len(words))
-        ids[words[dice < SHARE_MASK]] = self._vocabulary.mask
+        ids[words[dice < SHARE_MASK]] = self.vocabulary.mask
         random = words[(dice >= SHARE_MASK) & (dice < SHARE_MASK + SHARE_RANDOM)]
         ids[random] = self._ordinary[rng.integers(0, len(self._ordinary), len(random))]
         return ids, labels

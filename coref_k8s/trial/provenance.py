@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 
 def model_commit(model: nn.Module, asked: str | None) -> str | None:
     """Return the hub commit that a model was loaded from, or what was asked for; None for a folder."""
-    commit = getattr(getattr(model, "config", None), "_commit_hash", None)
+    commit = getattr(getattr(getattr(model, "encoder", model), "config", None), "_commit_hash", None)
     return str(commit) if commit else asked
 
 

@@ -23,7 +23,8 @@ _MEANING = ("model_type", "position_buckets", "max_relative_positions", "relativ
 def can_be_averaged(one: nn.Module, other: nn.Module) -> bool:
     """Whether two models have the same weights with the same meaning: shapes, and position range."""
     a, b = one.state_dict(), other.state_dict()
-    meaning: list[list[Any]] = [[getattr(m.config, name, None) for name in _MEANING] for m in (one, other)]
+    configs: list[Any] = [getattr(model, "encoder", model).config for model in (one, other)]
+    meaning = [[getattr(config, name, None) for name in _MEANING] for config in configs]
     return (
         meaning[0] == meaning[1]
         and a.keys() == b.keys()

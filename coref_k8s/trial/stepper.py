@@ -5,6 +5,7 @@ GPU's memory runs out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,8 @@ from coref_k8s.trial.batches import StepData
 from coref_k8s.trial.device import autocast
 from coref_k8s.trial.feed import Batches, Feed
 
-#: (model, batch) -> mean loss over the batch's predicted tokens
-LossFunction = Callable[[nn.Module, dict[str, Tensor]], Tensor]
+#: (model, a batch of the step's data) -> mean loss over what the batch asks
+LossFunction = Callable[[nn.Module, Any], Tensor]
 
 
 class Stepper:
@@ -68,9 +69,8 @@ class Stepper:
     def _accumulate(self, batches: Batches) -> Tensor:
         total = torch.zeros((), device=self._device)
         for batch, weight in batches:
-            moved = {name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()}
             with autocast(self._dtype, self._device):
-                loss = self._loss(self._model, moved)
+                loss = self._loss(self._model, batch)
             (loss * weight).backward()
             total += loss.detach() * weight
         return total

@@ -53,6 +53,8 @@ class TrainingPlan:
 
     steps: int
     """Optimiser steps."""
+    head_steps: int = field(default=0, kw_only=True)
+    """How many of them, the last ones, teach the head alone: they have a warm-up and a decay of their own."""
     batch_size: int
     """Sequences in one forward pass, at first."""
     effective_batch: int
@@ -73,7 +75,8 @@ class TrainingPlan:
 
 def evaluation_steps(steps: int, evaluations: int) -> tuple[int, ...]:
     """Return the steps after which to evaluate: evenly spaced, the last after the last step."""
-    return tuple(sorted({max(1, round(steps * k / evaluations)) for k in range(1, evaluations + 1)}))
+    first = min(1, steps)
+    return tuple(sorted({max(first, round(steps * k / evaluations)) for k in range(1, evaluations + 1)}))
 
 
 @dataclass
@@ -94,8 +97,13 @@ class Progress:
     """Real tokens trained on."""
 
 
-#: (model, number, last) -> report; model is in evaluation mode
+#: (model, number, last) -> score and metrics; model is in evaluation mode
 Evaluate = Callable[[nn.Module, int, bool], tuple[float, dict[str, Any]]]
+
+
+def never(model: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any]]:
+    """Evaluate a training that is not evaluated."""
+    raise AssertionError("no evaluation was planned")
 
 
 class Trainer:
@@ -109,7 +117,6 @@ class Trainer:
         plan: TrainingPlan,
         *,
         loss: LossFunction,
-        pad: int,
         device: torch.device,
         checkpoints: CheckpointStore | None = None,
         observers: Observers | None = None,
@@ -122,14 +129,13 @@ class Trainer:
         """Why training diverged, when it has."""
         self._source = source
         self._hyper = hyper
-        self._pad = pad
         self._device = device
         self._checkpoints = checkpoints
         self._observers = observers or Observers()
         self._stop = stop or StopSignal()
         self._optimiser = build_optimiser(model, hyper.rates, device)
         self._stepper = Stepper(self.model, self._optimiser, loss, plan.autocast, plan.max_grad_norm)
-        self._watch = DivergenceWatch(warmup=round(hyper.warmup_ratio * plan.steps))
+        self._watch = DivergenceWatch(self._warmup(plan.steps - plan.head_steps or plan.head_steps))
         self._losses: list[float] = []
         self._unseen: list[Tensor] = []
         self._saved_step: int | None = None
@@ -197,7 +203,6 @@ class Trainer:
         clock = CheckpointClock(self.plan.checkpoint_seconds, self._state_bytes())
         feed = Feed(
             self._source,
-            self._pad,
             self._device,
             first=self.progress.step,
             last=self.plan.steps,
@@ -219,8 +224,11 @@ class Trainer:
                 if clock.due():
                     clock.written(self._timed_save())
                 self._step(feed)
-                if self.progress.step % LOOK_EVERY == 0 and self._look():
+                head_begins = self.plan.steps - self.progress.step == self.plan.head_steps > 0
+                if (self.progress.step % LOOK_EVERY == 0 or head_begins) and self._look():
                     return Ending.DIVERGED
+                if head_begins:  # other data, and so another loss
+                    self._watch = DivergenceWatch(self._warmup(self.plan.head_steps), self.progress.step)
         except Interrupted:
             return Ending.INTERRUPTED
         finally:
@@ -229,8 +237,7 @@ class Trainer:
     def _step(self, feed: Feed) -> None:
         waited = feed.waited
         data, batches = feed.take(self.progress.step, self.progress.batch_size)
-        factor = rate_factor(self.progress.step, self.plan.steps, self._hyper.warmup_ratio)
-        set_rates(self._optimiser, factor)
+        set_rates(self._optimiser, self._rate_factor(self.progress.step))
         loss, fitting = self._stepper.step(feed, data, batches, self.progress.batch_size)
         if fitting != self.progress.batch_size:
             self.progress.batch_size = fitting
@@ -261,8 +268,7 @@ class Trainer:
                 step=self.progress.step,
                 steps=self.plan.steps,
                 loss=sum(losses) / len(losses),
-                learning_rate=self._hyper.learning_rate
-                * rate_factor(self.progress.step - 1, self.plan.steps, self._hyper.warmup_ratio),
+                learning_rate=self._hyper.learning_rate * self._rate_factor(self.progress.step - 1),
                 tokens_per_second=self._tokens / seconds,
                 step_seconds=seconds / len(losses),
                 data_wait=self._waited / seconds,
@@ -271,6 +277,15 @@ class Trainer:
         )
         self._mark()
         return self._diverged()
+
+    def _warmup(self, steps: int) -> int:
+        return round(self._hyper.warmup_ratio * steps)
+
+    def _rate_factor(self, step: int) -> float:
+        first = self.plan.steps - self.plan.head_steps
+        if step < first:
+            return rate_factor(step, first, self._hyper.warmup_ratio)
+        return rate_factor(step - first, self.plan.head_steps, self._hyper.warmup_ratio)
 
     def _diverged(self) -> Message | None:
         self.reason = self._watch.reason or NOTHING

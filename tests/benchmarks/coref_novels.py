@@ -1,123 +1,146 @@
-"""Trains the coreference head on Korean novels and scores whole novels that it has not seen.
+"""Trains coreference on Korean novels as a trial does, and scores whole novels that it has not seen.
 
 python -m tests.benchmarks.coref_novels --encoder DIR --corpus novels.jsonl [--seeds 1 2 3] [--steps 600] [--output FILE]
 
-Documents are taken in the order of the file: all but the last `--held-out` train, those are scored. Prints one JSON
-object with the scores of every seed (exact spans, whole novels), CPU seconds, and the share of mentions that can be
-represented.
+Novels are taken in the order of the file. The last `--test` are scored and nothing else; the `--dev` before them choose
+the thresholds; the others train. Prints one JSON object with every seed: scores of whole novels with exact spans, the
+same with gold mentions, what needs no model, thresholds, CPU seconds and the share of mentions that can be represented.
 """
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import torch
-
-from coref_k8s.coref.encoded import encode_document, encode_documents
-from coref_k8s.coref.model import load_model, new_model
-from coref_k8s.text.document import Document
-from tests.coref.fitting import evaluate, finish, fit
+from coref_k8s.coref.encoder import open_tokenizer
+from coref_k8s.corpus.prepare import prepare
+from coref_k8s.settings import Settings
+from coref_k8s.study.names import Kind
+from coref_k8s.study.order import BatchPlan, Order, Resources
+from coref_k8s.study.spec import StudySpec
+from coref_k8s.telemetry.bus import Bus
+from coref_k8s.trial.job import run_training
+from coref_k8s.trial.signals import StopSignal
 
 SHOWN = (
-    "conll_f1",
-    "muc_f1",
-    "b3_f1",
-    "ceafe_f1",
-    "lea_f1",
-    "mention_f1",
-    "mention_precision",
-    "mention_recall",
-)
+    "conll_f1", "muc_f1", "b3_f1", "ceafe_f1", "lea_f1", "mention_f1", "mention_precision", "mention_recall",
+    "gold_conll_f1", "gold_muc_f1", "gold_b3_f1", "gold_ceafe_f1", "equal_conll_f1", "gold_equal_conll_f1",
+)  # fmt: skip
 
 
-def read_documents(path):
-    with Path(path).open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return [
-        Document(
-            row["doc_id"],
-            row["text"],
-            {k: sorted({(s, e) for s, e in v}) for k, v in row["clusters"].items()},
+def with_splits(options, folder):
+    """Write the novels with their splits; returns the file."""
+    rows = [json.loads(line) for line in Path(options.corpus).read_text(encoding="utf-8").splitlines()]
+    if not 0 < options.dev + options.test < len(rows):
+        sys.exit(
+            f"{options.corpus} has {len(rows)} documents, too few for --dev {options.dev} --test {options.test}"
         )
-        for row in rows
-    ]
+    ends = {
+        "train": len(rows) - options.dev - options.test,
+        "dev": len(rows) - options.test,
+        "test": len(rows),
+    }
+    path = folder / "novels.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number, row in enumerate(rows):
+            split = next(name for name, end in ends.items() if number < end)
+            print(json.dumps({**row, "split": split}, ensure_ascii=False), file=file)
+    return path
 
 
-def log(text):
-    print(text, file=sys.stderr, flush=True)
+def request(options, corpus):
+    """The study that a person would ask for."""
+    return StudySpec.model_validate(
+        {
+            "task": "coreference",
+            "seqLengths": [options.seq_len],
+            "model": str(Path(options.encoder).resolve()),
+            "trials": 1,
+            "data": {"sources": [{"source": str(corpus)}], "deduplicate": False, "trainLimit": None},
+            "training": {
+                "maxSteps": options.steps, "batchSize": options.windows, "precision": options.precision,
+                "checkpointSeconds": 600,
+            },
+            "pod": {"gpus": 0},
+        }
+    )  # fmt: skip
 
 
-def run(options, seed, train, test):
-    torch.manual_seed(seed)
+def run(spec, prepared, options, seed, folder):
+    """Train and score one seed; returns its figures."""
     begun = time.process_time()
-    if options.go_on_from:
-        model = load_model(Path(options.go_on_from) / f"seed-{seed}", dropout=0.2)
-    else:
-        model = new_model(options.encoder, options.seq_len)
-    for module in model.encoder.modules():
-        if hasattr(module, "attention_head_size"):
-            module.dropout.p = 0.0  # torch has no fast attention with dropout on a CPU
-    encoded, coverage = encode_documents(train, model.tokenizer, model.longest_sentence)
-    model.adopt(coverage)
-    held = [encode_document(one, model.tokenizer, coverage.trims, model.longest_sentence) for one in test]
-    log(f"seed {seed}: {len(train)} documents, {coverage}, read in {time.process_time() - begun:.0f} s")
-    seconds = fit(
-        model,
-        encoded,
-        steps=options.steps,
-        windows=options.windows,
-        encoder_rate=options.encoder_rate,
-        head_rate=options.head_rate,
-        bf16=options.bf16,
-        frozen=options.frozen,
-        seed=seed,
-        log=log,
-    )
-    if options.passes:
-        seconds += finish(model, encoded, passes=options.passes, bf16=options.bf16, seed=seed, log=log)
-    if options.save:
-        model.save(Path(options.save) / f"seed-{seed}")
-    scores = evaluate(model, test, held, bf16=options.bf16)
-    whole = {name: scores.scores[name].value for name in SHOWN}
-    metrics = scores.metrics()
-    gold = {name: value for name, value in metrics.items() if name.startswith(("gold", "equal", "recall"))}
-    result = {
+    order = Order(
+        kind=Kind.FINALIST, study="novels", spec=spec, seq_len=options.seq_len, trial=seed, seed=seed,
+        params={
+            "learning_rate": options.encoder_rate, "head_learning_rate": options.head_rate,
+            "head_epochs": options.head_epochs, "head_dropout": options.head_dropout,
+            "layer_decay": options.layer_decay,
+        },
+        batch=BatchPlan(
+            seq_len=options.seq_len, batch_size=options.windows, accumulation=1, checkpointing=False,
+            predicted_bytes=0, budget_bytes=0,
+        ),
+        resources=Resources(
+            gpus=0, gpu_memory_mb=0, cpu_millis=1000, memory_bytes=0, ephemeral_bytes=0, shm_bytes=0
+        ),
+        workdir=f"studies/novels/seed-{seed}", prepared=str(prepared.relative_to(folder)),
+    )  # fmt: skip
+    settings = Settings(data_dir=folder, storage_url=f"sqlite:///{folder}/coref.db", bus=None)
+    log = folder / f"log-{seed}.jsonl"
+    code = run_training(order, settings, Bus(log), StopSignal())
+    if code:
+        sys.exit(f"seed {seed} ended with exit code {code}; see {log}")
+    result = json.loads((folder / order.workdir / "result.json").read_text(encoding="utf-8"))
+    items = json.loads((folder / order.workdir / "items-test.json").read_text(encoding="utf-8"))
+    metrics = result["test"]["metrics"]
+    figures = {
         "seed": seed,
-        "scores": whole,
-        "others": gold,
-        "represented": coverage.share,
-        "training_cpu_seconds": seconds,
+        "test": {name: metrics[name] for name in SHOWN if name in metrics},
+        "dev_conll_f1": result["metrics"]["conll_f1"],
+        "others": {name: value for name, value in metrics.items() if name.startswith("recall")},
+        "thresholds": items["thresholds"],
+        "steps": result["steps"],
+        "measured": result["measured"],
         "cpu_seconds": time.process_time() - begun,
     }
-    log(json.dumps(result))
-    return result
+    print(json.dumps(figures), file=sys.stderr, flush=True)
+    return figures
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--corpus", required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--dev", type=int, default=3)
+    parser.add_argument("--test", type=int, default=7)
+    parser.add_argument("--seq-len", type=int, default=512)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--windows", type=int, default=4)
-    parser.add_argument("--seq-len", type=int, default=512)
-    parser.add_argument("--held-out", type=int, default=7)
     parser.add_argument("--encoder-rate", type=float, default=1e-4)
     parser.add_argument("--head-rate", type=float, default=5e-4)
-    parser.add_argument("--passes", type=int, default=12, help="last passes over whole documents, head alone")
-    parser.add_argument("--frozen", type=int, default=0)
-    parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--save", help="folder to keep the models in")
-    parser.add_argument("--go-on-from", help="such a folder, to train its models further")
+    parser.add_argument("--head-epochs", type=float, default=12)
+    parser.add_argument("--head-dropout", type=float, default=0.3)
+    parser.add_argument("--layer-decay", type=float, default=1.0)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument(
+        "--folder", help="folder to keep data, models and logs in; a temporary one by default"
+    )
     parser.add_argument("--output")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    documents = read_documents(options.corpus)
-    train, test = documents[: -options.held_out], documents[-options.held_out :]
-    results = [run(options, seed, train, test) for seed in options.seeds]
-    text = json.dumps({"options": vars(options), "results": results}, indent=1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with TemporaryDirectory() as temporary:
+        folder = Path(options.folder or temporary).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = request(options, with_splits(options, folder))
+        prepared = prepare(spec, folder, open_tokenizer(spec.model))
+        results = [run(spec, prepared.path, options, seed, folder) for seed in options.seeds]
+    text = json.dumps({"options": vars(options), "data": prepared.statistics, "results": results}, indent=1)
     print(text)
     if options.output:
         Path(options.output).write_text(text + "\n", encoding="utf-8")

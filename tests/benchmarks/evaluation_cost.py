@@ -35,7 +35,7 @@ from coref_k8s.model.loss import masked_lm_loss, masked_logits
 from coref_k8s.model.small import create_small_model
 from coref_k8s.study.reading import load_study_file, spec_from_mapping
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.trial.batches import StepPlan, StepSource
+from coref_k8s.trial.batches import MaskedSource, StepPlan
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.masking import Masker, Vocabulary
 from coref_k8s.trial.training import Trainer, TrainingPlan
@@ -54,7 +54,9 @@ def seconds_per_trained_token(folder: Path, tokenizer: Any, seq_len: int, steps:
     )
     hyper = Hyperparameters(learning_rate=1e-3)
     plan = StepPlan(np.full(64, seq_len), 4, 0)
-    source = StepSource(sequences(64, seq_len, vocabulary), plan, Masker(vocabulary, hyper, seq_len), seed=0)
+    source = MaskedSource(
+        sequences(64, seq_len, vocabulary), plan, Masker(vocabulary, hyper, seq_len), seed=0
+    )
     spent = []
     for count in (3, steps + 3):
         trainer = Trainer(
@@ -63,7 +65,6 @@ def seconds_per_trained_token(folder: Path, tokenizer: Any, seq_len: int, steps:
             hyper,
             TrainingPlan(count, 4, 4, (count,), 1.0),
             loss=masked_lm_loss,
-            pad=vocabulary.pad,
             device=torch.device("cpu"),
         )
         began = time.process_time()

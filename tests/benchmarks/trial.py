@@ -28,7 +28,7 @@ from coref_k8s.corpus.shipped import shipped_tokenizer
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.loss import masked_lm_loss
 from coref_k8s.model.small import create_small_model
-from coref_k8s.trial.batches import StepPlan, StepSource
+from coref_k8s.trial.batches import MaskedSource, StepPlan
 from coref_k8s.trial.checkpoint import COST_SHARE, CheckpointClock, CheckpointStore
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.masking import Masker, TokenSequence, Vocabulary
@@ -76,7 +76,7 @@ def measure(seq_len: int, steps: int, folder: Path) -> dict[str, float]:
     )
     hyper = Hyperparameters(learning_rate=1e-3)
     data = sequences(64, seq_len, vocabulary)
-    source = StepSource(
+    source = MaskedSource(
         data, StepPlan(np.full(64, seq_len), 4, 0), Masker(vocabulary, hyper, seq_len), seed=0
     )
     began = time.perf_counter()
@@ -89,7 +89,6 @@ def measure(seq_len: int, steps: int, folder: Path) -> dict[str, float]:
         hyper,
         TrainingPlan(steps, 4, 4, (steps,), 1.0, checkpoint_seconds=1.0),
         loss=masked_lm_loss,
-        pad=vocabulary.pad,
         device=torch.device("cpu"),
         checkpoints=CheckpointStore(folder / "checkpoints"),
     )

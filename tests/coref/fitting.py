@@ -1,11 +1,10 @@
 """A bare training loop for the coreference head, for tests and benchmarks."""
 
 import time
-from itertools import islice
 
 import torch
 
-from coref_k8s.coref.finishing import AtRest
+from coref_k8s.coref.finishing import AtRest, WholeDocuments
 from coref_k8s.coref.prediction import link_gold, predict
 from coref_k8s.coref.training import Batches, loss
 from coref_k8s.evaluation.coreference import score_documents
@@ -41,7 +40,8 @@ def fit(
     model.train()
     sums = torch.zeros(3)
     batches = Batches(documents, window=model.window, windows=windows, seed=seed)
-    for step, batch in enumerate(islice(batches, steps)):
+    for step in range(steps):
+        batch = batches.step(step)
         factor = min((step + 1) / warmup, (steps - step) / (steps - warmup))
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * factor
@@ -72,7 +72,8 @@ def finish(model, documents, *, passes, rate=5e-4, dropout=0.3, bf16=False, seed
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
     optimiser = torch.optim.AdamW(model.head.parameters(), lr=rate, weight_decay=0.01)
-    batches = [batch for number in range(passes) for batch in resting.of_pass(number)]
+    whole = WholeDocuments(documents, seed=seed)
+    batches = [batch for number in range(passes) for batch in whole.of_pass(number)]
     model.train()
     for step, batch in enumerate(batches):
         for group in optimiser.param_groups:

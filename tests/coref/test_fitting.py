@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from coref_k8s.coref import finishing
 from coref_k8s.coref.encoded import encode_document, encode_documents, representable
-from coref_k8s.coref.finishing import AtRest
+from coref_k8s.coref.finishing import AtRest, WholeDocuments
 from coref_k8s.coref.model import new_model
 from coref_k8s.coref.prediction import predict, predict_all, predict_links
 from coref_k8s.coref.training import Batches, loss
@@ -45,6 +46,35 @@ def test_batches_hold_every_sentence_once_and_repeat_by_their_seed(model, people
     assert cuts[0] == cuts[1]
     assert all(len(batch.windows) <= 2 for batch in batches.of_pass(0))
     assert all(batch.tokens <= 2 * model.window for batch in batches.of_pass(0))
+
+
+def test_passes_are_cut_into_steps_that_can_be_made_again(model, people):
+    encoded, _ = encode_documents(people[:4], model.tokenizer, model.longest_sentence)
+
+    def passes():
+        return Batches(encoded, window=model.window, windows=2, seed=1)
+
+    def cuts(batch):
+        return [(window.document.doc_id, window.start, window.end) for window in batch.windows]
+
+    first, second = (passes().of_pass(number) for number in (0, 1))
+    assert passes().steps(2) == len(first) + len(second)
+    assert passes().steps(1.5) == len(first) + round(0.5 * len(second))
+    assert (passes().steps(0), passes().steps(0.001)) == (0, 1)
+    in_order = [cuts(batch) for batch in (*first, *second)]
+    every = passes()
+    assert [cuts(every.step(number)) for number in range(len(in_order))] == in_order
+    assert cuts(passes().step(len(first))) == cuts(second[0])
+    assert cuts(every.step(1)) == in_order[1]
+
+
+def test_documents_too_long_to_be_linked_at_once_come_in_parts(model, monkeypatch):
+    monkeypatch.setattr(finishing, "LONGEST", 50)
+    document = encode_document(novel(), model.tokenizer, True, model.longest_sentence)
+    batches = WholeDocuments([document]).of_pass(0)
+    assert all(batch.tokens <= finishing.TOGETHER for batch in batches)
+    assert all(window.end - window.start <= 50 for batch in batches for window in batch.windows)
+    assert sum(batch.tokens for batch in batches) == len(document)
 
 
 def test_each_sentence_is_read_where_it_has_most_context(model):
@@ -140,8 +170,9 @@ def test_the_last_passes_train_the_head_alone_on_whole_documents(model, people):
     encoded, _ = encode_documents(people[10:16], model.tokenizer, model.longest_sentence)
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
     resting = AtRest(model, encoded)
-    batches = resting.of_pass(0)
-    assert {len(batch.windows) for batch in batches} == {1}
+    batches = WholeDocuments(encoded).of_pass(0)
+    assert all(batch.at_rest for batch in batches)
+    assert all((w.start, w.end) == (0, len(w.document)) for batch in batches for w in batch.windows)
     assert sum(batch.tokens for batch in batches) == sum(map(len, encoded))
 
     def whole():
@@ -149,7 +180,7 @@ def test_the_last_passes_train_the_head_alone_on_whole_documents(model, people):
             return sum(loss(resting, batch).total.item() for batch in batches)
 
     first = whole()
-    finish(model, encoded, passes=5, rate=2e-3)
+    finish(model, encoded, passes=15, rate=2e-3)
     assert whole() < 0.8 * first
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
 

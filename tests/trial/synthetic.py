@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import DebertaV2Config, DebertaV2ForMaskedLM
 
-from coref_k8s.trial.batches import StepPlan, StepSource
+from coref_k8s.trial.batches import MaskedSource, StepPlan
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.masking import Masker, TokenSequence, Vocabulary
 
@@ -60,14 +60,14 @@ def sequence(
 
 def source(
     hyper: Hyperparameters, *, rows: int = 40, effective_batch: int = 4, seed: int = 0
-) -> tuple[StepSource, StepPlan]:
+) -> tuple[MaskedSource, StepPlan]:
     rng = np.random.default_rng(99)
     sequences = [
         sequence(rng, int(rng.integers(24, SEQ_LEN + 1)), packed=bool(i % 3 == 0)) for i in range(rows)
     ]
     lengths = np.asarray([len(one.input_ids) for one in sequences])
     plan = StepPlan(lengths, effective_batch, seed)
-    return StepSource(sequences, plan, Masker(VOCABULARY, hyper, SEQ_LEN), seed), plan
+    return MaskedSource(sequences, plan, Masker(VOCABULARY, hyper, SEQ_LEN), seed), plan
 
 
 def config(*, dropout: float = 0.1) -> DebertaV2Config:

@@ -58,7 +58,7 @@ def test_however_a_step_is_cut_its_loss_and_gradients_are_the_same(tmp_path: Pat
     def backward(size: int) -> tuple[float, torch.Tensor]:
         net.zero_grad()
         total = 0.0
-        for batch, weight in data.batches(size, PAD):
+        for batch, weight in data.batches(size):
             loss = masked_lm_loss(net, batch) * weight
             loss.backward()
             total += loss.item()
@@ -68,14 +68,14 @@ def test_however_a_step_is_cut_its_loss_and_gradients_are_the_same(tmp_path: Pat
     cut, cut_gradient = backward(batch_size)
     assert cut == pytest.approx(whole, rel=1e-5)
     assert torch.allclose(cut_gradient, whole_gradient, atol=1e-5)
-    assert sum(weight for _, weight in data.batches(batch_size, PAD)) == pytest.approx(1.0)
+    assert sum(weight for _, weight in data.batches(batch_size)) == pytest.approx(1.0)
 
 
 def test_batches_hold_what_the_loss_reads() -> None:
     steps, _ = source(Hyperparameters(), effective_batch=8)
     packed = plain = 0
     for step in range(20):
-        for batch, _ in steps.step(step).batches(2, PAD):
+        for batch, _ in steps.step(step).batches(2):
             rows, length = batch["input_ids"].shape
             assert length % 8 == 0
             assert length <= SEQ_LEN

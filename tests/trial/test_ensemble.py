@@ -25,7 +25,7 @@ from coref_k8s.settings import Settings
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import PurposeSpec
 from coref_k8s.telemetry.bus import Bus
-from coref_k8s.trial import ensemble as module
+from coref_k8s.trial import mentions
 from coref_k8s.trial.job import run_training
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.soup import ProbabilityMean
@@ -49,10 +49,12 @@ class Judge:
     """Share of the documents that averaged probabilities get right."""
 
     @classmethod
-    def of(cls, *_: Any) -> Judge:
+    def of(cls, *_: Any, **__: Any) -> Judge:
         return cls()
 
-    def __call__(self, model: Any, items: Any, *, full: bool, thresholds: Any = None) -> EvaluationResult:
+    def __call__(
+        self, model: Any, items: Any, *, full: bool, thresholds: dict[str, float] | None = None
+    ) -> EvaluationResult:
         if isinstance(model, ProbabilityMean):
             share = self.averaging
         else:
@@ -81,7 +83,7 @@ Join = Callable[..., tuple[Order, dict[str, Any]]]
 @pytest.fixture
 def join(house: House, monkeypatch: pytest.MonkeyPatch) -> Join:
     """Return a function that makes trials with these marks, best first, and joins them."""
-    monkeypatch.setattr(module, "Evaluator", Judge)
+    monkeypatch.setattr(mentions, "Evaluator", Judge)
 
     def run(name: str, *marks: float, averaging: float = 0.0, grown: int | None = None) -> Any:
         monkeypatch.setattr(Judge, "averaging", averaging)

@@ -188,7 +188,7 @@ def test_a_finalist_scores_dev_and_test(house: House) -> None:
     assert not any("test" in name for name in stored.user_attrs), "what chooses the winner never sees test"
     dev = json.loads((house.folder(order) / "items-dev.json").read_text())
     test = json.loads((house.folder(order) / "items-test.json").read_text())
-    assert test["tau"] == dev["tau"], "the threshold is dev's"
+    assert test["thresholds"] == dev["thresholds"], "they are those of dev"
     assert test["items_sha256"] != dev["items_sha256"]
 
 
@@ -278,26 +278,26 @@ def test_data_of_another_tokenizer_are_refused_before_a_step_is_trained(house: H
 
 def _no_memory() -> None:
     """Patch the loss in this process: nothing ever fits."""
-    from coref_k8s.trial import session
+    from coref_k8s.trial import mentions
 
     def loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
-    session.masked_lm_loss = loss
+    mentions.masked_lm_loss = loss
 
 
 def _half_the_memory() -> None:
     """Patch the loss in this process: two sequences do not fit."""
-    from coref_k8s.trial import session
+    from coref_k8s.trial import mentions
 
-    real = session.masked_lm_loss
+    real = mentions.masked_lm_loss
 
     def loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         if len(batch["input_ids"]) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return real(model, batch)
 
-    session.masked_lm_loss = loss
+    mentions.masked_lm_loss = loss
 
 
 def test_out_of_memory_with_one_sequence_is_exit_43(house: House) -> None:
@@ -318,12 +318,12 @@ def test_out_of_memory_halves_the_batch_and_says_so(house: House) -> None:
 
 
 def _crash() -> None:
-    from coref_k8s.trial import session
+    from coref_k8s.trial import mentions
 
     def loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         raise ZeroDivisionError("something unforeseen")
 
-    session.masked_lm_loss = loss
+    mentions.masked_lm_loss = loss
 
 
 def test_anything_unforeseen_is_exit_1_with_a_traceback(house: House) -> None:

@@ -17,7 +17,7 @@ from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.observers import EvaluationReport, MemoryReport, Observers, StepReport
 from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.trial.training import Ending, LossFunction, Trainer, TrainingPlan, evaluation_steps
-from tests.trial.synthetic import PAD, model, source
+from tests.trial.synthetic import model, source
 
 HYPER = Hyperparameters(learning_rate=3e-3, layer_decay=0.9, warmup_ratio=0.2)
 CPU = torch.device("cpu")
@@ -93,7 +93,6 @@ def trainer(
         hyper,
         plan,
         loss=loss,
-        pad=PAD,
         device=CPU,
         observers=Observers([recorder]),
         **more,
