@@ -23,6 +23,7 @@ from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import said, say
 from coref_k8s.cli.where_options import DataDir
 from coref_k8s.settings import Settings
+from coref_k8s.study.tasks import TASKS
 
 if TYPE_CHECKING:
     from coref_k8s.corpus.progress import Progress, ProgressCallback
@@ -51,7 +52,8 @@ def prepare(
     note(summary(done.statistics))
     path = done.path.relative_to(Path.cwd()) if done.path.is_relative_to(Path.cwd()) else done.path
     write(str(path))
-    suggest(f"data show {path}", f"submit --local --dataset-choice {path}")
+    task = "" if spec.task == TASKS[0] else f" --task {spec.task}"
+    suggest(f"data show {path}", f"submit --local{task} --dataset-choice {path}")
 
 
 @contextmanager

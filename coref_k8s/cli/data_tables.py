@@ -16,12 +16,14 @@ from coref_k8s.wording.formats import number, percent
 
 
 def summary(statistics: Mapping[str, Any]) -> str:
-    """Return one line: the documents of each split and the sequences of each length."""
+    """Return one line: the documents of each split, and the sequences of each length or the chains to train on."""
     rows = (
         say("prepared.sequences", length=length, rows=counts["rows"])
         for length, counts in statistics["lengths"].items()
     )
-    return "; ".join([say("prepared.documents-of", counts=_counts(statistics["documents"])), *rows])
+    chains = [say("prepared.chains-of", **statistics["chains"]["train"])] if "chains" in statistics else []
+    documents = say("prepared.documents-of", counts=_counts(statistics["documents"]))
+    return "; ".join([documents, *rows, *chains, *_represented(statistics)])
 
 
 def losses(statistics: Mapping[str, Any]) -> list[str]:
@@ -49,7 +51,7 @@ def data_view(statistics: Mapping[str, Any], *, samples: bool) -> Iterator[Rende
     removed = {_filter(why): count for why, count in statistics["filters"].items() if count}
     yield Text(say("prepared.filtered", counts=_counts(removed) or say("prepared.nothing")))
     yield ""
-    yield from _lengths(statistics["lengths"])
+    yield from _chains(statistics["chains"]) if "chains" in statistics else _lengths(statistics["lengths"])
     yield ""
     yield _numbers(
         statistics["document_tokens"], [statistics["document_tokens"].values()], "prepared.document-tokens"
@@ -76,7 +78,9 @@ def _overview(statistics: Mapping[str, Any]) -> Table:
         "words.tokens": say(
             "prepared.tokens-of", tokens=statistics["training_tokens"], vocabulary=statistics["tokenizer"]["vocabulary"]
         ),
-        "prepared.mentions": say("prepared.mentions-of", share=percent(statistics["mentions_aligned"], lang(), 1)),
+        "prepared.mentions": "; ".join(
+            [say("prepared.mentions-of", share=percent(statistics["mentions_aligned"], lang(), 1)), *_represented(statistics)]
+        ),
         "prepared.domains": _counts(statistics["domains"]),
     }  # fmt: skip
     for key, value in values.items():
@@ -96,6 +100,23 @@ def _sources(statistics: Mapping[str, Any]) -> Table:
         revision = [revisions.get(name, "")[:12]] if revisions else []
         table.add_row(Text(name), number(read), number(statistics["sources"].get(name, 0)), *revision)
     return table
+
+
+def _represented(statistics: Mapping[str, Any]) -> Iterator[str]:
+    """Say how many gold mentions a model can give back; nothing where it was not counted."""
+    if found := statistics.get("representable"):
+        code = "prepared.represented-cut" if found["without_particles"] else "prepared.represented"
+        yield say(code, share=percent(found["share"], lang(), 1))
+
+
+def _chains(splits: Mapping[str, Mapping[str, int]]) -> Iterator[RenderableType]:
+    """Yield the chains of each split."""
+    columns = ("documents", "mentions", "entities", "singletons", "tokens", "longest")
+    rows: Iterable[list[str | int]] = (
+        [split, *(counts[key] for key in columns)] for split, counts in splits.items()
+    )
+    heads = [say("words.tokens" if key == "tokens" else f"prepared.{key}") for key in columns]
+    yield _numbers([say("prepared.split"), *heads], rows, "prepared.chains")
 
 
 def _lengths(lengths: Mapping[str, Any]) -> Iterator[RenderableType]:

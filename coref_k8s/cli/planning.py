@@ -14,9 +14,10 @@ from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.space import describe
 from coref_k8s.sizing.shape import shape_of
 from coref_k8s.study.order import BatchPlan
+from coref_k8s.study.parameters import PARAMETERS
 from coref_k8s.study.spec import Range, StudySpec
 from coref_k8s.wording import Message
-from coref_k8s.wording.formats import UNKNOWN
+from coref_k8s.wording.formats import UNKNOWN, parameter
 
 
 def as_tables(spec: StudySpec, plans: dict[int, LengthPlan]) -> RenderableType:
@@ -97,6 +98,12 @@ def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[Message]:
     if search.finalists:
         about = {"n": search.finalists, "seeds": search.finalist_seeds, "runs": planned_runs(spec)}
         said.append(Message("plan.finalists", about))
+    if spec.task == "coreference":
+        one = next(
+            (plan.space["head_epochs"] for plan in plans.values() if "head_epochs" in plan.space), None
+        )
+        passes = parameter(PARAMETERS["head_epochs"].default) if one is None else describe(one)
+        said.append(Message.of("plan.head-epochs", passes=passes))
     sources = spec.data.choices or [f"{one.source} {one.subset or ''}".strip() for one in spec.data.sources]
     said.append(Message.of("plan.data", sources=", ".join(sources)))
     if shape_of(spec.model).assumed:

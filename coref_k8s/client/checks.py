@@ -114,7 +114,7 @@ def check_choices(spec: StudySpec) -> None:
     from coref_k8s.corpus.prepared import open_prepared
 
     here = [Path(choice) for choice in spec.data.choices if Path(choice).is_dir()]
-    opened = [open_prepared(folder, length) for folder in here for length in spec.seq_lengths]
+    opened = [open_prepared(folder, length, spec.task) for folder in here for length in spec.seq_lengths]
     if opened and Path(spec.model).is_dir() and find_spec("transformers") is not None:
         from coref_k8s.trial.models import load_tokenizer
 

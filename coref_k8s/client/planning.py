@@ -44,6 +44,7 @@ def plan_study(spec: StudySpec) -> dict[int, LengthPlan]:
 def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
     """Return the plan as plain data, keys in camelCase as in the request."""
     return {
+        "task": spec.task,
         "model": spec.model,
         "trialsPerLength": spec.trials,
         "trialsInAll": spec.trials * len(plans),

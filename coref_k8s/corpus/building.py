@@ -1,4 +1,4 @@
-"""The stages of one preparation, from sources to rows."""
+"""The stages of one preparation, from sources to rows, or to whole documents with chains."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from coref_k8s.corpus.chains import ChainCounts, Measure, without_singletons
 from coref_k8s.corpus.chunking import chunk
 from coref_k8s.corpus.encoding import Encoded, encode
 from coref_k8s.corpus.filtering import PRIORITY, Filters, text_key
@@ -26,7 +27,8 @@ from coref_k8s.corpus.statistics import LengthCounts, TextCounts, assemble
 from coref_k8s.errors import DataError, ModelError, UnusableTextError
 from coref_k8s.study.paths import DATASETS, STATISTICS_FILE
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.text.document import Document, Split
+from coref_k8s.text.alignment import token_spans
+from coref_k8s.text.document import SPLITS, Document, Split
 from coref_k8s.wording import Message
 
 #: Most dev and test documents that are kept for evaluation, each; items are drawn from these.
@@ -50,6 +52,7 @@ class Preparation:
         data_root: Path,
         workers: int | None,
         held_out: Mapping[bytes, Split],
+        measure: Measure | None,
     ) -> None:
         self._spec = spec
         self._data = spec.data
@@ -62,7 +65,10 @@ class Preparation:
         self._workers = workers
         self._held_out = held_out
         self._loaded = Loaded()
-        self._filters = Filters(spec.data)
+        self._measure = measure
+        self._whole = spec.task == "coreference"
+        self._chains = {split: ChainCounts() for split in SPLITS}
+        self._filters = Filters(spec.data, chains=self._whole)
         self._text = TextCounts()
         self._documents: Spool[Document] = Spool(work / "documents")
         self._analyses: Spool[Analysed] = Spool(work / "analyses")
@@ -70,7 +76,7 @@ class Preparation:
     def run(self) -> str:
         """Do all stages; return the hash of what was read. Raises DataError when nothing is left to train on."""
         special = (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id)
-        if None in special:
+        if None in special and not self._whole:
             raise ModelError("corpus.no-frame-tokens")
         try:
             splits, weights = self._read()
@@ -79,7 +85,11 @@ class Preparation:
                 self._keep_documents(split, [number for number in kept if splits[number] == split])
             train = [number for number in kept if splits[number] == "train"]
             self._check_splits({splits[number] for number in kept})
-            counts = self._encode(train, [weights[number] for number in train], *special)
+            drawn = [train[index] for index in weighted_order([weights[n] for n in train], self._spec.seed)]
+            if self._whole:
+                counts, extra = {}, self._keep_training(drawn)
+            else:
+                counts, extra = self._encode(drawn, *special), {}
         finally:
             self._documents.close()
             self._analyses.close()
@@ -95,7 +105,7 @@ class Preparation:
             loaded=self._loaded,
             text=self._text,
             lengths=counts,
-        )
+        ) | {"task": self._spec.task, **extra}
         with (self._out / STATISTICS_FILE).open("w", encoding="utf-8") as file:
             json.dump(statistics, file, ensure_ascii=False, indent=1)
         return key
@@ -103,6 +113,8 @@ class Preparation:
     def _check_splits(self, there: set[Split]) -> None:
         """Raise DataError when a split that the request asks for has no documents."""
         shares = {"train": 1.0, "dev": self._data.dev_share, "test": self._data.test_share}
+        if not there and self._filters.counts["no_chains"]:
+            raise self._unusable("corpus.no-chains")
         if missing := [split for split, share in shares.items() if share and split not in there]:
             code = "corpus.split-without-documents" if there else "corpus.nothing-to-train-on"
             raise self._unusable(code, splits=missing)
@@ -123,6 +135,8 @@ class Preparation:
         texts: list[bytes] = []
         for document, group in self._reporter.track(self._sources(), "read"):
             key = text_key(document)
+            if self._whole and self._data.singletons == "drop":
+                document = without_singletons(document)
             keys.append(f"{document.source} {group}" if group else key.hex())
             fixed.append(document.split)
             if key in self._held_out:
@@ -143,7 +157,8 @@ class Preparation:
 
     def _sources(self) -> Iterator[tuple[Document, str]]:
         budget = None
-        if self._data.train_limit is not None:
+        # whole documents with chains are few, and come with their splits
+        if self._data.train_limit is not None and not self._whole:
             share = 1 - self._data.dev_share - self._data.test_share
             tokens = self._data.train_limit * max(self._spec.seq_lengths) / share
             # each source may give twice its equal part, so that weights have something to choose among
@@ -197,26 +212,58 @@ class Preparation:
     def _keep_documents(self, split: Split, numbers: list[int]) -> None:
         chosen = sorted(numbers, key=lambda number: draw(self._texts[number].hex()))[:EVAL_DOCUMENTS]
         write_documents(documents_path(self._out, split), (self._documents[n] for n in sorted(chosen)), split)
+        for document in (self._documents[n] for n in chosen if self._whole):
+            self._chains[split].add(document, len(token_spans(self._tokenizer, document.text)))
 
-    def _encode(
-        self, train: list[int], weights: list[float], cls_id: int, sep_id: int
-    ) -> dict[int, LengthCounts]:
-        """Write the rows of every length, documents drawn by weight, until each has its limit."""
+    def _keep_training(self, drawn: list[int]) -> dict[str, Any]:
+        """Write whole documents, in the order drawn, until they have the tokens of `trainLimit` chunks; count their chains."""
+        counts, chosen = self._chains["train"], []
+        limit = self._data.train_limit
+        most = None if limit is None else limit * max(self._spec.seq_lengths)
+        for number in self._reporter.track(drawn, "encode", total=len(drawn)):
+            if most is not None and counts.tokens >= most:
+                break
+            counts.add(self._documents[number], self._count_training(number, self._encoded(number)))
+            chosen.append(number)
+        chosen.sort()
+        write_documents(documents_path(self._out, "train"), (self._documents[n] for n in chosen), "train")
+        found: dict[str, Any] = {"chains": {split: one.to_json() for split, one in self._chains.items()}}
+        if self._measure is not None:
+            documents = (self._documents[number] for number in chosen)
+            tracked = self._reporter.track(documents, "measure", total=len(chosen))
+            found["representable"] = self._measure(tracked, self._tokenizer)
+        return found
+
+    def _encoded(self, number: int) -> Encoded:
+        analysed = self._analyses[self._place[number]]
+        return encode(self._documents[number], analysed.noun_runs, analysed.sentences, self._tokenizer)
+
+    def _count_training(self, number: int, encoded: Encoded) -> int:
+        """Count a document that is trained on; return its tokens."""
+        tokens = len(encoded.ids)
+        self._text.add_training(
+            self._documents[number],
+            self._analyses[self._place[number]],
+            tokens,
+            len(encoded.mentions),
+            encoded.candidates,
+        )
+        return tokens
+
+    def _encode(self, drawn: list[int], cls_id: int, sep_id: int) -> dict[int, LengthCounts]:
+        """Write the rows of every length, documents in the order drawn, until each has its limit."""
         streams = {
             length: _LengthStream(length, self._spec, rows_path(self._out, length), cls_id, sep_id)
             for length in self._spec.seq_lengths
         }
-        order = [train[index] for index in weighted_order(weights, self._spec.seed)]
         with ExitStack() as files:
             for stream in streams.values():
                 files.callback(stream.close)
-            for number in self._reporter.track(order, "encode", total=len(order)):
+            for number in self._reporter.track(drawn, "encode", total=len(drawn)):
                 if all(stream.full for stream in streams.values()):
                     break
-                document, analysed = self._documents[number], self._analyses[self._place[number]]
-                encoded = encode(document, analysed.noun_runs, analysed.sentences, self._tokenizer)
-                aligned = len(encoded.mentions)
-                self._text.add_training(document, analysed, len(encoded.ids), aligned, encoded.candidates)
+                encoded = self._encoded(number)
+                self._count_training(number, encoded)
                 for stream in streams.values():
                     stream.add(encoded)
             for stream in streams.values():

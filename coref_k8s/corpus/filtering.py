@@ -12,18 +12,28 @@ from coref_k8s.text.document import Document, Split
 #: Of two equal texts the one that must not be trained on is kept.
 PRIORITY: dict[Split, int] = {"test": 0, "dev": 1, "train": 2}
 #: Why documents are removed, as statistics name it; in words: `corpus.removed-<reason>`.
-REASONS = ("empty", "too_short", "too_long", "domain", "same_text", "coref_density", "near_duplicate")
+REASONS = (
+    "empty",
+    "too_short",
+    "too_long",
+    "domain",
+    "no_chains",
+    "same_text",
+    "coref_density",
+    "near_duplicate",
+)
 
 
 class Filters:
     """Decides on documents one by one and counts why they go."""
 
-    def __init__(self, spec: DataSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: DataSpec, *, chains: bool = False) -> None:
+        """`chains`: only documents with gold chains are wanted."""
+        self._spec, self._chains = spec, chains
         self.counts: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
 
     def before_analysis(self, document: Document, config: DatasetConfig) -> bool:
-        """Tell whether a document passes what needs no analysis: length (characters) and domain."""
+        """Tell whether a document passes what needs no analysis: length (characters), domain, chains."""
         length = len(document.text)
         if not document.text.strip():
             return self._drop("empty")
@@ -33,6 +43,8 @@ class Filters:
             return self._drop("too_long")
         if self._spec.domains and document.domain not in self._spec.domains:
             return self._drop("domain")
+        if self._chains and not document.clusters:
+            return self._drop("no_chains")
         return True
 
     def density(self, quality: Quality) -> bool:

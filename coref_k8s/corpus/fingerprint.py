@@ -37,7 +37,9 @@ def data_hash(
     `lost` are sources that failed after so many documents: what is left is not what was asked for, and so
     has another hash. `held_out` are documents, by the key of their text, whose split was fixed elsewhere.
     """
-    data = spec.data.model_dump(mode="json", exclude={"choices", "sources"})
+    # what only the other task reads is left out; a request of task mentions hashes as before there were two
+    others = {"singletons"} if spec.task == "mentions" else {"singletons", "packing", "eval_items"}
+    data = spec.data.model_dump(mode="json", exclude={"choices", "sources", *others})
     key: dict[str, Any] = {
         "code": CODE_VERSION,
         "tokenizer": tokenizer_fingerprint(tokenizer),
@@ -52,6 +54,8 @@ def data_hash(
             for place, config in enumerate(spec.data.sources)
         ],
     }
+    if spec.task != "mentions":
+        key |= {"task": spec.task, "singletons": spec.data.singletons != "drop"}
     if held_out:
         key["held_out"] = sorted([text.hex(), split] for text, split in held_out.items())
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Prepares a study's data once: read, split, filter, analyse, sample, cut, pack, write.
+"""Prepares a study's data once: read, split, filter, analyse, sample, cut, pack, write. Documents with chains stay whole.
 
 The result lies under `prepared/<hash>/` in the data root, where the hash covers everything it depends on.
 It appears there all at once (a folder is filled beside it and renamed), so a killed preparation leaves nothing
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.corpus.building import Preparation
+from coref_k8s.corpus.chains import Measure
 from coref_k8s.corpus.fingerprint import data_hash
 from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.local import is_local
@@ -49,6 +50,7 @@ def prepare(
     bus: Emitter | None = None,
     progress: ProgressCallback | None = None,
     eval_writer: EvalWriter | None = None,
+    measure: Measure | None = None,
     workers: int | None = None,
     held_out: Mapping[bytes, Split] | None = None,
 ) -> PreparedRef:
@@ -57,7 +59,8 @@ def prepare(
     Data that lack a source which failed on the way (a hub that went away, a gate without a token) lie under a
     hash of their own: the same request reads again, and `PreparedRef.hash` says which data these are.
 
-    `eval_writer` writes the item files of the dev and test documents for every length. `workers` is the
+    `eval_writer` writes the item files of the dev and test documents for every length, in task mentions; `measure` counts
+    for the statistics of task coreference. `workers` is the
     number of analysing processes, by default one a core. `held_out` gives documents, by the key of their text
     (`filtering.text_key`), the split that they have in other data: nothing tested on there is trained on
     here. Raises DataError when no usable text is left.
@@ -88,6 +91,7 @@ def prepare(
                     data_root,
                     workers,
                     held_out or {},
+                    measure,
                 )
                 # without a source that was lost on the way these are other data: the next study tries again
                 key = preparation.run()
@@ -116,7 +120,7 @@ def _revisions(spec: StudySpec) -> dict[int, str]:
 
 def _write_items(folder: Path, spec: StudySpec, tokenizer: Any, eval_writer: EvalWriter | None) -> None:
     """Write the item files that are missing; each appears whole."""
-    if eval_writer is None:
+    if eval_writer is None or spec.task != "mentions":
         return
     for seq_len in spec.seq_lengths:
         for split in ("dev", "test"):

@@ -1,4 +1,4 @@
-"""Reads prepared data: memory-mapped rows to train on, dev and test documents, statistics."""
+"""Reads prepared data: memory-mapped rows or whole documents to train on, dev and test documents, statistics."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from coref_k8s.corpus.fingerprint import tokenizer_fingerprint
 from coref_k8s.corpus.show import read_statistics
 from coref_k8s.errors import DataError
 from coref_k8s.study.paths import STATISTICS_FILE
+from coref_k8s.study.tasks import TASKS
 from coref_k8s.text.document import Document, Split
 from coref_k8s.text.words import Words
 
@@ -27,7 +28,7 @@ def items_path(folder: Path, seq_len: int, split: str) -> Path:
 
 
 def documents_path(folder: Path, split: str) -> Path:
-    """Return the file of the dev or test documents; all lengths share it."""
+    """Return the file of a split's documents; all lengths share it. Those of `train` are kept for task coreference only."""
     return folder / f"documents-{split}.jsonl"
 
 
@@ -57,31 +58,46 @@ class Prepared:
         """What the preparation counted; `coref_k8s.corpus.show` prints it."""
         return read_statistics(self.path)
 
+    @property
+    def task(self) -> str:
+        """The task that the data are for."""
+        return str(self.statistics.get("task", TASKS[0]))
+
     def documents(self, split: str) -> list[Document]:
-        """Return the `dev` or `test` documents."""
-        if split not in ("dev", "test"):
+        """Return the documents of a split: `dev`, `test`, and `train` of task coreference."""
+        path = documents_path(self.path, split)
+        if not path.is_file():
             raise DataError("corpus.split-not-kept", split=split)
-        return read_documents(documents_path(self.path, split))
+        return read_documents(path)
 
     def eval_items(self, split: str) -> Path:
         """Return the path of the item file that evaluation wrote for `dev` or `test`."""
         return items_path(self.path, self.seq_len, split)
 
     def check_tokenizer(self, tokenizer: Any) -> None:
-        """Raise DataError when the data were made with another tokeniser."""
-        if tokenizer_fingerprint(tokenizer) != self.statistics["tokenizer"]["fingerprint"]:
+        """Raise DataError when the data were made with another tokeniser; whole documents serve any."""
+        if (
+            self.task == "mentions"
+            and tokenizer_fingerprint(tokenizer) != self.statistics["tokenizer"]["fingerprint"]
+        ):
             raise DataError("corpus.other-tokeniser", folder=str(self.path))
 
 
-def open_prepared(path: Path, seq_len: int) -> Prepared:
-    """Open prepared data for one length. Raises DataError when they are missing, damaged or of other lengths."""
+def open_prepared(path: Path, seq_len: int, task: str | None = None) -> Prepared:
+    """Open prepared data for one length; whole documents serve any.
+
+    Raises DataError when they are missing, damaged, of other lengths, or for another task than `task`, where given.
+    """
     path = Path(path)
     if not (path / STATISTICS_FILE).is_file():
         raise DataError("corpus.not-prepared", folder=str(path))
-    if not rows_path(path, seq_len).is_file():
+    prepared = Prepared(path, seq_len)
+    if task not in (None, prepared.task):
+        raise DataError("corpus.other-task", folder=str(path), found=prepared.task, task=task)
+    if prepared.task == "mentions" and not rows_path(path, seq_len).is_file():
         found = sorted(int(entry.name) for entry in path.iterdir() if entry.name.isdecimal())
         raise DataError("corpus.other-lengths", folder=str(path), found=found, seq_len=seq_len)
-    return Prepared(path, seq_len)
+    return prepared
 
 
 def write_documents(path: Path, documents: Iterable[Document], split: Split) -> None:

@@ -23,7 +23,8 @@ def warm_start(
     From another length, a number keeps its relative place in its range (in the logarithm for log ranges): a
     learning rate at a third of the shorter length's range starts at a third of the longer one's. From the same
     length of another study (whose request is `source`) it keeps its value, within the range. Accumulation
-    keeps the sequences per optimiser step; another choice is kept where it is offered.
+    keeps the sequences per optimiser step; another choice is kept where it is offered. A study of another task gives what
+    both tasks tune.
     """
     target = space_for(spec, seq_len)
     carried = []
@@ -39,8 +40,10 @@ def prior_of(
 ) -> list[PriorTrial]:
     """Return the finished trials that have a score, moved into the space of `seq_len`: a sampler's prior.
 
-    `source` is the request of the study that they are of, where it is another one.
+    `source` is the request of the study that they are of, where it is another one. Scores of another task say nothing here.
     """
+    if source is not None and source.task != spec.task:
+        return []
     target = space_for(spec, seq_len)
     return [
         PriorTrial(moved, record, elsewhere=source is not None)

@@ -49,7 +49,8 @@ def ensemble_spec(parent: StudySpec, name: str, members: Sequence[TrialRecord]) 
 def same_data(spec: StudySpec, parent: StudySpec) -> bool:
     """Tell whether a study can use what another one has prepared: the same text, cut by the same tokeniser."""
     return all(
-        getattr(spec, name) == getattr(parent, name) for name in ("data", "seed", "model", "model_revision")
+        getattr(spec, name) == getattr(parent, name)
+        for name in ("task", "data", "seed", "model", "model_revision")
     ) and set(spec.seq_lengths) <= set(parent.seq_lengths)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,11 +66,12 @@ def prepare_data(
     progress: ProgressCallback | None = None,
     parent: Parent | None = None,
 ) -> PreparedRef:
-    """Prepare text and evaluation items of a request below the data root. Raises DataError, ModelError.
+    """Prepare text of a request, in task mentions with evaluation items, below the data root. Raises DataError, ModelError.
 
     Data for a study that follows a `parent` keep its split and are scored on its very items: more text to train on
     changes nothing of what is measured.
     """
+    from coref_k8s.coref.encoded import Coverage, representable
     from coref_k8s.corpus.prepare import prepare
     from coref_k8s.corpus.prepared import items_path
     from coref_k8s.evaluation.evaluate import check_askable
@@ -89,6 +91,12 @@ def prepare_data(
         check_askable(items, spec.objective.weights)
         items.save(path)
 
+    def measure(documents: Iterable[Document], tokens: Any) -> dict[str, Any]:
+        # one document at a time: what Kiwi says of all of them would not fit
+        counts = [representable([one], tokens) for one in documents]
+        found = Coverage(*(sum(getattr(one, field.name) for one in counts) for field in fields(Coverage)))
+        return {"mentions": found.mentions, "share": round(found.share, 4), "without_particles": found.trims}
+
     return prepare(
         spec,
         settings.data_dir,
@@ -96,5 +104,6 @@ def prepare_data(
         bus=bus,
         progress=progress,
         eval_writer=write_items,
+        measure=measure,
         held_out=parent.held_out() if parent is not None else None,
     )

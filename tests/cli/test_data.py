@@ -153,3 +153,46 @@ def test_a_file_that_is_not_there_is_no_question_to_a_hub(coref: Any, place: Pat
     answer = coref(*request(name))
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == f"coref-k8s: no source of text can be read: {name}: no such file or folder\n"
+
+
+@pytest.mark.parametrize(
+    ("lang", "words", "brief"),
+    [
+        ("en", ["of the gold mentions can be given back exactly", "Gold chains", "singletons", "longest document"],
+         ["mentions of", "to train on"]),
+        ("ko", ["정확히 되살릴 수 있음", "정답 체인", "단독 개체", "가장 긴 문서"], ["학습용 멘션", "개체"]),
+    ],
+)  # fmt: skip
+def test_documents_with_chains_are_prepared_and_shown(
+    coref: Any, place: Path, lang: str, words: list[str], brief: list[str]
+) -> None:
+    made = coref(*request("texts", "short.txt"), "--task", "coreference", "--lang", lang)
+    assert made.code == 0, made.err
+    for word in [*brief, "data show", "submit --local --task coreference --dataset-choice"]:
+        assert word in made.err
+    shown = coref("data", "show", made.out.strip(), "--lang", lang)
+    assert shown.code == 0, shown.err
+    for word in words:
+        assert word in shown.out
+    statistics = json.loads(coref("data", "show", made.out.strip(), "-o", "json").out)
+    for counts in statistics["chains"].values():
+        for count in counts.values():
+            assert f"{count:,}" in shown.out
+    assert 0.9 < statistics["representable"]["share"] <= 1
+
+
+def test_data_of_the_other_task_are_no_choice(coref: Any, prepared: Any) -> None:
+    answer = coref(
+        "submit", "--local", "--task", "coreference", "--model", "model", "--any-length", "--seq-lengths", "256",
+        "--dataset-choice", prepared.out.strip(),
+    )  # fmt: skip
+    assert (answer.code, answer.out) == (1, "")
+    assert "were prepared for task mentions, not for coreference" in answer.err
+
+
+def test_text_without_chains_is_refused_in_one_sentence(coref: Any, place: Path) -> None:
+    (place / "plain.txt").write_text("체인이 없는 글이다. " * 30, encoding="utf-8")
+    answer = coref(*request("plain.txt"), "--task", "coreference")
+    complaint = answer.err[answer.err.index("coref-k8s: ") :]
+    assert (answer.code, complaint.count("\n")) == (1, 1)
+    assert "has gold chains to learn from" in complaint

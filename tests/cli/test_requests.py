@@ -244,6 +244,27 @@ def test_the_plan_is_told_in_korean(coref: Any) -> None:
     assert not re.search(r"\b(trials|lengths|tokens|fresh|expected)\b", text, re.IGNORECASE)
 
 
+def test_a_study_of_coreference_is_planned_with_what_it_tunes(coref: Any) -> None:
+    answer = coref("plan", "--task", "coreference", "--seq-lengths", "512", "1024")
+    text = " ".join(answer.out.split())
+    for words in (
+        "head_learning_rate 5e-5–0.001 log",
+        "head_dropout 0–0.5",
+        "whole documents (head_epochs: 8)",
+        "Data: Elda-AI/elda-coref-ko-v2.",
+    ):
+        assert words in text
+    assert "mask_low" not in text
+    fixed = coref("plan", "--task", "coreference", "--set", "search.space.head_epochs={choices: [2, 4]}")
+    assert "head_epochs 2 | 4" in " ".join(fixed.out.split())
+    assert "(head_epochs: 2 | 4)" in " ".join(fixed.out.split())
+    korean = coref("plan", "--task", "coreference", "--lang", "ko")
+    assert "헤드만 학습하며" in korean.out
+    data = json.loads(coref("plan", "--task", "coreference", "--output", "json").out)
+    assert data["task"] == "coreference"
+    assert "head_learning_rate" in data["lengths"][0]["space"]
+
+
 def test_a_fixed_accumulation_is_what_is_planned(coref: Any) -> None:
     answer = coref(
         "plan", "--seq-lengths", "512", "--gpus", "0", "--batch-size", "4", "--set", "search.space.accumulation={choices: [2]}"

@@ -16,6 +16,7 @@ from coref_k8s.client.cluster import ClusterBackend
 from coref_k8s.client.extending import new_count
 from coref_k8s.client.manifest import manifest
 from coref_k8s.cluster import rbac
+from coref_k8s.cluster.admit import wanted
 from coref_k8s.cluster.doctor import gpus
 from coref_k8s.cluster.resources import JOBS, STUDIES, VOLUME_CLAIMS
 from coref_k8s.errors import RequestError
@@ -155,6 +156,29 @@ def test_what_would_be_created(world: World, call: Callable[..., Any]) -> None:
     assert world.api.list(STUDIES)[0] == []
     answer = call("submit", *SMALL, "--name", "korean", "--output", "json")
     assert json.loads(answer.out)["metadata"]["uid"]
+
+
+def test_a_resource_of_coreference_says_its_task_and_leaves_the_rest_to_it(
+    world: World, call: Callable[..., Any]
+) -> None:
+    answer = call("submit", "--task", "coreference", "--name", "who", "--dry-run=server", "--output", "yaml")
+    assert answer.code == 0, answer.err
+    made = yaml.safe_load(answer.out)
+    assert made["spec"]["task"] == "coreference"
+    assert "weights" not in made["spec"]["objective"]
+    assert wanted(made) == StudySpec(task="coreference")
+    refused = call(
+        "submit",
+        "--task",
+        "coreference",
+        "--name",
+        "who",
+        "--set",
+        "objective.weights={coref_f1: 1}",
+        "--dry-run=server",
+    )
+    assert refused.code == 2
+    assert "'coref_f1' is a metric of task mentions" in refused.err
 
 
 def test_a_name_that_is_taken(world: World, call: Callable[..., Any]) -> None:

@@ -37,6 +37,17 @@ def test_the_same_length_of_another_study_keeps_its_values_within_this_space() -
     assert (carried["learning_rate"], carried["weight_decay"]) == (2e-4, 0.03)
 
 
+def test_a_study_of_another_task_gives_what_both_tasks_tune_and_no_score() -> None:
+    here = build_spec(seq_lengths=[512], task="coreference")
+    mentions = build_spec(seq_lengths=[512])
+    (carried,) = warm_start([record(0)], here, 512, source=mentions)
+    assert carried == {
+        "learning_rate": 1e-4, "warmup_ratio": 0.1, "weight_decay": 0.05, "accumulation": 1, "layer_decay": 0.9, "epochs": 2.0,
+    }  # fmt: skip
+    assert prior_of([record(0)], here, 512, source=mentions) == []
+    assert len(prior_of([record(0)], mentions, 512, source=build_spec(seq_lengths=[512], seed=1))) == 1
+
+
 def test_another_length_keeps_the_place_in_the_range_and_the_batch() -> None:
     spec = build_spec(seq_lengths=[512, 1024])
     # 32 sequences a step: 32 x 1 at 512 tokens, 16 x 2 at 1024
