@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from coref_k8s.evaluation.result import EvaluationResult
 
 _SEED_LISTS = ("baseline_seed", "baseline_seed_frequent", "baseline_seed_nearest")
-_CONLL = {"muc": "MUC", "b3": "B³", "ceafe": "CEAFe", "lea": "LEA"}
+_CHAINS = ("conll", "muc", "b3", "ceafe", "lea", "mention")
+_WITHOUT = ("gold", "equal", "alone", "gold_equal", "gold_alone")
+_VIEWS = ("exact", "exact-no-singletons", "head", "head-no-singletons")
 
 
 def heading(result: EvaluationResult, model: str, text: str | None, split: str) -> str:
@@ -30,13 +32,16 @@ def heading(result: EvaluationResult, model: str, text: str | None, split: str) 
 
 def remarks(result: EvaluationResult) -> tuple[str, list[str]]:
     """Return how many items of each kind there were, and the warnings."""
-    counted = ", ".join(f"{kind} {count}" for kind, count in result.counts.items())
+    shown = {kind: n for kind, n in result.counts.items() if not kind.startswith("recall_")}
+    counted = ", ".join(f"{kind} {count}" for kind, count in shown.items())
     return say("scores.items", counts=counted), [said(one) for one in result.warnings]
 
 
 def evaluation(result: EvaluationResult) -> RenderableType:
-    """Return the metrics with what no model scores, the distance buckets, and the CoNLL scores if there are any."""
+    """Return the metrics with what no model scores, and the distance buckets; of chains what `_chains` says."""
     m = result.metrics
+    if result.view:
+        return _chains(result)
     table = headed(
         "words.metric", "words.value", "scores.context", "scores.interval", "scores.no-model", "scores.reference",
         "scores.reference-no-model", left=("words.metric",),
@@ -57,8 +62,6 @@ def evaluation(result: EvaluationResult) -> RenderableType:
         parts += ["", _arms(m)]
     if result.buckets:
         parts += ["", _buckets(result)]
-    if "conll_f1" in m:
-        parts += ["", _conll(m)]
     return Group(*parts)
 
 
@@ -131,13 +134,37 @@ def _buckets(result: EvaluationResult) -> Table:
     return table
 
 
-def _conll(metrics: dict[str, float]) -> Table:
+def _chains(result: EvaluationResult) -> RenderableType:
+    """What a coreference model finds: the scores, what they are to be held against, and where they come from."""
+    m = result.metrics
     table = headed(
-        "scores.gold-chains", "scores.recall", "scores.precision", "scores.f1", left=("scores.gold-chains",)
-    )
-    for name, heading in (*((f"conll_{key}", text) for key, text in _CONLL.items()), ("conll", "CoNLL")):
-        table.add_row(heading, *(score(metrics[f"{name}_{part}"]) for part in ("recall", "precision", "f1")))
-    return table
+        "scores.end-to-end", "scores.recall", "scores.precision", "scores.f1", "scores.interval",
+        left=("scores.end-to-end",),
+    )  # fmt: skip
+    for name in _CHAINS:
+        parts = (score(m[f"{name}_{part}"]) for part in ("recall", "precision", "f1"))
+        table.add_row(metric(f"{name}_f1", lang()), *parts, interval_of(m, f"{name}_f1"))
+    beside = headed("scores.beside", "scores.conll", "scores.interval", left=("scores.beside",))
+    rows = {name: f"scores.chains-{name}" for name in _WITHOUT}
+    rows |= {view.replace("-", "_"): f"scores.view-{view}" for view in _VIEWS}
+    for name, code in rows.items():
+        if (key := f"{name}_conll_f1") in m:
+            beside.add_row(say(code), score(m[key]), interval_of(m, key))
+    found = headed("scores.anaphors", "words.items", "scores.recall", left=("scores.anaphors",))
+    for name, n in result.counts.items():
+        if name.startswith("recall_"):
+            found.add_row(_anaphors(name.removeprefix("recall_")), number(n), score(m.get(name)))
+    view = say(f"scores.view-{result.view}")
+    ceiling = say("scores.ceiling", view=view, share=m.get("representable", 1.0))
+    return Group(table, ceiling, "", beside, "", found)
+
+
+def _anaphors(kind: str) -> str:
+    """Name a type of mentions, or a distance in tokens."""
+    low, _, high = kind.partition("_")
+    if not low.isdecimal():
+        return say(f"scores.type-{kind}")
+    return f"{number(int(low) + 1)}–{number(int(high)) if high else ''}"
 
 
 def _best(metrics: dict[str, float], names: Sequence[str]) -> float | None:

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,7 +18,6 @@ from coref_k8s.client.local import prepared_folder
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
 from coref_k8s.study.paths import DATASETS, STUDIES, TrialFolder
-from coref_k8s.study.tasks import WEIGHTS
 from coref_k8s.telemetry.bus import said as spoken
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
         if not TrialFolder(folder).model.is_dir():
             raise NotFoundError("cli.trial-without-model", trial=model)
         model = str(TrialFolder(folder).model)
-    if (text is None and prepared is None) or seq_len is None:
+    if text is None and prepared is None:
         raise RequestError("cli.scored-on-what", model=model)
     from coref_k8s.client.checks import check_model, require_trial_packages
 
@@ -160,8 +159,11 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
     check_model(model)
     from transformers.utils import logging
 
-    from coref_k8s.trial.scoring import score_model, score_text
+    from coref_k8s.trial.scoring import own_length, score_model, score_text
 
+    seq_len = own_length(model) or seq_len
+    if seq_len is None:
+        raise RequestError("cli.scored-on-what", model=model)
     logging.disable_progress_bar()
     with err.status(say("scores.scoring", model=model)):
         if text is not None:
@@ -169,15 +171,8 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
                 model,
                 text,
                 seq_len,
-                weights=_weights(),
                 max_items=asked.items,
                 cache_dir=settings.data_dir / DATASETS,
             )
         assert prepared is not None
-        return score_model(
-            model, prepared_folder(prepared, settings), seq_len, split=split, weights=_weights()
-        )
-
-
-def _weights() -> dict[str, Any]:
-    return WEIGHTS["mentions"]
+        return score_model(model, prepared_folder(prepared, settings), seq_len, split=split)

@@ -152,7 +152,7 @@ def new_model(
     _attend_to_all(encoder)
     head = CorefHead(HeadSizes(hidden=encoder.config.hidden_size), dropout)
     if is_coref_model(Path(name)):
-        head = _open_head(Path(name), _config(Path(name)), dropout)
+        head = _open_head(Path(name), read_config(Path(name)), dropout)
     config = CorefConfig(head.sizes, seq_len, trims, singletons, tuple(licences))
     return CorefModel(encoder, head, tokenizer, config)
 
@@ -184,7 +184,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu", *, dropou
         return load_members(path, device)
     if not is_coref_model(path):
         raise ModelError("coref.no-head", folder=str(folder))
-    config = _config(path)
+    config = read_config(path)
     head = _open_head(path, config, dropout)
     encoder: Any = open_encoder(str(path), config.seq_len)
     if encoder.config.hidden_size != config.sizes.hidden:
@@ -210,7 +210,8 @@ def _open_head(path: Path, config: CorefConfig, dropout: float) -> CorefHead:
     return head
 
 
-def _config(path: Path) -> CorefConfig:
+def read_config(path: Path) -> CorefConfig:
+    """Read a folder's `coref.json`. Raises ModelError."""
     try:
         record = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         if record["format"] > FORMAT:

@@ -18,7 +18,6 @@ from coref_k8s.evaluation.extent import WHOLE, Extent, quick_extent
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.passes import LogitsFn, run
 from coref_k8s.evaluation.result import EvaluationResult
-from coref_k8s.evaluation.score_conll import ConllPart
 from coref_k8s.evaluation.score_coref import CorefPart
 from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
 from coref_k8s.evaluation.scorecard import Scorecard
@@ -39,7 +38,6 @@ def evaluate(
     batch_tokens: int = 16_384,
     thresholds: Mapping[str, float] | None = None,
     model: Any = None,
-    conll_mentions: int = 0,
     quick_items: int = QUICK_ITEMS,
     extent: Extent = WHOLE,
     progress: Callable[[int, int], None] | None = None,
@@ -50,8 +48,7 @@ def evaluate(
     evaluation between training steps: full arm only, the first `quick_items` items of a kind (half as many
     pairs for Coref F1, which costs several passes an item), no intervals, the same names. `extent` is what a
     full one asks. `thresholds`: those of the dev result when test items are scored; found on these items when None.
-    `model` is given to custom metrics. `conll_mentions` > 0 links gold mentions of whole documents, up
-    to so many, and adds the `conll_` scores. `batch_tokens` bounds a forward pass (tokens with padding).
+    `model` is given to custom metrics. `batch_tokens` bounds a forward pass (tokens with padding).
 
     Raises DataError when the items were made with another tokeniser, RequestError for an unknown weight.
     """
@@ -63,16 +60,13 @@ def evaluate(
     card = Scorecard(intervals=full)
     extent = extent if full else quick_extent(quick_items)
     coref, lambada, seed = asked_by(items, vocabulary, full=full, extent=extent, weights=weights)
-    conll = ConllPart(items, vocabulary, conll_mentions) if full and conll_mentions else None
-    asked = [part.ask() if part else [] for part in (coref, lambada, seed, conll)]
+    asked = [part.ask() if part else [] for part in (coref, lambada, seed)]
     every = iter(run(logits_fn, [one for some in asked for one in some], vocabulary, batch_tokens, progress))
     answers = [list(islice(every, len(some))) for some in asked]
     coref.score(answers[0], card, thresholds["tau"] if thresholds else None)
     lambada.score(answers[1], card)
     if seed:
         seed.score(answers[2], card)
-    if conll:
-        conll.score(answers[3], card)
     custom, warnings = registry.computed(weights, model, tokenizer, items, full=full)
     card.metrics |= custom
     card.warnings += warnings

@@ -18,7 +18,6 @@ from typing import Any
 from coref_k8s.errors import DataError
 from coref_k8s.evaluation import coref_items, lambada_items, seed_items
 from coref_k8s.evaluation.baselines import LISTED
-from coref_k8s.evaluation.conll_items import ConllItem, conll_items
 from coref_k8s.evaluation.coref_items import CorefItem
 from coref_k8s.evaluation.lambada_items import LambadaItem
 from coref_k8s.evaluation.seed_items import SeedItem
@@ -27,7 +26,9 @@ from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.text.document import Document
 
 #: Changes whenever the same documents would give other items.
-FORMAT = 3
+FORMAT = 4
+#: An earlier version whose items are the same: it had gold mentions to be linked beside them.
+_SAME = 3
 #: Documents looked at per item wanted: more documents make narrower intervals, and cost preparation time.
 DOCUMENTS_PER_ITEM = 2
 
@@ -49,7 +50,6 @@ class ItemSet:
     """Indices into `coref` of the anaphoric items of Coref F1."""
     lambada: list[LambadaItem]
     seed_items: list[SeedItem]
-    conll: list[ConllItem]
     frequent: list[str]
     """The constant list: the most frequent noun runs of the training documents (or of these, without them)."""
     noun_ids: list[int]
@@ -74,14 +74,8 @@ class ItemSet:
     @property
     def ids(self) -> list[str]:
         """Ids of all items, sorted."""
-        groups: tuple[Sequence[Any], ...] = (
-            self.coref,
-            self.firsts,
-            self.lambada,
-            self.seed_items,
-            self.conll,
-        )
-        kinds = ("coref", "first", "lambada", "seed", "conll")
+        groups: tuple[Sequence[Any], ...] = (self.coref, self.firsts, self.lambada, self.seed_items)
+        kinds = ("coref", "first", "lambada", "seed")
         return sorted(
             f"{kind}/{item.id}" for kind, group in zip(kinds, groups, strict=True) for item in group
         )
@@ -102,13 +96,15 @@ class ItemSet:
             record = json.loads(Path(path).read_bytes())
         except (OSError, ValueError) as error:
             raise DataError("evaluation.items-unreadable", path=str(path), why=str(error)) from error
-        if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
+        version = record.pop("format", None) if isinstance(record, dict) else None
+        if version == _SAME:
+            record.pop("conll")
+        elif version != FORMAT:
             raise DataError("evaluation.items-of-another-version", path=str(path))
         record["tables"] = [_read(DocumentTable, entry) for entry in record["tables"]]
         for name, kind in (("coref", CorefItem), ("firsts", CorefItem), ("lambada", LambadaItem)):
             record[name] = [_read(kind, entry) for entry in record[name]]
         record["seed_items"] = [_read(SeedItem, entry) for entry in record["seed_items"]]
-        record["conll"] = [_read(ConllItem, entry) for entry in record["conll"]]
         return ItemSet(**record)
 
 
@@ -167,7 +163,6 @@ def build_items(
         pairs=[order[item.id] for item, _ in paired],
         lambada=lambada,
         seed_items=seed_items.sample(seeds, max_items, seed),
-        conll=conll_items([bench for _, bench in ordinary], [i for i, _ in ordinary], seq_len, vocabulary),
         frequent=list(frequent[:LISTED]) or _frequent_of(benches),
         noun_ids=seed_items.noun_ids(vocabulary) if seeds else [],
         counts={

@@ -86,7 +86,6 @@ class Evaluator:
         *,
         full: bool,
         thresholds: Mapping[str, float] | None = None,
-        conll_mentions: int = 0,
     ) -> EvaluationResult:
         """Return the scores of a model in evaluation mode; `thresholds` are dev's, for test.
 
@@ -118,7 +117,6 @@ class Evaluator:
                     model=model,
                     quick_items=max(_FEWEST, round(_QUICK_SHARE * asked)),
                     extent=extent,
-                    conll_mentions=conll_mentions,
                 )
             except torch.OutOfMemoryError as error:
                 message = str(error).splitlines()[0]

@@ -8,14 +8,18 @@ from typing import Any, Literal
 
 import torch
 
-from coref_k8s.corpus.prepared import open_prepared
+from coref_k8s.coref.model import CorefModel, is_coref_model, load_model, read_config
+from coref_k8s.corpus.prepared import documents_path, open_prepared, read_documents
 from coref_k8s.corpus.sources import Loaded, load_documents
+from coref_k8s.evaluation.chains import ChainSet, evaluate_chains
 from coref_k8s.evaluation.evaluate import check_askable
 from coref_k8s.evaluation.items import DOCUMENTS_PER_ITEM, ItemSet, build_items
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.study.spec import DatasetConfig, DataSpec
-from coref_k8s.trial.device import autocast_dtype, pick_device
+from coref_k8s.study.tasks import WEIGHTS, Task
+from coref_k8s.text.document import Document
+from coref_k8s.trial.device import autocast, autocast_dtype, pick_device
 from coref_k8s.trial.evaluating import Evaluator
 from coref_k8s.trial.models import load_tokenizer
 from coref_k8s.trial.signals import StopSignal
@@ -23,10 +27,18 @@ from coref_k8s.wording import Message
 
 #: Tokens in a forward pass (GPU, CPU).
 _BATCH_TOKENS = (16_384, 4096)
-#: Gold mentions that are linked for the CoNLL scores, where the text has gold chains.
-CONLL_MENTIONS = 100
 #: Characters read of a text for a token of a window: a choice of documents, not all of a hub's.
 _CHARS_PER_TOKEN = 8
+
+
+def task_of(model: str) -> Task:
+    """Return the task of a saved model (folder or hub id)."""
+    return "coreference" if is_coref_model(Path(model)) else "mentions"
+
+
+def own_length(model: str) -> int | None:
+    """Return the length (tokens) of the windows that a coreference model reads; None for another model."""
+    return read_config(Path(model)).seq_len if task_of(model) == "coreference" else None
 
 
 def score_model(
@@ -35,19 +47,21 @@ def score_model(
     seq_len: int,
     *,
     split: Literal["dev", "test"] = "dev",
-    weights: Mapping[str, float],
     revision: str | None = None,
 ) -> EvaluationResult:
-    """Return the full evaluation of a model (folder or hub id) on the items of prepared data.
+    """Return the full evaluation of a model (folder or hub id) on prepared data, by its task's own objective.
 
-    On test items the threshold of Coref F1 is that of dev. Raises ModelError, DataError, OutOfMemoryError.
+    A coreference model reads whole documents in windows of the length that it was trained at. On test items the
+    threshold of Coref F1 is that of dev. Raises ModelError, DataError, OutOfMemoryError.
     """
+    if task_of(model) == "coreference":
+        return _score_chains(load_model(model), read_documents(documents_path(prepared, split)))
     data = open_prepared(prepared, seq_len)
     dev = ItemSet.load(data.eval_items("dev"))
-    check_askable(dev, weights)
+    check_askable(dev, WEIGHTS["mentions"])
     tokenizer = load_tokenizer(model, revision)
     data.check_tokenizer(tokenizer)
-    score = _scorer(model, tokenizer, seq_len, weights, revision)
+    score = _scorer(model, tokenizer, seq_len, revision)
     result = score(dev)
     if split == "test":
         result = score(ItemSet.load(data.eval_items("test")), thresholds=result.thresholds)
@@ -59,28 +73,31 @@ def score_text(
     source: str,
     seq_len: int,
     *,
-    weights: Mapping[str, float],
     max_items: int = 200,
     cache_dir: Path | None = None,
     revision: str | None = None,
 ) -> EvaluationResult:
-    """Return the full evaluation of a model on all documents of a source, with CoNLL scores on gold chains.
+    """Return the full evaluation of a model on all documents of a source.
 
-    Nothing is held back for a threshold: that of Coref F1 is the best one on this text, and the result warns so.
-    Raises ModelError, DataError (among others when the source cannot be read), OutOfMemoryError.
+    Nothing is held back for a threshold: that of Coref F1 is the best one on this text, and the result warns so. Those of
+    a coreference model are its own. Raises ModelError, DataError (among others when the source cannot be read),
+    OutOfMemoryError.
     """
-    tokenizer = load_tokenizer(model, revision)  # what is wrong with the model is said before text is read
+    # what is wrong with the model is said before text is read
+    chains = load_model(model) if task_of(model) == "coreference" else None
+    tokenizer = None if chains else load_tokenizer(model, revision)
     loaded = Loaded()
     spec = DataSpec(sources=(DatasetConfig(source=source, min_length=0),))
     budget = DOCUMENTS_PER_ITEM * max_items * seq_len * _CHARS_PER_TOKEN
     rows = load_documents(spec, lengths=(seq_len,), char_budget=budget, cache_dir=cache_dir, loaded=loaded)
     documents = [document for document, _ in rows]
-    items = build_items(documents, tokenizer, seq_len, max_items=max_items)
-    if not items.conll:
-        check_askable(items, weights)
-    score = _scorer(model, tokenizer, seq_len, weights, revision)
-    result = score(items, conll_mentions=CONLL_MENTIONS if items.conll else 0)
-    result.warnings.append(Message.of("evaluation.tau-on-this-text"))
+    if chains:
+        result = _score_chains(chains, documents)
+    else:
+        items = build_items(documents, tokenizer, seq_len, max_items=max_items)
+        check_askable(items, WEIGHTS["mentions"])
+        result = _scorer(model, tokenizer, seq_len, revision)(items)
+        result.warnings.append(Message.of("evaluation.tau-on-this-text"))
     result.warnings.extend(
         Message.of("evaluation.partly-read", source=lost.source, why=lost.message) for lost in loaded.skipped
     )
@@ -88,24 +105,33 @@ def score_text(
     return result
 
 
+def _score_chains(model: CorefModel, documents: list[Document]) -> EvaluationResult:
+    """Score a coreference model by the thresholds that it keeps."""
+    device = pick_device(torch.cuda.device_count())
+    chains = ChainSet.of(documents, model)
+    thresholds = vars(model.config.thresholds)
+    with autocast(autocast_dtype("auto", device), device):
+        return evaluate_chains(
+            model.to(device), chains, weights=WEIGHTS["coreference"], full=True, thresholds=thresholds
+        )
+
+
 def _scorer(
-    model: str, tokenizer: Any, seq_len: int, weights: Mapping[str, float], revision: str | None
+    model: str, tokenizer: Any, seq_len: int, revision: str | None
 ) -> Callable[..., EvaluationResult]:
     """Load a model; return a function that evaluates it on items."""
     device = pick_device(torch.cuda.device_count())
     network = load_masked_lm(model, seq_len=seq_len, revision=revision).to(device)
     evaluator = Evaluator(
         tokenizer,
-        weights=weights,
+        weights=WEIGHTS["mentions"],
         batch_tokens=max(seq_len, _BATCH_TOKENS[device.type == "cpu"]),
         device=device,
         dtype=autocast_dtype("auto", device),
         stop=StopSignal(),
     )
 
-    def score(
-        items: ItemSet, *, thresholds: Mapping[str, float] | None = None, conll_mentions: int = 0
-    ) -> EvaluationResult:
-        return evaluator(network, items, full=True, thresholds=thresholds, conll_mentions=conll_mentions)
+    def score(items: ItemSet, *, thresholds: Mapping[str, float] | None = None) -> EvaluationResult:
+        return evaluator(network, items, full=True, thresholds=thresholds)
 
     return score

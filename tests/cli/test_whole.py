@@ -222,15 +222,13 @@ def test_evaluate_and_compare_on_text_of_every_form(coref: Any, place: Path, tmp
     rows = [{"text": one.text, "doc_id": one.doc_id, "clusters": dict(one.clusters)} for one in documents]
     (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     ask = ("--seq-len", "128", "--items", "4")
-    for source, gold in ((tmp_path / "plain", False), (tmp_path / "gold.jsonl", True), (marked, True)):
+    for source in (tmp_path / "plain", tmp_path / "gold.jsonl", marked):
         answer = coref("evaluate", "model", "--data", source, *ask, "-o", "json")
         assert answer.code == 0, answer.err
         found = json.loads(answer.out)
         assert found["counts"]["coref"] == 4
-        assert ("conll_f1" in found["metrics"]) == gold
         assert found["seq_len"] == 128
     english = coref("evaluate", "model", "--data", marked, *ask, "--lang", "en")
-    assert "CoNLL" in english.out
     assert "too few items" in english.out
     korean = coref(
         "evaluate", "model", "--data", marked, *ask, "--lang", "ko", "--save", tmp_path / "one.json"

@@ -53,7 +53,7 @@ def test_real_documents_give_real_items(real_documents, small_tokenizer):
         assert document.text[start:end] == item.string
         assert (start, end) in document.clusters[item.entity]
 
-    copied = evaluate(copier(small_tokenizer, items), small_tokenizer, items, conll_mentions=30)
+    copied = evaluate(copier(small_tokenizer, items), small_tokenizer, items)
     assert copied.metrics["coref_top1"] >= 0.95
     assert copied.metrics["coref_top1_removed"] == 0
     assert copied.metrics["coref_f1"] >= 0.95

@@ -1,0 +1,81 @@
+"""`evaluate` and `compare` of coreference models: what is said of chains."""
+
+import json
+
+import pytest
+import torch
+
+from coref_k8s.cli.main import run
+from coref_k8s.coref.model import new_model
+from coref_k8s.corpus.people import generate_people
+from coref_k8s.corpus.shipped import shipped_tokenizer
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Two folders of models that have learnt nothing."""
+    from transformers import AutoTokenizer
+
+    from coref_k8s.model.small import create_small_model
+
+    root = tmp_path_factory.mktemp("models")
+    tokenizer = AutoTokenizer.from_pretrained(shipped_tokenizer())
+    create_small_model(root / "encoder", tokenizer, hidden=32, layers=1, intermediate=64)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        made = new_model(str(root / "encoder"), 96)
+        with torch.no_grad():
+            made.head.start[-1].bias.fill_(1.0)
+            made.head.end[-1].bias.fill_(0.0)
+        made.settle({"linked": 0.3, "alone": 0.7})
+        made.save(root / str(seed))
+    return [str(root / "0"), str(root / "1")]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "people.jsonl"
+    rows = [
+        {"text": one.text, "doc_id": one.doc_id, "clusters": dict(one.clusters)}
+        for one in generate_people(6, lengths=[120], seed=5)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_scores_of_chains_stand_beside_what_needs_no_model(models, text, capsys, tmp_path):
+    saved = tmp_path / "one.json"
+    assert run(["evaluate", models[0], "--data", text, "--save", str(saved), "--lang", "en"]) == 0
+    out = capsys.readouterr().out
+    for words in (
+        "CoNLL F1",
+        "B³",
+        "no model: equal nouns linked",
+        "gold mentions given",
+        "a pronoun",
+        "1–512",
+    ):
+        assert words in out
+    assert run(["evaluate", models[0], "--data", text, "--lang", "ko"]) == 0
+    out = capsys.readouterr().out
+    assert "대명사" in out
+    assert "모델 없이: 같은 명사를 연결" in out
+    assert run(["evaluate", models[0], "--data", text, "-o", "json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["thresholds"] == {"linked": 0.3, "alone": 0.7}
+    assert record["metrics"] == json.loads(saved.read_text())["metrics"]
+    assert record["seq_len"] == 96
+
+
+def test_two_models_are_compared(models, text, capsys):
+    assert run(["compare", *models, "--data", text, "--lang", "en"]) == 0
+    out = capsys.readouterr().out
+    assert "CoNLL F1" in out
+    assert "of 6 documents" in " ".join(out.split())
+
+
+def test_text_without_chains_is_refused(models, tmp_path, capsys):
+    plain = tmp_path / "plain.txt"
+    plain.write_text("김 첨지는 아내를 보았다. " * 20, encoding="utf-8")
+    assert run(["evaluate", models[0], "--data", str(plain), "--lang", "en"]) == 1
+    assert "has coreference chains" in capsys.readouterr().err
