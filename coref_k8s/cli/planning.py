@@ -13,6 +13,7 @@ from coref_k8s.search.expected import spared_share
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.space import describe
 from coref_k8s.sizing.shape import shape_of
+from coref_k8s.sizing.suitable import left_out
 from coref_k8s.study.order import BatchPlan
 from coref_k8s.study.parameters import PARAMETERS
 from coref_k8s.study.spec import Range, StudySpec
@@ -108,4 +109,4 @@ def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[Message]:
     said.append(Message.of("plan.data", sources=", ".join(sources)))
     if shape_of(spec.model).assumed:
         said.append(Message.of("plan.assumed", model=spec.model))
-    return said
+    return [*said, *left_out(spec)]

@@ -9,7 +9,7 @@ from coref_k8s.search.expected import spared_share
 from coref_k8s.search.space import space_for
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.resources import size_pod
-from coref_k8s.sizing.suitable import check_suitable
+from coref_k8s.sizing.suitable import check_suitable, left_out
 from coref_k8s.study.order import BatchPlan, Resources
 from coref_k8s.study.spec import Range, StudySpec
 
@@ -52,6 +52,7 @@ def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
         "gpuMemoryGb": spec.gpu_memory_gb,
         "warmStart": spec.search.warm_start,
         "warmStartSparesShare": spared_share(spec),
+        "leftOut": [str(one) for one in left_out(spec)],
         "lengths": [
             {
                 "seqLen": length,

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from coref_k8s.coref.encoded import Coverage
-from coref_k8s.coref.encoder import SPECIALS, open_encoder, open_tokenizer, quiet
+from coref_k8s.coref.encoder import SPECIALS, open_encoder, open_tokenizer
 from coref_k8s.coref.head import CorefHead, HeadSizes
 from coref_k8s.coref.windows import Window
 from coref_k8s.errors import ModelError, NotFoundError
+from coref_k8s.model.load import quiet
 
 CONFIG, HEAD = "coref.json", "coref_head.safetensors"
 #: Raised when a folder of an older version can no longer be read as it is.
@@ -139,16 +140,18 @@ def new_model(
     trims: bool = True,
     singletons: bool = True,
     licences: Sequence[str] = (),
-    revision: str | None = None,
-    position_range: str = "clamp",
     dropout: float = 0.2,
+    revision: str | None = None,
+    **arguments: Any,
 ) -> CorefModel:
     """Return an encoder (folder or hub id; of a masked LM, too) with a head to train.
 
-    The head of a coreference model is taken over; any other encoder gets one that has learnt nothing yet. Raises ModelError when the encoder or its tokeniser cannot serve.
+    The head of a coreference model is taken over; any other encoder gets one that has learnt nothing yet. `dropout` is
+    the head's; the other arguments are those of `coref_k8s.model.load.load_encoder`. Raises ModelError when the encoder
+    or its tokeniser cannot serve.
     """
     tokenizer = open_tokenizer(name, revision)
-    encoder: Any = open_encoder(name, seq_len, revision=revision, position_range=position_range)
+    encoder: Any = open_encoder(name, seq_len, revision=revision, **arguments)
     _attend_to_all(encoder)
     head = CorefHead(HeadSizes(hidden=encoder.config.hidden_size), dropout)
     if is_coref_model(Path(name)):

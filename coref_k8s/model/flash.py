@@ -19,6 +19,7 @@ from coref_k8s.wording import Message
 from .buckets import BucketTable, bucket_table
 from .convert import BlockedSelfAttention
 from .layout import Layout, layout_of
+from .positions import encoder_of
 
 logger = logging.get_logger(__name__)
 
@@ -97,7 +98,7 @@ def use_flash(model: Any, device: torch.device, *, demanded: bool) -> bool:
             raise ModelError("model.no-flash", why=reason)
         logger.warning(Message.of("model.blocked-instead", why=reason))
         return False
-    for layer in model.deberta.encoder.layer:
+    for layer in encoder_of(model).layer:
         _adopt(layer.attention.self, model.config)
     return True
 
@@ -123,7 +124,7 @@ def _refusal(model: Any, device: torch.device) -> str:
 
 def parity(model: Any, device: torch.device) -> float:
     """Largest relative difference, library to blocked path: output and gradients of one attention module."""
-    encoder, length = model.deberta.encoder, 144
+    encoder, length = encoder_of(model), 144
     blocked = copy.deepcopy(encoder.layer[0].attention.self).to(device, torch.float32).eval()
     flash = copy.deepcopy(blocked)
     _adopt(flash, model.config)

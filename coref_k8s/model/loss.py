@@ -35,15 +35,14 @@ def masked_lm_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         positions = positions.sort().values
     parts = _head_parts(model)
     table = model.get_input_embeddings()  # type: ignore[operator]
-    share = is_lean(model) and parts is not None and parts[1] is table.weight
+    labels = labels[positions]
+    if parts is None:
+        logits = _own_logits(model, batch, positions)
+        return nn.functional.cross_entropy(logits.float(), labels) if labels.numel() else logits.sum()
+    share = is_lean(model) and parts[1] is table.weight
     # Without gradients there is nothing to carry, and a head without rows has a gradient of zeros.
     tied = TiedGradient() if share and torch.is_grad_enabled() and table.weight.requires_grad else None
     states = _encode(model, batch, positions, tied)
-    labels = labels[positions]
-    if parts is None:
-        if not labels.numel():
-            return states.sum() * 0.0
-        return nn.functional.cross_entropy(_plain_logits(model, states).float(), labels)
     transform, weight, bias = parts
     return chunked_cross_entropy(transform(states), weight, bias, labels, tied)
 
@@ -57,7 +56,11 @@ def masked_logits(
         batch["attention_mask"] = attention_mask
     flat = positions[:, 0] * input_ids.shape[1] + positions[:, 1]
     wanted, place = torch.unique(flat, return_inverse=True)
-    return _plain_logits(model, _encode(model, batch, wanted)[place])
+    parts = _head_parts(model)
+    if parts is None:
+        return _own_logits(model, batch, wanted)[place]
+    transform, weight, bias = parts
+    return nn.functional.linear(transform(_encode(model, batch, wanted)[place]), weight, bias)
 
 
 def _encode(
@@ -70,11 +73,14 @@ def _encode(
         if not packed:
             segments = batch.get("attention_mask")
         return _encode_lean(model, input_ids, segments, packed, positions, tied)
-    if segments is not None:
-        raise ModelError("model.packed")
-    base = getattr(model, model.base_model_prefix)
-    states: Tensor = base(input_ids, attention_mask=batch.get("attention_mask"))[0]
+    _refuse_segments(batch)
+    states: Tensor = model.base_model(input_ids, attention_mask=batch.get("attention_mask"))[0]
     return states.flatten(0, 1)[positions]
+
+
+def _refuse_segments(batch: dict[str, Tensor]) -> None:
+    if "segment_ids" in batch:
+        raise ModelError("model.packed")
 
 
 def _encode_lean(
@@ -117,7 +123,7 @@ def _positions_in_documents(segments: Tensor) -> Tensor:
 
 
 def _head_parts(model: Any) -> tuple[nn.Module, Tensor, Tensor] | None:
-    """(transform, weight, bias) of a DeBERTa-v2 masked-LM head; None for other architectures."""
+    """(transform, weight, bias) of a DeBERTa's masked-LM head; None for other architectures."""
     if hasattr(model, "cls") and hasattr(model.cls, "predictions") and hasattr(model, "deberta"):
         head = model.cls.predictions
         return head.transform, head.decoder.weight, head.decoder.bias
@@ -138,15 +144,23 @@ class _Call(nn.Module):
         return result
 
 
-def _plain_logits(model: Any, states: Tensor) -> Tensor:
-    """Logits (count, vocabulary) of the model's own head for `states` (count, hidden)."""
-    parts = _head_parts(model)
-    if parts is not None:
-        transform, weight, bias = parts
-        return nn.functional.linear(transform(states), weight, bias)
-    for name in ("cls", "lm_head"):
-        head = getattr(model, name, None)
-        if head is not None:
-            logits: Tensor = head(states)
-            return logits
-    raise ModelError("model.unknown-head", kind=type(model).__name__)
+def _own_logits(model: Any, batch: dict[str, Tensor], positions: Tensor) -> Tensor:
+    """Logits (count, vocabulary) at `positions` (count; flat) by the model's own code, whatever its head is called.
+
+    Between encoder and head all states but those are dropped: no head of a masked LM looks at neighbours.
+    """
+    _refuse_segments(batch)
+
+    def pick(module: nn.Module, inputs: Any, output: Any) -> Any:
+        output["last_hidden_state"] = output[0].flatten(0, 1)[positions][None]
+        return output
+
+    handle = model.base_model.register_forward_hook(pick)
+    try:
+        result = model(
+            input_ids=batch["input_ids"], attention_mask=batch.get("attention_mask"), return_dict=True
+        )
+    finally:
+        handle.remove()
+    logits: Tensor = result.logits[0]
+    return logits

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from coref_k8s.study.parameters import space_for
+from coref_k8s.sizing.suitable import tunes_positions
+from coref_k8s.study.parameters import space_for as requested_space
 from coref_k8s.study.ranges import Interval, Range
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording.formats import parameter
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 __all__ = ["Interval", "default_params", "describe", "distributions", "space_for"]
+
+
+def space_for(spec: StudySpec, seq_len: int) -> dict[str, Range]:
+    """Return the ranges of one length, without the default ones that the study's model has no use for."""
+    space = requested_space(spec, seq_len)
+    named = {**spec.search.space, **spec.search.space_by_length.get(seq_len, {})}
+    if "position_range" in space and "position_range" not in named and not tunes_positions(spec.model):
+        del space["position_range"]
+    return space
 
 
 def default_params(spec: StudySpec, seq_len: int) -> dict[str, Any]:

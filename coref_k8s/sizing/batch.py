@@ -40,6 +40,8 @@ def plan_batch(
     total = effective_batch(spec, seq_len, accumulation)
     largest = min(spec.training.batch_size or row_for(seq_len).batch, total)
     switches = {"on": (True,), "off": (False,), "auto": (False, True)}[spec.training.checkpointing]
+    if not shape.recomputes:
+        switches = (False,)
     if tier > 0:
         largest, switches = 1, switches[-1:]
     fitting = [

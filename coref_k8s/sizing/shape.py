@@ -12,10 +12,21 @@ from typing import Any
 
 from coref_k8s.errors import ModelError
 
+#: The architecture that runs on the project's own engine.
+LEAN = "deberta-v2"
+#: Architectures whose feed-forward layers are gated: two projections up.
+_GATED = ("modernbert", "nomic_bert", "eurobert")
+#: Architectures without biases.
+_PLAIN = ("modernbert", "nomic_bert", "eurobert")
+
+
+#: Architectures whose Hugging Face code cannot compute layers again in the backward pass.
+_KEEPING = ("albert", "mpnet")
+
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A DeBERTa-v2 masked language model in numbers."""
+    """An encoder with its masked-LM head in numbers."""
 
     layers: int
     hidden: int
@@ -23,24 +34,73 @@ class ModelShape:
     intermediate: int
     vocabulary: int
     position_buckets: int
+    """Half the rows of a table of relative positions; 0 without one."""
     share_attention_key: bool
     assumed: bool = False
     """True when the model's own config could not be read and kf-deberta-base's shape stands in."""
+    kind: str = LEAN
+    """Architecture, as `model_type` of a config."""
+    positions: int = 0
+    """Rows of tables beside the words': absolute positions, segments."""
+    embedding: int = 0
+    """Width of the tables where it is not that of the layers (ELECTRA, ALBERT), else 0."""
+    distinct: int = 0
+    """Layers with weights of their own where others share them (ALBERT), else 0."""
+    drops: bool = True
+    """Whether layers have dropout in training."""
+    drops_attention: bool = True
+    """Whether attention has, too; PyTorch's own then keeps the probabilities on a CPU."""
+    windowed: bool = False
+    """Whether some layers see a window only, which takes a mask."""
+
+    @property
+    def gated(self) -> bool:
+        """Whether feed-forward layers have a gate: two projections up."""
+        return self.kind in _GATED
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether layers can be computed again in the backward pass instead of being kept."""
+        return self.kind not in _KEEPING
+
+    @property
+    def width(self) -> int:
+        """Width of the table of words."""
+        return self.embedding or self.hidden
+
+    @property
+    def layer_parameters(self) -> int:
+        """Number of trainable parameters of one layer."""
+        h, i = self.hidden, self.intermediate
+        if self.kind in _PLAIN:
+            return 4 * h * h + 3 * h * i + 2 * h
+        relative = 0 if self.share_attention_key or not self.position_buckets else 2 * (h * h + h)
+        return 4 * (h * h + h) + relative + 2 * h * i + i + h + 4 * h
+
+    @property
+    def encoder_parameters(self) -> int:
+        """Number of trainable parameters without the masked-LM head."""
+        h, e = self.hidden, self.width
+        tables = (self.vocabulary + self.positions + 2) * e + (e * h + h if e != h else 0)
+        relative = (2 * self.position_buckets + 2) * h if self.position_buckets else 0
+        return tables + relative + (self.distinct or self.layers) * self.layer_parameters
 
     @property
     def parameters(self) -> int:
         """Number of trainable parameters, the tied word embedding counted once."""
-        h, i = self.hidden, self.intermediate
-        attention = 4 * (h * h + h) + (0 if self.share_attention_key else 2 * (h * h + h))
-        layer = attention + 2 * h * i + i + h + 4 * h
-        embeddings = self.vocabulary * h + 2 * h + 2 * self.position_buckets * h + 2 * h
-        head = h * h + h + 2 * h + self.vocabulary
-        return embeddings + self.layers * layer + head
+        return self.encoder_parameters + self.hidden * self.width + 3 * self.width + self.vocabulary
+
+
+#: The default model, whose shape is known without looking.
+KF_DEBERTA = "kakaobank/kf-deberta-base"
+KF_DEBERTA_BASE = ModelShape(12, 768, 12, 3072, 130_000, 256, True)
 
 
 #: How long the hub may take to send a config.json (seconds).
 FETCH_SECONDS = 3.0
 
+#: The default model, whose shape is known without looking.
+KF_DEBERTA = "kakaobank/kf-deberta-base"
 KF_DEBERTA_BASE = ModelShape(12, 768, 12, 3072, 130_000, 256, True)
 
 
@@ -53,7 +113,7 @@ def shape_of(model: str) -> ModelShape:
     """
     config = config_of(model)
     if config is None:
-        return replace(KF_DEBERTA_BASE, assumed=model != "kakaobank/kf-deberta-base")
+        return replace(KF_DEBERTA_BASE, assumed=model != KF_DEBERTA)
     return _shape(config, model)
 
 
@@ -71,7 +131,7 @@ def config_of(model: str) -> Mapping[str, Any] | None:
     if cached is not None:
         return _parsed(_content(cached), model)
     # the default model's shape is known: nobody waits for the hub
-    fetched = None if model == "kakaobank/kf-deberta-base" else _fetched_config(model)
+    fetched = None if model == KF_DEBERTA else _fetched_config(model)
     return None if fetched is None else _parsed(fetched, model)
 
 
@@ -156,18 +216,40 @@ def _parsed(text: bytes, model: str) -> Mapping[str, Any]:
 
 def _shape(config: Mapping[str, Any], model: str) -> ModelShape:
 
-    def size(key: str, least: int = 1, default: int | None = None) -> int:
-        value = config.get(key, default)
-        if not isinstance(value, int) or value < least:
-            raise ModelError("sizing.no-encoder", path=model, key=repr(key))
+    def size(*keys: str, default: int | None = None) -> int:
+        value = next((config[key] for key in keys if key in config), default)
+        if not isinstance(value, int) or value < 1:
+            raise ModelError("sizing.no-encoder", path=model, key=repr(keys[0]))
         return value
 
+    kind = str(config.get("model_type", LEAN))
+    hidden, relative = size("hidden_size", "dim"), kind == LEAN or bool(config.get("relative_attention"))
+    dropout = config.get("hidden_dropout_prob", config.get("dropout", config.get("mlp_dropout", 0.1)))
+    attention = config.get("attention_probs_dropout_prob", config.get("attention_dropout", 0.1))
+    absolute = kind not in _PLAIN and config.get("position_biased_input", True) and kind != LEAN
     return ModelShape(
-        layers=size("num_hidden_layers"),
-        hidden=size("hidden_size"),
-        heads=size("num_attention_heads"),
-        intermediate=size("intermediate_size"),
+        layers=size("num_hidden_layers", "n_layers"),
+        hidden=hidden,
+        heads=size("num_attention_heads", "n_heads"),
+        intermediate=size("intermediate_size", "hidden_dim"),
         vocabulary=size("vocab_size"),
-        position_buckets=max(size("position_buckets", -1, 256), 1),
+        position_buckets=_buckets(config) if relative else 0,
         share_attention_key=bool(config.get("share_att_key", False)),
+        kind=kind,
+        positions=(size("max_position_embeddings", default=512) if absolute else 0)
+        + (2 if kind == "nomic_bert" else int(config.get("type_vocab_size") or 0)),
+        embedding=0 if (width := config.get("embedding_size", hidden)) == hidden else int(width),
+        distinct=int(config.get("num_hidden_groups", 1)) if kind == "albert" else 0,
+        drops=bool(dropout),
+        drops_attention=bool(attention),
+        windowed=kind == "modernbert",
     )
+
+
+def _buckets(config: Mapping[str, Any]) -> int:
+    """Half the rows of the table of relative positions: DeBERTa-v2's buckets, else every distance."""
+    for key in ("position_buckets", "max_relative_positions", "max_position_embeddings"):
+        value = config.get(key, 256 if key == "position_buckets" and config.get("model_type") == LEAN else -1)
+        if isinstance(value, int) and value > 0:
+            return value
+    return 1

@@ -16,7 +16,6 @@ from coref_k8s.coref.model import CorefModel, load_model, new_model
 from coref_k8s.coref.training import Batch, Batches, Passes, loss
 from coref_k8s.evaluation.chains import ChainSet, evaluate_chains, sha256_of
 from coref_k8s.evaluation.result import EvaluationResult
-from coref_k8s.model.load import enable_checkpointing
 from coref_k8s.study.order import Order
 from coref_k8s.trial.device import autocast
 from coref_k8s.trial.signals import StopSignal
@@ -44,11 +43,12 @@ class Coreference(Task):
             self.seq_len,
             revision=self.order.spec.model_revision,
             position_range=self.hyper.position_range,
+            attention=self.order.spec.training.attention,
+            checkpointing=self.batch.checkpointing,
+            device=self.device,
             dropout=self.hyper.head_dropout,
             licences=licences_of(self.prepared.statistics),
         )
-        if self.batch.checkpointing:
-            enable_checkpointing(model.encoder)
         _, coverage = self._lessons(model)
         model.adopt(coverage)
         return model

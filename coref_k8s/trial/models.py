@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coref_k8s.errors import ModelError, TrialError
-from coref_k8s.model.files import TOKENISER_FILES, check_files, first_line
-from coref_k8s.sizing.shape import config_of
-from coref_k8s.sizing.suitable import check_code
+from coref_k8s.model.tokeniser import open_tokenizer
 from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
@@ -35,26 +33,9 @@ def model_path(name: str, data_dir: Path) -> str:
 
 def load_tokenizer(name: str, revision: str | None) -> Any:
     """Return the model's tokeniser; raise ModelError when it cannot be opened or has no mask token."""
-    from transformers import AutoTokenizer
-
-    check_files(name)
-    config: Mapping[str, Any] = {}
-    with suppress(ModelError):  # a folder with a tokeniser alone
-        config = config_of(name) or {}
-    check_code(name, config)
-    if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in TOKENISER_FILES):
-        # transformers would make up an empty one
-        raise ModelError("model.no-tokeniser-file", name=name)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except Exception as error:  # transformers and tokenizers fail in ways of their own
-        raise ModelError("model.no-tokeniser", name=name, why=first_line(error)) from error
+    tokenizer = open_tokenizer(name, revision)
     if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
         raise ModelError("model.no-mask-or-padding", name=name)
-    rows, tokens = config.get("vocab_size"), max(tokenizer.get_vocab().values()) + 1
-    # tokens were added to the tokeniser, and the model has no embedding for them
-    if isinstance(rows, int) and tokens > rows:
-        raise ModelError("model.added-tokens", name=name, tokens=tokens, rows=rows)
     return tokenizer
 
 
@@ -78,5 +59,5 @@ def compile_layers(model: nn.Module, device_type: str, warn: Callable[[Message],
         warn(Message.of("trial.uncompiled", missing=missing))
         return
     for name, module in model.named_modules():
-        if name.rpartition(".")[0].endswith("encoder.layer"):
+        if re.search(r"\blayers?\.\d+$", name):  # ModernBERT's are `layers`
             module.compile()

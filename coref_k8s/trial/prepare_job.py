@@ -12,6 +12,8 @@ from coref_k8s.corpus.prepare import PreparedRef
 from coref_k8s.corpus.show import read_statistics
 from coref_k8s.errors import TrialError, UnusableTextError
 from coref_k8s.settings import Settings
+from coref_k8s.sizing.shape import config_of
+from coref_k8s.sizing.suitable import packs
 from coref_k8s.store import Store
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import StudySpec
@@ -77,7 +79,10 @@ def prepare_data(
     from coref_k8s.evaluation.evaluate import check_askable
     from coref_k8s.evaluation.items import build_items
 
-    tokenizer = load_tokenizer(model_path(spec.model, settings.data_dir), spec.model_revision)
+    model = model_path(spec.model, settings.data_dir)
+    tokenizer = load_tokenizer(model, spec.model_revision)
+    if spec.data.packing and not packs(spec, config_of(model)):
+        spec = spec.model_copy(update={"data": spec.data.model_copy(update={"packing": False})})
 
     def write_items(documents: Iterable[Document], tokens: Any, seq_len: int, split: str, path: Path) -> None:
         if parent is not None and (known := items_path(parent.path, seq_len, split)).is_file():

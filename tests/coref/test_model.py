@@ -117,7 +117,7 @@ def test_a_folder_that_is_not_whole_is_refused_in_one_sentence(saved, name):
 
 
 def test_what_an_encoder_cannot_read_at_once_is_refused(encoders):
-    with pytest.raises(ModelError, match="reads 128 tokens at once, not 512"):
+    with pytest.raises(ModelError, match="reads at most 128 tokens at once, and 512 are asked for"):
         new_model(str(encoders / "bert"), 512)
 
 

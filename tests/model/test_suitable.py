@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from coref_k8s.client.planning import as_data, plan_study
 from coref_k8s.errors import ModelError
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.small import create_small_model
-from coref_k8s.sizing.suitable import check_suitable, positions_of
+from coref_k8s.search.space import space_for
+from coref_k8s.sizing.shape import config_of
+from coref_k8s.sizing.suitable import check_suitable, left_out, packs, positions_of
 from coref_k8s.study.reading import build_spec
 from coref_k8s.trial.models import load_tokenizer
 
@@ -52,26 +55,22 @@ def test_a_deberta_with_relative_positions_alone_suits_every_length(tmp_path):
     check_suitable(asked(tmp_path, DEBERTA, seq_lengths=[512, 2048]))
 
 
+MODERNBERT = {**SIZES, "model_type": "modernbert", "max_position_embeddings": 16384}
+RESCALED = {"space": {"position_range": {"choices": ["clamp", "rescale"]}}}
+
+
 @pytest.mark.parametrize(
     ("config", "request_", "said"),
     [
+        (BERT, {"seq_lengths": [512, 1024]}, "reads at most 512 tokens at once, and 1024 are asked for"),
+        ({**DEBERTA, "position_biased_input": True}, {"seq_lengths": [1024]}, "at most 512 tokens"),
+        ({**MODERNBERT, "max_position_embeddings": 1024}, {"seq_lengths": [2048]}, "at most 1024 tokens"),
         (
-            BERT,
-            {"seq_lengths": [512]},
-            "is a bert and cannot be trained as asked; set data.packing: false, or",
+            MODERNBERT,
+            {"seq_lengths": [1024], "search": RESCALED, "training": {"attention": "blocked"}},
+            "is a modernbert and cannot be trained as asked; set search.space.position_range: "
+            ".* and training.attention: auto, or",
         ),
-        (
-            {**BERT, "max_position_embeddings": 8192},
-            {"seq_lengths": [1024]},
-            "data.packing: false and search.space.position_range",
-        ),
-        (
-            BERT,
-            {"seq_lengths": [512, 1024]},
-            "absolute positions for 512 tokens only, and 1024 are asked for",
-        ),
-        ({**DEBERTA, "position_biased_input": True}, {"seq_lengths": [1024]}, "for 512 tokens only"),
-        ({**DEBERTA, "conv_kernel_size": 3}, {"seq_lengths": [512]}, "set data.packing: false"),
         (
             {**DEBERTA, "model_type": "my-deberta", "auto_map": {"AutoModel": "my.Model"}},
             {"seq_lengths": [512]},
@@ -85,11 +84,44 @@ def test_what_a_model_cannot_do_is_said(tmp_path, config, request_, said):
     assert caught.value.message.say("ko") != str(caught.value)
 
 
-def test_what_the_sentence_says_is_enough(tmp_path):
-    space = {"position_range": {"choices": ["clamp"]}}
-    config = {**BERT, "max_position_embeddings": 8192}
-    spec = asked(tmp_path, config, seq_lengths=[1024], data={"packing": False}, search={"space": space})
+@pytest.mark.parametrize(
+    ("config", "packed", "tuned"),
+    [
+        (DEBERTA, True, True),
+        ({**DEBERTA, "position_buckets": 256}, True, True),
+        ({**DEBERTA, "conv_kernel_size": 3}, False, True),
+        (MODERNBERT, False, False),
+        ({**BERT, "max_position_embeddings": 2048}, False, False),
+        ({**DEBERTA, "model_type": "deberta"}, False, False),
+    ],
+)
+def test_what_is_a_debertas_alone_is_left_out_and_said(tmp_path, config, packed, tuned):
+    spec = asked(tmp_path, {"position_buckets": 32, **config}, seq_lengths=[1024])
     check_suitable(spec)
+    assert packs(spec, config_of(spec.model)) is packed
+    assert ("position_range" in space_for(spec, 1024)) is tuned
+    said = " ".join(map(str, left_out(spec)))
+    assert ("not packed" in said) is not packed
+    assert ("position_range is not tuned" in said) is not tuned
+    assert as_data(spec, plan_study(spec))["leftOut"] == [str(one) for one in left_out(spec)]
+
+
+def test_the_plan_tells_what_a_model_reads(tmp_path):
+    spec = asked(tmp_path, MODERNBERT, seq_lengths=[2048])
+    assert any("reads up to 16384 tokens at once" in str(one) for one in left_out(spec))
+    assert left_out(asked(tmp_path, {**DEBERTA, "position_buckets": 32})) == []
+
+
+def test_packed_documents_need_the_blocked_attention(tmp_path):
+    spec = asked(tmp_path, DEBERTA, training={"attention": "eager"})
+    assert not packs(spec, config_of(spec.model))
+
+
+def test_a_range_that_is_asked_for_stays_in_the_space(tmp_path):
+    clamped = {"space": {"position_range": {"choices": ["clamp"]}}}
+    spec = asked(tmp_path, MODERNBERT, seq_lengths=[1024], search=clamped)
+    check_suitable(spec)
+    assert space_for(spec, 1024)["position_range"].choices == ("clamp",)
 
 
 def test_a_model_that_is_elsewhere_is_left_to_the_trials(tmp_path):
@@ -98,7 +130,9 @@ def test_a_model_that_is_elsewhere_is_left_to_the_trials(tmp_path):
 
 def test_some_architectures_count_positions_after_the_padding():
     assert positions_of({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}) == 512
+    assert positions_of({"model_type": "mpnet", "max_position_embeddings": 514}) == 512
     assert positions_of(BERT) == 512
+    assert positions_of(MODERNBERT) == 16384
     assert positions_of(DEBERTA) is None
 
 
