@@ -12,7 +12,6 @@ from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import Study, Where, placed
 from coref_k8s.client.where import find_study
 from coref_k8s.errors import RequestError
-from coref_k8s.wording import Message
 
 Yes = Annotated[bool, typer.Option("--yes", "-y")]
 
@@ -22,8 +21,7 @@ def cancel(name: Study, *, where: Where) -> None:
     """End a study; what is finished stays."""
     backend, view = find_study(where, name)
     if view.ended:
-        phase = Message.of(f"words.phase-{view.phase.value.lower()}")
-        raise RequestError("client.ended-already", study=name, phase=phase)
+        raise RequestError("client.ended-already", study=name, phase=view.phase.words)
     backend.cancel(name)
     out.print(say("cli.cancelled", study=name))
 

@@ -8,6 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
+def keyword(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """Return an option as a parameter of a command."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
 def expand(
     function: Callable[..., Any],
     name: str,

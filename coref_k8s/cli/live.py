@@ -293,8 +293,8 @@ class LiveState:
         return say("live.who-finalist" if finalist else "live.who", length=seq_len, trial=number)
 
     def _tell_phase(self, when: datetime, message: Message) -> None:
-        phase = say(f"words.phase-{self.phase.value.lower()}")
-        self._tell(when, say("live.study-why" if message else "live.study", phase=phase, why=said(message)))
+        code = "live.study-why" if message else "live.study"
+        self._tell(when, say(code, phase=self.phase.words, why=said(message)))
 
     def _tell_waiting(self, record: TrialRecord, trial: LiveTrial, why: str, now: datetime) -> None:
         who = self._named(record.seq_len, record.number, trial.finalist)

@@ -27,7 +27,7 @@ COMMANDS = (
     Verb("list", "coref_k8s.cli.reading", READ),
     Verb("status", "coref_k8s.cli.reading", READ),
     Verb("watch", "coref_k8s.cli.watching", READ),
-    Verb("report", "coref_k8s.cli.reporting", READ),
+    Verb("report", "coref_k8s.cli.moving", READ),
     Verb("results", "coref_k8s.cli.reading", READ),
     Verb("best", "coref_k8s.cli.reading", READ),
     Verb("logs", "coref_k8s.cli.reading", READ),
@@ -42,9 +42,9 @@ COMMANDS = (
     Verb("data", "coref_k8s.cli.data", DATA),
     Verb("evaluate", "coref_k8s.cli.models", DATA),
     Verb("compare", "coref_k8s.cli.models", DATA),
-    Verb("doctor", "coref_k8s.cli.doctor", SYSTEM),
-    Verb("controller", "coref_k8s.cli.controller", SYSTEM),
-    Verb("version", "coref_k8s.cli.about", SYSTEM),
+    Verb("doctor", "coref_k8s.cli.system", SYSTEM),
+    Verb("controller", "coref_k8s.cli.system", SYSTEM),
+    Verb("version", "coref_k8s.cli.system", SYSTEM),
 )
 
 

@@ -1,4 +1,4 @@
-"""`export` and `import`: a study as one file, from one database to another."""
+"""`report`, `export` and `import`: a study as one file, for people or for another database."""
 
 from __future__ import annotations
 
@@ -8,11 +8,28 @@ from typing import Annotated
 import typer
 
 from coref_k8s.cli.console import note, suggest, write
-from coref_k8s.cli.speech import say
-from coref_k8s.cli.tables import phase_word
+from coref_k8s.cli.speech import lang, say
 from coref_k8s.cli.where_options import DataDir, Storage, Study, Where, placed, typed
 from coref_k8s.client.where import find_study, open_local
 from coref_k8s.errors import RequestError
+
+
+@placed
+def report(
+    name: Study,
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE")] = None,
+    where: Where,
+) -> None:
+    """Write a study as one HTML file that works offline."""
+    from coref_k8s.client.moving import write_whole
+    from coref_k8s.report.page import report as page
+
+    _, view = find_study(where, name)
+    path = output or Path(f"{name}.html")
+    write_whole(path, page(view, lang()).encode())
+    note(say("cli.open-report"), style="dim")
+    write(str(path))
 
 
 @placed
@@ -23,11 +40,12 @@ def export(
     where: Where,
 ) -> None:
     """Write a study to one file, to import it into another database."""
-    from coref_k8s.client.moving import export_study
+    from coref_k8s.client.moving import write_whole
+    from coref_k8s.controller.portable import to_file
 
     backend, view = find_study(where, name)
     path = output or Path(f"{name}.study")
-    export_study(view, path)
+    write_whole(path, to_file(view))
     note(say("cli.exported", study=name, n=len(view.trials), place=backend.place))
     if not view.ended:
         note(say("cli.exported-early"), style="yellow")
@@ -50,7 +68,7 @@ def import_(
         raise RequestError("cli.namespace-without-storage")
     there = open_local(Where(data_dir=data_dir, storage=storage))
     view = import_study(file, there.settings.storage_url, name=name, namespace=for_namespace or "")
-    note(say("cli.imported", study=view.name, n=len(view.trials), phase=phase_word(view.phase)))
+    note(say("cli.imported", study=view.name, n=len(view.trials), phase=view.phase.words))
     if for_namespace is not None:
         note(say("cli.imported-next", study=view.name, namespace=for_namespace), style="dim")
     else:

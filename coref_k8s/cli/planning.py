@@ -8,8 +8,7 @@ from rich.text import Text
 
 from coref_k8s.cli.console import headed, titled
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.client.planning import GIB, LengthPlan
-from coref_k8s.search.expected import spared_share
+from coref_k8s.client.planning import GIB, LengthPlan, spared_share
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.space import describe
 from coref_k8s.sizing.shape import shape_of

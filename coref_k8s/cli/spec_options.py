@@ -15,7 +15,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from coref_k8s.cli.expanding import expand
+from coref_k8s.cli.expanding import expand, keyword
 from coref_k8s.cli.framework import HELP
 from coref_k8s.cli.parsing import NUMBERS
 from coref_k8s.cli.speech import lang, say
@@ -93,12 +93,7 @@ class SpecOption:
             show_default=False,
             rich_help_panel="-".join(["help.panel-spec", *self.path[:-1]]),
         )
-        return inspect.Parameter(
-            self.parameter,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[kind | None, option],
-        )
+        return keyword(self.parameter, Annotated[kind | None, option])
 
     def help(self) -> str:
         """Return the field's text, with its default."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -11,7 +10,7 @@ import typer
 
 from coref_k8s.cli import tables
 from coref_k8s.cli.console import dump, note, out, suggest, warn, write
-from coref_k8s.cli.expanding import expand
+from coref_k8s.cli.expanding import expand, keyword
 from coref_k8s.cli.planning import as_tables
 from coref_k8s.cli.requesting import File, Name, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
@@ -61,13 +60,10 @@ class How:
 
 
 _HOW = [
-    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-    for name, default, annotation in (
-        ("wait", False, Annotated[bool, typer.Option("--wait")]),
-        ("dry_run", None, Annotated[DryRun | None, typer.Option("--dry-run")]),
-        ("output", None, Annotated[Literal["yaml", "json"] | None, typer.Option("--output", "-o")]),
-        ("metrics_port", None, MetricsPort),
-    )
+    keyword("wait", Annotated[bool, typer.Option("--wait")], False),
+    keyword("dry_run", Annotated[DryRun | None, typer.Option("--dry-run")]),
+    keyword("output", Annotated[Literal["yaml", "json"] | None, typer.Option("--output", "-o")]),
+    keyword("metrics_port", MetricsPort),
 ]
 
 
@@ -149,7 +145,7 @@ def conclude(backend: Backend, view: StudyView) -> int:
         steps += [f"{step}{where}" for step in tables.after(view)]
         suggest(*steps)
         return 0
-    stands = [tables.phase_word(view.phase).lower(), said(view.message)]
+    stands = [said(view.phase.words).lower(), said(view.message)]
     note(f"{view.name}: {', '.join(part for part in stands if part)}", style="red")
     suggest(f"status {named}", f"logs {named}", f"resume {named}")
     return 1

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from coref_k8s.cli.console import headed, titled
 from coref_k8s.cli.speech import lang, said, say
-from coref_k8s.client.results import ordered
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.budgets import budgets
 from coref_k8s.report.metrics import gain
@@ -36,12 +35,7 @@ _SHOWN = {"learning_rate": "lr"}
 
 def phase_text(phase: Phase) -> Text:
     """Return a phase in its colour."""
-    return Text(phase_word(phase), style=PHASE_STYLES[phase])
-
-
-def phase_word(phase: Phase) -> str:
-    """Return a phase in words."""
-    return say(f"words.phase-{phase.value.lower()}")
+    return Text(said(phase.words), style=PHASE_STYLES[phase])
 
 
 def bar(done: int, of: int, width: int = 12) -> Text:
@@ -103,7 +97,7 @@ def lengths(view: StudyView) -> Table:
             *([str(len(one.waiting))] if some_wait else []),
             str(one.counts[TrialState.PRUNED]),
             Text(str(failed), style="red" if failed else ""),
-            score(one.verdict.dev if one.verdict else best.value) if best else UNKNOWN,
+            score(one.score),
             str(best.number) if best else UNKNOWN,
         )
     return table
@@ -136,7 +130,7 @@ def results(view: StudyView, *, most: int | None = None) -> RenderableType:
     """Return the trials of each length, best first, the others behind; at most `most` a length."""
     parts: list[RenderableType] = []
     for one in view.lengths:
-        trials = ordered(one)
+        trials = one.ordered
         shown = trials[:most]
         title = f"{view.name}: {say('words.of-tokens', length=one.seq_len)}"
         parts.append(_trials(title, shown, {t.number for t in one.waiting}))
@@ -195,5 +189,4 @@ def _runs(title: str, runs: Sequence[TrialRecord]) -> Table:
 
 
 def _span(trial: TrialRecord) -> str:
-    known = trial.started_at and trial.finished_at
-    return duration(trial.finished_at - trial.started_at, lang()) if known else UNKNOWN  # type: ignore[operator]
+    return duration(trial.seconds, lang())

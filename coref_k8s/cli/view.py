@@ -16,7 +16,7 @@ from rich.text import Text
 
 from coref_k8s.cli.live import LiveLength, LiveState, LiveTrial
 from coref_k8s.cli.speech import said, say
-from coref_k8s.cli.tables import PHASE_STYLES, bar, phase_word
+from coref_k8s.cli.tables import bar, phase_text
 from coref_k8s.client.following import Moment
 from coref_k8s.search.records import TrialState
 from coref_k8s.wording.formats import score
@@ -78,9 +78,7 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
 
 
 def _head(state: LiveState, now: datetime) -> Text:
-    head = Text.assemble(
-        (state.study or "", "bold"), "  ", (phase_word(state.phase), PHASE_STYLES[state.phase])
-    )
+    head = Text.assemble((state.study or "", "bold"), "  ", phase_text(state.phase))
     if state.started_at:
         span = (state.finished_at or now) - state.started_at
         head.append(f"  {say('live.elapsed', span=span)}")

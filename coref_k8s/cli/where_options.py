@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from coref_k8s.cli.expanding import expand
+from coref_k8s.cli.expanding import expand, keyword
 from coref_k8s.client.where import Where
 
 Study = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
@@ -22,17 +21,12 @@ Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", metavar="NAME", rich_help_panel="help.panel-where")
 ]
 Context = Annotated[str | None, typer.Option("--context", metavar="NAME", rich_help_panel="help.panel-where")]
-
-
 _OPTIONS = [
-    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-    for name, default, annotation in (
-        ("local", False, Local),
-        ("data_dir", None, DataDir),
-        ("storage", None, Storage),
-        ("namespace", None, Namespace),
-        ("context", None, Context),
-    )
+    keyword("local", Local, False),
+    keyword("data_dir", DataDir),
+    keyword("storage", Storage),
+    keyword("namespace", Namespace),
+    keyword("context", Context),
 ]
 
 

@@ -25,10 +25,8 @@ def best_tables(view: StudyView, root: str = "") -> RenderableType:
         if (trial := one.best) is None:
             parts.append(Text(say("cli.no-complete", length=one.seq_len) + "\n", style="dim"))
             continue
-        value = one.verdict.dev if one.verdict else trial.value
-        parts.append(
-            Text(say("cli.best-of-length", length=one.seq_len, trial=trial.number, score=value), "bold")
-        )
+        head = say("cli.best-of-length", length=one.seq_len, trial=trial.number, score=one.score)
+        parts.append(Text(head, "bold"))
         if view.spec.purpose.kind == "search":
             parts += [Text(f"  {sentence}") for sentence in standing(one, view.ended, lang())]
         parts += ["", _metrics(one.verdict.metrics if one.verdict else trial.metrics), ""]

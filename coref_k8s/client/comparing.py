@@ -52,9 +52,7 @@ def _leaves(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
 def _row(view: StudyView, one: LengthView, price: float | None) -> dict[str, Any]:
     attempts = [attempt for attempt in view.attempts if attempt.seq_len == one.seq_len]
     gpu_hours = sum(attempt.gpu_seconds for attempt in attempts) / 3600
-    spent = sum(
-        (a.finished_at - a.started_at).total_seconds() for a in attempts if a.started_at and a.finished_at
-    )
+    spent = sum(attempt.seconds for attempt in attempts)
     best, verdict = one.best, one.verdict
     on_test = tested(best, verdict)
     claims = {c.against: c.score.claim for c in on_test.comparisons if c.score} if on_test else {}

@@ -14,13 +14,13 @@ from coref_k8s.wording.formats import score
 
 def study_html(view: StudyView, place: str, lang: Lang) -> str:
     """Return a study's phase, and one row a sequence length: how far it is, and the best so far."""
-    facts = [say(f"words.phase-{view.phase.value.lower()}", lang), place, view.message.say(lang)]
+    facts = [view.phase.words.say(lang), place, view.message.say(lang)]
     rows = [
         (
             str(one.seq_len),
             f"{one.done} / {one.planned}",
             str(len(one.running)),
-            score((one.verdict.dev if one.verdict else one.best.value) if one.best else None),
+            score(one.score),
             str(one.best.number) if one.best else "–",
         )
         for one in view.lengths
@@ -37,7 +37,7 @@ def studies_html(studies: Iterable[tuple[StudyRecord, str]], lang: Lang) -> str:
     rows = [
         (
             record.name,
-            say(f"words.phase-{record.phase.value.lower()}", lang),
+            record.phase.words.say(lang),
             " ".join(map(str, record.spec.seq_lengths)),
             f"{len(record.spec.seq_lengths)} × {record.spec.trials}",
             place,

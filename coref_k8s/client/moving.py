@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from coref_k8s.controller.portable import from_file, renamed, restore, to_file
+from coref_k8s.controller.portable import from_file, renamed, restore
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError, reason
 from coref_k8s.store import Store
@@ -22,11 +22,6 @@ def write_whole(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise RequestError("client.cannot-write", file=str(path), why=reason(error)) from error
-
-
-def export_study(view: StudyView, path: Path) -> None:
-    """Write a study to one file. Raises RequestError when it cannot be written."""
-    write_whole(path, to_file(view))
 
 
 def import_study(path: Path, storage_url: str, *, name: str | None = None, namespace: str = "") -> StudyView:

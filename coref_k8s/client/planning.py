@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from coref_k8s.search.expected import spared_share
 from coref_k8s.search.space import space_for
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.resources import size_pod
@@ -71,3 +70,16 @@ def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
             for length, plan in plans.items()
         ],
     }
+
+
+def spared_share(spec: StudySpec) -> float | None:
+    """Return the share of a study's trial time that goes to random first trials which warm start makes needless.
+
+    Without it every length begins with `startupTrials` random ones; with it only the shortest does. A trial's
+    time is taken to grow with its tokens. None where nothing is carried over.
+    """
+    search = spec.search
+    if not search.warm_start or search.sampler == "random" or len(spec.seq_lengths) < 2:
+        return None
+    random = min(search.startup_trials, spec.trials)
+    return random * sum(spec.seq_lengths[1:]) / (spec.trials * sum(spec.seq_lengths))

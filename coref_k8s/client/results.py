@@ -15,12 +15,6 @@ from coref_k8s.study.paths import trial_folder, work_folder
 from coref_k8s.wording import Message
 
 
-def ordered(one: LengthView) -> list[TrialRecord]:
-    """Return the trials of a length: complete ones best first, then the others by number."""
-    complete = one.ranked
-    return complete + [t for t in one.trials if t not in complete]
-
-
 def trial_rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
     """Return every trial as a flat row: study, length, trial, state, score, metrics, then `param_` and times.
 
@@ -29,10 +23,7 @@ def trial_rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
     found = []
     for view in views:
         for one in view.lengths:
-            for trial in [*ordered(one), *one.runs]:
-                seconds = None
-                if trial.started_at and trial.finished_at:
-                    seconds = round((trial.finished_at - trial.started_at).total_seconds(), 1)
+            for trial in [*one.ordered, *one.runs]:
                 found.append(
                     {
                         "study": view.name,
@@ -42,7 +33,7 @@ def trial_rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
                         "score": trial.value,
                         **{k: v for k, v in trial.metrics.items() if k != "score"},
                         **{f"param_{name}": value for name, value in trial.params.items()},
-                        "seconds": seconds,
+                        "seconds": None if trial.seconds is None else round(trial.seconds, 1),
                         "started_at": trial.started_at.isoformat() if trial.started_at else None,
                         "finished_at": trial.finished_at.isoformat() if trial.finished_at else None,
                         "reason": str(trial.reason) or None,
@@ -68,7 +59,7 @@ def best_trials(view: StudyView) -> dict[str, Any]:
         "lengths": {
             one.seq_len: {
                 "trial": trial.number,
-                "score": one.verdict.dev if one.verdict else trial.value,
+                "score": one.score,
                 "params": trial.params,
                 "metrics": trial.metrics,
                 "folder": folder(view, one),

@@ -194,10 +194,11 @@ class Study:
 
     def export(self, path: str | Path | None = None) -> Path:
         """Write it to one file (default NAME.study), which another database takes in; return the path."""
-        from coref_k8s.client.moving import export_study
+        from coref_k8s.client.moving import write_whole
+        from coref_k8s.controller.portable import to_file
 
         file = Path(path or f"{self.name}.study")
-        export_study(self.view, file)
+        write_whole(file, to_file(self.view))
         return file
 
     def train(

@@ -8,7 +8,8 @@ from typing import Any
 
 from coref_k8s.errors import ClusterError
 
-_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+#: Where a pod's namespace is written inside it.
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def connect(context: str | None = None, kubeconfig: str | None = None) -> tuple[Any, str]:
@@ -24,7 +25,7 @@ def connect(context: str | None = None, kubeconfig: str | None = None) -> tuple[
     if context is None and kubeconfig is None:
         try:
             config.load_incluster_config(client_configuration=settings)
-            return client.ApiClient(settings), _NAMESPACE_FILE.read_text().strip()
+            return client.ApiClient(settings), NAMESPACE_FILE.read_text().strip()
         except (config.ConfigException, OSError):
             pass
     # the client reads the variable once, when it is imported

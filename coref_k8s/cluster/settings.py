@@ -12,14 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from coref_k8s.cluster.connection import NAMESPACE_FILE
 from coref_k8s.errors import RequestError
 from coref_k8s.study.base import Request, Seconds
 from coref_k8s.study.reading import parse_yaml
 from coref_k8s.study.refusals import refused
 from coref_k8s.study.spec import Toleration
-
-#: Where the controller's namespace is written inside a pod.
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class KeyRef(Request):

@@ -252,9 +252,9 @@ def _score(length: LengthProgress) -> float | None:
 
 def _finalists(lengths: Iterable[LengthProgress]) -> str | None:
     """Return how many runs of finalists have ended, of those planned; None before there are any."""
-    known = [length.finals for length in lengths if length.finals is not None]
-    planned = sum(one.planned for one in known)
-    return f"{sum(one.complete + one.failed for one in known)}/{planned}" if planned else None
+    known = [length.runs for length in lengths if length.runs]
+    planned = sum(sum(runs.values()) for runs in known)
+    return f"{sum(runs['complete'] + runs['failed'] for runs in known)}/{planned}" if planned else None
 
 
 def _best_score(lengths: Iterable[LengthProgress]) -> str | None:

@@ -7,20 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from coref_k8s.controller.actions import (
-    Action,
-    Fail,
-    NewFinalist,
-    NewTrial,
-    OfferDefaults,
-    Prune,
-    Record,
-    Remove,
-    SetPhase,
-    Start,
-    Stop,
-    WarmStart,
-)
+from coref_k8s.controller import actions as do
+from coref_k8s.controller.actions import Action
 from coref_k8s.controller.carry import Carrier
 from coref_k8s.controller.memory import StudyMemory
 from coref_k8s.controller.orders import make_order
@@ -86,7 +74,7 @@ class Applier:
         for action in actions:
             if not self._may_write():
                 raise FencedError("controller.fenced")
-            ends = isinstance(action, SetPhase) and action.phase in TERMINAL
+            ends = isinstance(action, do.SetPhase) and action.phase in TERMINAL
             if action.unit in failed or (ends and failed):
                 continue
             try:
@@ -101,41 +89,41 @@ class Applier:
 
     def _do(self, action: Action) -> None:
         match action:
-            case Record():
+            case do.Record():
                 self._record(action)
-            case Remove(job):
+            case do.Remove(job):
                 self._runner.remove(job)
                 self._memory.jobs.removed(job)
-            case Stop(job, why):
+            case do.Stop(job, why):
                 self._runner.stop(job, str(why))
                 self._memory.jobs.stopped(job)
-            case Start(unit, attempt, tier):
+            case do.Start(unit, attempt, tier):
                 self._start(unit, attempt, tier, self._trial(unit))
-            case Fail(unit, reason):
+            case do.Fail(unit, reason):
                 self._fail(unit, reason)
-            case Prune(unit):
+            case do.Prune(unit):
                 self._prune(unit)
-            case WarmStart(seq_len, source):
+            case do.WarmStart(seq_len, source):
                 self._carrier.offer(seq_len, source)
-            case OfferDefaults(seq_len):
+            case do.OfferDefaults(seq_len):
                 study = self._memory.lengths[seq_len].study
                 study.enqueue(default_params(self._memory.study.spec, seq_len))
-            case NewTrial(seq_len):
+            case do.NewTrial(seq_len):
                 trial = self._memory.lengths[seq_len].study.ask(
                     refresh=False, prior=self._carrier.prior(seq_len)
                 )
                 self._start(Unit(Kind.TRIAL, seq_len, trial.number), 1, 0, trial)
-            case NewFinalist(seq_len):
+            case do.NewFinalist(seq_len):
                 finals = self._memory.finals[seq_len]
                 if (run := finals.next_run()) is not None:
                     record = finals.study.add(run)
                     self._start(Unit(Kind.FINALIST, seq_len, record.number), 1, 0, record)
-            case SetPhase():
+            case do.SetPhase():
                 self._set_phase(action)
             case _:
                 assert_never(action)
 
-    def _record(self, action: Record) -> None:
+    def _record(self, action: do.Record) -> None:
         job, message, log = action.job, action.message, ""
         if action.outcome in _TELLING:
             log = self._log(job.name)
@@ -167,7 +155,7 @@ class Applier:
         self._store.record_attempt(self._memory.namespace, self._memory.name, record)
         self._memory.attempts.add(record)
 
-    def _with_last_line(self, action: Record, log: str) -> Message:
+    def _with_last_line(self, action: do.Record, log: str) -> Message:
         """Return the reason with the last line of the log, which mostly is the exception."""
         line = last_words(log)[:300] or action.job.said
         if line:
@@ -244,7 +232,7 @@ class Applier:
             trial=unit.trial, **facts,
         )  # fmt: skip
 
-    def _set_phase(self, action: SetPhase) -> None:
+    def _set_phase(self, action: do.SetPhase) -> None:
         study, message = self._memory.study, action.message
         if message.code == "controller.preparation-failed":
             # what a preparation said last is known only now when it has ended in this very round

@@ -36,9 +36,8 @@ class StudyMeter:
                 metrics.trials.labels(*labels, state).set(getattr(length, state))
             if length.best is not None and length.best.value is not None:
                 metrics.best.labels(*labels).set(length.best.value)
-            if (finals := length.finals) is not None:
-                for state in ("complete", "failed", "running", "waiting"):
-                    metrics.runs.labels(*labels, state).set(getattr(finals, state))
+            for state, count in length.runs.items():
+                metrics.runs.labels(*labels, state).set(count)
             self._test(labels, length)
         left = 0.0 if progress.ended else None
         if left is None and progress.remaining is not None:
@@ -74,7 +73,7 @@ class StudyMeter:
         # a controller that has just begun counts from now: it cannot know better
         state = (
             progress.phase,
-            [(n.complete, n.pruned, n.failed, n.running, n.finals) for n in progress.lengths],
+            [(n.complete, n.pruned, n.failed, n.running, n.runs) for n in progress.lengths],
             sorted((one.job.name, one.step or 0) for one in progress.running),
         )
         if self._moved.get(key) != state:

@@ -223,8 +223,8 @@ class RunsMemory:
         self.counts[record.state] += 1
         self._judged.pop(record.number, None)
         self.correction.add(record.attrs)
-        if record.state is TrialState.COMPLETE and record.started_at and record.finished_at:
-            self.complete_seconds += (record.finished_at - record.started_at).total_seconds()
+        if record.state is TrialState.COMPLETE:
+            self.complete_seconds += record.seconds or 0.0
         if record.state is TrialState.FAILED and record.finished_at is not None:
             self._failures.append(record.finished_at)
         if record.state is not TrialState.FAILED:

@@ -15,8 +15,6 @@ from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
 
-#: Kinds of jobs that the loop plans; a training run after the search looks after itself.
-HANDLED = frozenset({Kind.PREPARE, Kind.TRIAL, Kind.FINALIST, Kind.VERDICT})
 #: Opens the Optuna study of one length.
 OpenLength = Callable[[StudySpec, str, int, str], LengthStudy]
 
@@ -50,8 +48,7 @@ class Observer:
         as ended has a trial that is seen with its result.
         """
         now, memory = self._clock(), self._memory
-        listed = [job for job in self._runner.list(memory.name) if job.kind in HANDLED]
-        jobs, stopping = memory.jobs.seen(listed, now)
+        jobs, stopping = memory.jobs.seen(self._runner.list(memory.name), now)
         study = memory.study = self._read_study()
         spec = study.spec
         if not self._loaded:

@@ -12,20 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
-from coref_k8s.controller.actions import (
-    Action,
-    Fail,
-    NewFinalist,
-    NewTrial,
-    OfferDefaults,
-    Prune,
-    Record,
-    Remove,
-    SetPhase,
-    Start,
-    Stop,
-    WarmStart,
-)
+from coref_k8s.controller import actions as do
+from coref_k8s.controller.actions import Action
 from coref_k8s.controller.attempts import GiveUp, Retry, after, ended, outcome_of, tier_of
 from coref_k8s.controller.ending import Ending, ending_of
 from coref_k8s.controller.finals import (
@@ -104,8 +92,8 @@ class _Planner:
                 stopped=job.uid in self.s.stopping,
             )
             earlier = [a for a in known if a.number != job.attempt]
-            self.out.append(Record(job, outcome, tier_of(earlier), reason, message))
-            self.out.append(Remove(job))
+            self.out.append(do.Record(job, outcome, tier_of(earlier), reason, message))
+            self.out.append(do.Remove(job))
             forgiven = job.finished_at is not None and job.finished_at < self.s.counted_from
             known[:] = [*earlier, Attempt(job.attempt, outcome, job.disruptions, message, forgiven)]
 
@@ -124,8 +112,8 @@ class _Planner:
                 failed[unit] = answer.reason
         for job in self._stuck():
             failed[unit_of(job)] = ended(Reason.IMAGE, job)
-        self.out += [Fail(unit, reason) for unit, reason in failed.items() if unit.trial is not None]
-        self.out += [Prune(unit) for unit, trial in self._open if trial.hopeless and unit not in failed]
+        self.out += [do.Fail(unit, reason) for unit, reason in failed.items() if unit.trial is not None]
+        self.out += [do.Prune(unit) for unit, trial in self._open if trial.hopeless and unit not in failed]
         return failed
 
     @cached_property
@@ -171,7 +159,7 @@ class _Planner:
                 break
             answer = after(attempts.get(unit, []), self.s.spec.limits)
             if unit not in busy and isinstance(answer, Retry):
-                self.out.append(Start(unit, answer.attempt, answer.tier))
+                self.out.append(do.Start(unit, answer.attempt, answer.tier))
                 slots -= 1
         return slots
 
@@ -195,7 +183,7 @@ class _Planner:
                 length = new[0] if new else min(able, key=lambda n: asked[n.seq_len])
             if asked[length.seq_len] == 0:
                 self._offer(length)
-            self.out.append(NewTrial(length.seq_len))
+            self.out.append(do.NewTrial(length.seq_len))
             asked[length.seq_len] += 1
             left[length.seq_len] -= 1
             slots -= 1
@@ -212,13 +200,13 @@ class _Planner:
         s, search = self.s, self.s.spec.search
         shorter = [n for n in s.lengths if n.seq_len < length.seq_len] if search.warm_start else []
         if search.warm_start_from is not None:
-            self.out.append(WarmStart(length.seq_len, None))
+            self.out.append(do.WarmStart(length.seq_len, None))
         if shorter:
             # the nearest that knows enough; the shortest has led
             knowing = [n for n in shorter if n.complete >= CARRIED] or shorter[:1]
-            self.out.append(WarmStart(length.seq_len, knowing[-1].seq_len))
+            self.out.append(do.WarmStart(length.seq_len, knowing[-1].seq_len))
         elif search.warm_start_from is None and search.defaults_first and s.spec.purpose.kind == "search":
-            self.out.append(OfferDefaults(length.seq_len))
+            self.out.append(do.OfferDefaults(length.seq_len))
 
     def _finals(self, slots: int, attempts: dict[Unit, list[Attempt]], failed: dict[Unit, Message]) -> None:
         """Begin the finalists' runs of lengths whose search is over, in the room that no trial needs; then judge.
@@ -229,7 +217,7 @@ class _Planner:
             if length.finals is None or searching(self.s, length, failed):
                 continue
             begin = min(max(slots, 0), length.finals.missing)
-            self.out += [NewFinalist(length.seq_len)] * begin
+            self.out += [do.NewFinalist(length.seq_len)] * begin
             slots -= begin
             if not finals_left(length, failed) and verdict_due(length, failed):
                 slots = self._restart([verdict_unit(length)], attempts, slots=slots)
@@ -254,11 +242,11 @@ class _Planner:
     # -- small things ----------------------------------------------------------------------------------
 
     def _stop(self, jobs: Sequence[ObservedJob], why: Message) -> None:
-        self.out += [Stop(job, why) for job in jobs if job.uid not in self.s.stopping]
+        self.out += [do.Stop(job, why) for job in jobs if job.uid not in self.s.stopping]
 
     def _phase(self, phase: Phase, message: Message) -> None:
         if (phase, message) != (self.s.phase, self.s.message):
-            self.out.append(SetPhase(phase, message))
+            self.out.append(do.SetPhase(phase, message))
 
     def _lingers(self, trial: TrialSnapshot) -> bool:
         if trial.state is not TrialState.COMPLETE:

@@ -19,21 +19,6 @@ from coref_k8s.study.names import Kind
 from coref_k8s.wording import NOTHING, Message
 
 
-@dataclass(frozen=True)
-class FinalsProgress:
-    """The runs of one length's finalists."""
-
-    planned: int
-    complete: int
-    failed: int
-    running: int
-
-    @property
-    def waiting(self) -> int:
-        """Runs that are still to be begun or to go on."""
-        return self.planned - self.complete - self.failed - self.running
-
-
 @dataclass(frozen=True, kw_only=True)
 class LengthProgress(LengthState):
     """One sequence length."""
@@ -43,8 +28,8 @@ class LengthProgress(LengthState):
     waiting: int = 0
     """Other open trials: suspended, without a place or an image yet, or to go on when the study is resumed."""
     best: TrialRecord | None = None
-    finals: FinalsProgress | None = None
-    """The finalists' runs; None before the search is over, and without finalists."""
+    runs: Mapping[str, int] = field(default_factory=dict)
+    """The finalists' runs by state: complete, failed, running, waiting; none before the search is over."""
     verdict: Verdict | None = None
     confirmed: TrialRecord | None = None
     """The trial that the verdict names."""
@@ -98,7 +83,7 @@ def progress_of(snapshot: Snapshot, memory: StudyMemory) -> Progress:
                 running=running,
                 waiting=len(view.open) - running,
                 best=memory.lengths[view.seq_len].best,
-                finals=_finals(view, busy),
+                runs=_runs(view, busy),
                 verdict=verdict,
                 confirmed=_winner(memory.lengths[view.seq_len], verdict),
             )
@@ -114,12 +99,13 @@ def progress_of(snapshot: Snapshot, memory: StudyMemory) -> Progress:
     )
 
 
-def _finals(view: LengthSnapshot, busy: set[Unit]) -> FinalsProgress | None:
+def _runs(view: LengthSnapshot, busy: set[Unit]) -> dict[str, int]:
     finals = view.finals
     if finals is None:
-        return None
+        return {}
     running = sum(run_unit(view, run) in busy for run in finals.open)
-    return FinalsProgress(finals.planned, finals.complete, finals.failed, running)
+    waiting = finals.planned - finals.done - running
+    return {"complete": finals.complete, "failed": finals.failed, "running": running, "waiting": waiting}
 
 
 def _winner(memory: LengthMemory, verdict: Verdict | None) -> TrialRecord | None:

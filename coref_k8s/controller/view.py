@@ -193,6 +193,17 @@ class LengthView(LengthState):
         return ranked(self.trials)
 
     @property
+    def ordered(self) -> list[TrialRecord]:
+        """All trials: complete ones best first, then the others by number."""
+        first = self.ranked
+        return first + [t for t in self.trials if t not in first]
+
+    @property
+    def score(self) -> float | None:
+        """The best score on dev: with a verdict the winner's mean, since the best of many single runs promises too much."""
+        return self.verdict.dev if self.verdict else self.best.value if self.best else None
+
+    @property
     def best(self) -> TrialRecord | None:
         """The winner of the finalists; before a verdict, and without finalists, the best single run."""
         winner = None if self.verdict is None else self.verdict.winner
@@ -203,11 +214,6 @@ def _length(view: StudyView, seq_len: int) -> LengthView:
     trials = [t for t in view.trials if t.seq_len == seq_len]
     runs = [run for run in view.runs if run.seq_len == seq_len]
     state = Counter(t.state for t in trials)
-    spans = [
-        (t.finished_at - t.started_at).total_seconds()
-        for t in trials
-        if t.state is TrialState.COMPLETE and t.started_at and t.finished_at
-    ]
     waiting = (w.trial for w in view.waiting if (w.kind, w.seq_len) == (Kind.TRIAL, seq_len))
     return LengthView(
         seq_len=seq_len,
@@ -217,7 +223,7 @@ def _length(view: StudyView, seq_len: int) -> LengthView:
         failed=state[TrialState.FAILED],
         planned_runs=planned_runs(view.spec),
         runs_done=sum(run.state in (TrialState.COMPLETE, TrialState.FAILED) for run in runs),
-        complete_seconds=sum(spans),
+        complete_seconds=sum(t.seconds or 0.0 for t in trials if t.state is TrialState.COMPLETE),
         begun_at=tuple(t.started_at for t in trials if t.open and t.started_at),
         trials=trials,
         runs=runs,

@@ -10,7 +10,7 @@ from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.html import Cell, Raw, table, whisker
 from coref_k8s.report.metrics import METRICS, SCORED, gain, guess_without, interval_of, metric
 from coref_k8s.report.parallel import axis
-from coref_k8s.search.records import TrialRecord, ranked
+from coref_k8s.search.records import TrialRecord
 from coref_k8s.store.records import Outcome
 from coref_k8s.wording.formats import UNKNOWN, difference, duration, number, parameter, percent, score
 
@@ -148,8 +148,7 @@ def trials(page: Context) -> str:
     for one in page.view.lengths:
         if not one.trials:
             continue
-        first = ranked(one.trials)
-        shown = (first + [t for t in one.trials if t not in first])[:_ROWS]
+        shown = one.ordered[:_ROWS]
         names = list(dict.fromkeys(name for t in shown for name in t.params))
         columns = [name for name in METRICS if any(name in t.metrics for t in shown)]
         heads = [
@@ -158,12 +157,11 @@ def trials(page: Context) -> str:
         ]
         rows: list[list[Cell]] = []
         for t in shown:
-            spent = (t.finished_at - t.started_at).total_seconds() if t.started_at and t.finished_at else None
             rows.append(
                 [
                     str(t.number), page.plain(f"words.state-{t.state.value}"), score(t.value),
                     *(score(t.metrics.get(name)) for name in columns),
-                    UNKNOWN if spent is None else f"{spent:,.0f} s",
+                    UNKNOWN if t.seconds is None else f"{t.seconds:,.0f} s",
                     *(parameter(t.params.get(name)) for name in names),
                 ]
             )  # fmt: skip
@@ -184,10 +182,7 @@ def cost(page: Context) -> str:
         return page.about("report.cost-none")
     sums: dict[Outcome, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for one in page.view.attempts:
-        spent = (
-            (one.finished_at - one.started_at).total_seconds() if one.started_at and one.finished_at else 0.0
-        )
-        for place, value in enumerate((1.0, one.gpu_seconds, spent)):
+        for place, value in enumerate((1.0, one.gpu_seconds, one.seconds)):
             sums[one.outcome][place] += value
     total = [sum(column) for column in zip(*sums.values(), strict=True)]
     basis = 1 if total[1] else 2  # without GPUs the time of the attempts is what was spent

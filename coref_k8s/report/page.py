@@ -89,13 +89,8 @@ def _head(page: Context) -> str:
         facts.append(escape(view.namespace))
     if (elapsed := view.elapsed(page.now)) is not None:
         facts.append(page.say("report.took", span=elapsed))
-    bests = [
-        # what finalists have confirmed is their mean: the best of many single runs promises too much
-        (one.verdict.dev if one.verdict else one.best.value or 0.0, one.best)
-        for one in view.lengths
-        if one.best is not None
-    ]
-    value, best = max(bests, key=lambda pair: pair[0], default=(None, None))
+    top = max((one for one in view.lengths if one.best), key=lambda one: one.score or 0.0, default=None)
+    value, best = (top.score, top.best) if top else (None, None)
     counts = {state.value: sum(one.counts[state] for one in view.lengths) for state in TrialState}
     cards = [
         (
@@ -109,7 +104,7 @@ def _head(page: Context) -> str:
         cards.append((page.say("report.left"), duration(left, page.lang), ""))
     boxes = "".join(f"<div>{title}<b>{value}</b>{more}</div>" for title, value, more in cards)
     phase = view.phase.value
-    in_words = page.say(f"words.phase-{phase.lower()}")
+    in_words = escape(page.said(view.phase.words))
     limits = budgets(view, page.now, page.lang)
     limited = f'<p class="dim">{escape(limits)}</p>' if limits else ""
     return (
@@ -124,15 +119,11 @@ def _spent(page: Context) -> tuple[str, str, str]:
     if view.gpu_seconds:
         lost = page.say("report.no-result", share=view.wasted_gpu_seconds / view.gpu_seconds)
         return page.say("report.gpu-time"), duration(view.gpu_seconds, page.lang), lost
-    spans = [
-        ((a.finished_at - a.started_at).total_seconds(), a.outcome is Outcome.SUCCEEDED)
-        for a in view.attempts
-        if a.started_at and a.finished_at
-    ]
-    spent = sum(seconds for seconds, _ in spans)
+    spent = sum(one.seconds for one in view.attempts)
     if not spent:
         return page.say("report.wall-time"), UNKNOWN, ""
-    lost = page.say("report.no-result", share=sum(seconds for seconds, useful in spans if not useful) / spent)
+    wasted = sum(one.seconds for one in view.attempts if one.outcome is not Outcome.SUCCEEDED)
+    lost = page.say("report.no-result", share=wasted / spent)
     return page.say("report.wall-time"), duration(spent, page.lang), lost
 
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-)
-from optuna.exceptions import ExperimentalWarning
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -22,7 +16,7 @@ from coref_k8s.search.finalist_study import write_verdict
 from coref_k8s.search.records import METRICS_ATTR, PARAMS_ATTR, TrialRecord
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
-from coref_k8s.search.trials import STATES
+from coref_k8s.search.trials import STATES, quiet
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec
 
@@ -41,8 +35,7 @@ def write_trials(
 ) -> None:
     """Write trials, in order of their number, into a length (or a `part` of it) that has none. Raises StorageError."""
     space = distributions(space_for(spec, seq_len))
-    with guarded(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with guarded(), quiet():
         name = optuna_study_name(namespace, study, seq_len, part)
         optuna.create_study(study_name=name, storage=storage, direction="maximize")
         study_id = storage.get_study_id_from_name(name)

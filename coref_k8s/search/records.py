@@ -52,6 +52,12 @@ class TrialRecord:
         return Message.load(self.attrs.get(REASON_ATTR))
 
     @property
+    def seconds(self) -> float | None:
+        """How long it took; None unless it has begun and ended."""
+        begun, ended = self.started_at, self.finished_at
+        return (ended - begun).total_seconds() if begun and ended else None
+
+    @property
     def open(self) -> bool:
         """Whether the trial was asked for and has no outcome yet."""
         return self.state is TrialState.RUNNING

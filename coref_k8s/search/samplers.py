@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from collections.abc import Sequence
 
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PRIOR_UNTIL, PriorSampler, PriorTrial, best_of
 from coref_k8s.search.space import distributions, space_for
+from coref_k8s.search.trials import quiet
 from coref_k8s.study.spec import StudySpec
 
 #: Trials of a length from which on a Gaussian process, whose cost grows with their cube, gives way to TPE.
@@ -33,9 +32,7 @@ def make_sampler(spec: StudySpec, seq_len: int, drawn: int, prior: Sequence[Prio
         return RandomSampler(seed=seed)
     if spec.search.sampler == "gp" and drawn < GP_UNTIL:
         return GPSampler(space, seq_len, prior, seed=seed, startup=startup)
-    with warnings.catch_warnings():
-        # multivariate and constant_liar are marked experimental; that is a choice made here
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with quiet():  # multivariate and constant_liar are marked experimental; that is a choice made here
         tpe = TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=startup)
     if len(prior) < startup or drawn >= PRIOR_UNTIL:
         return tpe

@@ -32,6 +32,11 @@ class Phase(StrEnum):
     def _missing_(cls, value: object) -> Phase:
         return cls.UNKNOWN
 
+    @property
+    def words(self) -> Message:
+        """What people call it."""
+        return Message.of(f"words.phase-{self.value.lower()}")
+
 
 #: Phases in which nothing runs any more; only `resume` leaves them.
 TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
@@ -166,3 +171,9 @@ class AttemptRecord:
     finished_at: datetime | None = None
     node: str = ""
     log_tail: str = field(default="", repr=False)
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran; 0 where that is not known."""
+        begun, ended = self.started_at, self.finished_at
+        return (ended - begun).total_seconds() if begun and ended else 0.0

@@ -73,7 +73,7 @@ def cluster(pipe: Connection, url: str, kubeconfig: str, hold: bool) -> None:
     kube.fake.registry.store.listeners.append(notice)
     install_crd(kube.admin)
     api = kube.connect(namespace=NAMESPACE)
-    from coref_k8s.cluster.resources import NAMESPACES
+    from tests.kube.objects import NAMESPACES
 
     api.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     storage_secret(api, JOBS_HERE, url)

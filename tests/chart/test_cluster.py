@@ -12,19 +12,12 @@ import pytest
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.errors import NotFound
-from coref_k8s.cluster.resources import (
-    CONFIG_MAPS,
-    CRDS,
-    DEPLOYMENTS,
-    NAMESPACES,
-    PODS,
-    SECRETS,
-    VOLUME_CLAIMS,
-)
+from coref_k8s.cluster.resources import CRDS, PODS, VOLUME_CLAIMS
 from tests.chart.rendering import CHART, RELEASE
 from tests.cluster.world import install_crd
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
+from tests.kube.objects import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, SECRETS
 
 pytestmark = pytest.mark.cluster
 

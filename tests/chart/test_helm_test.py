@@ -19,22 +19,13 @@ import pytest
 import yaml
 
 from coref_k8s.cluster import names
-from coref_k8s.cluster.resources import (
-    CONFIG_MAPS,
-    CRDS,
-    PODS,
-    ROLE_BINDINGS,
-    ROLES,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-    STUDIES,
-    Resource,
-)
+from coref_k8s.cluster.resources import CRDS, PODS, STUDIES, Resource
 from tests.chart.rendering import CHART, RELEASE, ROOT
 from tests.cluster.world import install_crd
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.kubelet import Kubelet
+from tests.kube.objects import CONFIG_MAPS, ROLE_BINDINGS, ROLES, SECRETS, SERVICE_ACCOUNTS
 
 pytestmark = pytest.mark.cluster
 

@@ -164,7 +164,7 @@ def test_controller_image_is_built_and_runs(base: str, tmp_path: Path) -> None:
     with built("controller", tmp_path, *bases) as container:
         run = ("run", "--isolation=chroot", container, "--", "/opt/coref/bin/coref-k8s")
         assert "controller" in buildah(*run, "--help")
-        everything = "import coref_k8s.cli.controller, coref_k8s.cluster.service, coref_k8s.cluster.smoke"
+        everything = "import coref_k8s.cli.system, coref_k8s.cluster.service, coref_k8s.cluster.smoke"
         buildah(*run[:-1], "/opt/coref/bin/python", "-c", everything)
         mounted = Path(buildah("mount", container).strip())
         ours = sum(path.lstat().st_size for path in (mounted / "opt" / "coref").rglob("*"))

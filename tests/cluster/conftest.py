@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from coref_k8s.cluster.cache import JobCache
-from coref_k8s.cluster.resources import SECRETS
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.cluster.settings import JobSettings
 from tests.cluster.simulation import Trials
@@ -18,6 +17,7 @@ from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster
 from tests.kube.fixtures import api, fake_only, kube, kubelet, namespace
 from tests.kube.kubelet import Kubelet
+from tests.kube.objects import SECRETS
 from tests.postgres import new_database, postgres_server, postgres_url
 from tests.runner_contract import Harness
 

@@ -13,7 +13,7 @@ from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.cache import LIVE_SELECTOR
 from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.errors import AlreadyExists, NotFound
-from coref_k8s.cluster.resources import CRDS, ENDPOINTS, EVENTS, JOBS, PODS, SERVICES, STUDIES
+from coref_k8s.cluster.resources import CRDS, EVENTS, JOBS, PODS, SERVICES, STUDIES
 from coref_k8s.cluster.service import ControllerService
 from coref_k8s.cluster.settings import ClusterSettings, JobSettings
 from coref_k8s.telemetry.bus import Bus
@@ -21,6 +21,7 @@ from tests.cluster.simulation import Trials
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.kubelet import Kubelet
+from tests.kube.objects import ENDPOINTS
 
 Json = dict[str, Any]
 

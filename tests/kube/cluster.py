@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.cluster.errors import AlreadyExists, NotFound
-from coref_k8s.cluster.resources import NAMESPACES, NODES, ROLE_BINDINGS, ROLES, SERVICE_ACCOUNTS
+from coref_k8s.cluster.resources import NODES
 from tests.kube.api import AdminApi
+from tests.kube.objects import NAMESPACES, ROLE_BINDINGS, ROLES, SERVICE_ACCOUNTS
 from tests.kube.server import FakeApiServer
 
 Json = dict[str, Any]

@@ -17,13 +17,14 @@ from typing import Any
 
 from coref_k8s.cluster import errors
 from coref_k8s.cluster.reflector import Reflector
-from coref_k8s.cluster.resources import CONFIG_MAPS, EVENTS, LEASES, NODES, PODS, SECRETS
+from coref_k8s.cluster.resources import EVENTS, LEASES, NODES, PODS
 from coref_k8s.errors import ClusterError
 from tests.kube import podstatus, scheduler
 from tests.kube.api import AdminApi
 from tests.kube.containers import Container, Simulated
 from tests.kube.delayqueue import DelayQueue
 from tests.kube.mounts import Mounts, NotReadyError, environment
+from tests.kube.objects import CONFIG_MAPS, SECRETS
 from tests.kube.podlogs import LogServer
 from tests.kube.recording import event_about
 from tests.kube.store import now

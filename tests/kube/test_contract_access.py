@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.resources import CONFIG_MAPS, JOBS, NODES, PODS, ROLES, SECRETS
+from coref_k8s.cluster.resources import JOBS, NODES, PODS
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
+from tests.kube.objects import CONFIG_MAPS, ROLES, SECRETS
 from tests.kube.test_contract_objects import config_map, job
 
 Json = dict[str, Any]

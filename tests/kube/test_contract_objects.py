@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, SECRETS, Resource
+from coref_k8s.cluster.resources import JOBS, PODS, Resource
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
+from tests.kube.objects import CONFIG_MAPS, NAMESPACES, SECRETS
 
 Json = dict[str, Any]
 pytestmark = pytest.mark.cluster

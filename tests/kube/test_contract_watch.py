@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster import errors
-from coref_k8s.cluster.resources import CONFIG_MAPS, PODS
+from coref_k8s.cluster.resources import PODS
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster
+from tests.kube.objects import CONFIG_MAPS
 from tests.kube.test_contract_objects import config_map
 
 Json = dict[str, Any]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from coref_k8s.cluster.reflector import Reflector
-from coref_k8s.cluster.resources import CONFIG_MAPS
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
 from tests.kube.faults import Fault
+from tests.kube.objects import CONFIG_MAPS
 from tests.kube.server import FakeApiServer
 from tests.kube.test_contract_objects import config_map
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.controller.orders import make_order
-from coref_k8s.controller.progress import FinalsProgress, LengthProgress, Progress, RunningJob
+from coref_k8s.controller.progress import LengthProgress, Progress, RunningJob
 from coref_k8s.controller.runner import ObservedJob, State
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.controller.web import Answer, WebServer
@@ -216,7 +216,7 @@ def test_what_test_documents_have_shown_is_a_metric() -> None:
         return series(generate_latest(metrics.registry).decode())
 
     length = LengthProgress(
-        seq_len=1024, planned=24, complete=20, pruned=2, failed=2, best=best, finals=FinalsProgress(7, 4, 1, 1),
+        seq_len=1024, planned=24, complete=20, pruned=2, failed=2, best=best, runs={"complete": 4, "failed": 1, "running": 1, "waiting": 1},
         verdict=verdict, confirmed=best,
     )  # fmt: skip
     found = measured(length)

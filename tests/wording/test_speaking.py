@@ -101,7 +101,7 @@ def test_an_unexpected_error_is_one_sentence_and_its_traceback_is_kept(
     def broken() -> None:
         raise ZeroDivisionError("nobody thought of it\nsecond line")
 
-    monkeypatch.setattr("coref_k8s.cli.about.version", broken)
+    monkeypatch.setattr("coref_k8s.cli.system.version", broken)
     answer = coref("version")
     [kept] = tmp_path.iterdir()
     assert answer.code == 1

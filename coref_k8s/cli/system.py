@@ -1,4 +1,4 @@
-"""`controller`: runs studies on a cluster; what the Deployment starts."""
+"""`doctor`, `controller` (what the Deployment starts) and `version`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,36 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.text import Text
 
+from coref_k8s import __version__
+from coref_k8s.cli.console import out
+from coref_k8s.cli.speech import said
+from coref_k8s.cli.where_options import Context, Namespace, Where
+from coref_k8s.client.where import open_cluster
 from coref_k8s.errors import RequestError
+
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "unknown": ("?", "dim")}
+
+
+def doctor(
+    study: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> int:
+    """Check a cluster: API, definition, controller, rights, GPUs, volume, database."""
+    from coref_k8s.cluster.doctor import Grade, examine
+    from coref_k8s.study.spec import StudySpec
+
+    backend = open_cluster(Where(namespace=namespace, context=context))
+    spec = backend.get(study).spec if study else StudySpec()
+    failed = False
+    for finding in examine(backend.api, spec):
+        failed = failed or finding.grade is Grade.FAILED
+        out.print(Text.assemble(_MARKS[finding.grade.value], " ", said(finding.what)), soft_wrap=True)
+        if finding.remedy:
+            out.print(Text(f"  → {said(finding.remedy)}", "dim"), soft_wrap=True)
+    return 1 if failed else 0
 
 
 def controller(
@@ -43,3 +71,8 @@ def controller(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
     ControllerService(api, chosen, process.storage_url, all_namespaces=all_namespaces).run(end)
+
+
+def version() -> None:
+    """Print the version."""
+    out.print(f"coref-k8s {__version__}", highlight=False)
