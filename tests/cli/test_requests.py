@@ -273,9 +273,10 @@ def test_a_fixed_accumulation_is_what_is_planned(coref: Any) -> None:
     assert "on CPUs" in answer.out
 
 
-def test_help_shows_every_field_with_its_default(coref: Any) -> None:
+def test_help_shows_every_field_with_its_default(coref: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from coref_k8s.cli.spec_options import OPTIONS
 
+    monkeypatch.setenv("COLUMNS", "400")  # no text is broken over two lines
     text = coref("submit", "--help").out
     for option in OPTIONS:
         for flag in option.flags.split("/"):
