@@ -10,8 +10,10 @@ from rich.table import Table
 
 from coref_k8s.cli.console import headed
 from coref_k8s.cli.speech import lang, said, say
-from coref_k8s.report.metrics import METRICS, gain, guess_without, interval_of, metric
+from coref_k8s.report import chains
+from coref_k8s.report.metrics import gain, guess_without, interval_of, metric
 from coref_k8s.report.verdict import claim as claimed
+from coref_k8s.study.tasks import SHOWN
 from coref_k8s.wording.formats import difference, interval, number, score
 
 if TYPE_CHECKING:
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
 _SEED_LISTS = ("baseline_seed", "baseline_seed_frequent", "baseline_seed_nearest")
 _CHAINS = ("conll", "muc", "b3", "ceafe", "lea", "mention")
-_WITHOUT = ("gold", "equal", "alone", "gold_equal", "gold_alone")
-_VIEWS = ("exact", "exact-no-singletons", "head", "head-no-singletons")
 
 
 def heading(result: EvaluationResult, model: str, text: str | None, split: str) -> str:
@@ -46,7 +46,7 @@ def evaluation(result: EvaluationResult) -> RenderableType:
         "words.metric", "words.value", "scores.context", "scores.interval", "scores.no-model", "scores.reference",
         "scores.reference-no-model", left=("words.metric",),
     )  # fmt: skip
-    for name in METRICS:
+    for name in SHOWN["mentions"]:
         if name in m:
             table.add_row(
                 metric(name, lang()),
@@ -145,26 +145,14 @@ def _chains(result: EvaluationResult) -> RenderableType:
         parts = (score(m[f"{name}_{part}"]) for part in ("recall", "precision", "f1"))
         table.add_row(metric(f"{name}_f1", lang()), *parts, interval_of(m, f"{name}_f1"))
     beside = headed("scores.beside", "scores.conll", "scores.interval", left=("scores.beside",))
-    rows = {name: f"scores.chains-{name}" for name in _WITHOUT}
-    rows |= {view.replace("-", "_"): f"scores.view-{view}" for view in _VIEWS}
-    for name, code in rows.items():
-        if (key := f"{name}_conll_f1") in m:
-            beside.add_row(say(code), score(m[key]), interval_of(m, key))
+    for words, key in chains.beside(m, lang()):
+        beside.add_row(words, score(m[key]), interval_of(m, key))
     found = headed("scores.anaphors", "words.items", "scores.recall", left=("scores.anaphors",))
-    for name, n in result.counts.items():
-        if name.startswith("recall_"):
-            found.add_row(_anaphors(name.removeprefix("recall_")), number(n), score(m.get(name)))
+    for words, n, share in chains.links(m, result.counts, lang()):
+        found.add_row(words, number(n), score(share))
     view = say(f"scores.view-{result.view}")
     ceiling = say("scores.ceiling", view=view, share=m.get("representable", 1.0))
     return Group(table, ceiling, "", beside, "", found)
-
-
-def _anaphors(kind: str) -> str:
-    """Name a type of mentions, or a distance in tokens."""
-    low, _, high = kind.partition("_")
-    if not low.isdecimal():
-        return say(f"scores.type-{kind}")
-    return f"{number(int(low) + 1)}–{number(int(high)) if high else ''}"
 
 
 def _best(metrics: dict[str, float], names: Sequence[str]) -> float | None:

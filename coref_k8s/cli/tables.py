@@ -13,12 +13,12 @@ from coref_k8s.cli.console import headed, titled
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.budgets import budgets
-from coref_k8s.report.metrics import gain
 from coref_k8s.report.verdict import standing
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
+from coref_k8s.study.tasks import SHOWN
 from coref_k8s.wording import Message
-from coref_k8s.wording.formats import UNKNOWN, duration, parameter, score
+from coref_k8s.wording.formats import UNKNOWN, difference, duration, parameter, score
 
 PHASE_STYLES = {
     Phase.PENDING: "dim",
@@ -30,7 +30,12 @@ PHASE_STYLES = {
     Phase.UNKNOWN: "yellow",
 }
 #: Parameters that the results table has room for; csv and json have all.
-_SHOWN = {"learning_rate": "lr"}
+_SHOWN = ("learning_rate", "head_learning_rate")
+#: Metrics that it has room for, by task.
+_METRICS = {
+    "mentions": ("coref_f1", "coref_top5", "coref_top5_gain", "lbd_top1", "lbd_top1_gain"),
+    "coreference": SHOWN["coreference"],
+}
 
 
 def phase_text(phase: Phase) -> Text:
@@ -133,7 +138,7 @@ def results(view: StudyView, *, most: int | None = None) -> RenderableType:
         trials = one.ordered
         shown = trials[:most]
         title = f"{view.name}: {say('words.of-tokens', length=one.seq_len)}"
-        parts.append(_trials(title, shown, {t.number for t in one.waiting}))
+        parts.append(_trials(title, view.spec.task, shown, {t.number for t in one.waiting}))
         if len(shown) < len(trials):
             parts.append(Text(f" {say('cli.more-trials', n=len(trials) - len(shown))}", style="dim"))
         parts.append("")
@@ -143,12 +148,12 @@ def results(view: StudyView, *, most: int | None = None) -> RenderableType:
     return Group(*parts)
 
 
-def _trials(title: str, trials: Sequence[TrialRecord], waiting: Container[int]) -> Table:
+def _trials(title: str, task: str, trials: Sequence[TrialRecord], waiting: Container[int]) -> Table:
     table = titled(title)
     columns = [name for name in _SHOWN if any(name in t.params for t in trials)]
-    more = say("cli.gain")
-    headings = [say("words.trial"), say("words.metric-score"), "F1", "Top5", more, "LAMBADA", more]
-    for heading in [*headings, *(_SHOWN[name] for name in columns), say("words.time")]:
+    metrics = [say(f"cli.column-{name}") for name in _METRICS[task]]
+    params = [say(f"cli.column-{name}") for name in columns]
+    for heading in [say("words.trial"), say("words.metric-score"), *metrics, *params, say("words.time")]:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column(say("words.state"), no_wrap=True)
     for trial in trials:
@@ -156,17 +161,18 @@ def _trials(title: str, trials: Sequence[TrialRecord], waiting: Container[int]) 
         table.add_row(
             str(trial.number),
             score(trial.value),
-            score(trial.metrics.get("coref_f1")),
-            score(trial.metrics.get("coref_top5")),
-            gain(trial.metrics, "coref_top5"),
-            score(trial.metrics.get("lbd_top1")),
-            gain(trial.metrics, "lbd_top1"),
+            *(_metric(trial, name) for name in _METRICS[task]),
             *(parameter(trial.params.get(name)) for name in columns),
             _span(trial),
             say(f"words.state-{state.value}"),
             style="" if trial.state is TrialState.COMPLETE else "dim",
         )
     return table
+
+
+def _metric(trial: TrialRecord, name: str) -> str:
+    value = trial.metrics.get(name)
+    return difference(value) if name.endswith("_gain") else score(value)
 
 
 def _runs(title: str, runs: Sequence[TrialRecord]) -> Table:

@@ -12,9 +12,10 @@ from coref_k8s.cli.console import headed
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.client.results import folder
 from coref_k8s.controller.view import StudyView
-from coref_k8s.report.metrics import METRICS, gain, interval_of, metric
+from coref_k8s.report.metrics import gain, interval_of, metric, metrics_of
 from coref_k8s.report.verdict import standing
 from coref_k8s.search.records import TrialRecord
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording.formats import difference, interval, parameter, score
 
 
@@ -29,21 +30,21 @@ def best_tables(view: StudyView, root: str = "") -> RenderableType:
         parts.append(Text(head, "bold"))
         if view.spec.purpose.kind == "search":
             parts += [Text(f"  {sentence}") for sentence in standing(one, view.ended, lang())]
-        parts += ["", _metrics(one.verdict.metrics if one.verdict else trial.metrics), ""]
-        parts += _tested(trial)
+        parts += ["", _metrics(view.spec, one.verdict.metrics if one.verdict else trial.metrics), ""]
+        parts += _tested(view.spec, trial)
         if trial.params:
             parts += [_parameters(trial), ""]
         parts.append(Text(say("cli.files", folder=f"{root}{folder(view, one)}") + "\n"))
     return Group(*parts)
 
 
-def _tested(trial: TrialRecord) -> list[RenderableType]:
+def _tested(spec: StudySpec, trial: TrialRecord) -> list[RenderableType]:
     """Return what a final training or an ensemble has to show beside its scores on dev; nothing for others."""
     attrs, parts = trial.attrs, list[RenderableType]()
     if "ensemble" in attrs:
         parts += [_ensemble(trial), ""]
     if "test" in attrs:
-        parts += [say("cli.test-documents"), "", _metrics(attrs["test"]["metrics"]), ""]
+        parts += [say("cli.test-documents"), "", _metrics(spec, attrs["test"]["metrics"]), ""]
     claims = [Text(said(one["sentence"])) for one in attrs.get("comparisons", ()) if one["metric"] == "score"]
     return [*parts, *claims, ""] if claims else parts
 
@@ -67,19 +68,23 @@ def _ensemble(trial: TrialRecord) -> Table:
     return table
 
 
-def _metrics(metrics: dict[str, Any]) -> Table:
+def _metrics(spec: StudySpec, metrics: dict[str, Any]) -> Table:
+    """Return what was scored; gains and reference metrics where the task has them."""
+    names = [name for name in metrics_of(spec) if name in metrics]
+    gains = any(f"{name}_gain" in metrics for name in names)
+    references = any(f"seed_{name}" in metrics for name in names)
     table = headed(
-        "words.metric", "words.value", "words.gain", "words.interval", "cli.reference", left=("words.metric",)
-    )
-    for name in METRICS:
-        if name in metrics:
-            table.add_row(
-                metric(name, lang()),
-                score(metrics[name]),
-                gain(metrics, name),
-                interval_of(metrics, name),
-                score(metrics.get(f"seed_{name}")),
-            )
+        "words.metric", "words.value", *(["words.gain"] if gains else []), "words.interval",
+        *(["cli.reference"] if references else []), left=("words.metric",),
+    )  # fmt: skip
+    for name in names:
+        table.add_row(
+            metric(name, lang()),
+            score(metrics[name]),
+            *([gain(metrics, name)] if gains else []),
+            interval_of(metrics, name),
+            *([score(metrics.get(f"seed_{name}"))] if references else []),
+        )
     return table
 
 

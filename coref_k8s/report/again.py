@@ -9,7 +9,7 @@ from typing import Any
 from coref_k8s import __version__
 from coref_k8s.report.context import Context
 from coref_k8s.report.html import Cell, table
-from coref_k8s.report.metrics import METRICS, guess_without, metric
+from coref_k8s.report.metrics import guess_without, metric, metrics_of
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.tested import tested
 from coref_k8s.study import yaml12
@@ -42,12 +42,12 @@ def warnings(page: Context) -> list[str]:
                 found.append(page.plain("report.w-items", length=one.seq_len, message=page.said(message)))
     for one in view.lengths:
         scores = one.best.metrics if one.best is not None else {}
-        for name in METRICS:
+        for name in metrics_of(view.spec):
             guess = guess_without(scores, name)
             if guess is not None and scores.get(name, guess) < guess:
                 found.append(
                     page.plain(
-                        "report.w-guess",
+                        f"report.w-guess-{view.spec.task}",
                         length=one.seq_len,
                         name=metric(name, page.lang),
                         value=scores[name],
@@ -57,7 +57,9 @@ def warnings(page: Context) -> list[str]:
     for one in view.lengths:
         shown = tested(one.best, one.verdict)
         rests_on = shown.metrics if shown is not None else one.best.metrics if one.best is not None else {}
-        gains = [low for name in METRICS if (low := rests_on.get(f"{name}_gain_ci_low")) is not None]
+        gains = [
+            low for name in metrics_of(view.spec) if (low := rests_on.get(f"{name}_gain_ci_low")) is not None
+        ]
         if gains and max(gains) <= 0:
             found.append(page.plain("report.w-gain", length=one.seq_len))
     searched = view.spec.purpose.kind == "search" and not view.spec.search.finalists

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coref_k8s.report.context import Context
 from coref_k8s.report.html import Cell, forest, table
-from coref_k8s.report.metrics import SCORED, metric
+from coref_k8s.report.metrics import metric, metrics_of
 from coref_k8s.report.verdict import claim, named
 from coref_k8s.search.tested import tested
 from coref_k8s.wording.formats import difference, interval, score
@@ -30,10 +30,11 @@ def finalists(page: Context) -> str:
 
 def _differences(page: Context) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
+    shown = ("score", *metrics_of(page.view.spec))
     for length in page.view.lengths:
         found = tested(length.best, length.verdict)
         compared = found.comparisons if found is not None else ()
-        told = [(each.against, one) for each in compared for one in each.differences if one.metric in SCORED]
+        told = [(each.against, one) for each in compared for one in each.differences if one.metric in shown]
         reach = max((max(abs(one.low), abs(one.high)) for _, one in told), default=1.0) or 1.0
         for place, (against, one) in enumerate(told):
             again = place > 0 and told[place - 1][0] == against

@@ -54,6 +54,12 @@ def table(
     )
 
 
+def grouped(rows: list[list[Cell]]) -> list[list[Cell]]:
+    """Name a group only in its first row."""
+    names = [row[0] for row in rows]
+    return [["" if k and names[k - 1] == row[0] else row[0], *row[1:]] for k, row in enumerate(rows)]
+
+
 def whisker(
     value: float,
     low: float | None = None,

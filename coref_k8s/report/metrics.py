@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from coref_k8s.study.spec import StudySpec
+from coref_k8s.study.tasks import SHOWN
 from coref_k8s.wording import Lang, has, say
 from coref_k8s.wording.formats import difference, interval
 
-#: Metrics in the order of tables; the score that they make up stands before them.
-METRICS = ("coref_f1", "coref_top1", "coref_top5", "lbd_top1")
-SCORED = ("score", *METRICS)
-#: The lists that stand for no model (docs/metrics-evaluation.md).
+#: What stands for no model (docs/metrics-evaluation.md): lists of nouns for a hidden mention, chains made without one.
 LISTS = ("frequent", "nearest", "constant")
+CHAINS = ("equal", "alone")
+
+
+def metrics_of(spec: StudySpec) -> tuple[str, ...]:
+    """Return the metrics of a study in the order of tables: those of its task, then what else its objective weighs."""
+    return tuple(dict.fromkeys((*SHOWN[spec.task], *spec.objective.weights)))
 
 
 def metric(name: str, lang: Lang = "en") -> str:
@@ -32,7 +37,8 @@ def interval_of(metrics: Mapping[str, Any], name: str) -> str:
 
 
 def guess_without(metrics: Mapping[str, Any], name: str) -> float | None:
-    """Return what the best of three lists reaches without a model; None for a metric that they cannot answer."""
-    end = name.removeprefix("coref_")
-    values = [metrics.get(f"baseline_{guess}_{end}") for guess in LISTS]
-    return max((value for value in values if value is not None), default=None)
+    """Return the best that is reached without a model; None for a metric that only a model can answer."""
+    gold = "gold_" if name.startswith("gold_") else ""
+    names = [f"baseline_{guess}_{name.removeprefix('coref_')}" for guess in LISTS]
+    names += [f"{gold}{guess}_{name.removeprefix(gold)}" for guess in CHAINS]
+    return max((metrics[one] for one in names if metrics.get(one) is not None), default=None)

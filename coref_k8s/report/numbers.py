@@ -7,8 +7,8 @@ from html import escape
 
 from coref_k8s.report.charts import legend
 from coref_k8s.report.context import Context, key_of
-from coref_k8s.report.html import Cell, Raw, table, whisker
-from coref_k8s.report.metrics import METRICS, SCORED, gain, guess_without, interval_of, metric
+from coref_k8s.report.html import Cell, Raw, grouped, table, whisker
+from coref_k8s.report.metrics import gain, guess_without, interval_of, metric, metrics_of
 from coref_k8s.report.parallel import axis
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.store.records import Outcome
@@ -18,23 +18,19 @@ from coref_k8s.wording.formats import UNKNOWN, difference, duration, number, par
 _ROWS = 500
 
 
-def _grouped(rows: list[list[Cell]]) -> list[list[Cell]]:
-    """Name a group only in its first row."""
-    names = [row[0] for row in rows]
-    return [["" if k and names[k - 1] == row[0] else row[0], *row[1:]] for k, row in enumerate(rows)]
-
-
 def metrics(page: Context) -> str:
     """The best trial of each length: value, interval, gain, and what is reached without a model."""
     rows: list[list[Cell]] = []
     best = [one.best for one in page.view.lengths if one.best is not None]
-    ends = [t.metrics.get(f"{name}_ci_high", t.metrics.get(name, 0.0)) for t in best for name in SCORED]
+    task, shown = page.view.spec.task, ("score", *metrics_of(page.view.spec))
+    gains = any(f"{name}_gain" in t.metrics for t in best for name in shown)
+    ends = [t.metrics.get(f"{name}_ci_high", t.metrics.get(name, 0.0)) for t in best for name in shown]
     top = min(1.0, max(ends, default=1.0) * 1.1) or 1.0
     for one in page.view.lengths:
         if one.best is None:
             continue
         found = one.best.metrics | {"score": one.best.value}
-        for name in SCORED:
+        for name in shown:
             if (value := found.get(name)) is None:
                 continue
             low, high = found.get(f"{name}_ci_low"), found.get(f"{name}_ci_high")
@@ -43,22 +39,24 @@ def metrics(page: Context) -> str:
                 [
                     str(one.seq_len), metric(name, page.lang),
                     score(value), whisker(value, low, high, guess=guess, top=top), interval_of(found, name),
-                    "" if name == "score" else gain(found, name),
+                    *(["" if name == "score" else gain(found, name)] if gains else []),
                     "" if guess is None else score(guess),
                 ]
             )  # fmt: skip
     if not rows:
         return page.about("report.no-trials")
     heads = page.heads(
-        "words.tokens", "words.metric", "words.value", "", "words.interval", "words.gain", "report.guess"
-    )
+        "words.tokens", "words.metric", "words.value", "", "words.interval",
+        *(["words.gain"] if gains else []), "report.guess",
+    )  # fmt: skip
     weights = page.view.spec.objective.weights
     formula = " + ".join(f"{weight:g} {metric(name, page.lang)}" for name, weight in weights.items())
     return (
-        table(heads, _grouped(rows), left=2)
+        table(heads, grouped(rows), left=2)
         + page.about("report.score-about", formula=formula)
         + page.about("report.interval-about")
-        + page.about("report.guess-about")
+        + (page.about("report.gain-about") if gains else "")
+        + page.about(f"report.guess-about-{task}")
     )
 
 
@@ -67,7 +65,7 @@ def reference(page: Context) -> str:
     rows: list[list[Cell]] = []
     for one in page.view.lengths:
         found = one.best.metrics if one.best else {}
-        for name in METRICS:
+        for name in metrics_of(page.view.spec):
             value, constant = found.get(f"seed_{name}"), found.get(f"baseline_seed_{name}")
             if value is not None:
                 more = None if constant is None else value - constant
@@ -80,7 +78,7 @@ def reference(page: Context) -> str:
     heads = page.heads(
         "words.tokens", "words.metric", "words.value", "", "report.guess", "report.reference-more"
     )
-    return page.about("report.reference-about") + table(heads, _grouped(rows), left=2)
+    return page.about("report.reference-about") + table(heads, grouped(rows), left=2)
 
 
 def distance(page: Context) -> str:
@@ -115,7 +113,7 @@ def distance(page: Context) -> str:
         "words.tokens", "report.distance-range", "words.items",
         "words.metric-coref_top1", "words.metric-coref_top5", "", "words.metric-coref_top5_gain",
     )  # fmt: skip
-    return page.about("report.distance-about") + table(heads, _grouped(rows), left=2)
+    return page.about("report.distance-about") + table(heads, grouped(rows), left=2)
 
 
 def parameters(page: Context) -> str:
@@ -150,7 +148,7 @@ def trials(page: Context) -> str:
             continue
         shown = one.ordered[:_ROWS]
         names = list(dict.fromkeys(name for t in shown for name in t.params))
-        columns = [name for name in METRICS if any(name in t.metrics for t in shown)]
+        columns = [name for name in metrics_of(page.view.spec) if any(name in t.metrics for t in shown)]
         heads = [
             *page.heads("words.trial", "words.state", "words.metric-score"),
             *(metric(name, page.lang) for name in columns),

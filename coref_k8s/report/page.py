@@ -13,9 +13,10 @@ from coref_k8s.controller.view import StudyView
 from coref_k8s.report import numbers, pictures
 from coref_k8s.report.again import again, warnings
 from coref_k8s.report.budgets import budgets
+from coref_k8s.report.chains import chains
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.finalists import finalists
-from coref_k8s.report.metrics import METRICS, metric
+from coref_k8s.report.metrics import metric, metrics_of
 from coref_k8s.report.slices import slices
 from coref_k8s.report.standing import answer
 from coref_k8s.report.timeline import timeline
@@ -31,6 +32,7 @@ SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
     ("metrics", numbers.metrics, False),
     ("history", pictures.history, True),
     ("by_length", pictures.by_length, True),
+    ("chains", chains, False),
     ("distance", numbers.distance, False),
     ("reference", numbers.reference, False),
     ("params", numbers.parameters, False),
@@ -139,7 +141,7 @@ def _about(page: Context, trial: TrialRecord) -> str:
     """What the page shows of a trial that is pointed at."""
     head = page.plain("words.trial-of-length", length=trial.seq_len, trial=trial.number)
     lines = [f"{head} · {page.plain(f'words.state-{trial.state.value}')}"]
-    scores = {"score": trial.value} | {name: trial.metrics.get(name) for name in METRICS}
+    scores = {"score": trial.value} | {name: trial.metrics.get(name) for name in metrics_of(page.view.spec)}
     values = [
         f"{metric(name, page.lang)} {score(value)}" for name, value in scores.items() if value is not None
     ]

@@ -36,6 +36,11 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     ),
     "coreference": ("conll_f1", "lea_f1", "mention_f1"),
 }
+#: What people are shown of a task's metrics, in the order of tables; the score that an objective makes of them comes first.
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "mentions": ("coref_f1", "coref_top1", "coref_top5", "lbd_top1"),
+    "coreference": ("conll_f1", "lea_f1", "mention_f1", "gold_conll_f1"),
+}
 #: What is maximised by task where a request names no weights.
 WEIGHTS: Mapping[str, dict[str, float]] = {
     "mentions": {"coref_f1": 0.4, "coref_top5": 0.3, "lbd_top1": 0.3},

@@ -7,10 +7,12 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from coref_k8s.study.tasks import SHOWN
+
 #: Labels of every series: which trial speaks. A finalist's run is of another `kind` and counts from 0 again.
 TRIAL_LABELS = ("namespace", "study", "seq_len", "kind", "trial", "attempt")
 #: Metrics of the last evaluation that are exported: few and always the same; the rest is in the database.
-EXPORTED = ("score", "coref_f1", "coref_top1", "coref_top5", "lbd_top1", "coref_top5_gain", "lbd_top1_gain")
+EXPORTED = ("score", *SHOWN["mentions"], "coref_top5_gain", "lbd_top1_gain", *SHOWN["coreference"])
 
 
 class TrialMetrics:

@@ -15,26 +15,10 @@ from coref_k8s.evaluation.compare import Difference
 from coref_k8s.study import yaml12
 from coref_k8s.study.order import Order
 from coref_k8s.study.reading import changed
+from coref_k8s.study.tasks import SHOWN
 from coref_k8s.trial.licences import UNKNOWN
 from coref_k8s.wording import Message, document, say
 
-#: Metrics of each task in the order of the tables, by their headings.
-METRICS = {
-    "mentions": {
-        "score": "Score (weighted)",
-        "coref_f1": "Coref F1",
-        "coref_top1": "Coref Top1",
-        "coref_top5": "Coref Top5",
-        "lbd_top1": "LAMBADA Top1",
-    },
-    "coreference": {
-        "score": "Score (weighted)",
-        "conll_f1": "CoNLL F1",
-        "lea_f1": "LEA F1",
-        "mention_f1": "Mention F1",
-        "gold_conll_f1": "CoNLL F1 on gold mentions",
-    },
-}
 #: What the hub calls a task, and what a model index says of it.
 _HUB = {
     "mentions": ("fill-mask", "masked mentions"),
@@ -138,7 +122,9 @@ def _front_matter(facts: Facts) -> dict[str, Any]:
 
 
 def _metrics_of(facts: Facts) -> Mapping[str, str]:
-    return METRICS[facts.order.spec.task]
+    """Return the headings of the task's metrics, in the order of tables."""
+    names = SHOWN[facts.order.spec.task]
+    return {"score": "Score (weighted)", **{name: say(f"words.metric-{name}") for name in names}}
 
 
 def _intro(facts: Facts) -> str:

@@ -100,6 +100,31 @@ def test_every_number_stands_beside_what_no_model_reaches() -> None:
         assert re.search(rf"{value:.3f}\s+0\.210\s+\+{value - 0.21:.3f}", reference), name
 
 
+def test_a_coreference_study_shows_chains_and_nothing_of_hidden_mentions() -> None:
+    view = sample(lengths=(512, 1024), task="coreference")
+    page = report(view, now=NOW)
+    best = view.lengths[0].best
+    assert best is not None
+    metrics, chains = section(page, "metrics"), section(page, "chains")
+    for name, value, guess in (
+        ("CoNLL F1", best.metrics["conll_f1"], "0.111"),
+        ("mentions found", best.metrics["mention_f1"], "0.222"),
+        ("CoNLL F1, gold mentions given", best.metrics["gold_conll_f1"], "0.333"),
+    ):
+        assert re.search(rf"{name}\s+{value:.3f}\s.*\s{guess}", metrics), name
+    assert re.search(r"no model: equal nouns linked\s+0\.111\s+0\.071 … 0\.151", chains)
+    assert re.search(r"a pronoun\s+300\s+0\.400", chains)
+    assert re.search(r"513–1,024\s+100\s+0\.400", chains)
+    assert "LEA" in section(page, "trials")
+    for foreign in ("LAMBADA", "Top5", "by context", "five nouns"):
+        assert foreign not in page, foreign
+    poor = changed(view, lambda one: replace(one, metrics=one.metrics | {"equal_conll_f1": 0.9}))
+    assert re.search(
+        r"512 tokens: CoNLL F1 0\.\d+ is below what is reached without a model", report(poor, now=NOW)
+    )
+    assert 'id="chains"' not in report(sample(lengths=(1024,)), now=NOW)
+
+
 def test_a_distance_with_few_items_has_no_number() -> None:
     text = section(report(sample(lengths=(2048,)), now=NOW), "distance")
     rows = dict(re.findall(r"(1–512|513–1,024|1,025–1,536|1,537–2,048)\s+(\d+ +\S+)", text))

@@ -1,0 +1,67 @@
+"""Scores of chains as people read them: what they are to be held against, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from coref_k8s.report.context import Context
+from coref_k8s.report.html import Cell, grouped, table, whisker
+from coref_k8s.report.metrics import interval_of
+from coref_k8s.wording import Lang, say
+from coref_k8s.wording.formats import number, score
+
+#: What end-to-end scores are held against, by the beginning of their names: other questions, and no model at all.
+BESIDE = ("gold", "equal", "alone", "gold_equal", "gold_alone")
+#: Other ways to match mentions and to count (`CorefScores`).
+VIEWS = ("exact", "exact-no-singletons", "head", "head-no-singletons")
+
+
+def beside(metrics: Mapping[str, Any], lang: Lang = "en") -> Iterator[tuple[str, str]]:
+    """Yield what there is beside the CoNLL score, in words, and the metric that has it."""
+    names = {name: f"scores.chains-{name}" for name in BESIDE}
+    names |= {view.replace("-", "_"): f"scores.view-{view}" for view in VIEWS}
+    for name, code in names.items():
+        if (key := f"{name}_conll_f1") in metrics:
+            yield say(code, lang), key
+
+
+def links(
+    metrics: Mapping[str, Any], counts: Mapping[str, int], lang: Lang = "en"
+) -> Iterator[tuple[str, int, float | None]]:
+    """Yield kinds of mentions with an antecedent: in words, by type and by distance, how many, the share that is linked."""
+    for name, n in counts.items():
+        if name.startswith("recall_"):
+            kind = name.removeprefix("recall_")
+            low, _, high = kind.partition("_")
+            if low.isdecimal():
+                words = f"{number(int(low) + 1)}–{number(int(high)) if high else ''}"
+            else:
+                words = say(f"scores.type-{kind}", lang)
+            yield words, n, metrics.get(name)
+
+
+def chains(page: Context) -> str:
+    """The best trial of each length: its CoNLL score beside others, and links by type of mention and distance."""
+    rows: list[list[Cell]] = []
+    found: list[list[Cell]] = []
+    for one in page.view.lengths:
+        if one.best is None:
+            continue
+        metrics = one.best.metrics
+        for words, key in beside(metrics, page.lang):
+            low, high = (metrics.get(f"{key}_ci_{end}") for end in ("low", "high"))
+            line = whisker(metrics[key], low, high, guess=metrics.get("conll_f1"))
+            rows.append([str(one.seq_len), words, score(metrics[key]), line, interval_of(metrics, key)])
+        counts = one.best.attrs.get("evidence", {}).get("counts", {})
+        for words, n, share in links(metrics, counts, page.lang):
+            drawn = "" if share is None else whisker(share)
+            found.append([str(one.seq_len), words, number(n), score(share), drawn])
+    if not rows:
+        return ""
+    first = page.heads("words.tokens", "scores.beside", "scores.conll", "", "words.interval")
+    second = page.heads("words.tokens", "scores.anaphors", "words.items", "scores.recall", "")
+    return (
+        page.about("report.chains-about") + table(first, grouped(rows), left=2)
+        + page.about("report.links-about") + table(second, grouped(found), left=2)
+    )  # fmt: skip
