@@ -225,7 +225,9 @@ TRIALS: tuple[Panel | Row, ...] = (
     Panel(
         "Metrics of the last evaluation",
         [(_of("metric").replace("}", ', metric!="score"}'), f"{_WHO} {{{{metric}}}}")], unit="none", decimals=3,
-        about="The metrics behind the score, and what context adds to them (gain).", empty=_NONE,
+        about="What the score is made of, by task: Coref and LAMBADA with what context adds to them (gain), or CoNLL, LEA, "
+        "mentions and gold mentions of coreference.",
+        empty=_NONE,
     ),
     Panel("Learning rate", [(_of("learning_rate"), _WHO)], unit="sci", about="Of the head; lower layers decay from it.", empty=_NONE),
     Row("Speed"),
