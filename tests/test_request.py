@@ -86,6 +86,7 @@ def test_a_task_brings_its_own_objective_sources_and_parameters() -> None:
         assert [one.source for one in spec.data.sources] == ["Elda-AI/elda-coref-ko-v2"]
         assert StudySpec.model_validate_json(spec.model_dump_json(by_alias=True)) == spec
         assert amended(spec, {"trials": 30}).objective == spec.objective
+        assert spec.training.epoch_choices == (5.0, 10.0, 20.0)
         assert changed(spec) == {"task": "coreference"}
         assert {*space_for(spec, 1024)} == {
             "learning_rate", "head_learning_rate", "warmup_ratio", "weight_decay", "accumulation", "layer_decay",
@@ -96,6 +97,7 @@ def test_a_task_brings_its_own_objective_sources_and_parameters() -> None:
     tuned = {"search": {"space": {"head_epochs": {"low": 0, "high": 20}}}, "task": "coreference"}
     assert "head_epochs" in space_for(spec_from_mapping(tuned), 1024)
     assert StudySpec().objective.weights == {"coref_f1": 0.4, "coref_top5": 0.3, "lbd_top1": 0.3}
+    assert StudySpec().training.epoch_choices == (1.0, 2.0, 3.0)
     assert changed(StudySpec()) == {}
 
 

@@ -172,6 +172,7 @@ class Preparation:
             bus=self._bus,
             loaded=self._loaded,
             revisions=self._revisions,
+            chains=self._whole,
         )
 
     def _analyse(self, splits: list[Split]) -> list[int]:

@@ -30,6 +30,8 @@ from coref_k8s.wording import Message
 Item = tuple[str, str, Document | Mapping[str, Any]]
 #: Rows without a document after which a source is given up: its extractor does not suit it.
 _HOPELESS = 100
+#: Documents without gold chains after which a source is given up that is read for its chains.
+_CHAINLESS = 1000
 _log = logging.getLogger(__name__)
 
 
@@ -93,11 +95,13 @@ def load_documents(
     bus: Emitter | None = None,
     loaded: Loaded | None = None,
     revisions: Mapping[int, str] | None = None,
+    chains: bool = False,
 ) -> Iterator[tuple[Document, str]]:
     """Yield (document, split group) from every source of `spec`, source by source; no two have one id.
 
     `lengths` (tokens) size generated documents. `char_budget` bounds what is read of each source
     (characters). `revisions` are the commits of hub sources by their place in the request.
+    With `chains` a source is given up whose first documents have no gold chains.
     `loaded` is filled on the way. Raises DataError when no source gave a document.
     """
     loaded = loaded if loaded is not None else Loaded()
@@ -110,7 +114,7 @@ def load_documents(
             continue
         left_out = LeftOut()
         beyond: Counter[str] = Counter()
-        characters = 0
+        characters = gold = 0
         try:
             for own_id, document, group in reader.read(place, name, config, left_out):
                 doc_id = _unique(document.doc_id, own_id, known)
@@ -119,6 +123,9 @@ def load_documents(
                 loaded.documents[name] += 1
                 beyond.update(document.beyond)
                 characters += len(document.text)
+                gold += bool(document.clusters)
+                if chains and not gold and loaded.documents[name] >= _CHAINLESS:
+                    raise DataError("corpus.source-without-chains", n=_CHAINLESS)
                 if char_budget is not None and characters >= char_budget:
                     break
             if not loaded.documents[name]:

@@ -46,7 +46,7 @@ from coref_k8s.study.base import (
 from coref_k8s.study.parameters import PARAMETERS, crossed, space_for, unknown_parameter
 from coref_k8s.study.ranges import Range
 from coref_k8s.study.refusals import refused
-from coref_k8s.study.tasks import METRICS, TASKS, WEIGHTS, Task, task_of_metric
+from coref_k8s.study.tasks import EPOCHS, METRICS, TASKS, WEIGHTS, Task, task_of_metric
 
 #: Sequence lengths (tokens) of the memory table, shortest first.
 SEQ_LENGTHS = (512, 768, 1024, 1280, 1536, 1792, 2048)
@@ -141,12 +141,14 @@ class DataSpec(Request):
 class TrainingSpec(Request):
     """How a trial trains, apart from what is tuned."""
 
+    # filled in by the request, which knows its task
     epoch_choices: Choices[Annotated[float, PARAMETERS["epochs"].bounds]] = Field(
-        default=(1.0, 2.0, 3.0),
+        default=(),
         min_length=1,
+        validate_default=False,
         json_schema_extra=flag("--epoch-choices", multiple=True),
     )
-    """Passes over the training data (epochs) to choose among."""
+    """Passes over the training data (epochs) to choose among; 1, 2 and 3 by default, 5, 10 and 20 in task coreference."""
     max_steps: Amount | None = Field(default=None, json_schema_extra=flag("--max-steps"))
     """Budget in optimiser steps instead of epochs; for demos and tests."""
     batch_size: Batch | None = Field(default=None, json_schema_extra=flag("--batch-size"))
@@ -366,6 +368,13 @@ class StudySpec(Request):
     @classmethod
     def _sources(cls, data: DataSpec, info: ValidationInfo) -> DataSpec:
         return data if data.sources else data.model_copy(update={"sources": SOURCES[_task(info)]})
+
+    @field_validator("training")
+    @classmethod
+    def _epochs(cls, training: TrainingSpec, info: ValidationInfo) -> TrainingSpec:
+        if training.epoch_choices:
+            return training
+        return training.model_copy(update={"epoch_choices": EPOCHS[_task(info)]})
 
     @field_validator("objective")
     @classmethod

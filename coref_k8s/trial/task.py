@@ -59,7 +59,9 @@ class Task(ABC):
         if self.device.type == "cpu":
             use_threads(order.resources.cpu_millis)
         self.dtype = autocast_dtype(order.spec.training.precision, self.device)
-        self.prepared = open_prepared(data_dir / (self.hyper.dataset or order.prepared), self.seq_len)
+        self.prepared = open_prepared(
+            data_dir / (self.hyper.dataset or order.prepared), self.seq_len, order.spec.task
+        )
         self.start = model_path(order.spec.model, data_dir)
         """The model that training starts from: a folder or a hub id."""
 

@@ -106,6 +106,18 @@ def test_text_without_any_chain_is_refused_with_the_formats_that_have_them(tmp_p
         prepare(asked(tmp_path / "a.txt"), tmp_path, tokenizer)
 
 
+def test_a_source_without_chains_is_not_read_to_its_end(tmp_path, tokenizer):
+    (tmp_path / "a.txt").write_text("\n".join(f"{number}번째 글에는 체인이 없다." for number in range(3000)))
+    spec = asked("people:20")
+    lines = DatasetConfig(source=str(tmp_path / "a.txt"), extractor="lines", min_length=0)
+    data = spec.data.model_copy(update={"sources": (lines, *spec.data.sources)})
+    ref = prepare(spec.model_copy(update={"data": data}), tmp_path, tokenizer)
+    (lost,) = ref.statistics["skipped_sources"]
+    assert lost["reason"] == "its first 1,000 documents have no gold chains"
+    assert ref.statistics["read"][lost["source"]] == 1000
+    assert ref.statistics["documents"]["train"] > 0
+
+
 def test_singletons_are_kept_or_dropped(tmp_path, tokenizer):
     clusters = {"1": [[0, 2], [8, 9]], "2": [[3, 4]]}
     rows = [{"doc_id": "two", "text": "누리가 왔다. 그는 웃었다.", "clusters": clusters},

@@ -42,7 +42,7 @@ def test_a_study_of_another_task_gives_what_both_tasks_tune_and_no_score() -> No
     mentions = build_spec(seq_lengths=[512])
     (carried,) = warm_start([record(0)], here, 512, source=mentions)
     assert carried == {
-        "learning_rate": 1e-4, "warmup_ratio": 0.1, "weight_decay": 0.05, "accumulation": 1, "layer_decay": 0.9, "epochs": 2.0,
+        "learning_rate": 1e-4, "warmup_ratio": 0.1, "weight_decay": 0.05, "accumulation": 1, "layer_decay": 0.9,
     }  # fmt: skip
     assert prior_of([record(0)], here, 512, source=mentions) == []
     assert len(prior_of([record(0)], mentions, 512, source=build_spec(seq_lengths=[512], seed=1))) == 1
