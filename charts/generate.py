@@ -252,7 +252,7 @@ def _fields(part: Any, indent: int) -> Iterator[str]:
         elif value is None:
             yield f"{' ' * indent}# {key}:"
         else:
-            yield f"{' ' * indent}{key}: {json.dumps(_bare(plain[key]), ensure_ascii=False)}"
+            yield f"{' ' * indent}{key}: {json.dumps(_bare(plain.get(key, value)), ensure_ascii=False)}"
 
 
 def _bare(value: Any) -> Any:

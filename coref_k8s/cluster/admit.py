@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -43,6 +44,28 @@ def wanted(resource: dict[str, Any]) -> StudySpec:
 def annotation(resource: dict[str, Any], name: str) -> str:
     """Return an annotation; empty when it is not there."""
     return str((resource["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def lost_fields(resource: dict[str, Any]) -> list[str]:
+    """Return the dotted paths of a request that somebody has written and that are not there any more.
+
+    A definition of another version, as after a rollback, does not know them: the API server shows a resource without them,
+    and the next write to it loses them. What a person takes away has no owner any more; what was lost so keeps its own.
+    """
+    written = [entry.get("fieldsV1") or {} for entry in resource["metadata"].get("managedFields") or ()]
+    spec = resource.get("spec") or {}
+    return sorted({path for one in written for path in _missing(one.get("f:spec") or {}, spec)})
+
+
+def _missing(owned: dict[str, Any], value: dict[str, Any], at: str = "") -> Iterator[str]:
+    for step, below in owned.items():
+        key = step.removeprefix("f:")
+        if key == step:
+            continue  # "." is the mapping itself; the other kinds are items of lists
+        if key not in value:
+            yield at + key
+        elif isinstance(value[key], dict):
+            yield from _missing(below, value[key], f"{at}{key}.")
 
 
 def decide(spec: StudySpec, resource: dict[str, Any], record: StudyRecord | None) -> Decision:

@@ -38,8 +38,15 @@ def _rules(*pairs: tuple[str, str]) -> list[dict[str, str]]:
 def _same(field: str) -> str:
     """Return the rule that a field of the request is what it was."""
     new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
+    if field == "task":
+        return f"{_task_of('self.spec')} == {_task_of('oldSelf.spec')}"
     same = f"{new} == {old}"
     return f"has({new}) == has({old}) && (!has({new}) || {same})" if field in _OPTIONAL else same
+
+
+def _task_of(spec: str) -> str:
+    """Return the expression for the task of a request, which may say nothing of it."""
+    return f"(has({spec}.task) ? {spec}.task : '{TASKS[0]}')"
 
 
 def _root_rules() -> list[dict[str, str]]:
@@ -88,7 +95,7 @@ def _spec_rules() -> list[dict[str, str]]:
         (f"{search} || ({_all_fixed('self.search.space')} && "
          f"self.search.spaceByLength.all(k, {_all_fixed('self.search.spaceByLength[k]')}))",
          "a study to train or ensemble searches nothing; give each range a single choice"),
-        (f"self.task != 'mentions' || self.seqLengths.all(l, {_ends('mask_low', -1)}.all(x, {_ends('mask_high', 0)}.all(y, x <= y)))",
+        (f"{_task_of('self')} != 'mentions' || self.seqLengths.all(l, {_ends('mask_low', -1)}.all(x, {_ends('mask_high', 0)}.all(y, x <= y)))",
          "mask_low must not go above where mask_high begins, at any length, with the default ranges where none is given"),
         *(rule for task in TASKS for rule in _task_rules(task)),
     )  # fmt: skip
@@ -103,9 +110,9 @@ def _task_rules(task: str) -> list[tuple[str, str]]:
         return " && ".join(f"!has({space}.{name})" for name in others)
 
     return [
-        (f"self.task != '{task}' || !has(self.objective.weights) || !{metrics}.exists(m, m in self.objective.weights)",
+        (f"{_task_of('self')} != '{task}' || !has(self.objective.weights) || !{metrics}.exists(m, m in self.objective.weights)",
          f"objective.weights names a metric of another task; task {task} has {', '.join(METRICS[task])}"),
-        (f"self.task != '{task}' || ({without('self.search.space')} && "
+        (f"{_task_of('self')} != '{task}' || ({without('self.search.space')} && "
          f"self.search.spaceByLength.all(k, {without('self.search.spaceByLength[k]')}))",
          f"{', '.join(others)}: not tuned in task {task}"),
     ]  # fmt: skip

@@ -45,7 +45,7 @@ def _convert(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
 
 def _typed(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {"type": node["type"], **_only(node, *_COPIED)}
-    if result.get("default") is None:
+    if result.get("default") is None or node.get("added"):
         result.pop("default", None)
     if "exclusiveMinimum" in node:
         result |= {"minimum": node["exclusiveMinimum"], "exclusiveMinimum": True}

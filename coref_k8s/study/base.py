@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -108,6 +109,19 @@ Keyed = Annotated[dict[str, T], Field(max_length=MAX_KEYS), BeforeValidator(with
 def flag(*names: str, **more: Any) -> dict[str, Any]:
     """JSON-schema extra that gives a field its option name(s) on the command line."""
     return {"flag": list(names), **more}
+
+
+def added(default: Any, extra: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Return a field that requests of the first release did not have.
+
+    Where it has its default it is left out of all that is written, and the API server fills nothing in: programs that do
+    not know the key go on reading every request that does not use it.
+    """
+    return Field(
+        default=default,
+        exclude_if=lambda value: bool(value == default),
+        json_schema_extra={**extra, "added": True},
+    )
 
 
 def refuse(what: Message | str, *loc: int | str, given: Any = None, **values: Any) -> NoReturn:

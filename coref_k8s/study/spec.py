@@ -38,6 +38,7 @@ from coref_k8s.study.base import (
     Share,
     Text,
     Whole,
+    added,
     flag,
     integer,
     refuse,
@@ -120,7 +121,7 @@ class DataSpec(Request):
     """Least coreference density of a document (repeated mentions and pronouns per 100 words); 0 keeps all."""
     deduplicate: bool = True
     """Drop near-duplicates (MinHash over word 5-grams, Jaccard 0.8)."""
-    singletons: Literal["auto", "keep", "drop"] = "auto"
+    singletons: Literal["auto", "keep", "drop"] = added("auto")
     """Entities of a single mention, in task coreference: `drop` leaves them out of the data, so that none is learnt, asked for or predicted; `keep` predicts them; `auto` as the data have them."""
     packing: bool = True
     """Put several short documents into one sequence, separated in attention, so that less padding is computed; task mentions only."""
@@ -322,7 +323,7 @@ class StudySpec(Request):
     Raises RequestError for a value that cannot work, with one sentence.
     """
 
-    task: Task = Field(default=TASKS[0], json_schema_extra=flag("--task"))
+    task: Task = added(TASKS[0], flag("--task"))
     """What is trained and scored: `mentions` (a masked language model that fills hidden mentions) or `coreference` (an encoder with a head that finds who is who, on documents with gold chains)."""
     seq_lengths: Lengths = Field(
         default=(1024, 1536, 2048),

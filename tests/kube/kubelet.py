@@ -21,6 +21,7 @@ from coref_k8s.cluster.resources import EVENTS, LEASES, NODES, PODS
 from coref_k8s.errors import ClusterError
 from tests.kube import podstatus, scheduler
 from tests.kube.api import AdminApi
+from tests.kube.cluster import wait_for
 from tests.kube.containers import Container, Simulated
 from tests.kube.delayqueue import DelayQueue
 from tests.kube.mounts import Mounts, NotReadyError, environment
@@ -33,6 +34,7 @@ Json = dict[str, Any]
 Key = tuple[str, str]
 #: Label of nodes that the stand-in made.
 STAND_IN = "stand-in"
+_NOT_READY = "node.kubernetes.io/not-ready"
 #: Ends a container without a process: pod → (seconds it "runs", exit code).
 Simulation = Callable[[Json], tuple[float, int]]
 
@@ -143,7 +145,15 @@ class Kubelet:
         }
         with contextlib.suppress(errors.NotFound):
             self.api.delete(NODES, name)
-        self._nodes[name] = self.api.create(NODES, body)
+        self.api.create(NODES, body)
+
+        def welcome() -> Json | None:
+            made = self.api.get(NODES, name)
+            taints = made["spec"].get("taints") or ()
+            return None if any(taint["key"] == _NOT_READY for taint in taints) else made
+
+        # a real API server registers each with that taint; a real node controller takes it from one that is ready
+        self._nodes[name] = wait_for(welcome, f"node {name} to be ready")
         for pod in self._pods.objects():
             self._queue.add(_key(pod))
 

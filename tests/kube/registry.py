@@ -308,7 +308,8 @@ class Registry:
             return self._remove(resource, key)
         stored = self.store.put(resource, key, new)
         if resource.plural == "customresourcedefinitions":
-            self.catalogue.add_crd(stored.obj)
+            for served in self.catalogue.add_crd(stored.obj):
+                self.store.read_as(served, lambda obj, by=served.schema: strategies.as_defined(by, obj))
         return stored
 
     def _remove(self, resource: Resource, key: Key) -> Stored:

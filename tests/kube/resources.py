@@ -95,9 +95,11 @@ class Catalogue:
     def all(self) -> list[Resource]:
         return list(self._by_path.values())
 
-    def add_crd(self, crd: dict[str, Any]) -> None:
+    def add_crd(self, crd: dict[str, Any]) -> list[Resource]:
+        """Serve a definition, in the place of what it said before; return its resources."""
         spec = crd["spec"]
         self.remove_crd(crd)
+        served = []
         for version in spec["versions"]:
             if not version.get("served"):
                 continue
@@ -113,6 +115,8 @@ class Catalogue:
                 schema=version["schema"]["openAPIV3Schema"],
             )
             self._by_path[resource.group, resource.version, resource.plural] = resource
+            served.append(resource)
+        return served
 
     def remove_crd(self, crd: dict[str, Any]) -> None:
         spec = crd["spec"]

@@ -30,10 +30,11 @@ def now() -> str:
 
 
 class Stored:
-    """One version of one object."""
+    """One version of one object: `obj` as it is read, `written` as it lies there."""
 
-    def __init__(self, obj: Json, rv: int):
+    def __init__(self, obj: Json, rv: int, written: Json | None = None):
         self.obj, self.rv = obj, rv
+        self.written = obj if written is None else written
 
     @cached_property
     def body(self) -> bytes:
@@ -90,6 +91,12 @@ class Store:
             self._index_owners(resource, key, previous, stored)
             self._record(resource, Event("MODIFIED" if previous else "ADDED", stored, previous))
             return stored
+
+    def read_as(self, resource: Resource, view: Callable[[Json], Json]) -> None:
+        """From now on read what was written before through `view`: no write, so no event and no new revision."""
+        with self.lock:
+            found = self._objects[resource.key]
+            found |= {key: Stored(view(s.written), s.rv, s.written) for key, s in found.items()}
 
     def remove(self, resource: Resource, key: Key) -> Stored:
         with self.lock:

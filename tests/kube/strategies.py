@@ -261,12 +261,17 @@ def create_crd(obj: Json) -> Json:
 
 def admit_custom(resource: Resource, new: Json, old: Json | None) -> Json:
     """Prune, default and validate a custom resource, as on every write."""
-    pruned = schemas.default(resource.schema, schemas.prune(resource.schema, new))
+    pruned = as_defined(resource.schema, new)
     name = pruned["metadata"]["name"]
     causes = schemas.admit(resource.schema, pruned, old)
     if causes:
         raise invalid(resource.qualified_kind, name, causes)
     return pruned
+
+
+def as_defined(schema: Json, obj: Json) -> Json:
+    """A custom resource as its definition has it, whenever it is written or read: pruned and defaulted."""
+    return schemas.default(schema, schemas.prune(schema, obj))
 
 
 def create(resource: Resource, obj: Json) -> Json:

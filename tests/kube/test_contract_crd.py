@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from coref_k8s.cluster import errors
+from coref_k8s.cluster.admit import lost_fields
 from coref_k8s.cluster.resources import CRDS, Resource
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster, wait_for
@@ -119,6 +120,30 @@ def things(kube: KubeCluster) -> Iterator[Resource]:
     wait_for(served, "its path")
     yield resource
     kube.admin.delete(CRDS, f"things.{group}")
+
+
+@pytest.fixture
+def redefine(kube: KubeCluster, things: Resource) -> Iterator[Callable[[bool], None]]:
+    """Give the definition a field `later`, or take it away, and wait until that is served."""
+
+    def change(wider: bool) -> None:
+        body = copy.deepcopy(definition(things.group))
+        if wider:
+            schema = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+            schema["properties"]["spec"]["properties"]["later"] = {"type": "string"}
+        live = kube.admin.get(CRDS, f"things.{things.group}")["metadata"]["resourceVersion"]
+        body["metadata"]["resourceVersion"] = live
+        kube.admin.replace(CRDS, body)
+
+        def known() -> bool:
+            probe = {**thing(things, later="x"), "metadata": {"name": "probe"}}
+            made = kube.admin.create(things, probe, "default", strict=False, dry_run=True)
+            return ("later" in made["spec"]) == wider
+
+        wait_for(known, "the changed definition")
+
+    yield change
+    change(False)
 
 
 def thing(resource: Resource, **spec: Any) -> Json:
@@ -253,3 +278,26 @@ def test_strategic_merge_is_not_for_custom_resources(api: AdminApi, things: Reso
     with pytest.raises(errors.ApiRefusal) as caught:
         api.patch(things, "t", {"spec": {}}, kind="strategic")
     assert caught.value.code == 415
+
+
+def test_a_definition_without_a_field_hides_it_and_the_next_write_loses_it(
+    api: AdminApi, things: Resource, redefine: Callable[[bool], None]
+) -> None:
+    redefine(True)
+    made = api.create(things, thing(things, later="x"))
+    redefine(False)
+    hidden = api.get(things, "t")
+    assert "later" not in hidden["spec"]
+    assert hidden["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert lost_fields(hidden) == ["later"]
+    redefine(True)
+    assert api.get(things, "t")["spec"]["later"] == "x"
+    redefine(False)
+    # any write stores what is seen, one of the status too
+    api.apply(things, status(things, phase="Running"), subresource="status")
+    redefine(True)
+    after = api.get(things, "t")
+    assert "later" not in after["spec"]
+    assert lost_fields(after) == ["later"]
+    api.patch(things, "t", {"spec": {"later": "y"}})
+    assert lost_fields(api.get(things, "t")) == []
