@@ -9,7 +9,7 @@ study.best(1024)
 
 from coref_k8s import Resolver
 
-document = Resolver.from_pretrained("data/…/model")("철수는 영희를 만났다. 그는 기뻤다.")
+document = Resolver.from_pretrained("my-study")("철수는 영희를 만났다. 그는 기뻤다.")
 document.chains
 """
 
@@ -17,9 +17,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from coref_k8s.client.resolver import Resolver
     from coref_k8s.client.study import Studies, Study, connect
     from coref_k8s.coref.resolved import Mention, ResolvedDocument
-    from coref_k8s.coref.resolver import Resolver
     from coref_k8s.errors import CorefError
     from coref_k8s.study.spec import StudySpec
 
@@ -40,7 +40,7 @@ _MODULES = {
     "CorefError": "coref_k8s.errors",
     "Mention": "coref_k8s.coref.resolved",
     "ResolvedDocument": "coref_k8s.coref.resolved",
-    "Resolver": "coref_k8s.coref.resolver",
+    "Resolver": "coref_k8s.client.resolver",
     "Studies": "coref_k8s.client.study",
     "Study": "coref_k8s.client.study",
     "StudySpec": "coref_k8s.study.spec",

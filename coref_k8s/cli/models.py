@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,9 +14,10 @@ from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, headi
 from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import DataDir
 from coref_k8s.client.local import prepared_folder
-from coref_k8s.errors import NotFoundError, RequestError
+from coref_k8s.client.models import trial_named
+from coref_k8s.errors import RequestError
 from coref_k8s.settings import Settings
-from coref_k8s.study.paths import DATASETS, STUDIES, TrialFolder
+from coref_k8s.study.paths import DATASETS
 from coref_k8s.telemetry.bus import said as spoken
 
 if TYPE_CHECKING:
@@ -87,9 +87,10 @@ def compare(
     from coref_k8s.evaluation.compare import compare as differences
 
     settings = Settings.from_env(data_dir=data_dir)
-    if text is None:
-        prepared = prepared or _study_of(model, settings) or _study_of(other, settings)
-    lengths = {length for one in (model, other) if (length := _length_of(one, settings)) is not None}
+    trials = [trial for one in (model, other) if (trial := trial_named(one, settings)) is not None]
+    if text is None and trials:
+        prepared = prepared or trials[0].study
+    lengths = {trial.seq_len for trial in trials}
     if seq_len is None and len(lengths) > 1:
         raise RequestError("cli.different-lengths", model=model, other=other)
     seq_len = seq_len or next(iter(lengths), None)
@@ -101,23 +102,6 @@ def compare(
         return
     out.print(comparison(found, model, other))
     out.print(f"\n{claim(found[0], model, other)}")
-
-
-_TRIAL = re.compile(r"(?P<study>[a-z0-9][-a-z0-9]*)/(?P<length>\d+)/(?P<trial>(?:finalist-)?\d+)")
-
-
-def _trial_folder(name: str, settings: Settings) -> Path | None:
-    """Return the folder of a trial written as STUDY/TOKENS/NUMBER; None for another name."""
-    folder = settings.data_dir / STUDIES / name
-    return folder if _TRIAL.fullmatch(name) and folder.is_dir() else None
-
-
-def _study_of(name: str, settings: Settings) -> str | None:
-    return name.split("/")[0] if _trial_folder(name, settings) else None
-
-
-def _length_of(name: str, settings: Settings) -> int | None:
-    return int(name.split("/")[1]) if _trial_folder(name, settings) else None
 
 
 @dataclass(frozen=True)
@@ -140,17 +124,13 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
         raise RequestError("cli.contradict", one="--data", other="--prepared")
     if model.endswith(".json"):
         return EvaluationResult.read(Path(model))
-    folder = _trial_folder(model, settings)
-    if folder is not None:
-        own = TrialFolder(folder).items(split)
-        study = model.split("/")[0]
-        its_own = text is None and prepared in (None, study)
-        if own.is_file() and its_own and seq_len in (None, _length_of(model, settings)):
+    if (trial := trial_named(model, settings)) is not None:
+        own = trial.folder.items(split)
+        its_own = text is None and prepared in (None, trial.study)
+        if own.is_file() and its_own and seq_len in (None, trial.seq_len):
             return EvaluationResult.read(own)
-        prepared, seq_len = prepared or study, seq_len or _length_of(model, settings)
-        if not TrialFolder(folder).model.is_dir():
-            raise NotFoundError("cli.trial-without-model", trial=model)
-        model = str(TrialFolder(folder).model)
+        prepared, seq_len = prepared or trial.study, seq_len or trial.seq_len
+        model = str(trial.model)
     if text is None and prepared is None:
         raise RequestError("cli.scored-on-what", model=model)
     from coref_k8s.client.checks import check_model, require_trial_packages

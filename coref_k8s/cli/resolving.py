@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,9 +14,14 @@ import typer
 
 from coref_k8s.cli.console import err, note, out, titled
 from coref_k8s.cli.speech import lang, say
+from coref_k8s.cli.where_options import DataDir
+from coref_k8s.client.checks import require_trial_packages
+from coref_k8s.corpus.marked import SUFFIX as MARKED
 from coref_k8s.errors import CorefError, DataError, RequestError, reason
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from coref_k8s.coref.resolved import ResolvedDocument
     from coref_k8s.text.document import Document
 
@@ -29,42 +36,69 @@ _LONGEST = 64
 
 
 def resolve(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", show_default=False)],
+    model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False)],
     files: Annotated[list[str] | None, typer.Argument(metavar="[FILE...|-]", show_default=False)] = None,
     output: Annotated[Form, typer.Option("--output", "-o")] = "table",
     output_dir: Annotated[Path | None, typer.Option("--output-dir", metavar="FOLDER")] = None,
     device: Annotated[str | None, typer.Option("--device", metavar="DEVICE")] = None,
     windows: Annotated[int, typer.Option("--windows", metavar="N", min=1)] = 4,
+    data_dir: DataDir = None,
 ) -> int:
     """Print who is who in Korean text of any length."""
-    from coref_k8s.coref.resolver import Resolver
+    require_trial_packages()
+    from coref_k8s.client.resolver import Resolver
 
-    given = files or ["-"]
-    if output_dir is None and output not in _STREAMS and len(given) > 1:
-        raise RequestError("coref.one-document", form=output)
-    resolver = Resolver.from_pretrained(model, device=device, windows=windows)
-    failed = done = 0
+    resolver = Resolver.from_pretrained(model, data_dir=data_dir, device=device, windows=windows)
     taken: set[str] = set()
     with err.status("") as status:
-        for place, found in _documents(given):
-            if isinstance(found, CorefError):
-                failed += 1
-                note(f"{place}: {found.message.say(lang())}", style="red", markup=False)
-                continue
-            status.update(say("coref.resolving", document=found.doc_id, n=done))
-            if done and output_dir is None and output not in _STREAMS:
+        run = _Run(files or ["-"], status)
+        texts = run.texts()
+        if output_dir is None and output not in _STREAMS:
+            first = list(islice(texts, 2))
+            if len(first) > 1:
                 raise RequestError("coref.one-document", form=output)
-            document = resolver(found.text, found.doc_id)
-            done += 1
+            texts = iter(first)
+        for document in resolver.stream(texts, check=run.passed):
+            run.done += 1
             if output_dir is None:
-                _show(document, output, first=done == 1)
+                _show(document, output, first=run.done == 1)
             else:
                 _keep(document, output, output_dir, taken)
     if output_dir is not None:
-        note(say("coref.written", n=done, folder=str(output_dir)), markup=False)
-    if failed:
-        note(say("coref.not-resolved", n=failed, done=done), style="yellow", markup=False)
-    return 1 if failed else 0
+        note(say("coref.written", n=run.done, folder=str(output_dir)), markup=False)
+    if run.failed:
+        note(say("coref.not-resolved", n=run.failed, done=run.done), style="yellow", markup=False)
+    return 1 if run.failed else 0
+
+
+class _Run:
+    """What is read, what of it cannot be, and how far it is."""
+
+    def __init__(self, given: list[str], status: Status) -> None:
+        self._given = given
+        self._status = status
+        self._name = ""
+        self._passes = 0
+        self.failed = self.done = 0
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield each text with its name; name what cannot be read."""
+        for place, found in _documents(self._given):
+            if isinstance(found, CorefError):
+                self.failed += 1
+                note(f"{place}: {found.message.say(lang())}", style="red", markup=False)
+            else:
+                self._name = found.doc_id
+                self._tell()
+                yield found.doc_id, found.text
+
+    def passed(self) -> None:
+        """Count a forward pass."""
+        self._passes += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        self._status.update(say("coref.resolving", document=self._name, passes=self._passes, n=self.done))
 
 
 def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
@@ -74,27 +108,45 @@ def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
     from coref_k8s.text.document import Document
 
     for name in given:
+        if name == "-":
+            yield name, _text("stdin", sys.stdin.buffer.read)
+            continue
         left_out = LeftOut()
         try:
-            if name == "-":
-                yield name, Document("stdin", _decoded(sys.stdin.buffer.read()))
-                continue
             path = expanded(name)
             if path.is_file() and path.suffix.lower() not in SUFFIXES:
-                yield name, Document(path.name, _decoded(path.read_bytes()))
+                yield name, _text(path.name, path.read_bytes)
                 continue
             sources = files_of(name, left_out)
         except CorefError as error:
             yield name, error
             continue
-        except OSError as error:
-            yield name, DataError("coref.unreadable", why=reason(error))
-            continue
         for within, file in sources.items():
+            if file.suffix.lower() == ".txt" and not within.endswith(MARKED):
+                # as it is, whatever its line ends: offsets count the characters of the file
+                yield within, _text(within.removesuffix(file.suffix), file.read_bytes)
+                continue
             for place, found in read_file(file, within, left_out):
                 yield place, found if isinstance(found, Document) else _row(found, place)
         for message in left_out.messages(name):
             yield name, DataError(message)
+
+
+def _text(name: str, read: Callable[[], bytes]) -> Document | CorefError:
+    """Return a file of text as a document: UTF-8, or UTF-16 that begins with a byte order mark."""
+    from coref_k8s.text.document import Document
+
+    try:
+        data = read()
+        if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            return Document(name, data.decode("utf-16"))
+        if b"\0" in data:
+            return DataError("coref.binary")
+        return Document(name, data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return DataError("coref.not-utf8", why=str(error))
+    except OSError as error:
+        return DataError("coref.unreadable", why=reason(error))
 
 
 def _row(row: Mapping[str, Any], place: str) -> Document | CorefError:
@@ -110,13 +162,6 @@ def _row(row: Mapping[str, Any], place: str) -> Document | CorefError:
     if not isinstance(found, Extracted):
         return DataError("coref.no-text")
     return Document(found.doc_id or place, found.text)
-
-
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError("coref.not-utf8", why=str(error)) from error
 
 
 def _show(document: ResolvedDocument, form: Form, *, first: bool) -> None:

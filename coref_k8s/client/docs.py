@@ -54,10 +54,10 @@ _CHAINS = """\
 ```python
 from coref_k8s import Resolver
 
-resolver = Resolver.from_pretrained("data/…/model")     # what a study of task coreference, or train, has saved
+resolver = Resolver.from_pretrained("my-study/1024")    # the best of a study of task coreference; or a model's folder
 document = resolver("철수는 영희를 만났다. 그는 기뻤다.")     # any length; in a notebook the result shows itself
 [[mention.text for mention in chain] for chain in document.chains]
-open("chains.html", "w").write(document.to_html())
+open("chains.html", "w", encoding="utf-8").write(document.to_html())
 ```
 """
 

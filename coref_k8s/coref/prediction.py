@@ -85,7 +85,11 @@ def predict(model: CorefModel, document: EncodedDocument, **options: Any) -> Fou
 
 
 def predict_all(
-    model: CorefModel, documents: Iterable[EncodedDocument], *, windows: int = WINDOWS
+    model: CorefModel,
+    documents: Iterable[EncodedDocument],
+    *,
+    windows: int = WINDOWS,
+    check: Check = nothing,
 ) -> Iterator[Found]:
     """Find and link the mentions of each document by the model's thresholds.
 
@@ -93,7 +97,7 @@ def predict_all(
     short ones of several documents as have their tokens.
     """
     thresholds = model.config.thresholds
-    for found in predict_at(model, documents, [thresholds.linked], windows=windows):
+    for found in predict_at(model, documents, [thresholds.linked], windows=windows, check=check):
         yield found[0].settled(thresholds.alone)
 
 

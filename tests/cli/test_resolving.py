@@ -2,6 +2,8 @@
 
 import io
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,9 +107,57 @@ def test_several_documents_are_not_one_page(model, file, capsys):
     assert "--output-dir" in capsys.readouterr().err
 
 
-def test_a_folder_without_a_head_is_one_sentence(tmp_path, file, capsys):
-    assert run(["resolve", str(tmp_path), str(file)]) == 1
-    assert "no coreference head" in capsys.readouterr().err
+def test_a_model_that_resolves_nothing_is_one_sentence_that_says_what_to_do(model, file, capsys):
+    encoder = str(Path(model).parent / "encoder")
+    assert run(["resolve", encoder, str(file)]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no coreference head" in said
+    assert f"coref-k8s submit --task coreference --model {encoder}" in said
+
+
+@pytest.fixture
+def models(study, model):
+    """Models of trials 0 and 1 of 512, and of trial 0 of 1024; 512/1 is the best."""
+    for trial in ("512/0", "512/1", "1024/0"):
+        shutil.copytree(model, Path("data/studies") / study / trial / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "trial"),
+    [("sample", "512/1"), ("sample/512", "512/1"), ("sample/1024", "1024/0"), ("sample/512/0", "512/0")],
+)
+def test_a_model_is_named_by_its_study(models, name, trial, file, capsys):
+    shutil.rmtree(Path("data/studies/sample") / trial / "model")
+    assert run(["resolve", name, str(file)]) == 1
+    assert "has no model" in capsys.readouterr().err
+    (Path("data/studies/sample") / trial / "model").symlink_to(
+        Path("data/studies/sample/1024/0/model").absolute()
+    )
+    if trial != "1024/0":
+        assert run(["resolve", name, str(file), "-o", "jsonl"]) == 0
+        assert json.loads(capsys.readouterr().out)["mentions"]
+
+
+def test_a_study_of_another_data_folder(models, file, monkeypatch, tmp_path, capsys):
+    from coref_k8s import Resolver
+
+    monkeypatch.chdir(file.parent.parent)
+    assert run(["resolve", "sample", str(file)]) == 1
+    assert "neither a folder sample nor a study" in " ".join(capsys.readouterr().err.split())
+    data = str(tmp_path / "data")
+    assert run(["resolve", "sample", str(file), "--data-dir", data]) == 0
+    assert Resolver.from_pretrained("sample/1024", data_dir=data, device="cpu")(TEXT).mentions
+
+
+def test_names_that_are_almost_a_study(models, file, capsys):
+    for name, words in (
+        ("sampel", "did you mean sample"),
+        ("sample/2048", "does not tune length 2048"),
+        ("sample/512/7", "neither a folder sample/512/7"),
+        ("no/such/place", "neither a folder no/such/place"),
+    ):
+        assert run(["resolve", name, str(file)]) != 0
+        assert words in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_file_of_rows_is_several_documents(model, tmp_path, capsys):
@@ -122,3 +172,38 @@ def test_a_file_of_any_name_is_text(model, tmp_path, capsys):
     (tmp_path / "README").write_text(TEXT, encoding="utf-8")
     assert run(["resolve", model, str(tmp_path / "README"), "-o", "jsonl"]) == 0
     assert json.loads(capsys.readouterr().out)["doc_id"] == "README"
+
+
+def test_offsets_are_those_of_the_file(model, tmp_path, capsys):
+    path = tmp_path / "windows.txt"
+    text = TEXT.replace("\n", "\r\n")
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_bytes(text.encode(encoding))
+        assert run(["resolve", model, str(path), "-o", "jsonl"]) == 0
+        row = json.loads(capsys.readouterr().out)
+        assert (row["doc_id"], row["text"]) == ("windows", text)
+
+
+def test_files_that_are_no_text_are_one_sentence(model, tmp_path, capsys):
+    for content, words in (
+        (b"\x7fELF\0\0\xd0", "NUL bytes"),
+        (TEXT.encode("utf-16-le"), "utf-16le"),
+        (TEXT.encode("cp949"), "iconv"),
+    ):
+        (tmp_path / "odd").write_bytes(content)
+        assert run(["resolve", model, str(tmp_path / "odd")]) == 1
+        said = capsys.readouterr()
+        assert words in " ".join(said.err.split())
+        assert not said.out
+
+
+def test_what_is_found_does_not_depend_on_the_other_files(model, tmp_path, capsys):
+    rows = tmp_path / "rows.jsonl"
+    texts = [TEXT, "그가 왔다.", "", TEXT * 30, "끝."]
+    rows.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    found = []
+    for windows in ("1", "16"):
+        assert run(["resolve", model, str(rows), "-o", "jsonl", "--windows", windows]) in (0, 1)
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
+    assert len(found[0].splitlines()) >= 4

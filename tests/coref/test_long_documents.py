@@ -15,7 +15,7 @@ from coref_k8s.text.document import Document
 PROGRAM = """
 import resource, sys
 import torch
-from coref_k8s.coref.resolver import Resolver
+from coref_k8s.client.resolver import Resolver
 torch.set_num_threads(1)
 resolver = Resolver.from_pretrained(sys.argv[1], device="cpu")
 resolver("김 첨지는 아내를 보았다.")
