@@ -6,9 +6,9 @@ from architectures import ARCHITECTURES, create
 from reference import make_batch
 from transformers import AutoModel, AutoModelForMaskedLM
 
+from coref_k8s.client.resolver import Resolver
 from coref_k8s.coref.encoded import encode_documents
 from coref_k8s.coref.model import load_model, new_model
-from coref_k8s.coref.resolver import Resolver
 from coref_k8s.coref.training import Batches, loss
 from coref_k8s.corpus.people import generate_people
 from coref_k8s.corpus.shipped import shipped_tokenizer
