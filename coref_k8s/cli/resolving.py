@@ -86,7 +86,8 @@ class _Run:
         for place, found in _documents(self._given):
             if isinstance(found, CorefError):
                 self.failed += 1
-                note(f"{place}: {found.message.say(lang())}", style="red", markup=False)
+                why = found.message.say(lang())
+                note(f"{place}: {why}" if place else why, style="red", markup=False)
             else:
                 self._name = found.doc_id
                 self._tell()
@@ -102,7 +103,7 @@ class _Run:
 
 
 def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
-    """Yield each document with its place, or why there is none there."""
+    """Yield each document with its place, or why there is none there (no place where the reason names it)."""
     from coref_k8s.corpus.local import SUFFIXES, LeftOut, files_of, read_file
     from coref_k8s.study.paths import expanded
     from coref_k8s.text.document import Document
@@ -119,12 +120,12 @@ def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
                 continue
             sources = files_of(name, left_out)
         except CorefError as error:
-            yield name, error
+            yield "", error  # it names the file itself
             continue
         for within, file in sources.items():
             if file.suffix.lower() == ".txt" and not within.endswith(MARKED):
                 # as it is, whatever its line ends: offsets count the characters of the file
-                yield within, _text(within.removesuffix(file.suffix), file.read_bytes)
+                yield str(file), _text(within.removesuffix(file.suffix), file.read_bytes)
                 continue
             for place, found in read_file(file, within, left_out):
                 yield place, found if isinstance(found, Document) else _row(found, place)

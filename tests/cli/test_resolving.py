@@ -151,7 +151,7 @@ def test_a_study_of_another_data_folder(models, file, monkeypatch, tmp_path, cap
 
 def test_names_that_are_almost_a_study(models, file, capsys):
     for name, words in (
-        ("sampel", "did you mean sample"),
+        ("sampel", "did you mean 'sample'"),
         ("sample/2048", "does not tune length 2048"),
         ("sample/512/7", "neither a folder sample/512/7"),
         ("no/such/place", "neither a folder no/such/place"),

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def to_conllu(document: ResolvedDocument) -> str:
-    """Return a document as a CoNLL-U file of its own."""
-    lines = ["# global.Entity = eid-etype-head-other", f"# newdoc id = {_one_line(document.doc_id)}"]
+    """Return a document as a CoNLL-U file of its own; nothing for a text without a word, which the format cannot hold."""
+    lines = [f"# newdoc id = {_one_line(document.doc_id)}", "# global.Entity = eid-etype-head-other"]
     text = document.text
     after = 0
     for number, words in enumerate(sentences_of(document), start=1):
@@ -38,7 +38,7 @@ def to_conllu(document: ResolvedDocument) -> str:
         lines.append(f"# text = {''.join(forms).rstrip()}")
         lines += [*rows, ""]
         after = words[-1].end
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" if after else ""
 
 
 def _brackets(word: Word, words: list[Word]) -> str:
