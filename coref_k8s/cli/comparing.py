@@ -11,7 +11,7 @@ from coref_k8s.cli.console import headed, titled
 from coref_k8s.cli.speech import lang, say
 from coref_k8s.client.comparing import settings
 from coref_k8s.controller.view import StudyView
-from coref_k8s.report.verdict import claim
+from coref_k8s.report.claims import claim
 from coref_k8s.wording.formats import UNKNOWN, duration, interval, parameter, score
 
 

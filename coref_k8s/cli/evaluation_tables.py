@@ -11,8 +11,8 @@ from rich.table import Table
 from coref_k8s.cli.console import headed
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.report import chains
+from coref_k8s.report.claims import claim as claimed
 from coref_k8s.report.metrics import gain, guess_without, interval_of, metric
-from coref_k8s.report.verdict import claim as claimed
 from coref_k8s.study.tasks import SHOWN
 from coref_k8s.wording.formats import difference, interval, number, score
 

@@ -15,7 +15,7 @@ from typing import Any
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.controller.runner import Reason
 from coref_k8s.controller.view import StudyView, Waiting
-from coref_k8s.report.verdict import sentences, standing
+from coref_k8s.report.claims import conclusions, sentences
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 from coref_k8s.study.names import Kind
@@ -172,7 +172,7 @@ class LiveState:
                 trial.scores.update(record.intermediate)
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
-            length.finals = standing(one, view.ended, lang()) if one.runs or not searches else []
+            length.finals = conclusions(one, view.ended, lang()) if one.runs or not searches else []
             if one.verdict is not None and length.winner is None:
                 for sentence in sentences(one.verdict, lang()):
                     self._tell(now, f"{say('words.of-tokens', length=one.seq_len)}: {sentence}")

@@ -13,7 +13,7 @@ from coref_k8s.cli.console import headed, titled
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.budgets import budgets
-from coref_k8s.report.verdict import standing
+from coref_k8s.report.claims import conclusions
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
 from coref_k8s.study.tasks import SHOWN
@@ -65,7 +65,7 @@ def status(view: StudyView, place: Message, now: datetime | None = None) -> Rend
     stand = [
         Text(f"{say('words.of-tokens', length=one.seq_len)}: {sentence}")
         for one in view.lengths
-        for sentence in standing(one, view.ended, lang())
+        for sentence in conclusions(one, view.ended, lang())
     ]
     if stand and (view.runs or view.verdicts or view.spec.purpose.kind != "search"):
         parts += [*stand, ""]
@@ -144,7 +144,7 @@ def results(view: StudyView, *, most: int | None = None) -> RenderableType:
         parts.append("")
         if one.runs:
             parts += [_runs(f"{title}, {say('words.finalists')}", one.runs), ""]
-            parts += [*(Text(sentence) for sentence in standing(one, view.ended, lang())), ""]
+            parts += [*(Text(sentence) for sentence in conclusions(one, view.ended, lang())), ""]
     return Group(*parts)
 
 

@@ -12,8 +12,8 @@ from coref_k8s.cli.console import headed
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.client.results import folder
 from coref_k8s.controller.view import StudyView
+from coref_k8s.report.claims import conclusions
 from coref_k8s.report.metrics import gain, interval_of, metric, metrics_of
-from coref_k8s.report.verdict import standing
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording.formats import difference, interval, parameter, score
@@ -29,7 +29,7 @@ def best_tables(view: StudyView, root: str = "") -> RenderableType:
         head = say("cli.best-of-length", length=one.seq_len, trial=trial.number, score=one.score)
         parts.append(Text(head, "bold"))
         if view.spec.purpose.kind == "search":
-            parts += [Text(f"  {sentence}") for sentence in standing(one, view.ended, lang())]
+            parts += [Text(f"  {sentence}") for sentence in conclusions(one, view.ended, lang())]
         parts += ["", _metrics(view.spec, one.verdict.metrics if one.verdict else trial.metrics), ""]
         parts += _tested(view.spec, trial)
         if trial.params:

@@ -8,7 +8,7 @@ from typing import Any
 from coref_k8s.client.where import Spelled
 from coref_k8s.controller.view import LengthView, StudyView
 from coref_k8s.errors import NotFoundError, RequestError
-from coref_k8s.report.verdict import rows as comparison_rows
+from coref_k8s.report.claims import rows as comparison_rows
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.paths import trial_folder, work_folder

@@ -181,7 +181,7 @@ class RunsMemory:
     """What the ended trials say of the memory estimate."""
     _closed: dict[int, TrialRecord] = field(default_factory=dict)
     _failures: list[datetime] = field(default_factory=list)
-    _judged: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    _hopeless_at: dict[int, tuple[int, bool]] = field(default_factory=dict)
     _since_best: int = 0
 
     def look(self, resumed_at: datetime) -> LengthSnapshot:
@@ -221,7 +221,7 @@ class RunsMemory:
     def _close(self, record: TrialRecord) -> None:
         self._closed[record.number] = record
         self.counts[record.state] += 1
-        self._judged.pop(record.number, None)
+        self._hopeless_at.pop(record.number, None)
         self.correction.add(record.attrs)
         if record.state is TrialState.COMPLETE:
             self.complete_seconds += record.seconds or 0.0
@@ -242,9 +242,9 @@ class RunsMemory:
         if not record.intermediate:
             return False
         step = max(record.intermediate)
-        known = self._judged.get(record.number)
+        known = self._hopeless_at.get(record.number)
         if known is None or known[0] != step:
-            known = self._judged[record.number] = (step, self.study.should_prune(record))
+            known = self._hopeless_at[record.number] = (step, self.study.should_prune(record))
         return known[1]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from coref_k8s.report.claims import claim, named
 from coref_k8s.report.context import Context
 from coref_k8s.report.html import Cell, forest, table
 from coref_k8s.report.metrics import metric, metrics_of
-from coref_k8s.report.verdict import claim, named
 from coref_k8s.search.tested import tested
 from coref_k8s.wording.formats import difference, interval, score
 

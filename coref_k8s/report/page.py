@@ -12,13 +12,13 @@ from coref_k8s import __version__
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report import numbers, pictures
 from coref_k8s.report.again import again, warnings
+from coref_k8s.report.answer import answer
 from coref_k8s.report.budgets import budgets
 from coref_k8s.report.chains import chains
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.finalists import finalists
 from coref_k8s.report.metrics import metric, metrics_of
 from coref_k8s.report.slices import slices
-from coref_k8s.report.standing import answer
 from coref_k8s.report.timeline import timeline
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Outcome

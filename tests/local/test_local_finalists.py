@@ -9,7 +9,7 @@ import pytest
 
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.local.session import LocalSession
-from coref_k8s.report.verdict import sentences
+from coref_k8s.report.claims import sentences
 from coref_k8s.search.finalist_study import read_runs
 from coref_k8s.search.finalists import fresh_seeds
 from coref_k8s.search.records import TrialState

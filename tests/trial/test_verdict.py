@@ -9,7 +9,7 @@ import pytest
 from coref_k8s.errors import TrialError
 from coref_k8s.evaluation.average import averaged
 from coref_k8s.evaluation.result import EvaluationResult, ItemScores
-from coref_k8s.report.verdict import sentences
+from coref_k8s.report.claims import sentences
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.trial.verdict_job import judge

@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 
 from coref_k8s.controller.view import LengthView
+from coref_k8s.report.claims import against, claim, conclusions, headline
 from coref_k8s.report.context import Context
 from coref_k8s.report.html import forest
-from coref_k8s.report.verdict import against, claim, headline, standing
 from coref_k8s.search.tested import Tested, tested
 from coref_k8s.search.verdict import NO_DIFFERENCE
 
@@ -25,7 +25,7 @@ def answer(page: Context) -> str:
 def _length(page: Context, one: LengthView) -> str:
     found = tested(one.best, one.verdict)
     if found is None:
-        said = standing(one, page.view.ended, page.lang)
+        said = conclusions(one, page.view.ended, page.lang)
         return "".join(_line(page, one, "open", page.plain("report.untested"), text) for text in said)
     reach = _reach(found)
     lines = [f'<p class="first">{_named(page, one)}: {escape(headline(one, found, page.lang))}</p>']

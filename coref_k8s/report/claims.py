@@ -1,4 +1,4 @@
-"""What a verdict says, for terminals and pages: sentences in either language, and rows of numbers."""
+"""What may be said of results, for terminals and pages: sentences in either language, and rows of numbers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _figure(value: float, low: float | None, high: float | None, lang: Lang) -> 
     return say("verdict.figure", lang, score=value, low=low, high=high)
 
 
-def standing(length: LengthView, ended: bool, lang: Lang = "en") -> list[str]:
+def conclusions(length: LengthView, ended: bool, lang: Lang = "en") -> list[str]:
     """Return what is to be said of a length's best score: the verdict, or how far its finalists are, or that it is unconfirmed."""
     if length.verdict is not None:
         return sentences(length.verdict, lang)
