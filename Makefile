@@ -15,7 +15,7 @@ GENERATED := coref_k8s.telemetry.docs=docs/metrics.md coref_k8s.client.docs=docs
 .PHONY: help install demo test test-slow test-cluster check generate format images kind-load clean
 
 help:
-	@echo "make demo          a whole study on this machine: small model, shipped corpus, a few minutes"
+	@echo "make demo          a study on this machine, then who is who in a text: small model, shipped corpus, a few minutes"
 	@echo "make test          all tests (installs Postgres and jq where they are missing)"
 	@echo "make test-slow     the larger versions of some tests as well"
 	@echo "make test-cluster  the tests of the cluster's side on the cluster that KUBECONFIG names"
@@ -39,9 +39,14 @@ $(VENV)/checkov/.installed:
 	$(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check 'checkov>=3.1'
 	touch $@
 
+# A search for hidden mentions, then coreference from its best model, then a text that no model has seen.
+demo: NAME := $(or $(NAME),demo-$(shell date +%H%M%S))
+demo: export COREF_DATA_DIR := $(DATA)
 demo: install
 	$(BIN)/python -m coref_k8s.model.small $(DATA)/models/small --tokenizer data/korean/tokenizer
-	$(BIN)/coref-k8s submit --local --data-dir $(DATA) --file examples/demo.yaml --model $(DATA)/models/small --name $(or $(NAME),demo-$(shell date +%H%M%S))
+	$(BIN)/coref-k8s submit --local --file examples/demo.yaml --model $(DATA)/models/small --name $(NAME)
+	$(BIN)/coref-k8s submit --local --file examples/coreference.yaml --model $(NAME)/512 --name $(NAME)-who
+	$(BIN)/python examples/resolve.py $(NAME)-who examples/people.txt $(DATA)/$(NAME)-who.html
 
 # Never on a cluster by accident: without KUBECONFIG the tests start a fake API server.
 # A file's tests stay on one worker: what they share (prepared data, a study) is made once.

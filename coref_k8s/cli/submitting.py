@@ -21,6 +21,7 @@ from coref_k8s.cli.winners import best_tables
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
 from coref_k8s.client.planning import as_data, plan_study
+from coref_k8s.client.starting import names_result
 from coref_k8s.client.study import check_resumable, made_up_name
 from coref_k8s.client.where import find_study, open_place
 from coref_k8s.controller.view import StudyView
@@ -86,7 +87,8 @@ def submit(
 ) -> int:
     """Start a study: prepare data, run trials, find the best."""
     named, spec = read_request(file, name, settings, flags)
-    plan_study(spec)  # a GPU that holds no batch is refused without asking where the study would run
+    if not names_result(spec.model):
+        plan_study(spec)  # a GPU that holds no batch is refused without asking where the study would run
     return launch(open_place(where), named or made_up_name(), spec, how)
 
 

@@ -70,9 +70,11 @@ class ClusterBackend:
     # -- writing -----------------------------------------------------------------------------------------
 
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
-        """Return the request as it is: what it names is looked for in the cluster, not here."""
+        """Return the request, with the folder of a study's model; what it names else is looked for in the cluster, not here."""
         from coref_k8s.client.checks import check_request
+        from coref_k8s.client.starting import started
 
+        spec = started(spec, self)
         return spec, check_request(spec)
 
     def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:

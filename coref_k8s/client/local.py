@@ -128,8 +128,10 @@ class LocalBackend:
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request with absolute paths, with warnings; raise what cannot work here."""
         from coref_k8s.client.checks import check_before_start, check_request, localised
+        from coref_k8s.client.starting import started
 
-        warnings, spec = check_request(spec), localised(spec)
+        spec = localised(started(spec, self))
+        warnings = check_request(spec)
         if spec.search.warm_start_from is not None:
             self._check_source(spec.search.warm_start_from)
         return spec, warnings + check_before_start(spec, text=not self._prepared_elsewhere(spec))

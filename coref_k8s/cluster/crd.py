@@ -236,6 +236,7 @@ COLUMNS = [
     _column("Failed", "integer", ".status.trials.failed"),
     _column("Best", "string", ".status.bestScore", description="Highest score and its length"),
     _column("Age", "date", ".metadata.creationTimestamp"),
+    _column("Task", "string", ".spec.task", description="What is trained and scored", priority=1),
     _column("Message", "string", ".status.message", priority=1),
 ]
 

@@ -334,7 +334,7 @@ class StudySpec(Request):
     any_length: bool = Field(default=False, json_schema_extra=flag("--any-length"))
     """Allow any multiple of 64 tokens as a length; for small models and tests."""
     model: Name = Field(default="kakaobank/kf-deberta-base", json_schema_extra=flag("--model"))
-    """Hub id or folder of the model to start from."""
+    """Hub id or folder of the model to start from. The command line and Python also take a study's result, `STUDY/TOKENS` or `STUDY/TOKENS/NUMBER`."""
     model_revision: Text | None = None
     """Revision of the hub model; the newest, written into the result, by default."""
     trials: Count = Field(default=20, json_schema_extra=flag("--trials"))

@@ -48,6 +48,14 @@ STUDY = {
     "search": {"sampler": "random", "pruner": "none"},
     "pod": {"gpus": 0},
 }
+COREFERENCE = {
+    **STUDY,
+    "task": "coreference",
+    "trials": 1,
+    "data": {"sources": [{"source": "people:12"}]},
+    "training": {"maxSteps": 4, "batchSize": 2, "evaluations": 1},
+    "search": {"sampler": "random", "pruner": "none", "space": {"head_epochs": {"choices": [1]}}},
+}
 
 
 class Controller:
@@ -151,6 +159,33 @@ def test_submit_to_results_through_eviction_restart_and_a_database_that_went_awa
     assert any("given back" in line["message"] for line in _logged(controllers[1]))
     text = "".join(controller.log.read_text() for controller in controllers)
     assert "secret-word" not in text
+    whole.trials.database.close()
+
+
+def test_a_coreference_study_from_the_request_to_a_model_with_a_head(whole: World, tmp_path: Path) -> None:
+    whole.kube.as_service_account(whole.api.namespace, "controller", rbac.rules("controller")).close()
+    controller = Controller(whole, tmp_path, 1)
+    try:
+        whole.submit(spec=COREFERENCE)
+        status = whole.until_phase("Succeeded")
+        assert controller.end(signal.SIGTERM) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            controller.process.kill()
+        controller.process.wait(10)
+    view = Database(whole.url).view(whole.api.namespace, "korean")
+    (trial,) = view.trials
+    assert (
+        trial.value == pytest.approx(trial.metrics["conll_f1"]) == pytest.approx(status["best"][0]["score"])
+    )
+    assert {"lea_f1", "mention_f1", "gold_conll_f1", "equal_conll_f1"} < set(trial.metrics)
+    assert trial.attrs["evidence"]["counts"]["mentions"] > 0
+    volume = whole.kubelet.claim(whole.api.namespace, JobSettings().data_claim)
+    model = volume / "studies/korean/128/0/model"
+    assert {"coref.json", "coref_head.safetensors"} < {path.name for path in model.iterdir()}
+    (pod,) = whole.pods("korean-128-0-1")
+    lines = whole.api.logs(pod["metadata"]["name"])
+    assert any('"conll_f1"' in line for line in lines)
     whole.trials.database.close()
 
 
