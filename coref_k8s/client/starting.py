@@ -1,7 +1,7 @@
 """The model that a study starts from, named as the result of another study of the same place.
 
 STUDY/TOKENS            the best of a length
-STUDY/TOKENS/NUMBER     a trial's
+STUDY/TOKENS/NUMBER     a trial's (a finalist's run: STUDY/TOKENS/finalist-NUMBER)
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from coref_k8s.client.backend import Backend
 from coref_k8s.client.results import folder, with_result
 from coref_k8s.errors import NotFoundError
-from coref_k8s.study.paths import TrialFolder, trial_folder
+from coref_k8s.study.names import Kind
+from coref_k8s.study.paths import TrialFolder, work_folder
 from coref_k8s.study.spec import StudySpec
 
-_RESULT = re.compile(r"([a-z0-9][-a-z0-9]*)/(\d+)(?:/(\d+))?")
+_RESULT = re.compile(r"([a-z0-9][-a-z0-9]*)/(\d+)(?:/(finalist-)?(\d+))?")
 
 
 def names_result(model: str) -> re.Match[str] | None:
@@ -33,11 +34,12 @@ def started(spec: StudySpec, backend: Backend) -> StudySpec:
         return spec
     study, seq_len = named[1], int(named[2])
     view = with_result(backend.get(study), seq_len)
-    if named[3] is None:
+    if named[4] is None:
         below = folder(view, view.lengths[0])
     else:
-        number = int(named[3])
-        if all(trial.number != number for trial in view.trials):
+        kind, known = (Kind.FINALIST, view.runs) if named[3] else (Kind.TRIAL, view.trials)
+        number = int(named[4])
+        if all(one.number != number for one in known):
             raise NotFoundError("client.no-trial", study=study, trial=number)
-        below = trial_folder(view.spec, study, seq_len, number)
+        below = work_folder(view.spec, study, kind, seq_len, number)
     return spec.model_copy(update={"model": str(TrialFolder(Path(backend.root) / below).model)})
