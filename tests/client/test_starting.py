@@ -31,7 +31,10 @@ def test_the_best_of_a_length_and_a_trial_have_their_folders() -> None:
     assert best is not None
     assert model_of("korean-long/1024") == f"/data/studies/korean-long/1024/{best.number}/model"
     assert model_of("korean-long/2048/3") == "/data/studies/korean-long/2048/3/model"
-    assert model_of("korean-long/2048/finalist-4", CONFIRMED) == "/data/studies/korean-long/2048/finalist-4/model"
+    assert (
+        model_of("korean-long/2048/finalist-4", CONFIRMED)
+        == "/data/studies/korean-long/2048/finalist-4/model"
+    )
     confirmed = model_of("korean-long/1024", CONFIRMED)
     assert confirmed == "/data/studies/korean-long/1024/finalist-2/model"
 
