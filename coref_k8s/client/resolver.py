@@ -22,6 +22,9 @@ from coref_k8s.coref.resolving import resolved
 from coref_k8s.errors import RequestError
 from coref_k8s.settings import Settings
 
+#: A name and the text that it is of.
+NamedText = tuple[str, str]
+
 
 class Resolver:
     """Resolves texts of any length with one model; a text's memory grows with its length, not with its square."""
@@ -56,15 +59,13 @@ class Resolver:
         """Resolve a text; offsets are characters of the text as it is given."""
         return next(self.stream([(doc_id, text)]))
 
-    def stream(
-        self, texts: Iterable[tuple[str, str]], *, check: Check = nothing
-    ) -> Iterator[ResolvedDocument]:
+    def stream(self, texts: Iterable[NamedText], *, check: Check | None = None) -> Iterator[ResolvedDocument]:
         """Resolve many texts, given as pairs of a name and a text, in their order; short ones share a forward pass.
 
         What is found in a text does not depend on the others. Texts are taken as they are needed; `check` is called
         between forward passes, to show progress or to raise what is to end them.
         """
-        return resolved(self.model, texts, windows=self._windows, check=check)
+        return resolved(self.model, texts, windows=self._windows, check=check or nothing)
 
 
 def _device(device: str | torch.device | None) -> torch.device:
