@@ -24,7 +24,7 @@ from coref_k8s.evaluation import intervals, registry
 from coref_k8s.evaluation.composite import Composite, available
 from coref_k8s.evaluation.coreference.scoring import Key
 from coref_k8s.evaluation.coreference.statistics import COLUMNS, STATISTICS
-from coref_k8s.evaluation.result import EvaluationResult, ItemScores
+from coref_k8s.evaluation.result import EvaluationResult, ItemScores, Sample
 from coref_k8s.text.document import Document
 from coref_k8s.text.tokenisers import rules_of
 from coref_k8s.text.words import Span
@@ -40,6 +40,8 @@ ALONE = (0.6, 0.4, 0.5, 0.7, 0.8)
 #: A quick evaluation reads documents from the first on until it has this share of the tokens, but no fewer documents
 #: than this.
 QUICK_SHARE, QUICK_DOCUMENTS = 0.25, 4
+#: Most characters of a document that a result shows.
+SAMPLE = 600
 
 
 class ChainSet:
@@ -121,7 +123,8 @@ def evaluate_chains(
     given = Thresholds(**thresholds) if thresholds else None if full else model.config.thresholds
     found, linked = _read(model, asked, [given.linked] if given else LINKED, full, check or nothing, windows)
     used = given or _best(asked, found, weights, singletons)
-    scores = asked.key.score(_chains(asked, found, used), singletons=singletons, linked=linked, full=full)
+    chains = _chains(asked, found, used)
+    scores = asked.key.score(chains, singletons=singletons, linked=linked, full=full)
     metrics = scores.metrics() if full else {name: one.value for name, one in scores.scores.items()}
     counts = {"documents": len(asked.documents), "mentions": asked.mentions}
     if full:
@@ -149,6 +152,23 @@ def evaluate_chains(
         full=full,
         seconds=time.monotonic() - begun,
         view=scores.headline,
+        sample=_sample(asked, chains, singletons) if full else None,
+    )
+
+
+def _sample(asked: ChainSet, chains: Chains, singletons: bool) -> Sample:
+    """Return where the first document with chains begins, up to the end of a sentence."""
+    number = next(number for number, one in enumerate(asked.documents) if any(one.clusters.values()))
+    document = asked.documents[number]
+    ends = [end for _, end in asked.encoded[number].reading.sentences if end <= SAMPLE]
+    until = max(ends, default=SAMPLE)
+
+    def shown(chains: Iterable[Iterable[Span]]) -> list[list[Span]]:
+        sizes = [(len(spans), [span for span in spans if span[1] <= until]) for spans in map(list, chains)]
+        return [inside for size, inside in sizes if inside and (singletons or size > 1)]
+
+    return Sample(
+        document.doc_id, document.text[:until], shown(chains[number]), shown(document.clusters.values())
     )
 
 

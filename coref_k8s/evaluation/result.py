@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.errors import DataError, reason
+from coref_k8s.text.words import Span
 from coref_k8s.wording import Message
 
 #: Fewest items from which a number is printed for a distance bucket.
@@ -34,6 +35,16 @@ class Bucket:
     """None below 30 items: too few for a number."""
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Where a document begins, and who is who there: chains as characters [start, end), by the model and in truth."""
+
+    doc_id: str
+    text: str
+    found: list[list[Span]]
+    gold: list[list[Span]]
+
+
 @dataclass
 class EvaluationResult:
     """Metrics by name, all finite, and their evidence."""
@@ -57,6 +68,9 @@ class EvaluationResult:
     seconds: float = 0.0
     view: str = ""
     """How chains were scored (`CorefScores.headline`); empty for other items."""
+
+    sample: Sample | None = None
+    """A document as a coreference model resolved it, of a full evaluation."""
 
     @property
     def score(self) -> float:
@@ -96,6 +110,7 @@ class EvaluationResult:
             record.pop("item_ids")
             if "tau" in record:  # before there were coreference models
                 record["thresholds"] = {"tau": record.pop("tau")}
+            record["sample"] = Sample(**record["sample"]) if record.get("sample") else None
             record["buckets"] = [Bucket(**entry) for entry in record["buckets"]]
             record["item_scores"] = {
                 kind: ItemScores(**entry) for kind, entry in record["item_scores"].items()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 
+from coref_k8s.coref.formats.pieces import pieces
 from coref_k8s.report.context import Context
 from coref_k8s.report.html import Cell, grouped, table, whisker
 from coref_k8s.report.metrics import interval_of
@@ -65,3 +68,70 @@ def chains(page: Context) -> str:
         page.about("report.chains-about") + table(first, grouped(rows), left=2)
         + page.about("report.links-about") + table(second, grouped(found), left=2)
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Mark:
+    start: int
+    end: int
+    chain: int
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """A text with mentions, as `pieces` cuts it."""
+
+    text: str
+    mentions: list[_Mark]
+
+
+def sample(page: Context) -> str:
+    """The beginning of a dev document as the best model of the longest length resolved it, beside its gold chains."""
+    shown = [
+        (one.seq_len, found)
+        for one in page.view.lengths
+        if one.best is not None and (found := one.best.attrs.get("evidence", {}).get("sample"))
+    ]
+    if not shown:
+        return ""
+    seq_len, found = shown[-1]
+    gold = [set(map(tuple, spans)) for spans in found["gold"]]
+    numbers, free = [], len(gold)
+    for spans in found["found"]:
+        # an entity has the number and colour of the gold one with which it shares most, and which no other has
+        common = [
+            len(one & set(map(tuple, spans))) * (number not in numbers) for number, one in enumerate(gold)
+        ]
+        best = max(range(len(gold)), key=common.__getitem__, default=0)
+        if common and common[best]:
+            numbers.append(best)
+        else:
+            numbers.append(free)
+            free += 1
+    parts = [
+        f'<div><h3>{page.say(f"report.sample-{name}")}</h3><p class="who">{_who(found["text"], chains, numbered)}</p></div>'
+        for name, chains, numbered in (
+            ("found", found["found"], numbers),
+            ("gold", found["gold"], range(len(gold))),
+        )
+    ]
+    about = page.about("report.sample-about", document=found["doc_id"], length=seq_len)
+    return f'{about}<div class="two">{"".join(parts)}</div>'
+
+
+def _who(text: str, chains: Sequence[Sequence[Sequence[int]]], numbers: Sequence[int]) -> str:
+    marks = [
+        _Mark(start, end, number)
+        for number, spans in zip(numbers, chains, strict=True)
+        for start, end in spans
+    ]
+    marks.sort(key=lambda one: (one.start, -one.end))
+    parts = []
+    for piece in pieces(_Marked(text, marks)):
+        if piece.mention is None:
+            parts.append(escape(piece.text))
+        elif piece.kind == "open":
+            parts.append(f'<mark class="c{piece.mention.chain % 5}">')
+        else:
+            parts.append("</mark>" if piece.again else f"<sub>{piece.mention.chain + 1}</sub></mark>")
+    return "".join(parts)

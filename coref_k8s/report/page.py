@@ -14,7 +14,7 @@ from coref_k8s.report import numbers, pictures
 from coref_k8s.report.again import again, warnings
 from coref_k8s.report.answer import answer
 from coref_k8s.report.budgets import budgets
-from coref_k8s.report.chains import chains
+from coref_k8s.report.chains import chains, sample
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.finalists import finalists
 from coref_k8s.report.metrics import metric, metrics_of
@@ -33,6 +33,7 @@ SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
     ("history", pictures.history, True),
     ("by_length", pictures.by_length, True),
     ("chains", chains, False),
+    ("sample", sample, False),
     ("distance", numbers.distance, False),
     ("reference", numbers.reference, False),
     ("params", numbers.parameters, False),

@@ -38,11 +38,15 @@ def evidence(items: Path) -> dict[str, Any]:
     """Return what lies behind the metrics of a full evaluation, by its file; empty before there is one.
 
     `counts` of items by kind, `buckets` with their number of items (the scores of a bucket are metrics named
-    `..._to<up_to>`), `warnings`, and `items_sha256`. Small, since it is stored with every trial.
+    `..._to<up_to>`), `warnings`, `items_sha256`, and the `sample` of a coreference model. Small, since it is stored with every trial.
     """
     result: Mapping[str, Any] | None = read_json(items)
     if result is None:
         return {}
     buckets = [{name: bucket[name] for name in ("above", "up_to", "n")} for bucket in result["buckets"]]
-    kept = {name: result[name] for name in ("counts", "warnings", "items_sha256")}
+    kept = {
+        name: result[name]
+        for name in ("counts", "warnings", "items_sha256", "sample")
+        if result.get(name) is not None
+    }
     return {**kept, "buckets": buckets}

@@ -80,6 +80,7 @@ def _trial(spec: StudySpec, draw: random.Random, length: int, number: int) -> Tr
                 "warnings": [],
                 "items_sha256": "cd" * 32,
                 "buckets": [],
+                "sample": SAMPLE,
             }
             attrs |= {"evidence": evidence}
     value = None if state is TrialState.FAILED else told[max(told)]
@@ -122,6 +123,12 @@ def _metrics(score: float, length: int) -> dict[str, float]:
     return {"score": score, **found}
 
 
+SAMPLE = {
+    "doc_id": "people-3",
+    "text": "옌템의 스승은 <핀혼>을 보았다. 그는 웃었다.",
+    "found": [[[9, 11]], [[0, 2], [19, 20]]],
+    "gold": [[[0, 2]], [[0, 6], [19, 20]], [[9, 11]]],
+}
 CHAINS = {"documents": 12, "mentions": 900, "recall_seen": 400, "recall_new": 120, "recall_pronoun": 300,
           "recall_0_512": 700, "recall_512_1024": 100, "recall_1024_2048": 20, "recall_2048": 0}  # fmt: skip
 

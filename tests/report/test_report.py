@@ -116,6 +116,10 @@ def test_a_coreference_study_shows_chains_and_nothing_of_hidden_mentions() -> No
     assert re.search(r"a pronoun\s+300\s+0\.400", chains)
     assert re.search(r"513–1,024\s+100\s+0\.400", chains)
     assert "LEA" in section(page, "trials")
+    text = re.sub(r"\s+", "", section(page, "sample"))
+    # by the gold entities' numbers
+    assert "옌템1의스승은<핀혼3>을보았다.그1는웃었다." in text
+    assert "옌템1의스승2은<핀혼3>을보았다.그2는웃었다." in text
     for foreign in ("LAMBADA", "Top5", "by context", "five nouns"):
         assert foreign not in page, foreign
     poor = changed(view, lambda one: replace(one, metrics=one.metrics | {"equal_conll_f1": 0.9}))
