@@ -29,7 +29,7 @@ Form = Literal["table", "text", "json", "jsonl", "conllu", "conll", "html"]
 _ENDINGS = {"table": ".txt", "text": ".txt"}
 #: Forms of which several documents make one stream.
 _STREAMS = ("table", "text", "jsonl", "conllu", "conll")
-#: Words of a name, and names of an entity, that the table shows.
+#: Names of an entity, and letters of each and of the text where it is first named, that the table shows.
 _NAMES, _LETTERS = 4, 24
 #: Characters of a file's name, without its ending: file systems take 255 bytes.
 _LONGEST = 64
@@ -221,9 +221,9 @@ def _table(document: ResolvedDocument, console: object = None) -> None:
 
     table = titled(document.doc_id)
     for column in ("number", "mentions", "names", "first"):
-        table.add_column(
-            say(f"coref.column-{column}"), justify="right" if column in ("number", "mentions") else "left"
-        )
+        justify: Any = "right" if column in ("number", "mentions") else "left"
+        # folded: an ellipsis would stand at the end of each line of wide letters that has a blank there
+        table.add_column(say(f"coref.column-{column}"), justify=justify, overflow="fold")
     chains = [(number, chain) for number, chain in enumerate(document.chains) if len(chain) > 1]
     for number, chain in sorted(chains, key=lambda one: -len(one[1])):
         names = Counter(mention.text for mention in chain).most_common(_NAMES)
@@ -236,4 +236,4 @@ def _table(document: ResolvedDocument, console: object = None) -> None:
 
 
 def _context(document: ResolvedDocument, at: int) -> str:
-    return " ".join(document.text[at : at + 2 * _LETTERS].split())
+    return " ".join(document.text[at : at + _LETTERS].split())

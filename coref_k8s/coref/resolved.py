@@ -13,6 +13,7 @@ from coref_k8s.coref.formats.conll import to_conll
 from coref_k8s.coref.formats.conllu import to_conllu
 from coref_k8s.coref.formats.marked import to_text
 from coref_k8s.coref.formats.page import to_html, to_notebook
+from coref_k8s.coref.surface import is_pronoun
 from coref_k8s.wording import Lang
 
 
@@ -57,12 +58,12 @@ class ResolvedDocument:
 
     @cached_property
     def names(self) -> list[str]:
-        """What to call each chain: the words that name it most often, of those with two characters or more first."""
-        names = []
-        for chain in self.chains:
-            counts = Counter(mention.text for mention in chain)
-            names.append(max(counts, key=lambda text: (len(text) > 1, counts[text])))
-        return names
+        """What to call each chain: its most frequent words; a name goes before pronouns that are more frequent.
+
+        A name is two characters or more that are no pronoun, and names one mention in ten: a narrator who is called by
+        name once stays "나".
+        """
+        return [_name(Counter(mention.text for mention in chain)) for chain in self.chains]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: `clusters` as the project's own JSON lines have them, and every mention with its confidences."""
@@ -105,3 +106,11 @@ class ResolvedDocument:
 
     def _repr_html_(self) -> str:
         return to_notebook(self)
+
+
+def _name(counts: Counter[str]) -> str:
+    least = counts.total() / 10
+    return max(
+        counts,
+        key=lambda text: (len(text) > 1 and not is_pronoun(text) and counts[text] >= least, counts[text]),
+    )

@@ -55,6 +55,18 @@ def test_chains_and_names(document):
     assert document.names == ["김 첨지", "아내", "약"]
 
 
+def test_an_entity_is_called_by_its_name_unless_that_is_rare():
+    def called(*words):
+        text = " ".join(words)
+        starts = [sum(len(word) + 1 for word in words[:number]) for number in range(len(words))]
+        spans = [(at, at + len(word), 0) for at, word in zip(starts, words, strict=True)]
+        return resolved(*spans, text=text, sentences=((0, len(text)),)).names
+
+    assert called("그", "그", "그녀", "그녀", "그녀", "영희") == ["영희"]
+    assert called(*["나"] * 52, "원 아씨") == ["나"]
+    assert called("그", "자기", "자기") == ["자기"]
+
+
 def test_json_is_read_as_a_document_with_chains(document):
     row = json.loads(document.to_json())
     assert "\n" not in document.to_json()
