@@ -23,7 +23,7 @@ from coref_k8s.errors import DataError, HubError, MissingDependencyError, Unusab
 from coref_k8s.study.spec import DatasetConfig, DataSpec
 from coref_k8s.telemetry.bus import said
 from coref_k8s.text.clean import clean
-from coref_k8s.text.document import Document
+from coref_k8s.text.document import Document, Split
 from coref_k8s.wording import Message
 
 #: Where in a source (file, line or row), an id made of that, and the document or row that stands there.
@@ -33,6 +33,11 @@ _HOPELESS = 100
 #: Documents without gold chains after which a source is given up that is read for its chains.
 _CHAINLESS = 1000
 _log = logging.getLogger(__name__)
+
+#: What rows call the split that they belong to.
+_SPLITS: Mapping[str, Split] = {
+    "train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"
+}  # fmt: skip
 
 
 class Emitter(Protocol):
@@ -263,9 +268,15 @@ def _document(
         title=row.title,
         domain=config.domain,
         answer=row.answer,
-        group=row.group,
+        group=row.group or _text_of(item, "group"),
+        split=_SPLITS.get(_text_of(item, "split").lower()),
     )
-    return clean(document), row.group
+    return clean(document), document.group
+
+
+def _text_of(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _unique(doc_id: str, own_id: str, known: set[str]) -> str:

@@ -179,3 +179,25 @@ def test_a_task_has_data_of_its_own(tmp_path, shipped, tokenizer, request_for):
 
 def test_whole_documents_serve_every_tokeniser(shipped):
     open_prepared(shipped.path, 512).check_tokenizer(object())
+
+
+def test_rows_keep_the_split_and_the_group_that_they_name(tmp_path, tokenizer):
+    def row(number, **more):
+        text = f"누리가 {number}번 왔다. 그는 {number}번 웃었다."
+        start = text.index("그")
+        return json.dumps(
+            {"doc_id": str(number), "text": text, "clusters": [[[0, 2], [start, start + 1]]], **more}
+        )
+
+    splits = ("train", "validation", "test")
+    rows = [row(number, split=splits[number % 3]) for number in range(30)]
+    rows += [row(number, group="one work") for number in range(30, 60)]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    ref = prepare(asked(tmp_path / "a.jsonl", deduplicate=False), tmp_path, tokenizer)
+    found = {split: set(kept(ref, split)) for split in ("train", "dev", "test")}
+    for split, number in zip(found, range(3), strict=True):
+        assert {str(n) for n in range(number, 30, 3)} <= found[split]
+    together = {str(number) for number in range(30, 60)}
+    assert [split for split, ids in found.items() if ids & together] == [
+        split for split, ids in found.items() if together <= ids
+    ]
