@@ -30,7 +30,7 @@ PHASE_STYLES = {
     Phase.UNKNOWN: "yellow",
 }
 #: Parameters that the results table has room for; csv and json have all.
-_SHOWN = ("learning_rate", "head_learning_rate")
+_SHOWN = ("learning_rate",)
 #: Metrics that it has room for, by task.
 _METRICS = {
     "mentions": ("coref_f1", "coref_top5", "coref_top5_gain", "lbd_top1", "lbd_top1_gain"),

@@ -58,8 +58,8 @@ def chains(page: Context) -> str:
             rows.append([str(one.seq_len), words, score(metrics[key]), line, interval_of(metrics, key)])
         counts = one.best.attrs.get("evidence", {}).get("counts", {})
         for words, n, share in links(metrics, counts, page.lang):
-            drawn = "" if share is None else whisker(share)
-            found.append([str(one.seq_len), words, number(n), score(share), drawn])
+            if share is not None:
+                found.append([str(one.seq_len), words, number(n), score(share), whisker(share)])
     if not rows:
         return ""
     first = page.heads("words.tokens", "scores.beside", "scores.conll", "", "words.interval")

@@ -74,7 +74,7 @@ def main():
             create_small_model(model, tokenizer, seed=seed)
             spec = request(options, model)
             prepared = prepare(spec, folder, tokenizer)
-            results.append(run(spec, prepared, options, seed, folder))
+            results.append(run(spec, prepared.path, options, seed, folder))
     text = json.dumps({"options": vars(options), "data": prepared.statistics, "results": results}, indent=1)
     print(text)
     if options.output:
