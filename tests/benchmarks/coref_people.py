@@ -64,6 +64,9 @@ def main():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
     from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     tokenizer = AutoTokenizer.from_pretrained(TOKENIZER)
     with TemporaryDirectory() as temporary:
