@@ -96,16 +96,20 @@ class CorefHead(nn.Module):
 
         A pair whose earlier mention does not end before the later one scores minus infinity.
         """
+        return self.pair_scores(self.later(later), self.earlier(earlier), pairs)
+
+    def pair_scores(self, asked: Tensor, offered: Tensor, pairs: Pairs) -> Tensor:
+        """Return `link_scores` of vectors that `later` and `earlier` have been through."""
         common, size = self.sizes.link, self.sizes.category
-        asked, offered = self.later(later), self.earlier(earlier)
         scores = asked[:, :common] @ offered[:, :common].T / common**0.5
-        category = pairs.categories.long()
         for number in range(len(CATEGORIES)):
             part = slice(common + number * size, common + (number + 1) * size)
             own = asked[:, part] @ offered[:, part].T / size**0.5
-            scores = scores + own * (category == number)
-        scores = scores + self.distance[category, pairs.distances.long()]
-        scores = scores + self.quoted[category, pairs.quoted.long()]
+            scores = scores + own * (pairs.categories == number)
+        # one look-up by numbers of four bytes: indexing keeps eight of each pair for each table
+        table = (self.distance[:, :, None] + self.quoted[:, None, :]).flatten()
+        index = (pairs.categories.int() * DISTANCES + pairs.distances) * QUOTED + pairs.quoted
+        scores = scores + nn.functional.embedding(index, table[:, None])[..., 0]
         return scores.masked_fill(~pairs.before, -torch.inf)
 
     def entity_scores(self, scores: Tensor, entities: Tensor, count: int) -> Tensor:

@@ -152,7 +152,7 @@ def new_model(
     """
     tokenizer = open_tokenizer(name, revision)
     encoder: Any = open_encoder(name, seq_len, revision=revision, **arguments)
-    _attend_to_all(encoder)
+    attend_to_all(encoder)
     head = CorefHead(HeadSizes(hidden=encoder.config.hidden_size), dropout)
     if is_coref_model(Path(name)):
         head = _open_head(Path(name), read_config(Path(name)), dropout)
@@ -160,7 +160,7 @@ def new_model(
     return CorefModel(encoder, head, tokenizer, config)
 
 
-def _attend_to_all(encoder: nn.Module) -> None:
+def attend_to_all(encoder: nn.Module) -> None:
     """Switch dropout of attention off: torch has no fast attention with it on a CPU, where it doubles a step's time."""
     for module in encoder.modules():
         dropout: Any = getattr(module, "dropout", None)

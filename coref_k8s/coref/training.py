@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.utils.checkpoint import checkpoint
 
 from coref_k8s.coref.encoded import EncodedDocument
 from coref_k8s.coref.head import CorefHead, Pairs
@@ -36,6 +37,8 @@ MENTIONS = 3.0
 LIKELY = 0.2
 #: Share of a pass in which a document's batches hold windows from anywhere in it, and not consecutive ones.
 FAR = 0.5
+#: Mentions whose links to all earlier ones are scored at once.
+BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -215,13 +218,29 @@ def _unlikelihood(
 ) -> Tensor:
     """Return the summed negative log-likelihood of the entities of one document's mentions."""
     vectors = head.vectors(states, torch.as_tensor(mentions, device=states.device))
-    scores = head.link_scores(vectors, vectors, pairs_of(words, slice(None), slice(None), states.device))
     numbers = {entity: number for number, entity in enumerate(dict.fromkeys(entities))}
     labels = torch.tensor([numbers[entity] for entity in entities], device=states.device)
-    by_entity = head.entity_scores(scores, labels, len(numbers))
-    own = by_entity.gather(1, labels[:, None])[:, 0]
-    own = torch.where(torch.isfinite(own), own, torch.zeros_like(own))
-    return (torch.cat([by_entity, torch.zeros_like(by_entity[:, :1])], dim=1).logsumexp(1) - own).sum()
+    asked, offered, count = head.later(vectors), head.earlier(vectors), len(mentions)
+
+    def of_block(first: int, asked: Tensor, offered: Tensor) -> Tensor:
+        """Of a block of mentions, against themselves and all earlier ones."""
+        rows, columns = slice(first, min(first + BLOCK, count)), slice(0, min(first + BLOCK, count))
+        pairs = pairs_of(words, rows, columns, states.device)
+        by_entity = head.entity_scores(
+            head.pair_scores(asked[rows], offered[columns], pairs), labels[columns], len(numbers)
+        )
+        own = by_entity.gather(1, labels[rows, None])[:, 0]
+        own = torch.where(torch.isfinite(own), own, torch.zeros_like(own))
+        return (torch.cat([by_entity, torch.zeros_like(by_entity[:, :1])], dim=1).logsumexp(1) - own).sum()
+
+    if count <= BLOCK:
+        return of_block(0, asked, offered)
+    # computed again in the backward pass: what all pairs of a book's mentions keep would be gigabytes
+    parts = [
+        checkpoint(of_block, first, asked, offered, use_reentrant=False, preserve_rng_state=False)
+        for first in range(0, count, BLOCK)
+    ]
+    return torch.stack(parts).sum()
 
 
 def pairs_of(found: Surfaces, rows: slice, columns: slice, device: torch.device) -> Pairs:

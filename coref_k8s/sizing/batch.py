@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coref_k8s.errors import SizingError
 from coref_k8s.sizing.estimate import estimate
+from coref_k8s.sizing.head import HeadShape
 from coref_k8s.sizing.shape import ModelShape, shape_of
 from coref_k8s.sizing.table import row_for
 from coref_k8s.study.order import BatchPlan
@@ -83,5 +84,8 @@ def predict(
     """Return the predicted peak GPU memory of a study's training step (bytes)."""
     bf16 = spec.training.precision != "fp32"
     attention = "eager" if spec.training.attention == "eager" else "blocked"
-    found = estimate(shape, seq_len, batch, checkpointing=checkpointing, bf16=bf16, attention=attention)
+    head = HeadShape() if spec.task == "coreference" else None
+    found = estimate(
+        shape, seq_len, batch, checkpointing=checkpointing, bf16=bf16, attention=attention, head=head
+    )
     return int(found.total * correction)

@@ -1,11 +1,12 @@
-"""Peak memory of one training step, in parts, from a model's shape; pure arithmetic.
+"""Peak memory of one training step of either task, in parts, from a model's shape; pure arithmetic.
 
 Counted from what each operation keeps for the backward pass, with one fitted factor, `SLACK`;
 tests/model/test_estimate.py holds it against measured peaks of real steps on the CPU in float32. The
 narrow (bf16) counts are for a GPU and have not been measured on one.
 
 The lean path keeps no (query, key) matrix and computes the head at masked positions only, in chunks, so
-its activations grow with tokens; Hugging Face's own ("eager") grow with the square of the length.
+its activations grow with tokens; Hugging Face's own for DeBERTa ("eager") grow with the square of the length. Other
+architectures attend by PyTorch's kernels ("sdpa"), which keep no matrix either, but for attention dropout on a CPU.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from coref_k8s.sizing.shape import ModelShape
+from coref_k8s.sizing.head import HeadShape
+from coref_k8s.sizing.shape import LEAN, ModelShape
 
 #: Bytes of float32 logits that exist at one time in the lean head.
 HEAD_CHUNK_BYTES = 1 << 28
@@ -60,33 +62,41 @@ def estimate(
     accumulating: bool = True,
     masked: float = MASKED,
     optimiser: str = "adamw",
+    head: HeadShape | None = None,
 ) -> MemoryEstimate:
     """Return the peak memory of a training step of `batch_size` sequences of `seq_len` tokens (bytes).
 
     Weights and gradients are float32, with or without `bf16` autocast; `optimiser` is one of
     `OPTIMISER_BYTES` (trials train with AdamW; the others are there to compare).
-    `attention`: "blocked" is the lean path, "eager" is Hugging Face's. `accumulating`: the gradients of
-    an earlier micro-batch are already there (any but the first). `masked`: share of tokens with a label.
+    `attention`: "blocked" is the lean path where there is one, "eager" is Hugging Face's. `accumulating`: the gradients
+    of an earlier micro-batch are already there (any but the first). `masked`: share of tokens with a label.
+    `head`: the coreference head that stands in the place of the masked-LM head; sequences are windows then.
     """
-    step = _Step(shape, seq_len, batch_size, bf16, attention == "eager", device, masked)
+    path = attention if shape.kind == LEAN else "eager" if shape.kind == "deberta" else "sdpa"
+    step = _Step(shape, seq_len, batch_size, bf16, path, device, masked, head)
     kept = step.layer_kept()
     whole = shape.layers if step.everywhere else shape.layers - 1
-    if checkpointing:
-        at_head = shape.layers * step.boundary() + step.outside_layers()
+    outside = step.outside_layers()
+    if checkpointing and shape.recomputes:
+        at_head = shape.layers * step.boundary() + outside
         in_layer = at_head - step.boundary() + kept  # whose input is what was kept of it
     else:
-        in_layer = whole * kept + step.outside_layers()
+        in_layer = whole * kept + outside
         at_head = in_layer + step.last_layer_kept()
-    every = 4 * shape.parameters
-    head_gradient = 4 * shape.vocabulary * shape.hidden
-    layer_gradient = 4 * _layer_parameters(shape)
+    parameters = (
+        shape.parameters if head is None else shape.encoder_parameters + head.parameters(shape.hidden)
+    )
+    every = 4 * parameters
+    table = 4 * shape.vocabulary * shape.width
+    # held until the lookup's is there, when it is of the same table; else added to what is there at once
+    head_gradient = table if head is None else 0 if accumulating else 4 * head.parameters(shape.hidden)
     # (gradients, activations, temporary) at the three moments that can be the peak: the head; the
     # backward pass of the last layer; the end, when every gradient is there and no activation.
     before = every if accumulating else 0
     moments = [
         (before, at_head, head_gradient + step.head_temporary()),
-        (before, in_layer, head_gradient + step.layer_temporary() + layer_gradient),
-        (every, step.outside_layers(), step.lookup_temporary() + (head_gradient if accumulating else 0)),
+        (before, in_layer, head_gradient + step.layer_temporary() + 4 * shape.layer_parameters),
+        (every, outside, step.lookup_temporary(accumulating)),
     ]
     gradients, activations, temporary = max(moments, key=sum)
     if device == "cuda":
@@ -94,16 +104,10 @@ def estimate(
     return MemoryEstimate(
         weights=every,
         gradients=gradients,
-        optimiser=OPTIMISER_BYTES[optimiser] * shape.parameters,
+        optimiser=OPTIMISER_BYTES[optimiser] * parameters,
         activations=int(SLACK * activations),
         temporary=int(SLACK * temporary),
     )
-
-
-def _layer_parameters(shape: ModelShape) -> int:
-    h, i = shape.hidden, shape.intermediate
-    attention = 4 * (h * h + h) + (0 if shape.share_attention_key else 2 * (h * h + h))
-    return attention + 2 * h * i + i + h + 4 * h
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,20 @@ class _Step:
     length: int
     batch: int
     bf16: bool
-    eager: bool
+    path: str
     device: str
     masked: float
+    head: HeadShape | None
+
+    @property
+    def eager(self) -> bool:
+        return self.path == "eager"
+
+    @property
+    def squares(self) -> bool:
+        """Whether attention keeps (query, key) matrices: of dropout PyTorch's kernels on a CPU know nothing."""
+        dropping = self.shape.drops_attention and self.device == "cpu" and self.head is None
+        return self.eager or (self.path == "sdpa" and dropping)
 
     @property
     def tokens(self) -> int:
@@ -135,12 +150,15 @@ class _Step:
     @property
     def mask(self) -> int:
         """Bytes that dropout keeps for each number: the scaled mask on a CPU, a boolean on a GPU."""
+        if not self.shape.drops:
+            return 0
         return 1 if self.device == "cuda" else 4
 
     @property
     def positions(self) -> int:
         """Tokens the head is computed for."""
-        return self.tokens if self.eager else math.ceil(self.masked * self.tokens)
+        whole = self.eager and self.shape.kind == LEAN
+        return self.tokens if whole else math.ceil(self.masked * self.tokens)
 
     def boundary(self) -> int:
         """The input of one layer, all that checkpointing keeps of it."""
@@ -150,21 +168,28 @@ class _Step:
         """What one layer keeps for its backward pass."""
         h, i, narrow = self.shape.hidden, self.shape.intermediate, self.narrow
         copies = 2 * narrow if self.bf16 else 0  # narrow copies of the two inputs of linear layers
-        # Input, after attention; the inputs of both normalisations; both dropouts; queries, keys,
-        # values and context; the inputs and outputs of the activation.
-        per_token = h * (2 * 4 + 2 * 4 + 2 * self.mask + 4 * narrow + copies) + 2 * i * narrow
+        if self.shape.gated:
+            # Input, after attention; the outputs of both normalisations; queries, keys and values, the first two again
+            # after rotation; context, twice; both projections, the activation, and its product with the gate.
+            per_token = h * (2 * 4 + 2 * 4 + 2 * self.mask + 7 * narrow + copies) + 4 * i * narrow
+        else:
+            # Input, after attention; the inputs of both normalisations; both dropouts; queries, keys,
+            # values and context; the inputs and outputs of the activation.
+            per_token = h * (2 * 4 + 2 * 4 + 2 * self.mask + 4 * narrow + copies) + 2 * i * narrow
         rows = 2 * self.shape.position_buckets
         positions = rows * h * (self.mask + 4 + 2 * narrow)
         kept = self.tokens * per_token + positions
+        if self.squares:
+            # Probabilities, the dropout mask, the dropped probabilities.
+            kept += self.square * (4 + self.mask + narrow)
         if self.eager:
-            # Probabilities, the dropout mask, the dropped probabilities; two index matrices.
-            kept += self.square * (4 + self.mask + narrow) + 2 * 8 * self.length * self.length
+            kept += 2 * 8 * self.length * self.length  # two index matrices
         return kept
 
     @property
     def everywhere(self) -> bool:
         """Whether the last layer computes every token; on a CPU the lean one computes those asked for."""
-        return self.eager or self.device == "cuda"
+        return self.path != "blocked" or self.device == "cuda" or self.head is not None
 
     def last_layer_kept(self) -> int:
         """What the last layer keeps beside the others, when it computes only the head's positions."""
@@ -177,17 +202,21 @@ class _Step:
         return keys + queries + rows * h * (self.mask + 4 + 2 * narrow)
 
     def outside_layers(self) -> int:
-        """The embeddings' own activations, and the table of relative positions after its norm."""
-        h = self.shape.hidden
-        return self.tokens * h * (4 + self.mask + 4) + 2 * self.shape.position_buckets * h * 4
+        """The embeddings' own activations, the table of relative positions after its norm, masks of windows."""
+        h, width = self.shape.hidden, self.shape.width
+        mask = self.batch * self.length * self.length if self.shape.windowed else 0
+        tables = 2 * self.shape.position_buckets * h * 4
+        return self.tokens * width * (4 + self.mask + 4) + tables + mask
 
     def head_temporary(self) -> int:
-        """Logits and the head's states at the moment of the loss, beside the gradient of the table."""
+        """What the head keeps and holds at the moment of its loss, beside the gradient of its weights."""
         h, vocabulary = self.shape.hidden, self.shape.vocabulary
+        if self.head is not None:
+            return self.head.bytes(self.tokens, h, self.mask, self.narrow)
         logits = 4 * self.positions * vocabulary
-        if self.eager:
+        if self.path != "blocked":
             # Logits, log-probabilities and the gradient of one of them.
-            return 3 * logits + self.positions * h * 4 * 4
+            return (3 if self.eager or self.bf16 else 2) * logits + self.positions * h * 4 * 4
         narrow_table = 2 * vocabulary * h if self.bf16 else 0
         chunk = min(logits, HEAD_CHUNK_BYTES)
         # The chunk, its narrow copy, and the states before and after the head's transform.
@@ -196,19 +225,26 @@ class _Step:
     def layer_temporary(self) -> int:
         """The larger of the backward passes of feed-forward and attention in one layer."""
         h, i, narrow = self.shape.hidden, self.shape.intermediate, self.narrow
-        feed_forward = self.tokens * (2 * i * narrow + 2 * h * 4)
+        feed_forward = self.tokens * ((3 if self.shape.gated else 2) * i * narrow + 2 * h * 4)
         attention = self.tokens * h * (5 * narrow + 4)
-        if self.eager:
-            attention += 4 * self.square * 4
-        else:
+        if self.squares:
+            # by then what the feed-forward kept is gone
+            attention += 4 * self.square * 4 if self.eager else self.square * 4 - self.tokens * 2 * i * narrow
+        elif self.path == "blocked":
             products = 2 * self.length * 2 * self.shape.position_buckets * 4
             heads = 1 if self.device == "cpu" else self.shape.heads
             tile = min(TILE_ELEMENTS[self.device], heads * self.length * self.length)
             attention += products * heads + TILE_BUFFERS[self.device] * tile * 4
+        elif self.shape.windowed:
+            attention += 4 * self.batch * self.length * self.length  # the mask in numbers
         return max(feed_forward, attention)
 
-    def lookup_temporary(self) -> int:
+    def lookup_temporary(self, accumulating: bool) -> int:
         """The gradient of the word lookup, and its sum with the head's gradient of the same table."""
-        if self.eager:
-            return 2 * 4 * self.shape.vocabulary * self.shape.hidden
-        return self.tokens * (self.shape.hidden * 4 * 3 + 8)
+        table = 4 * self.shape.vocabulary * self.shape.width
+        if self.head is not None:
+            return table if accumulating else 0
+        again = table if accumulating else 0  # the head's gradient, beside that of an earlier batch
+        if self.path != "blocked":
+            return 2 * table + again
+        return self.tokens * (self.shape.hidden * 4 * 3 + 8) + again
