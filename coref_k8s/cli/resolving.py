@@ -61,7 +61,9 @@ def resolve(
         for document in resolver.stream(texts, check=run.passed):
             run.done += 1
             if output_dir is None:
+                status.stop()  # both may go to one terminal
                 _show(document, output, first=run.done == 1)
+                status.start()
             else:
                 _keep(document, output, output_dir, taken)
     if output_dir is not None:

@@ -19,7 +19,7 @@ from coref_k8s.coref.model import CorefModel, load_model
 from coref_k8s.coref.prediction import WINDOWS, Check, nothing
 from coref_k8s.coref.resolved import ResolvedDocument
 from coref_k8s.coref.resolving import resolved
-from coref_k8s.errors import RequestError
+from coref_k8s.errors import OutOfMemoryError, RequestError
 from coref_k8s.settings import Settings
 
 #: A name and the text that it is of.
@@ -63,9 +63,14 @@ class Resolver:
         """Resolve many texts, given as pairs of a name and a text, in their order; short ones share a forward pass.
 
         What is found in a text does not depend on the others. Texts are taken as they are needed; `check` is called
-        between forward passes, to show progress or to raise what is to end them.
+        between forward passes, to show progress or to raise what is to end them. Raises OutOfMemoryError when a pass
+        does not fit on the GPU.
         """
-        return resolved(self.model, texts, windows=self._windows, check=check or nothing)
+        try:
+            yield from resolved(self.model, texts, windows=self._windows, check=check or nothing)
+        except torch.OutOfMemoryError as error:
+            why = str(error).splitlines()[0]
+            raise OutOfMemoryError("coref.out-of-memory", windows=self._windows, why=why) from error
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -124,8 +124,10 @@ def test_text_names_the_chains(document):
 
 
 def test_what_commands_a_terminal_is_not_passed_on():
-    document = resolved((0, 2, 0), text="철수\x1b[2J\x07는", sentences=((0, 8),))
-    assert document.to_text(colour=True).count("\x1b") == 2  # its own
+    text = "철수\x1b[2J\x07\x9b는\u00a0👨\u200d👩\u3000왔다\r\n"
+    coloured = resolved((0, 2, 0), text=text, sentences=((0, len(text)),)).to_text(colour=True)
+    assert coloured.count("\x1b") == 2  # its own
+    assert coloured.endswith("[2J는\u00a0👨\u200d👩\u3000왔다\n")
 
 
 def test_crossing_mentions_come_out_whole():

@@ -4,12 +4,8 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
-from coref_k8s.coref.encoded import encode_document
-from coref_k8s.coref.model import new_model
-from coref_k8s.coref.windows import overlapping
-from coref_k8s.text.document import Document
+from tests.coref.untrained import untrained_model
 
 #: Resolves a document of so many tokens in a process of its own and prints the memory (MiB) that it took above the model.
 PROGRAM = """
@@ -32,22 +28,9 @@ print(peak() - before)
 
 @pytest.fixture(scope="module")
 def folder(encoders, tmp_path_factory):
-    """A model that takes about one token in ten for a mention, though it has learnt nothing."""
-    torch.manual_seed(0)
-    model = new_model(str(encoders / "deberta"), 256).eval()
-    document = encode_document(
-        Document("x", "김 첨지는 아내를 보았다. 그는 울었다. " * 40), model.tokenizer, True, 127
-    )
-    with torch.no_grad():
-        states = torch.cat(model.encode(overlapping(document, model.window)))
-        logits = model.head.start_logits(states)
-        model.head.start[-1].bias += -1.38 - logits.quantile(
-            0.9
-        )  # ends are asked for above a probability of 0.2
-        pairs = torch.randint(0, len(states) - 8, (400, 1)) + torch.tensor([[0, 3]])
-        model.head.end[-1].bias -= model.head.end_logits(states, pairs[:, 0], pairs[:, 1]).quantile(0.9)
+    """A model that finds a realistic number of mentions, though it has learnt nothing."""
     path = tmp_path_factory.mktemp("long") / "model"
-    model.save(path)
+    untrained_model(encoders / "deberta", 256).save(path)
     return path
 
 

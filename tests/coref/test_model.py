@@ -7,7 +7,7 @@ import torch
 
 import coref_k8s
 from coref_k8s.coref.model import load_model, new_model
-from coref_k8s.errors import ModelError, NotFoundError, RequestError
+from coref_k8s.errors import ModelError, NotFoundError, OutOfMemoryError, RequestError
 
 TEXT = "김 첨지는 아내를 보았다.\n그는 아내의 손을 잡았다. 옆집 사람도 그를 보았다."
 
@@ -124,3 +124,13 @@ def test_what_an_encoder_cannot_read_at_once_is_refused(encoders):
 def test_a_device_that_is_not_there_is_refused(saved):
     with pytest.raises(RequestError, match="no device"):
         coref_k8s.Resolver.from_pretrained(saved, device="banana")
+
+
+def test_a_pass_that_does_not_fit_is_one_sentence(model, monkeypatch):
+    def full(windows):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+
+    monkeypatch.setattr(model, "encode", full)
+    with pytest.raises(OutOfMemoryError, match="use fewer with --windows") as raised:
+        coref_k8s.Resolver(model)(TEXT)
+    assert "\n" not in str(raised.value)

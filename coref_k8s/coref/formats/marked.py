@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 from coref_k8s.coref.formats.pieces import pieces
@@ -40,5 +41,5 @@ def _on(chain: int) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Return a text without the signs by which it could command the terminal."""
-    return "".join(char for char in text if char.isprintable() or char in "\n\t")
+    """Return a text without the signs by which it could command the terminal; blanks and joiners of any kind stay."""
+    return "".join(char for char in text if char in "\n\t" or unicodedata.category(char) != "Cc")
