@@ -57,7 +57,8 @@ class StudyMeter:
         for one in found.comparisons:
             if (score := one.score) is not None:
                 for bound, value in (("low", score.low), ("value", score.difference), ("high", score.high)):
-                    self.metrics.difference.labels(*labels, one.against, bound).set(value)
+                    if value is not None:
+                        self.metrics.difference.labels(*labels, one.against, bound).set(value)
 
     def forget(self, key: Key) -> None:
         """Drop a study that is gone."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from coref_k8s.evaluation import bootstrap
 from coref_k8s.evaluation.composite import SOURCES, Composite, Scores, available
 from coref_k8s.evaluation.result import EvaluationResult, ItemScores
 
@@ -42,10 +41,8 @@ def averaged(results: Sequence[EvaluationResult]) -> EvaluationResult:
 
 
 def _with_interval(name: str, weights: Mapping[str, float], scores: Scores) -> dict[str, float]:
-    whole = Composite(weights, [scores])
     lowest = -1.0 if name.endswith("_gain") else 0.0
-    found = bootstrap.interval(whole.sums, lambda sums: whole.value(sums, 0), lowest, sum(weights.values()))
-    return {name: found.value, f"{name}_ci_low": found.low, f"{name}_ci_high": found.high}
+    return Composite(weights, [scores]).estimate(lowest).named(name)
 
 
 def _mean(groups: Sequence[ItemScores]) -> ItemScores:

@@ -20,7 +20,7 @@ from coref_k8s.coref.encoded import EncodedDocument, encode_document
 from coref_k8s.coref.model import CorefModel, Thresholds
 from coref_k8s.coref.prediction import WINDOWS, Check, Found, link_gold, nothing, predict_at
 from coref_k8s.errors import OutOfMemoryError, UnusableTextError
-from coref_k8s.evaluation import intervals, registry
+from coref_k8s.evaluation import registry
 from coref_k8s.evaluation.composite import Composite, available
 from coref_k8s.evaluation.coreference.scoring import Key
 from coref_k8s.evaluation.coreference.statistics import COLUMNS, STATISTICS
@@ -136,8 +136,7 @@ def evaluate_chains(
     columns = dict(zip(COLUMNS, scores.counts.T.tolist(), strict=True))
     items = {"chains": ItemScores([one.doc_id for one in asked.documents], asked.key.groups, columns)}
     if full and all(available(name, [items]) for name in weights):
-        whole = Composite(weights, [items])
-        metrics |= intervals.estimate(whole.sums, lambda sums: whole.value(sums, 0)).named("score")
+        metrics |= Composite(weights, [items]).estimate().named("score")
     return EvaluationResult(
         metrics=metrics,
         counts=counts,

@@ -6,49 +6,61 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from coref_k8s.errors import DataError
-from coref_k8s.evaluation import bootstrap
 from coref_k8s.evaluation.composite import SOURCES, Composite, available
+from coref_k8s.evaluation.intervals import MIN_DOCUMENTS, Estimate, sign
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.wording import Message, has
+
+#: The row that a claim is made for: of a dozen, one of two would hold a false one.
+OBJECTIVE = "score"
+#: What is said by the sign of the objective's difference.
+VERDICTS = {1: "better", -1: "worse", 0: "no difference shown"}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """`a` minus `b` on the items that both were asked, with its 95 % interval."""
+    """`a` minus `b` on the items that both were asked, with its 95 % interval over documents."""
 
     metric: str
     a: float
     b: float
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """None below three documents."""
     items: int
     documents: int
+    left_out: int = 0
+    """Items that only one was asked."""
+    error: float | None = None
+    """Standard error of the difference."""
+    freedom: float = 1.0
+    """Its degrees of freedom."""
 
     @property
-    def few(self) -> bool:
-        """Whether the documents are too few for any claim."""
-        return self.documents < bootstrap.MIN_DOCUMENTS
+    def estimate(self) -> Estimate:
+        """The difference as an estimate."""
+        return Estimate(self.difference, self.documents, self.error, self.freedom, -1.0, 1.0)
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse` or `no difference shown`; a claim needs an interval without 0 and 5 documents."""
-        if not self.few:
-            if self.low > 0:
-                return "better"
-            if self.high < 0:
-                return "worse"
-        return "no difference shown"
+        """`better`, `worse` or `no difference shown` of the objective; of other metrics nothing is claimed."""
+        return VERDICTS[sign(self.low, self.high)] if self.metric == OBJECTIVE else ""
 
     def claim(self, a: Message | str, b: Message | str) -> Message:
-        """Return what may be claimed, with the figures it rests on."""
+        """Return what may be claimed with the figures it rests on, or the figures alone."""
         code = f"words.metric-{self.metric}"
         values = {**vars(self), "metric": Message.of(code) if has(code) else self.metric}
         if not self.items:
             return Message.of("verdict.sentence-no-items", metric=values["metric"])
-        figures = Message("verdict.sentence-figures", values)
-        if self.few:
-            figures = Message.of("verdict.too-few", said=figures)
+        few = self.low is None
+        figures = Message("verdict.sentence-figures-few" if few else "verdict.sentence-figures", values)
+        if few:
+            figures = Message.of("verdict.too-few", said=figures, least=MIN_DOCUMENTS)
+        if self.left_out:
+            figures = Message.of("verdict.left-out", said=figures, n=self.left_out)
+        if not self.verdict:
+            return figures
         code = f"verdict.sentence-{self.verdict.replace(' ', '-')}"
         return Message.of(code, model=a, other=b, figures=figures)
 
@@ -69,15 +81,20 @@ def compare(a: EvaluationResult, b: EvaluationResult) -> list[Difference]:
     sides = [a.item_scores, b.item_scores]
     wanted: dict[str, Mapping[str, float]] = {}
     if a.weights == b.weights and all(available(name, sides) for name in a.weights):
-        wanted["score"] = a.weights
+        wanted[OBJECTIVE] = a.weights
     wanted.update({name: {name: 1.0} for name in SOURCES if available(name, sides)})
     found = []
     for metric, weights in wanted.items():
         both = Composite(weights, sides)
         total = both.sums.sum(axis=0)
-        interval = bootstrap.interval(both.sums, both.difference, lowest=-1.0)
         left, right = (float(both.value(total, side)) if both.items else 0.0 for side in (0, 1))
-        found.append(Difference(metric, left, right, *interval, both.items, len(both.documents)))
+        one = both.difference()
+        found.append(
+            Difference(
+                metric, left, right, one.value, one.low, one.high, both.items, one.documents,
+                both.left_out, one.error, one.freedom,
+            )
+        )  # fmt: skip
     if not any(entry.items for entry in found):
         raise DataError("evaluation.nothing-in-common")
     return found

@@ -1,6 +1,6 @@
-"""`Composite`: a weighted sum of metrics over one or more results, ready to be resampled by document.
+"""`Composite`: a weighted sum of metrics over one or more results, as sums by document.
 
-A difference must be paired: every resample draws the same documents for all metrics and all results.
+A difference must be paired: whatever document is left out is left out of all metrics and all results.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from coref_k8s.evaluation import bootstrap
-from coref_k8s.evaluation.bootstrap import Array, Statistic
 from coref_k8s.evaluation.coreference.statistics import COLUMNS, STATISTICS
+from coref_k8s.evaluation.intervals import Estimate, estimate
 from coref_k8s.evaluation.result import ItemScores
+from coref_k8s.evaluation.sums import Array, Statistic, by_document, f1, mean, mean_difference
 
 #: Metric -> kind of items, the columns it is computed from, and how.
 SOURCES: Mapping[str, tuple[str, tuple[str, ...], Statistic]] = {
-    "lbd_top1": ("lambada", ("lbd_top1",), bootstrap.mean),
-    "lbd_top1_gain": ("lambada", ("lbd_top1", "lbd_top1_sentence"), bootstrap.mean_difference),
-    "coref_f1": ("f1", ("tp", "fp", "fn"), bootstrap.f1),
-    "coref_top1": ("coref", ("coref_top1",), bootstrap.mean),
-    "coref_top5": ("coref", ("coref_top5",), bootstrap.mean),
-    "coref_top1_gain": ("coref", ("coref_top1", "coref_top1_removed"), bootstrap.mean_difference),
-    "coref_top5_gain": ("coref", ("coref_top5", "coref_top5_removed"), bootstrap.mean_difference),
-    "coref_closed1": ("closed", ("coref_closed1",), bootstrap.mean),
-    "coref_closed5": ("closed", ("coref_closed5",), bootstrap.mean),
-    "swap_top1": ("swapped", ("swap_top1",), bootstrap.mean),
+    "lbd_top1": ("lambada", ("lbd_top1",), mean),
+    "lbd_top1_gain": ("lambada", ("lbd_top1", "lbd_top1_sentence"), mean_difference),
+    "coref_f1": ("f1", ("tp", "fp", "fn"), f1),
+    "coref_top1": ("coref", ("coref_top1",), mean),
+    "coref_top5": ("coref", ("coref_top5",), mean),
+    "coref_top1_gain": ("coref", ("coref_top1", "coref_top1_removed"), mean_difference),
+    "coref_top5_gain": ("coref", ("coref_top5", "coref_top5_removed"), mean_difference),
+    "coref_closed1": ("closed", ("coref_closed1",), mean),
+    "coref_closed5": ("closed", ("coref_closed5",), mean),
+    "swap_top1": ("swapped", ("swap_top1",), mean),
     **{
         name: ("chains", COLUMNS, STATISTICS[name])
         for name in ("conll_f1", "lea_f1", "mention_f1", "muc_f1", "b3_f1", "ceafe_f1")
@@ -67,6 +67,10 @@ class Composite:
     def __init__(self, weights: Mapping[str, float], results: Sequence[Scores]) -> None:
         shared = {metric: _shared([scores[SOURCES[metric][0]] for scores in results]) for metric in weights}
         self.items = len({(SOURCES[metric][0], name) for metric, names in shared.items() for name in names})
+        kinds = {SOURCES[metric][0] for metric in weights}
+        asked = {(kind, name) for scores in results for kind in kinds for name in scores[kind].ids}
+        self.left_out = len(asked) - self.items
+        """Items that not every result has."""
         owner: dict[str, dict[str, str]] = {}
         for metric in weights:
             first = results[0][SOURCES[metric][0]]
@@ -74,14 +78,17 @@ class Composite:
         self.documents = sorted({owner[metric][name] for metric, names in shared.items() for name in names})
         blocks: list[Array] = []
         self._parts: list[tuple[float, Statistic, list[list[int]]]] = []
+        self._highest = sum(weights.values())
+        self._sizes = np.zeros(len(self.documents))
         at = 0
         for metric, weight in weights.items():
             kind, columns, statistic = SOURCES[metric]
             names, width = shared[metric], len(columns)
             values = [row for scores in results for row in _values(scores[kind], columns, names)]
-            blocks.append(
-                bootstrap.sums_by_document([owner[metric][name] for name in names], values, self.documents)
-            )
+            block = by_document([owner[metric][name] for name in names], values, self.documents)
+            blocks.append(block)
+            # an item is one, but a whole document is as many as it has mentions
+            self._sizes += block.sum(axis=1) if kind == "chains" else block[:, -1]
             n = at + len(values)
             sides = [[*range(at + r * width, at + (r + 1) * width), n] for r in range(len(results))]
             self._parts.append((weight, statistic, sides))
@@ -95,9 +102,16 @@ class Composite:
             total = total + weight * statistic(sums[..., columns[result]])
         return total
 
-    def difference(self, sums: Array) -> Array:
-        """The first result minus the second."""
-        return self.value(sums, 0) - self.value(sums, 1)
+    def estimate(self, lowest: float = 0.0) -> Estimate:
+        """The weighted sum of the first result, with its interval."""
+        return estimate(self.sums, lambda sums: self.value(sums, 0), lowest, self._highest, self._sizes)
+
+    def difference(self) -> Estimate:
+        """The first result minus the second, with its interval."""
+        highest = self._highest
+        return estimate(
+            self.sums, lambda sums: self.value(sums, 0) - self.value(sums, 1), -highest, highest, self._sizes
+        )
 
 
 def _shared(groups: Sequence[ItemScores]) -> list[str]:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from coref_k8s.errors import DataError, UnusableTextError
-from coref_k8s.evaluation import bootstrap, registry
+from coref_k8s.evaluation import registry
 from coref_k8s.evaluation.composite import Composite, available
 from coref_k8s.evaluation.extent import WHOLE, Extent, quick_extent
 from coref_k8s.evaluation.items import ItemSet
@@ -72,11 +72,7 @@ def evaluate(
     card.warnings += warnings
     card.metrics["score"] = sum(weight * card.metrics[name] for name, weight in weights.items())
     if full and all(available(name, [card.item_scores]) for name in weights):
-        whole = Composite(weights, [card.item_scores])
-        spread = bootstrap.interval(
-            whole.sums, lambda sums: whole.value(sums, 0), highest=sum(weights.values())
-        )
-        card.metrics["score_ci_low"], card.metrics["score_ci_high"] = spread.low, spread.high
+        card.metrics |= Composite(weights, [card.item_scores]).estimate().named("score")
     return EvaluationResult(
         metrics=card.metrics,
         counts=card.counts,

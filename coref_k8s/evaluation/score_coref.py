@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from coref_k8s.evaluation import baselines, bootstrap, linking
+from coref_k8s.evaluation import baselines, linking, sums
 from coref_k8s.evaluation.arms import Arm, coref_pass
 from coref_k8s.evaluation.closed import Candidates, candidates, closed_passes, closed_scores, mid_rank
 from coref_k8s.evaluation.coref_items import BUCKETS, CorefItem, bucket
@@ -179,7 +179,7 @@ class CorefPart:
         card.count("f1", len(items), ("coref_f1", "coref_precision", "coref_recall"))
         self._put_counts(scores, linking.counts(links, card.tau), "")
         full = [scores.columns[name] for name in ("tp", "fp", "fn")]
-        card.put("coref_f1", scores.documents, full, bootstrap.f1)
+        card.put("coref_f1", scores.documents, full, sums.f1)
         precision, recall, _ = linking.scores(*(sum(values) for values in full))
         card.metrics["coref_precision"], card.metrics["coref_recall"] = precision, recall
         if not self.arms:
@@ -188,8 +188,8 @@ class CorefPart:
         removed = [self._link("coref", number, "removed") for number in self.paired]
         self._put_counts(scores, linking.counts([*removed, *links[len(removed) :]], card.tau), "_removed")
         control = [scores.columns[name] for name in ("tp_removed", "fp_removed", "fn_removed")]
-        card.put("coref_f1_removed", scores.documents, control, bootstrap.f1)
-        card.put("coref_f1_gain", scores.documents, [*full, *control], bootstrap.f1_difference, lowest=-1.0)
+        card.put("coref_f1_removed", scores.documents, control, sums.f1)
+        card.put("coref_f1_gain", scores.documents, [*full, *control], sums.f1_difference, lowest=-1.0)
 
     def _link(self, kind: str, number: int, arm: Arm) -> linking.Link:
         item = self.coref[number] if kind == "coref" else self.firsts[number]
@@ -219,15 +219,19 @@ class CorefPart:
         columns = {name: [values[i] for i in rows] for name, values in scores.columns.items()}
         found = {name: float(np.mean(values)) for name, values in columns.items()}
         for name in _OPEN:
-            card.put(f"{name}_to{up_to}", documents, [columns[name]], bootstrap.mean)
+            card.put(f"{name}_to{up_to}", documents, [columns[name]], sums.mean)
             both = [columns[name], columns[f"{name}_removed"]]
-            card.put(f"{name}_gain_to{up_to}", documents, both, bootstrap.mean_difference, lowest=-1.0)
+            card.put(f"{name}_gain_to{up_to}", documents, both, sums.mean_difference, lowest=-1.0)
             for metric in (name, f"{name}_gain"):
                 stem = f"{metric}_to{up_to}"
                 found[metric] = card.metrics[stem]
                 if card.intervals:
-                    for end in ("ci_low", "ci_high"):
-                        found[f"{metric}_{end}"] = card.metrics[f"{stem}_{end}"]
+                    ends = ("ci_low", "ci_high")
+                    found |= {
+                        f"{metric}_{end}": card.metrics[f"{stem}_{end}"]
+                        for end in ends
+                        if f"{stem}_{end}" in card.metrics
+                    }
         return found
 
     def _score_baselines(self, card: Scorecard) -> None:

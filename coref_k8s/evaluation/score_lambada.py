@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coref_k8s.evaluation import bootstrap, seedlike
+from coref_k8s.evaluation import seedlike, sums
 from coref_k8s.evaluation.arms import lambada_pass, seed_pass
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.passes import Answer, Pass
@@ -58,7 +58,7 @@ class LambadaPart:
         if released:
             card.counts["ko_lambada"] = len(released)
             values = [[scores.columns["lbd_top1"][i] for i in released]]
-            card.put("ko_lambada_top1", [documents[i] for i in released], values, bootstrap.mean)
+            card.put("ko_lambada_top1", [documents[i] for i in released], values, sums.mean)
 
 
 class SeedPart:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from coref_k8s.evaluation import bootstrap
-from coref_k8s.evaluation.bootstrap import Array, Statistic
+from coref_k8s.evaluation.intervals import estimate
 from coref_k8s.evaluation.result import Bucket, ItemScores
+from coref_k8s.evaluation.sums import Statistic, by_document, mean, mean_difference
 from coref_k8s.wording import Message
 
 
@@ -31,26 +31,23 @@ class Scorecard:
         statistic: Statistic,
         lowest: float = 0.0,
     ) -> None:
-        """Add a metric and its 95 % interval as `name`, `name_ci_low` and `name_ci_high`."""
-        sums = bootstrap.sums_by_document(documents, columns)
-        if not self.intervals:
-            self.metrics[name] = _value(sums, statistic)
-            return
-        found = bootstrap.interval(sums, statistic, lowest)
-        self.metrics[name] = found.value
-        self.metrics[f"{name}_ci_low"] = found.low
-        self.metrics[f"{name}_ci_high"] = found.high
+        """Add a metric and, from three documents on, its 95 % interval as `name`, `name_ci_low` and `name_ci_high`."""
+        sums = by_document(documents, columns)
+        if self.intervals:
+            self.metrics |= estimate(sums, statistic, lowest, 1.0, sums[:, -1]).named(name)
+        else:
+            self.metrics[name] = float(statistic(sums.sum(axis=0)))
 
     def put_mean(self, name: str, kind: str, column: str) -> None:
         """Add the mean of a column of item scores."""
         scores = self.item_scores[kind]
-        self.put(name, scores.documents, [scores.columns[column]], bootstrap.mean)
+        self.put(name, scores.documents, [scores.columns[column]], mean)
 
     def put_gain(self, name: str, kind: str, column: str, control: str) -> None:
         """Add the mean of a column minus that of its control, paired by item."""
         scores = self.item_scores[kind]
         columns = [scores.columns[column], scores.columns[control]]
-        self.put(name, scores.documents, columns, bootstrap.mean_difference, lowest=-1.0)
+        self.put(name, scores.documents, columns, mean_difference, lowest=-1.0)
 
     def count(self, kind: str, n: int, metrics: Sequence[str]) -> None:
         """Note how many items a kind has; without any, its metrics are 0 and a warning says so."""
@@ -62,7 +59,3 @@ class Scorecard:
 def column(values: Sequence[bool] | Sequence[float]) -> list[float]:
     """Item scores as plain floats."""
     return [float(value) for value in values]
-
-
-def _value(sums: Array, statistic: Callable[[Array], Array]) -> float:
-    return float(statistic(sums.sum(axis=0)))

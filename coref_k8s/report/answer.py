@@ -7,8 +7,8 @@ from html import escape
 from coref_k8s.controller.view import LengthView
 from coref_k8s.report.claims import against, claim, conclusions, headline
 from coref_k8s.report.context import Context
-from coref_k8s.report.html import forest
-from coref_k8s.search.tested import Tested, tested
+from coref_k8s.report.html import forest, reach_of
+from coref_k8s.search.tested import tested
 from coref_k8s.search.verdict import NO_DIFFERENCE
 
 _STYLES = {"better": "good", "worse": "bad", NO_DIFFERENCE: "open"}
@@ -27,14 +27,14 @@ def _length(page: Context, one: LengthView) -> str:
     if found is None:
         said = conclusions(one, page.view.ended, page.lang)
         return "".join(_line(page, one, "open", page.plain("report.untested"), text) for text in said)
-    reach = _reach(found)
+    reach = reach_of([one.score for one in found.comparisons if one.score is not None])
     lines = [f'<p class="first">{_named(page, one)}: {escape(headline(one, found, page.lang))}</p>']
     for each in found.comparisons:
         style, word = "open", page.plain("report.not-compared")
         drawn = ""
         if (score := each.score) is not None:
             style, word = _STYLES.get(score.claim, "open"), claim(score.claim, page.lang)
-            drawn = forest(score.difference, score.low, score.high, reach).html
+            drawn = forest(score, reach).html
         lines.append(
             f'<p><span class="claim {style}">{escape(word)}</span> {escape(against(each, page.lang))} {drawn}</p>'
         )
@@ -47,9 +47,3 @@ def _line(page: Context, one: LengthView, style: str, word: str, text: str) -> s
 
 def _named(page: Context, one: LengthView) -> str:
     return f"<b>{page.length(one.seq_len)}</b>"
-
-
-def _reach(found: Tested) -> float:
-    """The farthest end of an interval from 0, so that the differences of a length are drawn to one scale."""
-    scores = [one.score for one in found.comparisons if one.score is not None]
-    return max((max(abs(one.low), abs(one.high)) for one in scores), default=1.0) or 1.0

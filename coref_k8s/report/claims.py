@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from coref_k8s.controller.view import LengthView
+from coref_k8s.evaluation.intervals import MIN_DOCUMENTS
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.tested import Tested, tested
-from coref_k8s.search.verdict import NO_DIFFERENCE, Comparison, Difference, Verdict
+from coref_k8s.search.verdict import Comparison, Difference, Verdict
 from coref_k8s.wording import Lang, Message, say
 from coref_k8s.wording.formats import score
 
@@ -73,6 +74,8 @@ def rows(verdict: Verdict) -> list[dict[str, object]]:
             "difference": one.difference,
             "ci_low": one.low,
             "ci_high": one.high,
+            "models_ci_low": one.models and one.models[0],
+            "models_ci_high": one.models and one.models[1],
             "claim": one.claim,
         }
         for against in verdict.comparisons
@@ -86,8 +89,8 @@ def named(against: str, lang: Lang) -> str:
 
 
 def claim(found: str, lang: Lang) -> str:
-    """Return what may be claimed, in words."""
-    return say(f"words.claim-{_coded(found)}", lang)
+    """Return what may be claimed, in words; of most metrics nothing is."""
+    return say(f"words.claim-{_coded(found)}", lang) if found else ""
 
 
 def comparison(found: Comparison, lang: Lang = "en") -> str:
@@ -96,7 +99,8 @@ def comparison(found: Comparison, lang: Lang = "en") -> str:
     if (score := found.score) is None:
         unknown = Message.of("verdict.no-item-scores" if found.runs else "verdict.no-complete-run")
         return say("verdict.not-compared", lang, other=other, why=found.problem or unknown)
-    return _claimed(f"verdict.claim-{_coded(score.claim)}", other, score, lang)
+    said = _claimed(f"verdict.claim-{_coded(score.claim)}", other, score, lang)
+    return said if score.models or score.low is None else say("verdict.of-models", lang, said=said)
 
 
 def against(found: Comparison, lang: Lang = "en") -> str:
@@ -107,10 +111,15 @@ def against(found: Comparison, lang: Lang = "en") -> str:
 
 
 def _claimed(code: str, other: str, score: Difference, lang: Lang) -> str:
-    figures = Message.of("verdict.figures", difference=score.difference, low=score.low, high=score.high)
-    said = say(code, lang, other=other, figures=figures)
-    excluded = score.low > 0 or score.high < 0
-    return say("verdict.too-few", lang, said=said) if excluded and score.claim == NO_DIFFERENCE else said
+    values = {"difference": score.difference, "low": score.low, "high": score.high}
+    if score.low is None:
+        said = say(code, lang, other=other, figures=Message("verdict.figures-few", values))
+        return say("verdict.too-few", lang, said=said, least=MIN_DOCUMENTS)
+    figures = Message("verdict.figures", values)
+    if score.models:
+        low, high = score.models
+        figures = Message.of("verdict.figures-settings", **values, models_low=low, models_high=high)
+    return say(code, lang, other=other, figures=figures)
 
 
 def _coded(claim: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coref_k8s.report.claims import claim, named
 from coref_k8s.report.context import Context
-from coref_k8s.report.html import Cell, forest, table
+from coref_k8s.report.html import Cell, forest, reach_of, table
 from coref_k8s.report.metrics import metric, metrics_of
 from coref_k8s.search.tested import tested
 from coref_k8s.wording.formats import difference, interval, score
@@ -35,7 +35,7 @@ def _differences(page: Context) -> list[list[Cell]]:
         found = tested(length.best, length.verdict)
         compared = found.comparisons if found is not None else ()
         told = [(each.against, one) for each in compared for one in each.differences if one.metric in shown]
-        reach = max((max(abs(one.low), abs(one.high)) for _, one in told), default=1.0) or 1.0
+        reach = reach_of([one for _, one in told])
         for place, (against, one) in enumerate(told):
             again = place > 0 and told[place - 1][0] == against
             rows.append(
@@ -46,7 +46,7 @@ def _differences(page: Context) -> list[list[Cell]]:
                     score(one.other + one.difference),
                     score(one.other),
                     difference(one.difference),
-                    forest(one.difference, one.low, one.high, reach),
+                    forest(one, reach),
                     interval(one.low, one.high, difference),
                     claim(one.claim, page.lang),
                 ]

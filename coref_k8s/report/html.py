@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from coref_k8s.search.verdict import Difference
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -84,8 +86,10 @@ def whisker(
     )
 
 
-def forest(value: float, low: float, high: float, reach: float) -> Raw:
-    """A difference with its interval beside the stroke of no difference; `reach` is how far both sides go."""
+def forest(one: Difference, reach: float) -> Raw:
+    """A difference with its interval, if it has one, beside the stroke of no difference; `reach` is how far both sides go."""
+    value = one.difference
+    low, high = (value if end is None else end for end in (one.low, one.high))
 
     def at(difference: float) -> float:
         return round(60 + 57 * max(-1.0, min(1.0, difference / reach)), 1)
@@ -95,6 +99,12 @@ def forest(value: float, low: float, high: float, reach: float) -> Raw:
         f'<line class="i" x1="{at(low)}" x2="{at(high)}" y1="8" y2="8"/><line class="g" x1="60" x2="60" y1="1" y2="15"/>'
         f'<circle cx="{at(value)}" cy="8" r="3.5"/></svg>'
     )
+
+
+def reach_of(differences: Sequence[Difference]) -> float:
+    """Return the farthest end of an interval from 0, so that differences are drawn to one scale."""
+    ends = (end for one in differences for end in (one.difference, one.low, one.high) if end is not None)
+    return max(map(abs, ends), default=1.0) or 1.0
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:

@@ -34,16 +34,20 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Difference:
-    """Winner minus another on the test documents, paired by item, with its 95 % interval over documents."""
+    """Winner minus another on the test documents, paired by item, with its 95 % interval."""
 
     metric: str
     other: float
     """What the other reaches."""
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """None below three documents."""
     claim: str
-    """`better`, `worse`, or `no difference shown`."""
+    """`better`, `worse` or `no difference shown` of the score; nothing of other metrics."""
+    models: tuple[float, float] | None = None
+    """The interval over documents alone, where `low` and `high` also know how runs differ: where both sides have several,
+    or one learns nothing. Without it they are over documents, and tell of these models only, not of their settings."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Candidate:
 
     @property
     def kept(self) -> bool:
-        """Whether it is better than the best single model, by the paired bootstrap."""
+        """Whether it is better than the best single model, by its interval over documents."""
         return self.against is not None and self.against.verdict == "better"
 
     def row(self) -> dict[str, Any]:

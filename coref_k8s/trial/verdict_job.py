@@ -13,7 +13,8 @@ from pathlib import Path
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.errors import DataError, TrialError
 from coref_k8s.evaluation.average import averaged
-from coref_k8s.evaluation.compare import compare
+from coref_k8s.evaluation.compare import VERDICTS, compare
+from coref_k8s.evaluation.compare import Difference as Paired
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.search.finalist_study import read_runs, write_verdict
 from coref_k8s.search.finalists import ROLE_ATTR, TRIAL_ATTR, Role
@@ -77,7 +78,8 @@ def judge(
     whole = [one for one in candidates if 2 * len(one.scores) >= asked]
     winner = max(whole or candidates, key=lambda one: (one.mean, -one.trial))
     theirs = by_trial[winner.trial]
-    ours = averaged([results[run.number] for run in theirs])
+    mine = [results[run.number] for run in theirs]
+    ours = averaged(mine)
     rivals = {
         role: [results[run.number] for run in runs if run.attrs[ROLE_ATTR] == role]
         for role in (Role.UNTUNED, Role.DEFAULTS)
@@ -93,23 +95,43 @@ def judge(
         high=ours.metrics.get("score_ci_high"),
         metrics=dict(ours.metrics),
         candidates=tuple(sorted(candidates, key=lambda one: (-one.mean, one.trial))),
-        comparisons=tuple(_compared(ours, role, each) for role, each in rivals.items()),
+        comparisons=tuple(_compared(ours, mine, role, each) for role, each in rivals.items()),
         made_at=now,
     )
 
 
-def _compared(ours: EvaluationResult, role: Role, theirs: Sequence[EvaluationResult]) -> Comparison:
+def _compared(
+    ours: EvaluationResult,
+    mine: Sequence[EvaluationResult],
+    role: Role,
+    theirs: Sequence[EvaluationResult],
+) -> Comparison:
+    """Compare settings where runs tell how much they differ, else the models; `ours` is the mean of `mine`."""
     if not theirs:
         return Comparison(role.value)
     try:
         found = compare(ours, averaged(theirs))
     except DataError as error:
         return Comparison(role.value, runs=len(theirs), problem=error.message)
-    differences = tuple(
-        Difference(one.metric, one.b, one.difference, one.low, one.high, one.verdict) for one in found
-    )
+    # a masked language model as it came is one model; a coreference head is learnt, and so a matter of seeds
+    fixed = role is Role.UNTUNED and not ours.view
+    settings = len(mine) > 1 and (fixed or len(theirs) > 1)
+    differences = tuple(_difference(one, mine, theirs, settings) for one in found)
     first = found[0]
     return Comparison(role.value, differences, len(theirs), first.items, first.documents)
+
+
+def _difference(
+    one: Paired, mine: Sequence[EvaluationResult], theirs: Sequence[EvaluationResult], settings: bool
+) -> Difference:
+    if not settings or one.low is None or one.high is None:
+        return Difference(one.metric, one.b, one.difference, one.low, one.high, one.verdict)
+    sides = ([result.metrics.get(one.metric, 0.0) for result in side] for side in (mine, theirs))
+    both = one.estimate.over_runs(*sides)
+    claim = one.verdict and VERDICTS[both.sign]
+    return Difference(
+        one.metric, one.b, one.difference, both.low, both.high, claim, models=(one.low, one.high)
+    )
 
 
 def _test_result(data_dir: Path, order: Order, run: TrialRecord) -> EvaluationResult:

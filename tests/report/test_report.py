@@ -380,10 +380,12 @@ def test_what_was_stored_is_told_in_the_readers_language() -> None:
     [
         (0.1, 30, "이 모델이 튜닝 전 모델보다 낫습니다: 점수 0.500 대 0.300 (차이 +0.200, 95% 신뢰구간 +0.100 … +0.300; 문서 30개의 문항 90개)."),
         (-0.1, 30, "이 모델과 튜닝 전 모델의 차이가 확인되지 않았습니다: 점수 0.500 대 0.300"),
-        (0.1, 3, "문서 3개의 문항 90개); 문서가 너무 적어 판단할 수 없음."),
+        (None, 2, "(차이 +0.200; 문서 2개의 문항 90개); 문서가 너무 적어 판단할 수 없음, 3개부터 가능."),
     ],
 )  # fmt: skip
-def test_the_sentence_of_a_comparison_is_told_in_korean(low: float, documents: int, korean: str) -> None:
+def test_the_sentence_of_a_comparison_is_told_in_korean(
+    low: float | None, documents: int, korean: str
+) -> None:
     found = Difference("score", 0.5, 0.3, 0.2, low, 0.3, 90, documents)
     said = found.claim(Message.of("verdict.this-model"), Message.of("words.role-untuned"))
     assert korean in said.say("ko")

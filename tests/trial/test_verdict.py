@@ -82,6 +82,26 @@ def test_better_is_said_only_when_the_interval_excludes_zero() -> None:
     assert verdict(test={**TEST, 0: every(1)}).against("untuned").score.claim == "worse"
 
 
+def test_settings_are_judged_where_runs_tell_how_much_they_differ() -> None:
+    # every document is better, but one run of the defaults is as good as the winner's
+    luck = {**TEST, 3: every(2), 6: every(4)}
+    found = verdict(test=luck).against("defaults").score
+    assert found.models is not None
+    low, high = found.models
+    assert found.low < 0 < low <= high < found.high
+    assert found.claim == "no difference shown"
+    # a model that learns nothing has one run and is one model
+    untuned = verdict(test=luck).against("untuned").score
+    assert untuned.models == pytest.approx((untuned.low, untuned.high))
+    # of single runs nothing can be said but of the models
+    single = [run for run in RUNS if run.number in (0, 1, 3)]
+    alone = verdict(single, {**luck, 3: every(4)}, asked=1)
+    assert alone.against("defaults").score.models is None
+    assert alone.against("defaults").score.claim == "better"
+    assert "this is said of these models, not of their settings" in sentences(alone)[2]
+    assert "of these models alone" in sentences(verdict(test=luck))[2]
+
+
 def test_a_candidate_that_lost_most_of_its_seeds_does_not_win_by_luck() -> None:
     # one run of three, and a lucky one
     lost = [r for r in RUNS if r.number != 5]

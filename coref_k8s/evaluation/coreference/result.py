@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from coref_k8s.evaluation.coreference.breakdown import Recall
-from coref_k8s.evaluation.intervals import Array, Estimate
+from coref_k8s.evaluation.intervals import Estimate
+from coref_k8s.evaluation.sums import Array
 
 #: Numbers by name; see `statistics.STATISTICS`.
 Scores = Mapping[str, Estimate]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
 
-from coref_k8s.evaluation import intervals
 from coref_k8s.evaluation.coreference import breakdown
 from coref_k8s.evaluation.coreference.baselines import baselines
 from coref_k8s.evaluation.coreference.matching import Headed, by_head, headed
 from coref_k8s.evaluation.coreference.metrics import clusters_of
 from coref_k8s.evaluation.coreference.result import CorefScores, Scores
 from coref_k8s.evaluation.coreference.statistics import STATISTICS, counts
+from coref_k8s.evaluation.intervals import estimate
+from coref_k8s.evaluation.sums import Array, by_group
 from coref_k8s.text.document import Document
 from coref_k8s.text.korean import Analysis, analyse
 from coref_k8s.text.words import Span, Words
@@ -80,9 +81,9 @@ class Key:
             names += [name for name in every if name != headline]
         found = {name: self._counts(answers, name) for name in names}
 
-        def scores(counts: intervals.Array) -> Scores:
-            sums = intervals.by_group(counts, self.groups)
-            return {name: intervals.estimate(sums, statistic) for name, statistic in STATISTICS.items()}
+        def scores(counts: Array) -> Scores:
+            sums = by_group(counts, self.groups)
+            return {name: estimate(sums, statistic, 0.0, 1.0) for name, statistic in STATISTICS.items()}
 
         without_model = {}
         types: list[dict[str, breakdown.Recall]] = []
@@ -105,7 +106,7 @@ class Key:
             counts=found[headline],
         )
 
-    def counts(self, responses: Sequence[Chains], singletons: bool = True) -> intervals.Array:
+    def counts(self, responses: Sequence[Chains], singletons: bool = True) -> Array:
         """Count chains, one set a document, in the headline's view: (documents, COLUMNS)."""
         return self._counts(self._answers(responses), self._headline(singletons))
 
@@ -122,7 +123,7 @@ class Key:
             raise ValueError(f"{len(answers)} responses to {len(self.documents)} documents")
         return answers
 
-    def _counts(self, answers: Sequence[list[list[Span]]], view: str) -> intervals.Array:
+    def _counts(self, answers: Sequence[list[list[Span]]], view: str) -> Array:
         matching = view.removesuffix(_WITHOUT)
         pairs = []
         for document, answer in zip(self.documents, answers, strict=True):

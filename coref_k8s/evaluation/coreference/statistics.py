@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from coref_k8s.evaluation.coreference.metrics import CONLL, METRICS, Clusters, Counts
-from coref_k8s.evaluation.intervals import Array, Statistic, ratio
+from coref_k8s.evaluation.sums import Array, Statistic, ratio
 
 #: Counts of a document: recall, recall_of, precision, precision_of of each metric.
 COLUMNS = tuple(f"{metric}_{field}" for metric in METRICS for field in Counts._fields)
