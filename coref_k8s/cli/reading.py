@@ -36,22 +36,7 @@ def list_(
     found = [(record, backend.place) for backend in open_backends(where) for record in backend.studies()]
     now = datetime.now(UTC)
     if output == "json":
-        write(
-            dump(
-                [
-                    {
-                        "name": record.name,
-                        "place": str(place),
-                        "phase": record.phase.value,
-                        "message": str(record.message),
-                        "createdAt": record.created_at.isoformat(),
-                        **_request(record),
-                    }
-                    for record, place in found
-                ],
-                "json",
-            )
-        )
+        write(dump([_listed(record, str(place)) for record, place in found], "json"))
         return
     if not found:
         note(say("cli.no-studies", submit="coref-k8s submit --local --seq-lengths 512 1024"))
@@ -81,9 +66,17 @@ def list_(
             note(record.not_understood.say(lang()), style="yellow")
 
 
-def _request(record: StudyRecord) -> dict[str, Any]:
-    """Return what a study asks for, and why this version does not understand it."""
-    found: dict[str, Any] = {"problem": str(record.not_understood)} if record.not_understood else {}
+def _listed(record: StudyRecord, place: str) -> dict[str, Any]:
+    """Return a study as plain data: what it asks for, and why this version does not understand it."""
+    found: dict[str, Any] = {
+        "name": record.name,
+        "place": place,
+        "phase": record.phase.value,
+        "message": str(record.message),
+        "createdAt": record.created_at.isoformat(),
+    }
+    if record.not_understood:
+        found["problem"] = str(record.not_understood)
     if not record.problem:
         spec = record.spec
         found |= {"seqLengths": list(spec.seq_lengths), "trials": spec.trials, "model": spec.model}

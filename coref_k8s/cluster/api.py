@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
@@ -30,6 +31,21 @@ PAGE = 500
 #: A 429 (priority and fairness) means "not done, come back": how often we do, within one call.
 THROTTLED_RETRIES = 5
 MERGE_PATCH, APPLY_PATCH = "application/merge-patch+json", "application/apply-patch+yaml"
+
+
+class Call(NamedTuple):
+    """One request."""
+
+    verb: str
+    """As the API's roles have it: get, list, watch, create, …"""
+    resource: Resource
+    method: str
+    path: str
+    query: Json | None = None
+    body: Any = None
+    content_type: str = "application/json"
+    stream: float | bool | None = False
+    """False for a whole answer, else the read time-out of the stream (seconds)."""
 
 
 class ClusterApi:
@@ -67,7 +83,7 @@ class ClusterApi:
 
     def get(self, resource: Resource, name: str, namespace: str | None = None) -> Json:
         """One object; `NotFound` when it is not there."""
-        return self._json("get", resource, "GET", resource.path(self._in(resource, namespace), name))
+        return self._json(Call("get", resource, "GET", resource.path(self._in(resource, namespace), name)))
 
     def list_page(
         self,
@@ -83,7 +99,7 @@ class ClusterApi:
         """One page: (items with apiVersion and kind, the list's metadata)."""
         query = {"labelSelector": labels, "fieldSelector": fields, "limit": limit, "continue": token}
         path = resource.path(None if all_namespaces else self._in(resource, namespace))
-        answer = self._json("list", resource, "GET", path, query)
+        answer = self._json(Call("list", resource, "GET", path, query))
         stamp = {"apiVersion": resource.api_version, "kind": resource.kind}
         return [{**stamp, **item} for item in answer.get("items") or ()], answer["metadata"]
 
@@ -128,22 +144,16 @@ class ClusterApi:
             "fieldSelector": fields,
         }
         path = resource.path(None if all_namespaces else self._in(resource, namespace))
-        response = self._send("watch", resource, "GET", path, query, stream=silence_seconds)
+        response = self._send(Call("watch", resource, "GET", path, query, stream=silence_seconds))
         if opened:
             opened(response)
-        try:
-            for line in _lines(response):
+        with closing(_lines(response, "cluster.watch-broke-off", plural=resource.plural)) as lines:
+            for line in lines:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     status = event["object"]
                     raise refusal(status.get("code", 500), status, None, f"watch {resource.plural}")
                 yield event
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnreachableError(
-                "cluster.watch-broke-off", plural=resource.plural, why=str(error)
-            ) from error
-        finally:
-            response.close()
 
     def logs(
         self,
@@ -158,14 +168,10 @@ class ClusterApi:
         query = {"container": container, "follow": "true" if follow else "", "tailLines": tail_lines}
         path = PODS.path(self._in(PODS, namespace), pod, "log")
         stream = None if follow else READ_SECONDS
-        response = self._send("logs", PODS, "GET", path, query, stream=stream)
-        try:
-            for line in _lines(response):
+        response = self._send(Call("logs", PODS, "GET", path, query, stream=stream))
+        with closing(_lines(response, "cluster.log-broke-off", pod=pod)) as lines:
+            for line in lines:
                 yield line.decode(errors="replace")
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UnreachableError("cluster.log-broke-off", pod=pod, why=str(error)) from error
-        finally:
-            response.close()
 
     # Writing
 
@@ -176,14 +182,14 @@ class ClusterApi:
         query = {"fieldManager": self.field_manager, "fieldValidation": "Strict"}
         query |= {"dryRun": "All"} if dry_run else {}
         return self._json(
-            "create", resource, "POST", resource.path(self._in(resource, namespace, body)), query, body
+            Call("create", resource, "POST", resource.path(self._in(resource, namespace, body)), query, body)
         )
 
     def patch(self, resource: Resource, name: str, body: Json, namespace: str | None = None) -> Json:
         """A merge patch."""
         path = resource.path(self._in(resource, namespace), name)
         return self._json(
-            "patch", resource, "PATCH", path, {"fieldManager": self.field_manager}, body, MERGE_PATCH
+            Call("patch", resource, "PATCH", path, {"fieldManager": self.field_manager}, body, MERGE_PATCH)
         )
 
     def apply_status(self, resource: Resource, body: Json) -> Json:
@@ -195,7 +201,7 @@ class ClusterApi:
     ) -> Json:
         query = {"fieldManager": self.field_manager, "force": "true" if force else "false"}
         path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
-        return self._json("apply", resource, "PATCH", path, query, body, APPLY_PATCH)
+        return self._json(Call("apply", resource, "PATCH", path, query, body, APPLY_PATCH))
 
     def delete(
         self,
@@ -215,7 +221,7 @@ class ClusterApi:
         options |= {"preconditions": {"uid": uid}} if uid else {}
         body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
         path = resource.path(self._in(resource, namespace), name)
-        return self._json("delete", resource, "DELETE", path, {}, body)
+        return self._json(Call("delete", resource, "DELETE", path, body=body))
 
     def can_i(
         self,
@@ -240,19 +246,19 @@ class ClusterApi:
             "kind": ACCESS_REVIEWS.kind,
             "spec": {"resourceAttributes": attributes},
         }
-        answer = self._json("create", ACCESS_REVIEWS, "POST", ACCESS_REVIEWS.path(), {}, body)
+        answer = self._json(Call("create", ACCESS_REVIEWS, "POST", ACCESS_REVIEWS.path(), body=body))
         return bool(answer["status"].get("allowed"))
 
     def proxied(self, service: str, path: str, namespace: str | None = None) -> bytes:
         """What a service (`name:port`) answers to a GET of `path`, asked through the API server."""
         where = self._in(SERVICES, namespace)
         url = f"{SERVICES.path(where, service, 'proxy')}/{path.lstrip('/')}"
-        return bytes(self._send("get", SERVICES, "GET", url, {}).data)
+        return bytes(self._send(Call("get", SERVICES, "GET", url)).data)
 
     def version(self) -> str:
         """The server's version, such as `v1.36.2`; also the cheapest proof that it is reachable."""
         resource = Resource("", "", "version", "Version", False)
-        return str(self._json("get", resource, "GET", "/version")["gitVersion"])
+        return str(self._json(Call("get", resource, "GET", "/version"))["gitVersion"])
 
     # The wire
 
@@ -261,51 +267,20 @@ class ClusterApi:
             return None
         return namespace or (body or {}).get("metadata", {}).get("namespace") or self.namespace
 
-    def _json(
-        self,
-        verb: str,
-        resource: Resource,
-        method: str,
-        path: str,
-        query: Json | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-    ) -> Json:
-        response = self._send(verb, resource, method, path, query or {}, body, content_type)
-        return json.loads(response.data)
+    def _json(self, call: Call) -> Json:
+        return json.loads(self._send(call).data)
 
-    def _send(
-        self,
-        verb: str,
-        resource: Resource,
-        method: str,
-        path: str,
-        query: Json,
-        body: Any = None,
-        content_type: str = "application/json",
-        stream: float | bool | None = False,
-    ) -> Any:
-        """One call. `stream` is False for a whole answer, else the read time-out of the stream."""
+    def _send(self, call: Call) -> Any:
         for attempt in range(THROTTLED_RETRIES + 1):
             try:
-                return self._once(verb, resource, method, path, query, body, content_type, stream)
+                return self._once(call)
             except ApiRefusal as error:
                 if error.code != 429 or error.retry_after is None or attempt == THROTTLED_RETRIES:
                     raise
                 self._sleep(error.retry_after)
         raise AssertionError("unreachable")
 
-    def _once(
-        self,
-        verb: str,
-        resource: Resource,
-        method: str,
-        path: str,
-        query: Json,
-        body: Any,
-        content_type: str,
-        stream: float | bool | None,
-    ) -> Any:
+    def _once(self, call: Call) -> Any:
         configuration = self._client.configuration
         headers = dict(self._client.default_headers) | {
             "Accept": "application/json",
@@ -313,32 +288,32 @@ class ClusterApi:
         }
         for setting in configuration.auth_settings().values():
             headers[setting["key"]] = setting["value"]
-        if body is not None:
-            headers["Content-Type"] = content_type
-        given = {k: v for k, v in query.items() if v not in ("", None)}
-        url = configuration.host + path + ("?" + urlencode(given) if given else "")
-        read = READ_SECONDS if stream is False else stream
+        if call.body is not None:
+            headers["Content-Type"] = call.content_type
+        given = {k: v for k, v in (call.query or {}).items() if v not in ("", None)}
+        url = configuration.host + call.path + ("?" + urlencode(given) if given else "")
+        read = READ_SECONDS if call.stream is False else call.stream
         started, code = time.monotonic(), 0
         try:
             response = self._client.rest_client.pool_manager.request(
-                method,
+                call.method,
                 url,
-                body=None if body is None else json.dumps(body),
+                body=None if call.body is None else json.dumps(call.body),
                 headers=headers,
                 timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read),
                 retries=False,
-                preload_content=stream is False,
+                preload_content=call.stream is False,
             )
             code = response.status
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            host, plural = configuration.host, resource.plural
+            host, plural = configuration.host, call.resource.plural
             raise UnreachableError(
-                "cluster.unreachable", host=host, verb=verb, plural=plural, why=str(error)
+                "cluster.unreachable", host=host, verb=call.verb, plural=plural, why=str(error)
             ) from error
         finally:
-            self.on_request(verb, resource.plural, code, time.monotonic() - started)
+            self.on_request(call.verb, call.resource.plural, code, time.monotonic() - started)
         if code >= 400:
-            raise _refused(response, f"{verb} {path}")
+            raise _refused(response, f"{call.verb} {call.path}")
         return response
 
 
@@ -351,17 +326,22 @@ def _refused(response: Any, action: str) -> ApiRefusal:
     return refusal(response.status, status, response.headers.get("Retry-After"), action)
 
 
-def _lines(response: Any) -> Iterator[bytes]:
-    """Whole lines of a stream; a part of a line waits for its rest."""
+def _lines(response: Any, broke_off: str, **values: str) -> Generator[bytes, None, None]:
+    """Whole lines of a stream; a part of a line waits for its rest. Raises UnreachableError (`broke_off`) when it is cut."""
     pending: list[bytes] = []
-    for chunk in response.stream(None):
-        *whole, rest = chunk.split(b"\n")
-        for line in whole:
-            pending.append(line)
-            joined = b"".join(pending)
-            pending.clear()
-            if joined:
-                yield joined
-        pending.append(rest)
-    if last := b"".join(pending):
-        yield last
+    try:
+        for chunk in response.stream(None):
+            *whole, rest = chunk.split(b"\n")
+            for line in whole:
+                pending.append(line)
+                joined = b"".join(pending)
+                pending.clear()
+                if joined:
+                    yield joined
+            pending.append(rest)
+        if last := b"".join(pending):
+            yield last
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise UnreachableError(broke_off, why=str(error), **values) from error
+    finally:
+        response.close()

@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Attempt, FinalsSnapshot, LengthSnapshot, TrialSnapshot, Unit
@@ -102,22 +101,11 @@ class JobMemory:
         return tuple(sorted(found, key=lambda job: job.name)), stopping
 
 
-class _Ended(NamedTuple):
-    """What is kept of every ended attempt: small, there may be many thousands."""
-
-    outcome: Outcome
-    reason: str
-    disruptions: int
-    message: Message
-    finished_at: datetime | None
-    gpu_seconds: float
-
-
 @dataclass
 class AttemptMemory:
     """How the attempts at each unit ended, and the GPU time of all of them."""
 
-    _known: dict[Unit, dict[int, _Ended]] = field(default_factory=dict)
+    _known: dict[Unit, dict[int, AttemptRecord]] = field(default_factory=dict)
     gpu_seconds: float = 0.0
     gpu_seconds_by: defaultdict[Outcome, float] = field(default_factory=lambda: defaultdict(float))
     """The same by outcome."""
@@ -130,17 +118,10 @@ class AttemptMemory:
         before = known.get(record.attempt)
         if before is not None:
             self._count(before, -1)
-        ended = known[record.attempt] = _Ended(
-            record.outcome,
-            record.reason,
-            record.disruptions,
-            record.message,
-            record.finished_at,
-            record.gpu_seconds,
-        )
-        self._count(ended, 1)
+        known[record.attempt] = replace(record, log_tail="")  # there may be many thousands
+        self._count(record, 1)
 
-    def _count(self, ended: _Ended, sign: int) -> None:
+    def _count(self, ended: AttemptRecord, sign: int) -> None:
         self.gpu_seconds += sign * ended.gpu_seconds
         self.gpu_seconds_by[ended.outcome] += sign * ended.gpu_seconds
         if ended.outcome in (Outcome.FAILED, Outcome.OUT_OF_MEMORY, Outcome.DISRUPTED):
@@ -160,7 +141,7 @@ class AttemptMemory:
         }
 
 
-def _attempt(number: int, ended: _Ended, resumed_at: datetime) -> Attempt:
+def _attempt(number: int, ended: AttemptRecord, resumed_at: datetime) -> Attempt:
     forgiven = ended.finished_at is not None and ended.finished_at < resumed_at
     return Attempt(number, ended.outcome, ended.disruptions, ended.message, forgiven)
 

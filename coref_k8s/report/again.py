@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 from coref_k8s import __version__
+from coref_k8s.controller.view import LengthView
 from coref_k8s.report.context import Context
 from coref_k8s.report.html import Cell, table
 from coref_k8s.report.metrics import guess_without, metric, metrics_of
@@ -37,35 +39,30 @@ def warnings(page: Context) -> list[str]:
             listed = ", ".join(f"{version} ({n})" for version, n in kinds.most_common())
             found.append(page.plain("report.w-versions", name=name, found=listed))
     for one in view.lengths:
-        if one.best is not None:
-            for message in one.best.attrs.get("evidence", {}).get("warnings", ()):
-                found.append(page.plain("report.w-items", length=one.seq_len, message=page.said(message)))
-    for one in view.lengths:
-        scores = one.best.metrics if one.best is not None else {}
-        for name in metrics_of(view.spec):
-            guess = guess_without(scores, name)
-            if guess is not None and scores.get(name, guess) < guess:
-                found.append(
-                    page.plain(
-                        f"report.w-guess-{view.spec.task}",
-                        length=one.seq_len,
-                        name=metric(name, page.lang),
-                        value=scores[name],
-                        guess=guess,
-                    )
-                )
-    for one in view.lengths:
-        shown = tested(one.best, one.verdict)
-        rests_on = shown.metrics if shown is not None else one.best.metrics if one.best is not None else {}
-        gains = [
-            low for name in metrics_of(view.spec) if (low := rests_on.get(f"{name}_gain_ci_low")) is not None
-        ]
-        if gains and max(gains) <= 0:
-            found.append(page.plain("report.w-gain", length=one.seq_len))
+        found += _of_length(page, one)
     searched = view.spec.purpose.kind == "search" and not view.spec.search.finalists
     if view.ended and searched and any(len(one.ranked) > 1 for one in view.lengths):
         found.append(page.plain("report.w-single"))
     return found
+
+
+def _of_length(page: Context, one: LengthView) -> Iterator[str]:
+    """What to mind of the best trial of a length."""
+    if one.best is None:
+        return
+    names, scores = metrics_of(page.view.spec), one.best.metrics
+    for message in one.best.attrs.get("evidence", {}).get("warnings", ()):
+        yield page.plain("report.w-items", length=one.seq_len, message=page.said(message))
+    for name in names:
+        guess = guess_without(scores, name)
+        if guess is not None and scores.get(name, guess) < guess:
+            code, value = f"report.w-guess-{page.view.spec.task}", scores[name]
+            yield page.plain(code, length=one.seq_len, name=metric(name, page.lang), value=value, guess=guess)
+    shown = tested(one.best, one.verdict)
+    rests_on = scores if shown is None else shown.metrics
+    gains = [low for name in names if (low := rests_on.get(f"{name}_gain_ci_low")) is not None]
+    if gains and max(gains) <= 0:
+        yield page.plain("report.w-gain", length=one.seq_len)
 
 
 def versions(page: Context) -> dict[str, Counter[str]]:

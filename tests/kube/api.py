@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coref_k8s.cluster.api import MERGE_PATCH, ClusterApi, Json
+from coref_k8s.cluster.api import MERGE_PATCH, Call, ClusterApi, Json
 from coref_k8s.cluster.resources import PODS, Resource
 
 _PATCHES = {
@@ -32,14 +32,14 @@ class AdminApi(ClusterApi):
         query = {"dryRun": "All" if dry_run else "", "fieldManager": self.field_manager}
         query |= {"fieldValidation": "Strict"} if strict else {}
         path = resource.path(self._in(resource, namespace, body), name, subresource)
-        return self._json("create", resource, "POST", path, query, body)
+        return self._json(Call("create", resource, "POST", path, query, body))
 
     def replace(
         self, resource: Resource, body: Json, namespace: str | None = None, *, subresource: str | None = None
     ) -> Json:
         """PUT; `Conflict` when `body` carries a resourceVersion that is no longer the live one."""
         path = resource.path(self._in(resource, namespace, body), body["metadata"]["name"], subresource)
-        return self._json("update", resource, "PUT", path, {"fieldManager": self.field_manager}, body)
+        return self._json(Call("update", resource, "PUT", path, {"fieldManager": self.field_manager}, body))
 
     def patch(
         self,
@@ -54,7 +54,7 @@ class AdminApi(ClusterApi):
         """A `merge`, `json` or (built-in kinds only) `strategic` merge patch."""
         path = resource.path(self._in(resource, namespace), name, subresource)
         query = {"fieldManager": self.field_manager}
-        return self._json("patch", resource, "PATCH", path, query, body, _PATCHES[kind])
+        return self._json(Call("patch", resource, "PATCH", path, query, body, _PATCHES[kind]))
 
     def apply(
         self,
@@ -95,4 +95,4 @@ class AdminApi(ClusterApi):
             "metadata": {"name": pod, "namespace": where},
             "deleteOptions": {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds},
         }
-        self._json("create", PODS, "POST", PODS.path(where, pod, "eviction"), {}, body)
+        self._json(Call("create", PODS, "POST", PODS.path(where, pod, "eviction"), body=body))
