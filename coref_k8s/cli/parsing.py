@@ -29,7 +29,8 @@ class MultiValueCommand(Spoken, TyperCommand):
         options = [p for p in self.get_params(ctx) if isinstance(p, TyperOption)]
         lists = {name: option for option in options if option.multiple for name in option.opts}
         args = _expand(args, lists)
-        _once(args, {name: option for option in options if not option.multiple for name in _names(option)})
+        single = [option for option in options if not option.multiple]
+        _once(args, {name: one for one in single for name in (*one.opts, *one.secondary_opts)})
         return super().parse_args(ctx, args)
 
 
@@ -55,10 +56,6 @@ def _expand(args: Sequence[str], lists: dict[str, TyperOption]) -> list[str]:
         for one in values:
             done += [name, one]
     return done
-
-
-def _names(option: TyperOption) -> list[str]:
-    return [*option.opts, *option.secondary_opts]
 
 
 def _once(args: Sequence[str], options: dict[str, TyperOption]) -> None:

@@ -53,15 +53,12 @@ class SpecOption:
     @property
     def is_text(self) -> bool:
         """Whether the value is text as it stands, such as a model's name or one of several words."""
-        return all(kind is str or isinstance(kind, str) for kind in self._kinds())
-
-    def _kinds(self) -> Iterator[Any]:
-        yield from _leaves(self.field.annotation)
+        return all(kind is str or isinstance(kind, str) for kind in _leaves(self.field.annotation))
 
     @property
     def metavar(self) -> str | None:
         """What stands behind the option in the help."""
-        kinds = list(self._kinds())
+        kinds = list(_leaves(self.field.annotation))
         if self.is_bool:
             return None
         if self.multiple:
@@ -78,11 +75,9 @@ class SpecOption:
         if isinstance(value, bool):
             return value
         if self.is_text:
-            return None if value == "none" and not self._choices() else value
+            words = any(isinstance(kind, str) for kind in _leaves(self.field.annotation))
+            return None if value == "none" and not words else value
         return None if value.lower() == "none" else scalar(value.strip())
-
-    def _choices(self) -> bool:
-        return any(isinstance(kind, str) for kind in self._kinds())
 
     def as_parameter(self) -> inspect.Parameter:
         """Return the keyword parameter that Typer turns into the option."""

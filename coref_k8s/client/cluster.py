@@ -128,16 +128,15 @@ class ClusterBackend:
         """Let a study that has ended go on."""
         self.change(name, {}, **_go_on())
 
-    def delete(self, name: str, *, purge: bool = True) -> None:
-        """Delete the resource, and with it the Jobs; `purge` takes the study out of the database too."""
+    def delete(self, name: str) -> None:
+        """Delete the resource, with it the Jobs, and the study in the database."""
         resource = self._resource(name)
-        if purge:
-            # with the finalizer the resource waits until its study has left the database
-            finalizers = [*resource["metadata"].get("finalizers", ()), names.PURGE_FINALIZER]
-            body: Json = {"metadata": {"annotations": {names.PURGE_ANNOTATION: "true"}}}
-            if names.PURGE_FINALIZER not in finalizers[:-1]:
-                body["metadata"]["finalizers"] = finalizers
-            self.api.patch(STUDIES, name, body)
+        # with the finalizer the resource waits until its study has left the database
+        finalizers = resource["metadata"].get("finalizers", [])
+        body: Json = {"metadata": {"annotations": {names.PURGE_ANNOTATION: "true"}}}
+        if names.PURGE_FINALIZER not in finalizers:
+            body["metadata"]["finalizers"] = [*finalizers, names.PURGE_FINALIZER]
+        self.api.patch(STUDIES, name, body)
         with suppress(NotFound):
             self.api.delete(STUDIES, name, uid=resource["metadata"]["uid"])
 

@@ -15,8 +15,8 @@ from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import NotFound
 from coref_k8s.cluster.resources import EVENTS, STUDIES
 from coref_k8s.cluster.study_status import EventNote, stamp, trouble_notes
-from coref_k8s.controller.loop import utc_now
 from coref_k8s.errors import ClusterError
+from coref_k8s.telemetry.bus import utc_now
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)

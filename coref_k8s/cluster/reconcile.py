@@ -32,13 +32,13 @@ from coref_k8s.cluster.study_status import (
     waiting_status,
 )
 from coref_k8s.controller.apply import FencedError
-from coref_k8s.controller.loop import Step, StudyLoop, StudyLoops, utc_now
+from coref_k8s.controller.loop import Step, StudyLoop, StudyLoops
 from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.controller.workqueue import Key
 from coref_k8s.errors import NotFoundError, RequestError, StorageError
 from coref_k8s.store import Phase, StudyRecord
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.telemetry.bus import Bus
+from coref_k8s.telemetry.bus import Bus, utc_now
 from coref_k8s.telemetry.metrics import ControllerMetrics
 from coref_k8s.wording import NOTHING, Message
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from coref_k8s.cluster import names
@@ -31,6 +31,7 @@ from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.controller.runner import ObservedJob, Reason
 from coref_k8s.errors import RequestError
 from coref_k8s.study.order import Order
+from coref_k8s.telemetry.bus import utc_now
 
 
 class _Seen(NamedTuple):
@@ -58,7 +59,7 @@ class ClusterRunner:
         namespace: str | None = None,
         owner_of: Callable[[str], str | None] = lambda study: None,
         guard: Callable[[], None] = lambda: None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.namespace = namespace or api.namespace
         self._api, self._cache, self._settings = api, cache, settings

@@ -24,11 +24,10 @@ from coref_k8s.cluster.reflector import Reflector
 from coref_k8s.cluster.resources import STUDIES
 from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.cluster.settings import ClusterSettings
-from coref_k8s.controller.loop import utc_now
 from coref_k8s.controller.web import Answer, WebServer
 from coref_k8s.controller.workqueue import Key, KeyQueue, work
 from coref_k8s.errors import CorefError, NotFoundError, StorageError
-from coref_k8s.telemetry.bus import Bus
+from coref_k8s.telemetry.bus import Bus, utc_now
 from coref_k8s.telemetry.metrics import ControllerMetrics
 from coref_k8s.wording import say
 

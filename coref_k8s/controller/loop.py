@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from coref_k8s.controller.actions import Action, SetPhase
 from coref_k8s.controller.apply import Applier, MakeOrder
@@ -18,7 +18,7 @@ from coref_k8s.controller.runner import Runner
 from coref_k8s.controller.workqueue import Key
 from coref_k8s.errors import CorefError, NotFoundError
 from coref_k8s.store import TERMINAL, Store
-from coref_k8s.telemetry.bus import Bus
+from coref_k8s.telemetry.bus import Bus, utc_now
 
 #: Time between two looks when nothing happens (seconds).
 POLL_SECONDS = 0.5
@@ -26,11 +26,6 @@ POLL_SECONDS = 0.5
 RESYNC_SECONDS = 10.0
 #: First and longest pause after a failed look (seconds); it doubles in between.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-
-
-def utc_now() -> datetime:
-    """Return the time; the clock of everything that is not told another one."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

@@ -110,8 +110,9 @@ class _Planner:
             answer = after(attempts.get(unit, []), self.s.spec.limits)
             if isinstance(answer, GiveUp):
                 failed[unit] = answer.reason
-        for job in self._stuck():
-            failed[unit_of(job)] = ended(Reason.IMAGE, job)
+        # a place may become free, an image that has not come within the deadline won't
+        late = (job for job in self._late() if job.reason is Reason.IMAGE)
+        failed |= {unit_of(job): ended(Reason.IMAGE, job) for job in late}
         self.out += [do.Fail(unit, reason) for unit, reason in failed.items() if unit.trial is not None]
         self.out += [do.Prune(unit) for unit, trial in self._open if trial.hopeless and unit not in failed]
         return failed
@@ -264,10 +265,6 @@ class _Planner:
             and job.created_at is not None
             and self.s.now - job.created_at >= deadline
         ]
-
-    def _stuck(self) -> list[ObservedJob]:
-        """Return the jobs whose image has not come within the deadline. A place may become free, an image won't."""
-        return [job for job in self._late() if job.reason is Reason.IMAGE]
 
     def _waiting(self) -> Message:
         """Return what the study waits for; it stays the same while it waits."""

@@ -23,12 +23,13 @@ def answer(page: Context) -> str:
 
 
 def _length(page: Context, one: LengthView) -> str:
-    found = tested(one.best, one.verdict)
+    found, named = tested(one.best, one.verdict), f"<b>{page.length(one.seq_len)}</b>"
     if found is None:
+        mark = f'<span class="claim open">{page.say("report.untested")}</span>'
         said = conclusions(one, page.view.ended, page.lang)
-        return "".join(_line(page, one, "open", page.plain("report.untested"), text) for text in said)
+        return "".join(f"<p>{mark} {named}: {escape(text)}</p>" for text in said)
     reach = reach_of([one.score for one in found.comparisons if one.score is not None])
-    lines = [f'<p class="first">{_named(page, one)}: {escape(headline(one, found, page.lang))}</p>']
+    lines = [f'<p class="first">{named}: {escape(headline(one, found, page.lang))}</p>']
     for each in found.comparisons:
         style, word = "open", page.plain("report.not-compared")
         drawn = ""
@@ -39,11 +40,3 @@ def _length(page: Context, one: LengthView) -> str:
             f'<p><span class="claim {style}">{escape(word)}</span> {escape(against(each, page.lang))} {drawn}</p>'
         )
     return "".join(lines)
-
-
-def _line(page: Context, one: LengthView, style: str, word: str, text: str) -> str:
-    return f'<p><span class="claim {style}">{escape(word)}</span> {_named(page, one)}: {escape(text)}</p>'
-
-
-def _named(page: Context, one: LengthView) -> str:
-    return f"<b>{page.length(one.seq_len)}</b>"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -24,6 +24,7 @@ from coref_k8s.store.tables import attempt_key, attempt_table, study_table
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import read_known, validated_name, with_unknown
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.telemetry.bus import utc_now
 from coref_k8s.wording import NOTHING, Message
 
 #: Longest piece of a log that is kept with an attempt (bytes).
@@ -34,14 +35,10 @@ _LIGHT = [c for c in _c if c.name not in ("id", "namespace", "study", "log_tail"
 _FULL = [*_LIGHT, _c.log_tail]
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Store:
     """The studies and attempts of one database. Methods raise StorageError when it cannot be reached."""
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.url = url
         self._clock = clock
         with storage_errors(url):

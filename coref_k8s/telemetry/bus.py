@@ -32,7 +32,8 @@ class Section(StrEnum):
     WARNING = "warning"
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """Return the time; the clock of everything that is not told another one."""
     return datetime.now(UTC)
 
 
@@ -61,7 +62,7 @@ class Bus:
     """Writes events. Safe to share a file with other processes: each line is one `write` on an O_APPEND file."""
 
     def __init__(
-        self, path: Path | None = None, *, stdout: bool = False, clock: Callable[[], datetime] = _now
+        self, path: Path | None = None, *, stdout: bool = False, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self._path = path
         self._stdout = stdout

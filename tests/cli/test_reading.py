@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,19 @@ def test_list(coref: Any, study: str) -> None:
     assert json.loads(coref("list", "-o", "json").out)[0]["name"] == study
     for words in (study, "실행 중", "2 × 3", "이 컴퓨터"):
         assert words in coref("list", "--lang", "ko").out
+
+
+def test_list_and_status_name_what_another_version_asks_for(coref: Any, study: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "data" / "coref.db")) as database, database:
+        (text,) = database.execute("SELECT spec_json FROM coref_study").fetchone()
+        newer = json.dumps(json.loads(text) | {"laterField": 3})
+        database.execute("UPDATE coref_study SET spec_json = ?, version = '9.9'", (newer,))
+    for command in (("list",), ("status", study)):
+        answer = coref(*command)
+        assert answer.code == 0
+        assert "does not know laterField" in answer.err
+        assert "written by coref-k8s 9.9" in answer.err
+    assert "laterField" in json.loads(coref("status", study, "-o", "json").out)["not_understood"]
 
 
 def test_status_tells_progress_best_and_failures(coref: Any, study: str) -> None:
