@@ -25,6 +25,7 @@ from coref_k8s.study.spec import StudySpec
 from coref_k8s.study.yaml12 import scalar
 from coref_k8s.wording import has
 
+_SOURCES = ("data", "sources")
 #: Pairs of options that cannot both be meant.
 _CONTRADICTIONS = (("--max-steps", "--epoch-choices"), ("--no-warm-start", "--warm-start-from"))
 
@@ -58,6 +59,9 @@ class SpecOption:
     @property
     def metavar(self) -> str | None:
         """What stands behind the option in the help."""
+        extra = self.field.json_schema_extra
+        if isinstance(extra, dict) and "metavar" in extra:
+            return str(extra["metavar"])
         kinds = list(_leaves(self.field.annotation))
         if self.is_bool:
             return None
@@ -69,6 +73,8 @@ class SpecOption:
 
     def read(self, value: Any) -> Any:
         """Return the value as YAML would have it."""
+        if self.path == _SOURCES:
+            return value  # a path may have a comma
         if isinstance(value, list):
             parts = [part for text in value for part in text.split(",") if part.strip()]
             return [part.strip() if self.is_text else scalar(part.strip()) for part in parts]
@@ -190,6 +196,9 @@ def _aliases(path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _put(request: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    if path == _SOURCES and isinstance(value, list):
+        # on the command line a source is named; what else there is to say of one stands in a file
+        value = [{"source": one} if isinstance(one, str) else one for one in value]
     for part in path[:-1]:
         inner = request.get(part)
         request[part] = inner = dict(inner) if isinstance(inner, dict) else {}

@@ -109,8 +109,13 @@ class DataSpec(Request):
     """Which text, and how it is filtered, split and prepared."""
 
     # filled in by the request, which knows its task
-    sources: Many[DatasetConfig] = Field(default=(), min_length=1, validate_default=False)
-    """Sources to read, those of the task by default; one that fails to load is skipped with a warning, unless none is left."""
+    sources: Many[DatasetConfig] = Field(
+        default=(),
+        min_length=1,
+        validate_default=False,
+        json_schema_extra=flag("--data", multiple=True, metavar="PATH|HUB_ID"),
+    )
+    """Text to read, that of the task by default: files, folders, hub data sets; what fails to load is skipped with a warning, unless nothing is left."""
     choices: Choices[Name] = Field(default=(), json_schema_extra=flag("--dataset-choice", multiple=True))
     """Prepared data (folders made by `coref-k8s prepare`) to choose among as a tuned parameter; none by default: the sources above are prepared."""
     train_limit: Amount | None = Field(default=50_000, json_schema_extra=flag("--train-limit"))

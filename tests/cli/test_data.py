@@ -196,3 +196,23 @@ def test_text_without_chains_is_refused_in_one_sentence(coref: Any, place: Path)
     complaint = answer.err[answer.err.index("coref-k8s: ") :]
     assert (answer.code, complaint.count("\n")) == (1, 1)
     assert "has gold chains to learn from" in complaint
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--data", "./nowhere"), ("--set", "data.sources=[./nowhere]")], ids=["option", "set"]
+)
+def test_own_text_is_named_in_one_option(coref: Any, place: Path, arguments: tuple[str, ...]) -> None:
+    answer = coref("prepare", "--model", "model", "--any-length", "--seq-lengths", "256", *arguments)
+    assert answer.code != 0
+    assert answer.err.endswith("no source of text can be read: ./nowhere: no such file or folder\n")
+
+
+def test_several_texts_are_named_one_by_one(coref: Any, place: Path) -> None:
+    names = ("./texts", "gaps:8")
+    answer = coref(
+        "prepare", "--model", "model", "--any-length", "--seq-lengths", "256", "--set", "data.evalItems=2",
+        *(part for name in names for part in ("--data", name)),
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    statistics = json.loads((Path(answer.out.strip()) / "statistics.json").read_text(encoding="utf-8"))
+    assert {Path(name).name for name in statistics["read"]} == {"texts", "gaps:8"}
