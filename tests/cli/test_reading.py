@@ -13,8 +13,12 @@ import pytest
 import yaml
 
 from coref_k8s.controller.view import StudyView
+from coref_k8s.search.reporting import TrialReporter
+from coref_k8s.search.storage import open_storage
+from coref_k8s.search.studies import LengthStudy
 from coref_k8s.settings import Settings
 from coref_k8s.store import Phase, Store
+from coref_k8s.study.reading import build_spec
 from coref_k8s.wording import Message
 
 
@@ -63,6 +67,28 @@ def test_a_study_is_told_in_korean(coref: Any, study: str, command: str) -> None
     assert left == set()
     if command == "status":
         assert "다음: coref-k8s logs" in answer.err
+
+
+def test_a_coreference_study_shows_the_metrics_of_its_task(coref: Any, study: str) -> None:
+    url = Settings.from_env().storage_url
+    spec = build_spec(
+        task="coreference", seq_lengths=[512], trials=1, data={"sources": [{"source": "people:9"}]}
+    )
+    store = Store(url)
+    store.create_study("", "chains", spec)
+    store.close()
+    trial = LengthStudy(open_storage(url), spec, "chains", 512).ask()
+    metrics = {"conll_f1": 0.51, "lea_f1": 0.42, "mention_f1": 0.73, "gold_conll_f1": 0.64, "conll_f1_ci_low": 0.5,
+               "conll_f1_ci_high": 0.52}  # fmt: skip
+    TrialReporter(url, trial.trial_id).result(0.51, {**metrics, "score": 0.51})
+    out = coref("results", "chains").out
+    assert re.search(r"trial +score +CoNLL +LEA +mentions +gold m\. +lr", out)
+    assert re.search(r"0 +0\.510 +0\.510 +0\.420 +0\.730 +0\.640", out)
+    best = coref("best", "chains").out
+    assert re.search(r"CoNLL F1 +0\.510 +0\.500 … 0\.520", best)
+    assert re.search(r"mentions found +0\.730", best)
+    for foreign in ("LAMBADA", "Top5", "gain", "reference"):
+        assert foreign not in out + best, foreign
 
 
 def test_what_to_type_next_names_the_place_again(
