@@ -53,7 +53,7 @@ def _ensemble(trial: TrialRecord) -> Table:
     """Return the single models and the ways to join them, with what came out."""
     table = headed(
         "words.model", "words.trials", "words.metric-score", "cli.against-best", "words.interval", "",
-        left=("words.model", "words.trials", ""),
+        left=("words.model", "words.trials", ""), wrapped=("words.model", "cli.against-best", ""),
     )  # fmt: skip
     for row in trial.attrs.get("ensemble", ()):
         compared = row.get("difference") is not None

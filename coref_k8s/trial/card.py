@@ -181,14 +181,18 @@ def probabilities(text):
 
 
 def _metrics(facts: Facts) -> Iterator[str]:
+    gains = any(f"{name}_gain" in facts.test for name in _metrics_of(facts))
+    yield f"| metric | test | 95 % interval |{' by context |' if gains else ''} dev |"
+    yield f"|---|---|---|{'---|' if gains else ''}---|"
     for name, heading in _metrics_of(facts).items():
         if name in facts.test:
             low, high = facts.test.get(f"{name}_ci_low"), facts.test.get(f"{name}_ci_high")
             gain = facts.test.get(f"{name}_gain")
+            more = f" {'' if gain is None else f'{gain:+.3f}'} |" if gains else ""
             yield (
                 f"| {heading} | {facts.test[name]:.3f} "
                 f"| {'' if low is None or high is None else f'{low:.3f} … {high:.3f}'} "
-                f"| {'' if gain is None else f'{gain:+.3f}'} | {_number(facts.dev.get(name))} |"
+                f"|{more} {_number(facts.dev.get(name))} |"
             )
     reference = [
         f"{heading} {facts.test[f'seed_{name}']:.3f}"
