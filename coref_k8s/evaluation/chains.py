@@ -162,8 +162,8 @@ def _sample(asked: ChainSet, chains: Chains, singletons: bool) -> Sample:
     ends = [end for _, end in asked.encoded[number].reading.sentences if end <= SAMPLE]
     until = max(ends, default=SAMPLE)
 
-    def shown(chains: Iterable[Iterable[Span]]) -> list[list[Span]]:
-        sizes = [(len(spans), [span for span in spans if span[1] <= until]) for spans in map(list, chains)]
+    def shown(chains: Iterable[Sequence[Span]]) -> list[list[list[int]]]:
+        sizes = [(len(spans), [list(span) for span in spans if span[1] <= until]) for spans in chains]
         return [inside for size, inside in sizes if inside and (singletons or size > 1)]
 
     return Sample(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.errors import DataError, reason
-from coref_k8s.text.words import Span
 from coref_k8s.wording import Message
 
 #: Fewest items from which a number is printed for a distance bucket.
@@ -41,8 +40,8 @@ class Sample:
 
     doc_id: str
     text: str
-    found: list[list[Span]]
-    gold: list[list[Span]]
+    found: list[list[list[int]]]
+    gold: list[list[list[int]]]
 
 
 @dataclass

@@ -81,7 +81,13 @@ def test_example_study_is_a_request_and_a_resource(path: Path, kube: KubeCluster
 
 
 def test_examples_are_all_there() -> None:
-    assert [path.stem for path in STUDY_FILES] == ["cpu-smoke", "full", "minimal", "spot-kueue"]
+    assert [path.stem for path in STUDY_FILES] == [
+        "coreference",
+        "cpu-smoke",
+        "full",
+        "minimal",
+        "spot-kueue",
+    ]
 
 
 def test_full_study_has_every_default() -> None:
