@@ -21,7 +21,7 @@ from coref_k8s.client.following import Look, Moment, watched
 from coref_k8s.client.manifest import manifest
 from coref_k8s.client.where import Where
 from coref_k8s.cluster import names
-from coref_k8s.cluster.admit import resume_token
+from coref_k8s.cluster.admit import lost_fields, resume_token
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import AlreadyExists, ApiRefusal, Forbidden, Invalid, NotFound
 from coref_k8s.cluster.resources import JOBS, STUDIES
@@ -31,7 +31,7 @@ from coref_k8s.errors import ClusterError, NotFoundError, RequestError
 from coref_k8s.store.records import StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.wording import Message
+from coref_k8s.wording import NOTHING, Message
 
 Json = dict[str, Any]
 
@@ -236,7 +236,9 @@ class ClusterBackend:
     def _summary(self, resource: Json) -> StudyView:
         record = record_of(resource)
         message = record.message if resource.get("status") else Message.of("client.not-taken-up")
-        return StudyView.like(record, message=message, spec=record.spec, not_understood=record.not_understood)
+        lost = lost_fields(resource)
+        trouble = record.not_understood or (Message.of("cluster.lost", fields=lost) if lost else NOTHING)
+        return StudyView.like(record, message=message, spec=record.spec, not_understood=trouble)
 
 
 def _go_on() -> dict[str, str | None]:

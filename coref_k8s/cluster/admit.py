@@ -9,6 +9,7 @@ from typing import Any
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.crd import IMMUTABLE, SEARCH_MUTABLE
+from coref_k8s.cluster.status import Condition
 from coref_k8s.store import Phase, StudyRecord
 from coref_k8s.study.reading import spec_from_mapping
 from coref_k8s.study.spec import SearchSpec, StudySpec
@@ -66,6 +67,27 @@ def _missing(owned: dict[str, Any], value: dict[str, Any], at: str = "") -> Iter
             yield at + key
         elif isinstance(value[key], dict):
             yield from _missing(below, value[key], f"{at}{key}.")
+
+
+def was_accepted(resource: dict[str, Any]) -> bool:
+    """Whether a controller has taken the request up and the study has started: what may not change is the same since."""
+    status = resource.get("status") or {}
+    accepted = any(
+        c["type"] == Condition.ACCEPTED and c["status"] == "True" for c in status.get("conditions") or ()
+    )
+    return accepted and status.get("phase", Phase.PENDING) != Phase.PENDING
+
+
+def settled(spec: StudySpec, resource: dict[str, Any], record: StudyRecord | None) -> StudySpec:
+    """Return the request with what may not change as the database has it, where only that can be right.
+
+    The API server lets nobody change these fields once the study has started, so another version's definition has.
+    """
+    if record is None or not (was_accepted(resource) or lost_fields(resource)):
+        return spec
+    known, free = record.spec, {n: getattr(spec.search, n) for n in _SEARCH_MUTABLE}
+    kept = {n: getattr(known, n) for n, f in StudySpec.model_fields.items() if (f.alias or n) in IMMUTABLE}
+    return spec.model_copy(update=kept | {"search": known.search.model_copy(update=free)})
 
 
 def decide(spec: StudySpec, resource: dict[str, Any], record: StudyRecord | None) -> Decision:

@@ -6,20 +6,22 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
-from coref_k8s.cluster.errors import NotFound
+from coref_k8s.cluster.errors import ApiRefusal, NotFound
 from coref_k8s.cluster.resources import EVENTS, STUDIES
-from coref_k8s.cluster.study_status import EventNote, stamp, trouble_notes
+from coref_k8s.cluster.study_status import EventNote, Trouble, stamp, trouble_notes, waiting_status
 from coref_k8s.errors import ClusterError
 from coref_k8s.telemetry.bus import utc_now
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)
+
+#: What the API server says of a resource whose stored request has other types than its definition: it takes no status.
+_UNTYPED = "failed to create typed live object"
 
 
 class Publisher:
@@ -63,12 +65,26 @@ class Publisher:
             "metadata": {key: metadata[key] for key in ("name", "namespace")},
             "status": status,
         }
-        with suppress(NotFound):  # deleted meanwhile
+        try:
             self._api.apply_status(STUDIES, body)
+        except NotFound:
+            pass  # deleted meanwhile
+        except ApiRefusal as error:
+            if _UNTYPED not in error.said:
+                raise
+            log.warning("study %s: its status cannot be written: %s", metadata["name"], error)
         self._told[metadata["uid"]] = status, now
         for note in trouble_notes(known, status):
             self.event(resource, note, self._clock())
         return None
+
+    def warn(self, resource: Json, trouble: Trouble) -> None:
+        """Say once, in an event alone, what keeps a study from being taken up."""
+        uid, told = resource["metadata"]["uid"], waiting_status({}, trouble, self._clock())
+        if self._told.get(uid, ({}, 0.0))[0].get("message") != told["message"]:
+            self._told[uid] = told, self._monotonic()
+            for note in trouble_notes({}, told):
+                self.event(resource, note, self._clock())
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a resource that is gone."""

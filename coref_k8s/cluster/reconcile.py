@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from coref_k8s.cluster import names
-from coref_k8s.cluster.admit import Decision, annotation, decide, wanted
+from coref_k8s.cluster.admit import Decision, annotation, decide, lost_fields, settled, wanted
 from coref_k8s.cluster.admit import Step as AdmitStep
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.database import Database
@@ -26,6 +26,7 @@ from coref_k8s.cluster.status import ConditionReason
 from coref_k8s.cluster.study_status import (
     Trouble,
     events_of,
+    lost_trouble,
     not_ours,
     refused_status,
     study_status,
@@ -121,7 +122,11 @@ class StudyReconciler:
             known = self._record(key)
             if known is not None and (why := known.not_understood):
                 return self._wait(resource, Trouble(ConditionReason.VERSION, why))
-            record, refusal = self._admit(key, spec, resource, known)
+            if known is None and (fields := lost_fields(resource)):
+                # a status would be the write that loses them for good
+                self._publisher.warn(resource, lost_trouble(fields))
+                return None
+            record, refusal = self._admit(key, settled(spec, resource, known), resource, known)
             if record is None:
                 return self._refuse(resource, ConditionReason.CONFLICT, refusal)
             return self._advance(key, resource, record)

@@ -67,7 +67,14 @@ class ControllerService:
             api, settings.lease, seconds=settings.lease_seconds, holder=holder, on_change=self._leading
         )
         self.studies = Reflector(
-            api, STUDIES, all_namespaces=all_namespaces, on_change=self._study_changed, **reflecting
+            api,
+            STUDIES,
+            all_namespaces=all_namespaces,
+            on_change=self._study_changed,
+            transform=lambda study: (
+                study
+            ),  # with `managedFields`, which tell what a definition has taken from it
+            **reflecting,
         )
         self.cache = JobCache(api, all_namespaces=all_namespaces, on_change=self._job_changed, **reflecting)
         self._runners: dict[str, ClusterRunner] = {}

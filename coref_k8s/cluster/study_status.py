@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from coref_k8s import __version__
 from coref_k8s.cluster import names
+from coref_k8s.cluster.admit import annotation, was_accepted
 from coref_k8s.cluster.status import Condition, ConditionReason
 from coref_k8s.controller.actions import Action, Fail, Record, SetPhase
 from coref_k8s.controller.progress import LengthProgress, Progress
@@ -121,15 +122,21 @@ def not_ours(resource: Json, error: RequestError) -> Trouble | None:
     """Return why a request is not for this version to call wrong; None when it is.
 
     The API server took it: with keys that are not known here its definition is newer, as it is for a moment in every
-    upgrade and after a rollback; with values that are not, another version wrote it.
+    upgrade and after a rollback; with values that are not, another version wrote it, or accepted it.
     """
-    theirs = (resource["metadata"].get("annotations") or {}).get(names.VERSION_ANNOTATION, "")
-    if not isinstance(error, UnknownKeyError) and theirs in ("", __version__):
+    theirs = annotation(resource, names.VERSION_ANNOTATION)
+    another = theirs not in ("", __version__)
+    if not (another or was_accepted(resource) or isinstance(error, UnknownKeyError)):
         return None
     fields = paths_of(read_known(resource.get("spec") or {})[1])
+    code = "cluster.not-usable-by" if another else "cluster.not-usable"
     told = {"fields": fields, "ours": __version__, "theirs": theirs}
-    code = "cluster.not-known-here-by" if theirs not in ("", __version__) else "cluster.not-known-here"
     return Trouble(ConditionReason.VERSION, Message.of(code, **told))
+
+
+def lost_trouble(fields: list[str]) -> Trouble:
+    """Return what to say of a request from which an older definition has taken fields."""
+    return Trouble(ConditionReason.VERSION, Message.of("cluster.lost", fields=fields))
 
 
 def events_of(actions: Iterable[Action], previous: Phase | None) -> list[EventNote]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from coref_k8s import __version__
+from coref_k8s.client.cluster import ClusterBackend
 from coref_k8s.client.manifest import manifest
 from coref_k8s.cluster import names
 from coref_k8s.cluster.admit import wanted
-from coref_k8s.cluster.resources import STUDIES
+from coref_k8s.cluster.crd import crd
+from coref_k8s.cluster.resources import CRDS, STUDIES
 from coref_k8s.cluster.study_status import not_ours
 from coref_k8s.cluster.summary import record_of
 from coref_k8s.controller.view import StudyView
@@ -35,16 +39,18 @@ def resource(spec: dict[str, Any], version: str = "", **status: Any) -> dict[str
     ("spec", "version", "words"),
     [
         ({"training": {"later": 3}}, "", "training.later"),
-        ({"training": {"later": 3}}, "9.9", "does not know training.later in the request, which coref-k8s 9.9 wrote"),
-        ({"search": {"sampler": "quantum"}}, "9.9", "does not know search.sampler"),
-        ({"search": {"sampler": "quantum"}}, "", "does not know search.sampler"),
-        ({"trials": 0}, "9.9", "does not know trials"),
+        ({"training": {"later": 3}}, "9.9", "cannot use training.later in the request, which coref-k8s 9.9 wrote"),
+        ({"search": {"sampler": "quantum"}}, "9.9", "cannot use search.sampler"),
+        ({"search": {"sampler": "quantum"}}, "", "cannot use search.sampler"),
+        ({"trials": 0}, "9.9", "cannot use trials"),
         ({"trials": 0}, "", None),
         ({"trials": 0}, __version__, None),
+        ({"trials": 0}, "accepted", "cannot use trials in the request, which another version accepted"),
     ],
 )  # fmt: skip
 def test_a_request_of_another_version_is_not_called_wrong(spec: Any, version: str, words: str | None) -> None:
-    asked = resource(spec, version)
+    status = {"phase": "Succeeded", "conditions": [{"type": "Accepted", "status": "True"}]}
+    asked = resource(spec, **status) if version == "accepted" else resource(spec, version)
     with pytest.raises(RequestError) as error:
         wanted(asked)
     trouble = not_ours(asked, error.value)
@@ -145,3 +151,100 @@ def test_older_readers_get_words_where_newer_ones_get_codes(world: World) -> Non
     assert old["attempts"][0]["message"] == str(new.attempts[0].message)
     assert new.message.code == "controller.preparation-failed"
     assert str(StudyView.from_json(page()).message) == old["message"]
+
+
+def redefine(world: World, change: Callable[[dict[str, Any]], None]) -> None:
+    """Serve a changed definition, as an upgrade or a rollback of the chart does."""
+    body = crd()
+    change(body["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+    live = world.kube.admin.get(CRDS, names.CRD_NAME)["metadata"]["resourceVersion"]
+    made = world.kube.admin.replace(CRDS, {**body, "metadata": {**body["metadata"], "resourceVersion": live}})
+    world.until(lambda: served(world) == "task" in fields_of(made), "the definition")
+
+
+def fields_of(definition: dict[str, Any]) -> dict[str, Any]:
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema["properties"]["spec"]["properties"]
+
+
+def served(world: World) -> bool:
+    """Whether the definition that is served knows `task`."""
+    probe = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "probe"}}
+    probe["spec"] = {**SMALL, "task": "coreference"}
+    return "task" in world.api.create(STUDIES, probe, dry_run=True, strict=False)["spec"]
+
+
+def without_task(schema: dict[str, Any]) -> None:
+    """Take from the definition what the release before did not know."""
+    spec = schema["properties"]["spec"]
+    del spec["properties"]["task"]
+    for part in (schema, spec):
+        part["x-kubernetes-validations"] = [
+            rule for rule in part["x-kubernetes-validations"] if ".task" not in rule["rule"]
+        ]
+
+
+@pytest.fixture
+def definition(world: World) -> Iterator[Callable[..., None]]:
+    yield partial(redefine, world)
+    redefine(world, lambda schema: None)
+
+
+@pytest.mark.cluster
+def test_a_study_that_has_started_keeps_what_a_rollback_took_from_its_resource(
+    world: World, definition: Callable[..., None]
+) -> None:
+    world.controller()
+    world.submit(spec={"task": "coreference"})
+    world.until_phase("Succeeded")
+    definition(without_task)
+    world.annotate(note="any write")
+    assert "task" not in world.study()["spec"]
+    definition(lambda schema: None)
+    assert "task" not in world.study()["spec"]
+    world.api.patch(STUDIES, "korean", {"spec": {"trials": 3}})
+    world.until(lambda: world.status().get("progress") == "3/3", "the third trial")
+    world.until_phase("Succeeded")
+    assert world.condition("Accepted")["status"] == "True"
+    assert {order.spec.task for order in world.trials.orders} == {"coreference"}
+
+
+@pytest.mark.cluster
+def test_a_study_that_an_older_definition_hides_in_part_is_left_alone_and_loses_nothing(
+    world: World, definition: Callable[..., None]
+) -> None:
+    world.submit(spec={"task": "coreference"})
+    definition(without_task)
+    first = world.controller()
+    world.until(lambda: "VersionMismatch" in dict(world.events()), "the event")
+    assert "does not know task, with which the study was submitted" in dict(world.events())["VersionMismatch"]
+    backend = ClusterBackend(world.api.namespace, None)
+    backend.api = world.api
+    assert "does not know task" in str(backend.get("korean").not_understood)
+    assert "status" not in world.study()
+    first.stop()
+    definition(lambda schema: None)
+    world.controller()
+    world.until_phase("Succeeded")
+    assert {order.spec.task for order in world.trials.orders} == {"coreference"}
+
+
+@pytest.mark.cluster
+def test_a_request_of_other_types_than_the_definition_is_told_in_an_event(
+    world: World, definition: Callable[..., None]
+) -> None:
+    def anything(schema: dict[str, Any]) -> None:
+        ranges = schema["properties"]["spec"]["properties"]["search"]["properties"]["space"]["properties"]
+        ranges["accumulation"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+    definition(anything)
+    space = {"accumulation": {"choices": ["2", "4"]}}
+    world.submit(
+        spec={"search": {**SMALL["search"], "space": space}}, annotations={names.VERSION_ANNOTATION: "0.1"}
+    )
+    definition(lambda schema: None)
+    world.controller()
+    world.submit("other")
+    world.until_phase("Succeeded", "other")
+    world.until(lambda: "VersionMismatch" in dict(world.events()), "the event")
+    assert "cannot use search.space.accumulation" in dict(world.events())["VersionMismatch"]

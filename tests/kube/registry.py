@@ -229,6 +229,9 @@ class Registry:
                 obj = apply(resource, obj, body, who, True)  # own what was given, not what was defaulted
                 with_fields = {**stored.obj, "metadata": obj["metadata"]}
                 return self.store.put(resource, _key(resource, with_fields), with_fields), True
+            if resource.schema is not None and (wrong := schema.mistyped(resource.schema, live.obj)):
+                why = f"failed to create typed live object ({namespace}/{name}; {resource.api_version}, Kind={resource.kind}): errors:"
+                raise errors.ApiError(500, "", why + wrong)
             merged = apply(resource, live.obj, body, who, force)
             return self._write(resource, live, merged, who, status, dry_run, track=False, patched=True), False
 

@@ -275,13 +275,36 @@ def has_rules(schema: Any) -> bool:
 
 
 def admit(schema: Json, obj: Json, old: Json | None) -> list[Cause]:
-    """Every reason to refuse `obj`, schema first, then the rules."""
+    """Every reason to refuse `obj`, schema first, then the rules; what was wrong before stays as it is."""
+    causes = _causes(schema, obj, old)
+    if old is None or not causes:
+        return causes
+    standing = _causes(schema, old, None)
+    return [c for c in causes if c not in standing or _at(obj, c[0]) != _at(old, c[0])]
+
+
+def _at(value: Any, path: str) -> Any:
+    for step in re.findall(r"[^.\[\]]+", path):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdigit():
+            value = value[int(step)] if int(step) < len(value) else None
+    return value
+
+
+def _causes(schema: Json, obj: Json, old: Json | None) -> list[Cause]:
     causes = list(validate(schema, obj))
     if not has_rules(schema):
         return causes
     if any(_BLOCKING.match(message) for _, message in causes):
         return [*causes, ("<nil>", _UNCHECKED)]
     return causes + list(rules(schema, typed(schema, obj), typed(schema, old)))
+
+
+def mistyped(schema: Json, obj: Json) -> str:
+    """What server-side apply says of an object whose values have other types than its schema; empty when they fit."""
+    wrong = [(path, text) for path, text in validate(schema, obj) if "must be of type" in text]
+    return "".join(f"\n  .{path}: expected another type" for path, _ in wrong)
 
 
 def strict(schema: Json, obj: Json) -> None:

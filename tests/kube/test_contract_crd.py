@@ -123,27 +123,33 @@ def things(kube: KubeCluster) -> Iterator[Resource]:
 
 
 @pytest.fixture
-def redefine(kube: KubeCluster, things: Resource) -> Iterator[Callable[[bool], None]]:
-    """Give the definition a field `later`, or take it away, and wait until that is served."""
+def redefine(kube: KubeCluster, things: Resource) -> Iterator[Callable[[Json | None], None]]:
+    """Give the definition a field `later` of a schema, or take it away, and wait until that is served."""
+    described = 0
 
-    def change(wider: bool) -> None:
+    def change(later: Json | None) -> None:
+        nonlocal described
         body = copy.deepcopy(definition(things.group))
-        if wider:
-            schema = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-            schema["properties"]["spec"]["properties"]["later"] = {"type": "string"}
+        schema = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        spec = schema["properties"]["spec"]["properties"]
+        described += 1  # a probe knows the definition by its default
+        spec["mode"] = {"type": "string", "default": f"m{described}"}
+        spec |= {} if later is None else {"later": later}
         live = kube.admin.get(CRDS, f"things.{things.group}")["metadata"]["resourceVersion"]
         body["metadata"]["resourceVersion"] = live
         kube.admin.replace(CRDS, body)
+        probe = {**thing(things), "metadata": {"name": "probe"}}
 
-        def known() -> bool:
-            probe = {**thing(things, later="x"), "metadata": {"name": "probe"}}
-            made = kube.admin.create(things, probe, "default", strict=False, dry_run=True)
-            return ("later" in made["spec"]) == wider
+        def served() -> bool:
+            made = kube.admin.create(things, probe, "default", dry_run=True)
+            return bool(made["spec"]["mode"] == f"m{described}")
 
-        wait_for(known, "the changed definition")
+        wait_for(served, "the changed definition")
 
     yield change
-    change(False)
+    live = kube.admin.get(CRDS, f"things.{things.group}")["metadata"]["resourceVersion"]
+    body = definition(things.group)
+    kube.admin.replace(CRDS, {**body, "metadata": {**body["metadata"], "resourceVersion": live}})
 
 
 def thing(resource: Resource, **spec: Any) -> Json:
@@ -281,23 +287,45 @@ def test_strategic_merge_is_not_for_custom_resources(api: AdminApi, things: Reso
 
 
 def test_a_definition_without_a_field_hides_it_and_the_next_write_loses_it(
-    api: AdminApi, things: Resource, redefine: Callable[[bool], None]
+    api: AdminApi, things: Resource, redefine: Callable[[Json | None], None]
 ) -> None:
-    redefine(True)
+    redefine({"type": "string"})
     made = api.create(things, thing(things, later="x"))
-    redefine(False)
+    redefine(None)
     hidden = api.get(things, "t")
     assert "later" not in hidden["spec"]
     assert hidden["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
     assert lost_fields(hidden) == ["later"]
-    redefine(True)
+    redefine({"type": "string"})
     assert api.get(things, "t")["spec"]["later"] == "x"
-    redefine(False)
+    redefine(None)
     # any write stores what is seen, one of the status too
     api.apply(things, status(things, phase="Running"), subresource="status")
-    redefine(True)
+    redefine({"type": "string"})
     after = api.get(things, "t")
     assert "later" not in after["spec"]
     assert lost_fields(after) == ["later"]
     api.patch(things, "t", {"spec": {"later": "y"}})
     assert lost_fields(api.get(things, "t")) == []
+
+
+def test_what_a_stricter_definition_finds_wrong_stays_until_it_is_changed(
+    api: AdminApi, things: Resource, redefine: Callable[[Json | None], None]
+) -> None:
+    redefine({"type": "string"})
+    api.create(things, thing(things, later="long"))
+    redefine({"type": "string", "maxLength": 3})
+    assert api.patch(things, "t", {"spec": {"trials": 5}})["spec"]["later"] == "long"
+    api.apply(things, status(things, phase="Running"), subresource="status")
+    with pytest.raises(errors.Invalid, match=r"spec\.later: Too long"):
+        api.patch(things, "t", {"spec": {"later": "longer"}})
+
+
+def test_no_status_is_applied_to_what_has_another_type_than_its_definition(
+    api: AdminApi, things: Resource, redefine: Callable[[Json | None], None]
+) -> None:
+    redefine({"type": "string"})
+    api.create(things, thing(things, later="x"))
+    redefine({"type": "integer"})
+    with pytest.raises(errors.Unavailable, match="failed to create typed live object"):
+        api.apply(things, status(things, phase="Running"), subresource="status")
