@@ -80,7 +80,8 @@ class Publisher:
 
     def warn(self, resource: Json, trouble: Trouble) -> None:
         """Say once, in an event alone, what keeps a study from being taken up."""
-        uid, told = resource["metadata"]["uid"], waiting_status({}, trouble, self._clock())
+        bare = {"metadata": resource["metadata"]}
+        uid, told = resource["metadata"]["uid"], waiting_status(bare, trouble, self._clock())
         if self._told.get(uid, ({}, 0.0))[0].get("message") != told["message"]:
             self._told[uid] = told, self._monotonic()
             for note in trouble_notes({}, told):

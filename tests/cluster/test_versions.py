@@ -159,7 +159,8 @@ def redefine(world: World, change: Callable[[dict[str, Any]], None]) -> None:
     change(body["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
     live = world.kube.admin.get(CRDS, names.CRD_NAME)["metadata"]["resourceVersion"]
     made = world.kube.admin.replace(CRDS, {**body, "metadata": {**body["metadata"], "resourceVersion": live}})
-    world.until(lambda: served(world) == "task" in fields_of(made), "the definition")
+    knows = "task" in fields_of(made)
+    world.until(lambda: served(world) == knows, "the definition")
 
 
 def fields_of(definition: dict[str, Any]) -> dict[str, Any]:
