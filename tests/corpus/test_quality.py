@@ -89,6 +89,7 @@ def test_filters_count_what_they_remove(tmp_path, tokenizer, request_for):
         "domain": 0,
         "same_text": 1,
         "coref_density": 1,
+        "no_chains": 0,
         "near_duplicate": 1,
     }
     assert sum(ref.statistics["documents"].values()) == 8 - too_long
