@@ -40,7 +40,7 @@ def test_list_and_status_name_what_another_version_asks_for(coref: Any, study: s
     for command in (("list",), ("status", study)):
         answer = coref(*command)
         assert answer.code == 0
-        assert "does not know laterField" in answer.err
+        assert "cannot use laterField" in answer.err
         assert "written by coref-k8s 9.9" in answer.err
     assert "laterField" in json.loads(coref("status", study, "-o", "json").out)["not_understood"]
 

@@ -387,13 +387,15 @@ def test_a_definition_newer_than_the_controller_fails_no_study(world: World) -> 
         assert world.jobs() == []
     finally:
         install_crd(world.api)
-    # the upgrade comes: another controller, which knows all keys of the definition
     world.controllers.pop().stop()
-    # a write takes the key out of what is stored, once the definition is served
-    world.until(
-        lambda: world.annotate(touch="1") or "laterKey" not in world.study()["spec"]["training"],
-        "the key to go",
-    )
+
+    def submitted_anew() -> bool:
+        # until the old definition is served, the default is filled in again
+        world.api.delete(STUDIES, "korean")
+        world.until(lambda: not world.api.list(STUDIES)[0], "the study to go")
+        return "laterKey" not in world.submit("korean")["spec"]["training"]
+
+    world.until(submitted_anew, "a study of the controller's own definition")
     world.controller()
     world.until_phase("Succeeded")
 
