@@ -32,17 +32,17 @@ class Coreference(Task):
         super().__init__(order, data_dir, stop, warn)
         self.tokenizer = open_tokenizer(self.start, order.spec.model_revision)
         self.check_tokenizer()
-        self._at_rest: AtRest | None = None
+        self._at_rest: tuple[CorefModel, AtRest] | None = None
         self._encoded: tuple[list[EncodedDocument], Coverage] | None = None
         self._chains: dict[str, ChainSet] = {}
 
-    def untrained(self) -> CorefModel:
+    def untrained(self, *, untuned: bool = False) -> CorefModel:
         """See `Task`."""
         model = new_model(
             self.start,
             self.seq_len,
             revision=self.order.spec.model_revision,
-            position_range=self.hyper.position_range,
+            position_range=self.position_range(untuned),
             attention=self.order.spec.training.attention,
             checkpointing=self.batch.checkpointing,
             device=self.device,
@@ -75,9 +75,9 @@ class Coreference(Task):
         assert isinstance(model, CorefModel)
         if not batch.at_rest:
             return loss(model, batch).total
-        if self._at_rest is None:  # the encoder has learnt what it will
-            self._at_rest = AtRest(model, self._lessons(model)[0], seed=self.order.seed)
-        return loss(self._at_rest, batch).total
+        if self._at_rest is None or self._at_rest[0] is not model:  # its encoder has learnt what it will
+            self._at_rest = model, AtRest(model, self._lessons(model)[0], seed=self.order.seed)
+        return loss(self._at_rest[1], batch).total
 
     def evaluate(
         self, model: nn.Module, split: str, *, full: bool, thresholds: dict[str, float] | None = None

@@ -39,12 +39,12 @@ class Mentions(Task):
         self.check_tokenizer()
         self._items: dict[str, ItemSet] = {}
 
-    def untrained(self) -> nn.Module:
+    def untrained(self, *, untuned: bool = False) -> nn.Module:
         """See `Task`."""
         return load_masked_lm(
             self.start,
             seq_len=self.seq_len,
-            position_range=self.hyper.position_range,
+            position_range=self.position_range(untuned),
             attention=self.order.spec.training.attention,
             checkpointing=self.batch.checkpointing,
             revision=self.order.spec.model_revision,

@@ -194,7 +194,7 @@ def trainer_of(
     """
     order, training = task.order, task.order.spec.training
     seed_everything(order.seed)
-    model = task.untrained()
+    model = task.untrained(untuned=untuned)
     if training.compile:
         compile_layers(model, task.device.type, task.warn)
     course = task.course(model, untuned=untuned)

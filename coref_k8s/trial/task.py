@@ -18,6 +18,7 @@ from coref_k8s.corpus.prepared import open_prepared
 from coref_k8s.errors import DataError, TrialError
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.study.order import Order
+from coref_k8s.study.parameters import PARAMETERS
 from coref_k8s.trial.batches import StepSource
 from coref_k8s.trial.device import autocast_dtype, pick_device, use_threads
 from coref_k8s.trial.hyperparameters import Hyperparameters
@@ -72,9 +73,16 @@ class Task(ABC):
         except DataError as error:
             raise TrialError(error.message) from error
 
+    def position_range(self, untuned: bool) -> str:
+        """Return how the model's distances fall into its buckets: as asked for, or as it was shipped."""
+        return str(PARAMETERS["position_range"].default) if untuned else self.hyper.position_range
+
     @abstractmethod
-    def untrained(self) -> nn.Module:
-        """Return the model that training starts from, on the CPU; what it lacks is drawn from torch's generator."""
+    def untrained(self, *, untuned: bool = False) -> nn.Module:
+        """Return the model that training starts from, on the CPU; what it lacks is drawn from torch's generator.
+
+        `untuned`: as it was shipped, whatever the parameters say.
+        """
 
     @abstractmethod
     def saved(self, folder: Path) -> nn.Module:

@@ -18,6 +18,11 @@ from coref_k8s.store import Store
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import DatasetConfig, DataSpec, PurposeSpec
+from coref_k8s.trial.final import as_it_came
+from coref_k8s.trial.session import trainer_of
+from coref_k8s.trial.signals import StopSignal
+from coref_k8s.trial.task import open_task
+from coref_k8s.trial.training import never
 from tests.trial.conftest import LENGTH, RESOURCES, House
 from tests.trial.test_preemption import disturb
 
@@ -177,3 +182,19 @@ def test_training_goes_on_from_a_coreference_model(people: House, undisturbed: O
     again = json.loads((people.folder(order) / "losses.json").read_text())
     first = json.loads((people.folder(undisturbed) / "losses.json").read_text())
     assert again[0] < first[0], "the head is taken over, too"
+
+
+def test_the_untuned_encoder_is_not_judged_by_what_was_trained_before_it(people: House) -> None:
+    order = people.order("chains-twice", params=PARAMS)
+    task = open_task(order, people.root, StopSignal(), lambda _: None)
+    trained = trainer_of(task)
+    trained.run(never, lambda _: True)
+    before = {name: value.clone() for name, value in trained.model.state_dict().items()}
+    fresh, after_training = (
+        as_it_came(open_task(order, people.root, StopSignal(), lambda _: None)),
+        as_it_came(task),
+    )
+    for name, value in fresh.state_dict().items():
+        assert torch.equal(value, after_training.state_dict()[name]), name
+    assert any(not torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in trained.model.state_dict().items())

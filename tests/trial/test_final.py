@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from typing import Any
 
@@ -14,8 +15,10 @@ import yaml
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import PurposeSpec
+from coref_k8s.trial.signals import StopSignal
+from coref_k8s.trial.task import open_task
 from coref_k8s.wording import Message
-from tests.trial.conftest import LENGTH, House
+from tests.trial.conftest import LENGTH, PARAMS, House
 
 
 def _preempted_in_the_middle() -> None:
@@ -112,3 +115,15 @@ def test_a_result_that_is_there_is_only_reported(house: House, final: Order) -> 
     assert process.events("trial_begin") == []
     assert (house.folder(final) / "model/model.safetensors").stat().st_mtime_ns == before
     assert json.loads((house.folder(final) / "untuned-test.json").read_text())["metrics"]
+
+
+def test_the_untuned_model_has_the_positions_that_it_was_shipped_with(house: House) -> None:
+    folder = house.root / "models/near"
+    shutil.copytree(house.root / "models/tiny", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_relative_positions": 64}))
+    spec = house.spec.model_copy(update={"model": "models/near"})
+    order = house.order("near", spec=spec, params={**PARAMS, "position_range": "rescale"})
+    task = open_task(order, house.root, StopSignal(), lambda _: None)
+    ranges = [task.untrained(untuned=untuned).config.max_relative_positions for untuned in (False, True)]
+    assert ranges == [LENGTH, 64]
