@@ -110,28 +110,49 @@ def run(spec, prepared, options, seed, folder):
     return figures
 
 
-def main():
+def training_parser(description, **defaults):
+    """A parser of how a benchmark trains; its defaults by name."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--encoder", required=True)
-    parser.add_argument("--corpus", required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--dev", type=int, default=3)
-    parser.add_argument("--test", type=int, default=7)
+    parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--seq-len", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--windows", type=int, default=4)
-    parser.add_argument("--encoder-rate", type=float, default=1e-4)
-    parser.add_argument("--head-rate", type=float, default=5e-4)
-    parser.add_argument("--head-epochs", type=float, default=12)
-    parser.add_argument("--head-dropout", type=float, default=0.3)
+    for name in ("encoder-rate", "head-rate", "head-epochs", "head-dropout"):
+        parser.add_argument(f"--{name}", type=float)
     parser.add_argument("--layer-decay", type=float, default=1.0)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument(
         "--folder", help="folder to keep data, models and logs in; a temporary one by default"
     )
     parser.add_argument("--output")
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def show(options, statistics, results):
+    """Print what came out, and keep it where asked."""
+    text = json.dumps({"options": vars(options), "data": statistics, "results": results}, indent=1)
+    print(text)
+    if options.output:
+        Path(options.output).write_text(text + "\n", encoding="utf-8")
+
+
+def main():
+    parser = training_parser(
+        __doc__,
+        seeds=[1, 2, 3],
+        steps=600,
+        encoder_rate=1e-4,
+        head_rate=5e-4,
+        head_epochs=12,
+        head_dropout=0.3,
+    )
+    parser.add_argument("--encoder", required=True)
+    parser.add_argument("--corpus", required=True)
+    parser.add_argument("--dev", type=int, default=3)
+    parser.add_argument("--test", type=int, default=7)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with TemporaryDirectory() as temporary:
@@ -140,10 +161,7 @@ def main():
         spec = request(options, with_splits(options, folder))
         prepared = prepare(spec, folder, open_tokenizer(spec.model))
         results = [run(spec, prepared.path, options, seed, folder) for seed in options.seeds]
-    text = json.dumps({"options": vars(options), "data": prepared.statistics, "results": results}, indent=1)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n", encoding="utf-8")
+    show(options, prepared.statistics, results)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ Each seed draws its own weights, order of batches and dropout; the documents are
 seed: scores of test documents end to end and on gold mentions, what needs no model, thresholds and CPU seconds.
 """
 
-import argparse
-import json
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +14,7 @@ from tempfile import TemporaryDirectory
 from coref_k8s.corpus.prepare import prepare
 from coref_k8s.model.small import create_small_model
 from coref_k8s.study.spec import StudySpec
-from tests.benchmarks.coref_novels import run
+from tests.benchmarks.coref_novels import run, show, training_parser
 
 TOKENIZER = Path("data/korean/tokenizer")
 
@@ -40,26 +38,14 @@ def request(options, model):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser = training_parser(
+        __doc__,
+        seeds=[1, 2, 3, 4, 5], steps=400, encoder_rate=2e-3, head_rate=2e-3, head_epochs=1, head_dropout=0.0,
+    )  # fmt: skip
     parser.add_argument("--documents", type=int, default=400)
     parser.add_argument(
         "--share", type=float, default=0.06, help="share of the documents in dev, and in test"
     )
-    parser.add_argument("--seq-len", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--windows", type=int, default=4)
-    parser.add_argument("--encoder-rate", type=float, default=2e-3)
-    parser.add_argument("--head-rate", type=float, default=2e-3)
-    parser.add_argument("--head-epochs", type=float, default=1)
-    parser.add_argument("--head-dropout", type=float, default=0.0)
-    parser.add_argument("--layer-decay", type=float, default=1.0)
-    parser.add_argument(
-        "--folder", help="folder to keep data, models and logs in; a temporary one by default"
-    )
-    parser.add_argument("--output")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -78,10 +64,7 @@ def main():
             spec = request(options, model)
             prepared = prepare(spec, folder, tokenizer)
             results.append(run(spec, prepared.path, options, seed, folder))
-    text = json.dumps({"options": vars(options), "data": prepared.statistics, "results": results}, indent=1)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n", encoding="utf-8")
+    show(options, prepared.statistics, results)
 
 
 if __name__ == "__main__":
