@@ -11,11 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from coref_k8s.coref.head import CorefHead, Pairs
-from coref_k8s.coref.model import CorefModel, load_model
+from coref_k8s.coref.model import MEMBERS, CorefModel, load_model
 from coref_k8s.coref.windows import Window
-
-#: Names the members of a joined model, in its folder.
-MEMBERS = "members.json"
 
 
 class JoinedHead(CorefHead):

@@ -24,6 +24,8 @@ from coref_k8s.errors import ModelError, NotFoundError
 from coref_k8s.model.load import quiet
 
 CONFIG, HEAD = "coref.json", "coref_head.safetensors"
+#: Names the members of a joined model, in its folder.
+MEMBERS = "members.json"
 #: Raised when a folder of an older version can no longer be read as it is.
 FORMAT = 1
 #: Windows are padded to multiples of so many tokens, so that short ones of several documents share a forward pass.
@@ -181,7 +183,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu", *, dropou
     path = Path(folder)
     if not path.is_dir():
         raise NotFoundError("coref.no-model", folder=str(folder))
-    if (path / "members.json").is_file():
+    if (path / MEMBERS).is_file():
         from coref_k8s.coref.joined import load_members
 
         return load_members(path, device)

@@ -16,7 +16,7 @@ from coref_k8s.study import yaml12
 from coref_k8s.study.order import Order
 from coref_k8s.study.reading import changed
 from coref_k8s.study.tasks import SHOWN
-from coref_k8s.trial.licences import UNKNOWN
+from coref_k8s.trial.licences import UNKNOWN, licences_of
 from coref_k8s.wording import Message, document, say
 
 #: What the hub calls a task, and what a model index says of it.
@@ -239,9 +239,8 @@ def _remarks(statistics: Mapping[str, Any]) -> Iterator[str]:
 
 def _licences(statistics: Mapping[str, Any]) -> list[str]:
     """Say what the licences of the data ask for, of each source that gave documents."""
-    kept = {name: one for name, one in statistics.get("licences", {}).items() if statistics["read"].get(name)}
     lines = []
-    for name, one in kept.items():
+    for name, one in licences_of(statistics).items():
         whose = ", ".join(part for part in (one["name"], one["authors"], one["url"]) if part and part != name)
         lines.append(
             f"- {name}{f' ({whose})' if whose else ''}: {one['licence']}; {Message.load(one['terms']).say()}."

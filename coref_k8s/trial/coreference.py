@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from coref_k8s.evaluation.chains import ChainSet, evaluate_chains, sha256_of
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.study.order import Order
 from coref_k8s.trial.device import autocast
+from coref_k8s.trial.licences import licences_of
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.task import Course, Task
 from coref_k8s.wording import Message
@@ -47,7 +47,10 @@ class Coreference(Task):
             checkpointing=self.batch.checkpointing,
             device=self.device,
             dropout=self.hyper.head_dropout,
-            licences=licences_of(self.prepared.statistics),
+            licences=[
+                f"{name}: {one['licence']}; {Message.load(one['terms']).say()}"
+                for name, one in licences_of(self.prepared.statistics).items()
+            ],
         )
         _, coverage = self._lessons(model)
         model.adopt(coverage)
@@ -155,12 +158,3 @@ class WindowStep:
         counts = [max(1, part.mentions) for part in parts]
         for part, count in zip(parts, counts, strict=True):
             yield part, count / sum(counts)
-
-
-def licences_of(statistics: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the licences of the data that gave documents, in words."""
-    return tuple(
-        f"{name}: {one['licence']}; {Message.load(one['terms']).say()}"
-        for name, one in statistics.get("licences", {}).items()
-        if statistics["read"].get(name)
-    )

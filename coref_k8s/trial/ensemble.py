@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import nn
 
+from coref_k8s.coref.model import MEMBERS
 from coref_k8s.errors import TrialError
 from coref_k8s.evaluation.compare import Difference, compare
 from coref_k8s.evaluation.result import EvaluationResult
@@ -29,7 +30,7 @@ from coref_k8s.trial.final import UNTUNED, as_rows, hardware, untuned
 from coref_k8s.trial.licences import licence_of
 from coref_k8s.trial.observers import EvaluationReport, Observers
 from coref_k8s.trial.parents import parents_trials
-from coref_k8s.trial.provenance import model_commit, versions
+from coref_k8s.trial.provenance import config_of_encoder, model_commit, versions
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.soup import Sum, can_be_averaged
 from coref_k8s.trial.task import open_task
@@ -249,7 +250,7 @@ class _Ensemble:
             statistics=self.task.prepared.statistics,
             items_sha256=one.test.items_sha256,
             versions=versions(),
-            position_range=_position_range(getattr(some, "encoder", some).config),
+            position_range=_position_range(config_of_encoder(some)),
             model_revision=model_commit(some, self.order.spec.model_revision),
             hardware=hardware(self.task.device),
             way=one.way,
@@ -265,7 +266,7 @@ class _Ensemble:
             shutil.copytree(self.members[number].model, path / f"trial-{number}", copy_function=_link)
         members = [f"trial-{number}" for number in one.members]
         write_json(
-            path / "members.json",
+            path / MEMBERS,
             {"way": one.way, "seq_len": self.seq_len, "members": members, "thresholds": one.dev.thresholds},
         )
         (path / "README.md").write_text(

@@ -1,8 +1,10 @@
-"""The licence of a base model, as its own card says: a model made from it keeps to it."""
+"""Licences that a model keeps to: that of its base model, as its own card says, and those of the data."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,6 +26,12 @@ def licence_of(model: str, revision: str | None = None) -> str:
         return UNKNOWN
     licence = found.get("license") if isinstance(found, dict) else None
     return str(licence) if licence else UNKNOWN
+
+
+def licences_of(statistics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the licences of the sources that gave documents (`corpus.licences.Licensed`), by the source's name."""
+    every = statistics.get("licences", {})
+    return {name: one for name, one in every.items() if statistics["read"].get(name)}
 
 
 def _from_hub(model: str, revision: str | None) -> Path | None:

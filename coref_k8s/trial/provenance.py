@@ -28,9 +28,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+def config_of_encoder(model: nn.Module) -> Any:
+    """Return the Hugging Face configuration of a model: its own, or its encoder's where it has a head of ours."""
+    return getattr(getattr(model, "encoder", model), "config", None)
+
+
 def model_commit(model: nn.Module, asked: str | None) -> str | None:
     """Return the hub commit that a model was loaded from, or what was asked for; None for a folder."""
-    commit = getattr(getattr(getattr(model, "encoder", model), "config", None), "_commit_hash", None)
+    commit = getattr(config_of_encoder(model), "_commit_hash", None)
     return str(commit) if commit else asked
 
 

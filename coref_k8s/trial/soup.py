@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from coref_k8s.model.loss import masked_logits
+from coref_k8s.trial.provenance import config_of_encoder
 
 Weights = dict[str, Tensor]
 #: Fields of a configuration that give equal weights another meaning.
@@ -23,8 +23,7 @@ _MEANING = ("model_type", "position_buckets", "max_relative_positions", "relativ
 def can_be_averaged(one: nn.Module, other: nn.Module) -> bool:
     """Whether two models have the same weights with the same meaning: shapes, and position range."""
     a, b = one.state_dict(), other.state_dict()
-    configs: list[Any] = [getattr(model, "encoder", model).config for model in (one, other)]
-    meaning = [[getattr(config, name, None) for name in _MEANING] for config in configs]
+    meaning = [[getattr(config_of_encoder(model), name, None) for name in _MEANING] for model in (one, other)]
     return (
         meaning[0] == meaning[1]
         and a.keys() == b.keys()
