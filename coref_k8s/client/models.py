@@ -3,6 +3,7 @@
 STUDY/TOKENS/NUMBER          a trial's (a finalist's run: STUDY/TOKENS/finalist-NUMBER)
 STUDY/TOKENS                 the best of a length
 STUDY                        the best of all lengths
+OWNER/NAME                   a model of the hub, where there is no such folder
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from coref_k8s.client.checks import check_model
 from coref_k8s.client.local import LocalBackend
 from coref_k8s.client.results import folder, with_result
-from coref_k8s.errors import NotFoundError
+from coref_k8s.errors import ModelError, NotFoundError
+from coref_k8s.model.files import first_line
 from coref_k8s.settings import Settings
 from coref_k8s.study.paths import STUDIES, TrialFolder, expanded
 
 _TRIAL = re.compile(r"([a-z0-9][-a-z0-9]*)/(\d+)/(?:finalist-)?\d+")
 _STUDY = re.compile(r"([a-z0-9][-a-z0-9]*)(?:/(\d+))?")
+_HUB = re.compile(r"\w[-.\w]*/\w[-.\w]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ def trial_named(name: str, settings: Settings) -> NamedTrial | None:
 def model_folder(name: str, settings: Settings) -> Path:
     """Return the folder of a model; a folder of the name goes before a study.
 
-    Raises NotFoundError for a name that is neither, and for a study or trial that has no model.
+    Raises NotFoundError for a name that is neither, nor one of the hub, and for a study or trial that has no model;
+    ModelError when a model of the hub cannot be had.
     """
     path = expanded(name)
     if (path / "config.json").is_file():
@@ -60,7 +65,19 @@ def model_folder(name: str, settings: Settings) -> Path:
         return _best(found[1], int(found[2]) if found[2] else None, settings).model
     if path.is_dir():
         return path
+    if _HUB.fullmatch(name):
+        return _from_hub(name, settings)
     raise NotFoundError("client.no-model-named", model=name)
+
+
+def _from_hub(name: str, settings: Settings) -> Path:
+    from huggingface_hub import snapshot_download
+
+    check_model(name)
+    try:
+        return Path(snapshot_download(name, token=settings.hf_token))
+    except Exception as error:  # of the network, of the hub, of the disk: each has its own
+        raise ModelError("model.cannot-be-opened", model=name, why=first_line(error)) from error
 
 
 def _best(study: str, seq_len: int | None, settings: Settings) -> NamedTrial:

@@ -43,7 +43,8 @@ class Resolver:
         device: str | torch.device | None = None,
         windows: int = WINDOWS,
     ) -> Resolver:
-        """Open the model of a folder, or of a study on this machine: "study/1024/7", or the best: "study/1024", "study".
+        """Open the model of a folder, of a study on this machine ("study/1024/7", or the best: "study/1024", "study"),
+        or of the hub ("owner/name").
 
         `data_dir` is the data folder of the study (default `data`, or COREF_DATA_DIR). It runs on a GPU where there is
         one, unless `device` names another ("cpu", "cuda:1"). `windows` is how many windows share a forward pass: more

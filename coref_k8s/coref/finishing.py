@@ -34,8 +34,12 @@ class AtRest:
     def __init__(
         self, model: CorefModel, documents: Sequence[EncodedDocument], *, windows: int = 4, seed: int = 0
     ) -> None:
-        """Encode the documents, `windows` windows at a time; kept are two bytes a number: (tokens, hidden) a document."""
+        """Encode the documents, `windows` windows at a time; kept are two bytes a number: (tokens, hidden) a document.
+
+        They are kept in the memory of the host: those of a large corpus would fill a GPU's.
+        """
         self.head: CorefHead = model.head
+        self._device = model.device
         training = model.training
         model.eval()
         self._states = {id(one): _states(model, one, windows, seed) for one in documents if len(one)}
@@ -43,7 +47,8 @@ class AtRest:
 
     def encode(self, windows: Sequence[Window]) -> list[Tensor]:
         """Return the states of each window's tokens, (tokens, hidden) each."""
-        return [self._states[id(one.document)][one.start : one.end].float() for one in windows]
+        own = [self._states[id(one.document)][one.start : one.end] for one in windows]
+        return [states.to(self._device).float() for states in own]
 
 
 class WholeDocuments(Passes):
@@ -76,5 +81,5 @@ def _states(model: CorefModel, document: EncodedDocument, count: int, seed: int)
     plan = disjoint(document, model.window, Random(seed))
     parts: list[Tensor] = []
     for first in range(0, len(plan), count):
-        parts += model.encode(plan[first : first + count])
-    return torch.cat(parts).half()
+        parts += [states.half().cpu() for states in model.encode(plan[first : first + count])]
+    return torch.cat(parts)

@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import torch
 from coref_k8s.cli.main import run
 from coref_k8s.coref.model import new_model
 from coref_k8s.corpus.shipped import shipped_tokenizer
+from tests.corpus.local_hub import local_hub
 
 TEXT = "김 첨지는 아내를 보았다.\n그는 아내의 손을 잡았다.\n"
 
@@ -207,3 +211,33 @@ def test_what_is_found_does_not_depend_on_the_other_files(model, tmp_path, capsy
         found.append(capsys.readouterr().out)
     assert found[0] == found[1]
     assert len(found[0].splitlines()) >= 4
+
+
+def test_a_model_of_the_hub(model, file, tmp_path):
+    """In a process of its own: HF_ENDPOINT is read when huggingface_hub is imported."""
+    files = {path.name: path.read_bytes() for path in Path(model).iterdir()}
+    with local_hub({"kim/who": files, "kim/plain": {"config.json": b"{}"}}) as (endpoint, _):
+
+        def resolved(name, **more):
+            environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home")} | more
+            environment.pop("HF_TOKEN", None)
+            command = [sys.executable, "-m", "coref_k8s", "resolve", name, str(file), "-o", "jsonl"]
+            return subprocess.run(
+                command,
+                env=environment,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+
+        done = resolved("kim/who")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["text"] == TEXT
+        missing, headless = resolved("kim/nobody"), resolved("kim/plain")
+    assert missing.returncode
+    assert "kim/nobody" in missing.stderr
+    assert "head" in headless.stderr
+    # what was fetched once is there without a hub
+    assert resolved("kim/who", HF_HUB_OFFLINE="1").returncode == 0

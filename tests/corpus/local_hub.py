@@ -1,4 +1,4 @@
-"""A hub of data sets on loopback: the part of the Hugging Face API that `datasets` uses, over HTTP.
+"""A hub on loopback: the part of the Hugging Face API that `datasets` and `transformers` use, over HTTP.
 
 Repositories are dictionaries of path -> bytes; a repository can also be gated (403), private (401) or broken (500).
 """
@@ -29,7 +29,7 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self):
         path = unquote(urlsplit(self.path).path)
         self.requests.append((self.command, path))
-        found = re.match(r"/(?:api/)?datasets/([^/]+/[^/]+)(/.*)?$", path)
+        found = re.match(r"/(?:api/)?(?:datasets/|models/)?([^/]+/[^/]+)(/.*)?$", path)
         files = self.repositories.get(found[1]) if found else None
         if files is None:
             return self.answer(404, b"{}", X_Error_Code="RepoNotFound")
