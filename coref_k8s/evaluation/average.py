@@ -41,8 +41,7 @@ def averaged(results: Sequence[EvaluationResult]) -> EvaluationResult:
 
 
 def _with_interval(name: str, weights: Mapping[str, float], scores: Scores) -> dict[str, float]:
-    lowest = -1.0 if name.endswith("_gain") else 0.0
-    return Composite(weights, [scores]).estimate(lowest).named(name)
+    return Composite(weights, [scores]).estimate().named(name)
 
 
 def _mean(groups: Sequence[ItemScores]) -> ItemScores:

@@ -79,6 +79,7 @@ class Composite:
         blocks: list[Array] = []
         self._parts: list[tuple[float, Statistic, list[list[int]]]] = []
         self._highest = sum(weights.values())
+        self._lowest = -sum(weight for metric, weight in weights.items() if metric.endswith("_gain"))
         self._sizes = np.zeros(len(self.documents))
         at = 0
         for metric, weight in weights.items():
@@ -102,9 +103,9 @@ class Composite:
             total = total + weight * statistic(sums[..., columns[result]])
         return total
 
-    def estimate(self, lowest: float = 0.0) -> Estimate:
+    def estimate(self) -> Estimate:
         """The weighted sum of the first result, with its interval."""
-        return estimate(self.sums, lambda sums: self.value(sums, 0), lowest, self._highest, self._sizes)
+        return estimate(self.sums, lambda sums: self.value(sums, 0), self._lowest, self._highest, self._sizes)
 
     def difference(self) -> Estimate:
         """The first result minus the second, with its interval."""

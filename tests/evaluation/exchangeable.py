@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from coref_k8s.evaluation.average import averaged
 from coref_k8s.evaluation.compare import compare
+from coref_k8s.evaluation.composite import Composite
 from coref_k8s.evaluation.result import EvaluationResult, ItemScores
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.trial.verdict_job import judge
 
 WEIGHTS = {"coref_top5": 0.5, "coref_f1": 0.5}
-#: What `WEIGHTS` make of models that hit every second time and link every fourth time wrongly.
-TRUTH = 0.5
+#: How easy documents are (parameters of a beta distribution): half and half, or most of them nearly hopeless.
+MIDDLING, HARD = (2.0, 2.0), (1.0, 6.0)
+#: How much a model's luck differs from document to document (standard deviation of the share of hits).
+LUCK = 0.1
+#: Share of linked items that are linked wrongly.
+WRONG = 0.25
 #: How much the runs of one setting differ (standard deviation of the share of hits).
 RUNS_DIFFER = 0.024
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,22 +29,24 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 class World:
     """A draw of documents: how many items each has, how hard it is, and what models answer."""
 
-    def __init__(self, rng: np.random.Generator, documents: int, *, equal: bool) -> None:
+    def __init__(
+        self, rng: np.random.Generator, documents: int, *, equal: bool, easy: tuple[float, float] = MIDDLING
+    ) -> None:
         """Sizes are 10 items, or geometric with that mean."""
         self._rng = rng
         sizes = np.full(documents, 10) if equal else rng.geometric(0.1, documents)
         self._owner = np.repeat(np.arange(documents), sizes)
-        self._hard = rng.beta(2, 2, documents)
+        self._hard = rng.beta(*easy, documents)
         self._names = [f"d{n}" for n in self._owner]
         self._ids = list(map(str, range(len(self._owner))))
 
     def result(self, shift: float = 0.0) -> EvaluationResult:
         """Answer the items: in each document a model is better or worse by chance; `shift` is its run's luck."""
         rng, owner = self._rng, self._owner
-        here = self._hard + rng.normal(0.0, 0.1, len(self._hard)) + shift
+        here = self._hard + rng.normal(0.0, LUCK, len(self._hard)) + shift
         chance = np.clip(here, 0.0, 1.0)[owner]
         anaphoric = np.arange(len(owner)) % 2 == 0
-        linked, wrong = rng.random(len(owner)) < chance, rng.random(len(owner)) < 0.25
+        linked, wrong = rng.random(len(owner)) < chance, rng.random(len(owner)) < WRONG
         columns = {"tp": anaphoric & linked, "fp": wrong, "fn": anaphoric & ~linked}
         items = {
             "coref": self._scores(coref_top5=rng.random(len(owner)) < chance),
@@ -51,8 +58,10 @@ class World:
         )  # fmt: skip
 
     def run(self) -> EvaluationResult:
-        """One run of a setting, with its metrics."""
-        return averaged([self.result(self._rng.normal(0.0, RUNS_DIFFER))])
+        """One run of a setting, with what it scores as a whole."""
+        result = self.result(self._rng.normal(0.0, RUNS_DIFFER))
+        whole = Composite(WEIGHTS, [result.item_scores])
+        return replace(result, metrics={"score": float(whole.value(whole.sums.sum(axis=0), 0))})
 
     def _scores(self, **columns: Any) -> ItemScores:
         values = {name: column.astype(float).tolist() for name, column in columns.items()}
@@ -85,11 +94,24 @@ def false_verdicts(documents: int, seeds: int, *, equal: bool, repetitions: int,
     return claims / repetitions
 
 
-def coverage(documents: int, *, equal: bool, repetitions: int, seed: int = 0) -> float:
+def coverage(
+    documents: int, *, equal: bool, repetitions: int, easy: tuple[float, float] = MIDDLING, seed: int = 0
+) -> float:
     """Share of score intervals that hold the true score."""
-    rng = np.random.default_rng([seed, documents, equal, 7])
-    held = 0
+    rng = np.random.default_rng([seed, documents, equal, int(easy[1])])
+    wanted, held = truth(easy), 0
     for _ in range(repetitions):
-        metrics = averaged([World(rng, documents, equal=equal).result()]).metrics
-        held += metrics["score_ci_low"] <= TRUTH <= metrics["score_ci_high"]
+        result = World(rng, documents, equal=equal, easy=easy).result()
+        found = Composite(WEIGHTS, [result.item_scores]).estimate()
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= wanted <= found.high
     return held / repetitions
+
+
+def truth(easy: tuple[float, float]) -> float:
+    """What `WEIGHTS` make of a model that answers all documents there could be."""
+    rng = np.random.default_rng(1)
+    hit = np.clip(rng.beta(*easy, 1_000_000) + rng.normal(0.0, LUCK, 1_000_000), 0.0, 1.0).mean()
+    # of two items one is to be linked, and `WRONG` of both are linked wrongly: F1 = 2 tp / (2 tp + fp + fn)
+    return float(0.5 * hit + 0.5 * 2 * hit / (2 * hit + 2 * WRONG + 1 - hit))

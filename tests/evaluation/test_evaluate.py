@@ -26,7 +26,7 @@ def test_a_copier_gets_everything_with_its_context_and_nothing_without(copied):
     assert copied.counts["coref"] == 40
     for name in ("coref_top1", "coref_top5", "coref_closed1", "coref_f1"):
         assert m[name] == 1.0, name
-        assert m[f"{name}_ci_low"] == m[f"{name}_ci_high"] == 1.0
+        assert 0.85 < m[f"{name}_ci_low"] < m[f"{name}_ci_high"] == pytest.approx(1.0)
     assert m["coref_top1_removed"] == 0.0
     assert m["coref_closed1_removed"] < 0.2
     assert m["coref_top1_gain"] == 1.0
