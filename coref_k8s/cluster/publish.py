@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: What the API server says of a resource whose stored request has other types than its definition: it takes no status.
 _UNTYPED = "failed to create typed live object"
+#: Longest pause after a status that was not taken; it doubles from a second on, whatever happens meanwhile (seconds).
+LONGEST_PAUSE = 60.0
 
 
 class Publisher:
@@ -42,6 +44,7 @@ class Publisher:
         self._api, self._least, self._guard, self._monotonic = api, least_seconds, guard, monotonic
         self._clock = clock
         self._told: dict[str, tuple[Json, float]] = {}  # uid: what was written, when
+        self._refused: dict[str, tuple[int, float]] = {}  # uid: how often in a row, when to try again
 
     def last(self, resource: Json) -> Json:
         """Return the status that was written last, or that the resource has."""
@@ -58,6 +61,9 @@ class Publisher:
         told = self._told.get(metadata["uid"])
         if told and status.get("phase") == known.get("phase") and (left := told[1] + self._least - now) > 0:
             return left
+        refusals, again = self._refused.get(metadata["uid"], (0, now))
+        if again > now:
+            return again - now
         self._guard()
         body = {
             "apiVersion": names.API_VERSION,
@@ -69,10 +75,13 @@ class Publisher:
             self._api.apply_status(STUDIES, body)
         except NotFound:
             pass  # deleted meanwhile
-        except ApiRefusal as error:
-            if _UNTYPED not in error.said:
+        except ClusterError as error:
+            if not (isinstance(error, ApiRefusal) and _UNTYPED in error.said):
+                pause = min(2.0**refusals, LONGEST_PAUSE)
+                self._refused[metadata["uid"]] = refusals + 1, now + pause
                 raise
             log.warning("study %s: its status cannot be written: %s", metadata["name"], error)
+        self._refused.pop(metadata["uid"], None)
         self._told[metadata["uid"]] = status, now
         for note in trouble_notes(known, status):
             self.event(resource, note, self._clock())
@@ -90,10 +99,12 @@ class Publisher:
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a resource that is gone."""
         self._told.pop(uid, None)
+        self._refused.pop(uid, None)
 
     def forget_all(self) -> None:
         """Drop everything: somebody else may have written meanwhile."""
         self._told.clear()
+        self._refused.clear()
 
     def event(self, resource: Json, note: EventNote, now: datetime) -> None:
         """Write an event; one that cannot be written is only logged, since events are no one's memory."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from coref_k8s.cluster.admit import Decision, annotation, decide, lost_fields, s
 from coref_k8s.cluster.admit import Step as AdmitStep
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.database import Database
-from coref_k8s.cluster.errors import Conflict, Forbidden, NotFound
+from coref_k8s.cluster.errors import Conflict, NotFound
 from coref_k8s.cluster.lease import LeaseLostError
 from coref_k8s.cluster.publish import Publisher
 from coref_k8s.cluster.reflector import Reflector
@@ -26,17 +27,19 @@ from coref_k8s.cluster.status import ConditionReason
 from coref_k8s.cluster.study_status import (
     Trouble,
     events_of,
+    is_degraded,
     lost_trouble,
     not_ours,
     refused_status,
     study_status,
+    trouble_in,
     waiting_status,
 )
 from coref_k8s.controller.apply import FencedError
 from coref_k8s.controller.loop import Step, StudyLoop, StudyLoops
 from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.controller.workqueue import Key
-from coref_k8s.errors import NotFoundError, RequestError, StorageError
+from coref_k8s.errors import ClusterError, NotFoundError, RequestError
 from coref_k8s.store import Phase, StudyRecord
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus, utc_now
@@ -111,6 +114,17 @@ class StudyReconciler:
             self._leave(key, resource)
             return None
         self._uids[key] = resource["metadata"]["uid"]
+        try:
+            return self._look(key, resource)
+        except (LeaseLostError, FencedError, Conflict):
+            raise  # another controller's turn, or another look's
+        except Exception as error:
+            # whatever it is: a study that does not go on says why
+            with suppress(ClusterError):
+                self._tell(key, resource, trouble_in(error))
+            raise
+
+    def _look(self, key: Key, resource: Json) -> float | None:
         self._keep_finalizer(key, resource)
         try:
             spec = wanted(resource)
@@ -118,24 +132,26 @@ class StudyReconciler:
             if (trouble := not_ours(resource, error)) is not None:
                 return self._wait(resource, trouble)
             return self._refuse(resource, ConditionReason.INVALID, error.message)
-        try:
-            known = self._record(key)
-            if known is not None and (why := known.not_understood):
-                return self._wait(resource, Trouble(ConditionReason.VERSION, why))
-            if known is None and (fields := lost_fields(resource)):
-                # a status would be the write that loses them for good
-                self._publisher.warn(resource, lost_trouble(fields))
-                return None
-            record, refusal = self._admit(key, settled(spec, resource, known), resource, known)
-            if record is None:
-                return self._refuse(resource, ConditionReason.CONFLICT, refusal)
-            return self._advance(key, resource, record)
-        except (StorageError, Forbidden) as error:
-            # Forbidden: a quota of Jobs, an admission policy, rights that were taken away; the cluster's people can help
-            away = isinstance(error, StorageError)
-            reason = ConditionReason.DATABASE if away else ConditionReason.REFUSED
-            self._wait(resource, Trouble(reason, error.message))
-            raise
+        known = self._record(key)
+        if known is not None and (why := known.not_understood):
+            return self._wait(resource, Trouble(ConditionReason.VERSION, why))
+        if known is None and (fields := lost_fields(resource)):
+            # a status would be the write that loses them for good
+            self._publisher.warn(resource, lost_trouble(fields))
+            return None
+        record, refusal = self._admit(key, settled(spec, resource, known), resource, known)
+        if record is None:
+            return self._refuse(resource, ConditionReason.CONFLICT, refusal)
+        return self._advance(key, resource, record)
+
+    def _tell(self, key: Key, resource: Json, trouble: Trouble) -> None:
+        """Publish what keeps a study from going on, beside how far it is where the round came so far."""
+        step = self._steps.pop(key, None)
+        if step is None:
+            self._wait(resource, trouble)
+            return
+        status = study_status(resource, step.progress, results=self._results, trouble=trouble)
+        self._publisher.status(resource, status)
 
     def _admit(
         self, key: Key, spec: StudySpec, resource: Json, record: StudyRecord | None
@@ -169,6 +185,7 @@ class StudyReconciler:
         runner = self._runner(key.namespace)
         told = self._publisher.last(resource)
         over = record.ended and told.get("phase") == record.phase.value and not runner.list(key.name)
+        over = over and not is_degraded(told)  # what kept a look from being done is to leave the status again
         if over and told.get("observedGeneration") == resource["metadata"].get("generation"):
             return None
         runner.note_disruptions(key.name)

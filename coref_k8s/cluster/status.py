@@ -50,6 +50,7 @@ class ConditionReason(StrEnum):
     DISRUPTED = "Disrupted"
     OUT_OF_MEMORY = "OutOfMemory"
     REFUSED = "Refused"
+    ERROR = "Error"
 
 
 class StatusCondition(Request):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from coref_k8s import __version__
@@ -11,9 +11,11 @@ from coref_k8s.cluster import names
 from coref_k8s.cluster.admit import annotation, was_accepted
 from coref_k8s.cluster.status import Condition, ConditionReason
 from coref_k8s.controller.actions import Action, Fail, Record, SetPhase
+from coref_k8s.controller.loop import LONGEST_PAUSE
+from coref_k8s.controller.plan import UNPLACED_FOR
 from coref_k8s.controller.progress import LengthProgress, Progress
 from coref_k8s.controller.runner import Reason
-from coref_k8s.errors import RequestError, UnknownKeyError
+from coref_k8s.errors import ClusterError, CorefError, RequestError, StorageError, UnknownKeyError
 from coref_k8s.store import Outcome, Phase
 from coref_k8s.study.reading import paths_of, read_known
 from coref_k8s.wording import Message, say
@@ -40,14 +42,20 @@ class EventNote(NamedTuple):
     message: str
 
 
-def study_status(resource: Json, progress: Progress, *, results: str | None = None) -> Json:
-    """Return the status; conditions keep the time of their last change from the resource's own status."""
+def study_status(
+    resource: Json, progress: Progress, *, results: str | None = None, trouble: Trouble | None = None
+) -> Json:
+    """Return the status; conditions keep the time of their last change from the resource's own status.
+
+    `trouble`: what kept the controller from going on; else what keeps trials from running is looked for.
+    """
     spec = progress.spec
+    trouble = trouble or trouble_of(progress)
     planned = sum(length.planned for length in progress.lengths) or spec.trials * len(spec.seq_lengths)
     done = sum(length.done for length in progress.lengths)
     status: Json = {
         "phase": progress.phase.value,
-        "message": str(progress.message)[:LONGEST],
+        "message": str(trouble.message if trouble else progress.message)[:LONGEST],
         "observedGeneration": resource["metadata"].get("generation"),
         "progress": f"{done}/{planned}",
         "trials": {
@@ -68,7 +76,7 @@ def study_status(resource: Json, progress: Progress, *, results: str | None = No
         "version": __version__,
         "resumed": (resource["metadata"].get("annotations") or {}).get(names.RESUME_ANNOTATION),
     }
-    status["conditions"] = with_times(resource, _conditions(progress, trouble_of(progress)), progress.now)
+    status["conditions"] = with_times(resource, _conditions(progress, trouble), progress.now)
     return {key: value for key, value in status.items() if value not in (None, "", [])}
 
 
@@ -99,15 +107,30 @@ def waiting_status(resource: Json, trouble: Trouble, now: datetime) -> Json:
     }
 
 
+def trouble_in(error: Exception) -> Trouble:
+    """Return what to say of an error that ended a look at a study; the look is repeated until it is gone."""
+    reason = ConditionReason.ERROR
+    if isinstance(error, StorageError):
+        reason = ConditionReason.DATABASE
+    elif isinstance(error, ClusterError):
+        # a quota of Jobs, an admission policy or its webhook, missing rights: the cluster's people can help
+        reason = ConditionReason.REFUSED
+    if isinstance(error, CorefError):
+        why = error.message
+    else:
+        words = " ".join(str(error).split())
+        why = Message.of("cluster.unexpected", kind=type(error).__name__, why=words)
+    return Trouble(reason, Message.of("cluster.tried-again", why=why, span=LONGEST_PAUSE))
+
+
 def trouble_of(progress: Progress) -> Trouble | None:
-    """Return what keeps trials from running: images at once, places after the request's deadline."""
-    deadline = timedelta(seconds=progress.spec.limits.pending_deadline)
+    """Return what keeps trials from running: images at once, places after a moment in which a scheduler finds one."""
     for running in progress.running:
         job = running.job
         told = {"job": job.name, "why": job.message}
         if job.reason is Reason.IMAGE:
             return Trouble(ConditionReason.IMAGE, Message.of("cluster.image-trouble", **told))
-        late = job.created_at is not None and progress.now - job.created_at >= deadline
+        late = job.created_at is not None and progress.now - job.created_at >= UNPLACED_FOR
         if job.reason is Reason.UNSCHEDULABLE and late:
             return Trouble(ConditionReason.UNSCHEDULABLE, Message.of("cluster.pod-waits", **told))
         if job.reason is Reason.DISRUPTED:
@@ -167,6 +190,11 @@ def trouble_notes(before: Json, after: Json) -> list[EventNote]:
     if old.get("status") == "True" and new.get("status") == "False":
         return [EventNote("Normal", "Recovered", say("cluster.recovered", reason=old["reason"]))]
     return []
+
+
+def is_degraded(status: Json) -> bool:
+    """Return whether a status says that something keeps the study from going on."""
+    return _condition(status, Condition.DEGRADED).get("status") == "True"
 
 
 def _condition(status: Json, kind: Condition) -> Json:

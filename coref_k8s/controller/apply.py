@@ -62,15 +62,15 @@ class Applier:
         self._gpus_per_job = 0
         self._last_lines: dict[Unit, str] = {}
 
-    def apply(self, actions: list[Action], *, gpus_per_job: int) -> None:
-        """Carry out the actions. What fails holds up the rest of its own unit only, and the end of the study.
+    def apply(self, actions: list[Action], *, gpus_per_job: int) -> Exception | None:
+        """Carry out the actions; return the first failure. It holds up the rest of its own unit only, and the study's end.
 
-        Raises the first failure when all that could be done is done; StorageError and FencedError at once.
+        Raises StorageError and FencedError at once: nothing else could be written.
         """
         self._gpus_per_job = gpus_per_job
         self._last_lines.clear()
         failed: set[Unit] = set()
-        first: CorefError | None = None
+        first: Exception | None = None
         for action in actions:
             if not self._may_write():
                 raise FencedError("controller.fenced")
@@ -81,11 +81,10 @@ class Applier:
                 self._do(action)
             except (StorageError, FencedError):
                 raise
-            except CorefError as error:
+            except Exception as error:  # libraries have errors of their own, and other units are to go on
                 failed.add(action.unit)
                 first = first or error
-        if first is not None:
-            raise first
+        return first
 
     def _do(self, action: Action) -> None:
         match action:

@@ -34,6 +34,10 @@ def ending_of(s: Snapshot, failed: Mapping[Unit, Message]) -> Ending | None:
         return Ending(
             Phase.FAILED, Message.of("controller.preparation-failed", why=failed[PREPARATION]), True
         )
+    told = s.message.values.get("why")
+    if s.prepared is None and isinstance(told, Message) and told.code == "controller.preparation-failed":
+        # its job waited in vain and was stopped: nothing else remembers why
+        return Ending(Phase.FAILED, told, True)
     if (reason := _too_many_failures(s, failed)) is not None:
         return Ending(Phase.FAILED, reason, stop)
     complete = sum(length.complete for length in s.lengths)

@@ -36,6 +36,8 @@ class Step:
     actions: tuple[Action, ...]
     finished: bool
     """Nothing is left to do, ever (or until the user comes back): terminal or interrupted, and no job exists."""
+    failure: Exception | None = None
+    """What kept the round from being done wholly; the next one does the rest."""
 
     @property
     def ends(self) -> bool:
@@ -74,13 +76,13 @@ class StudyLoop:
         )
 
     def step(self, *, interrupted: bool = False) -> Step:
-        """Do one round. Raises what kept it from being done wholly; the next round does the rest."""
+        """Do one round. Raises what kept it from being done at all."""
         snapshot = self._observer.observe(interrupted=interrupted)
         progress = progress_of(snapshot, self._memory)
         actions = plan(snapshot)
-        self._applier.apply(actions, gpus_per_job=snapshot.gpus_per_job)
+        failure = self._applier.apply(actions, gpus_per_job=snapshot.gpus_per_job)
         ended = snapshot.phase in TERMINAL or interrupted
-        return Step(progress, tuple(actions), ended and not snapshot.jobs and not actions)
+        return Step(progress, tuple(actions), ended and not snapshot.jobs and not actions, failure)
 
 
 def run_until_done(
@@ -101,6 +103,8 @@ def run_until_done(
     while True:
         try:
             step = loop.step(interrupted=interrupted())
+            if step.failure is not None:
+                raise step.failure
         except NotFoundError:
             raise
         except CorefError as error:
@@ -162,6 +166,8 @@ class StudyLoops:
     def _step(self, key: Key, loop: StudyLoop) -> Step:
         step = loop.step()
         self._on_step(key, step)
+        if step.failure is not None:
+            raise step.failure
         return step
 
     def pause(self, key: Key) -> float:

@@ -42,6 +42,8 @@ from coref_k8s.wording import NOTHING, Message
 
 #: Time a trial that has its result may take to end by itself, writing its last files.
 LINGER = timedelta(minutes=5)
+#: Time after which a pod without a place is told of: an autoscaler or a queue may need a moment.
+UNPLACED_FOR = timedelta(seconds=30)
 #: Share of the shortest length's trials that have closed before a longer one begins, with warm start.
 LEAD = 0.5
 
@@ -111,7 +113,7 @@ class _Planner:
             if isinstance(answer, GiveUp):
                 failed[unit] = answer.reason
         # a place may become free, an image that has not come within the deadline won't
-        late = (job for job in self._late() if job.reason is Reason.IMAGE)
+        late = self._late(Reason.IMAGE, timedelta(seconds=self.s.spec.limits.pending_deadline))
         failed |= {unit_of(job): ended(Reason.IMAGE, job) for job in late}
         self.out += [do.Fail(unit, reason) for unit, reason in failed.items() if unit.trial is not None]
         self.out += [do.Prune(unit) for unit, trial in self._open if trial.hopeless and unit not in failed]
@@ -254,21 +256,20 @@ class _Planner:
             return False
         return trial.finished_at is None or self.s.now - trial.finished_at < LINGER
 
-    def _late(self) -> list[ObservedJob]:
-        """Return the jobs that have waited for a place longer than the request allows for."""
-        deadline = timedelta(seconds=self.s.spec.limits.pending_deadline)
+    def _late(self, reason: Reason, after: timedelta) -> list[ObservedJob]:
+        """Return the jobs that have waited for a reason for so long."""
         return [
             job
             for job in self.s.live
             if job.state is State.PENDING
-            and job.reason in (Reason.UNSCHEDULABLE, Reason.IMAGE)
+            and job.reason is reason
             and job.created_at is not None
-            and self.s.now - job.created_at >= deadline
+            and self.s.now - job.created_at >= after
         ]
 
     def _waiting(self) -> Message:
         """Return what the study waits for; it stays the same while it waits."""
-        late = [job for job in self._late() if job.reason is Reason.UNSCHEDULABLE]
+        late = self._late(Reason.UNSCHEDULABLE, UNPLACED_FOR)
         if not late:
             return NOTHING
         since = min(job.created_at for job in late if job.created_at is not None)

@@ -247,7 +247,7 @@ class LimitsSpec(Request):
     memory_tiers: Few = 2
     """Restarts of a trial that ran out of memory, each with more."""
     pending_deadline: Seconds = 1800.0
-    """Time a pod may wait to be scheduled before the study reports it (seconds)."""
+    """Time a pod may wait for an image that cannot be pulled before the attempt fails (seconds)."""
     max_duration: Seconds | None = Field(default=None, json_schema_extra=flag("--max-duration"))
     """Time after which no new trial starts (seconds)."""
     max_gpu_hours: Positive | None = Field(default=None, json_schema_extra=flag("--max-gpu-hours"))

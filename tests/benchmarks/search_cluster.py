@@ -358,6 +358,9 @@ def ours(
 def settle(loop: StudyLoop) -> None:
     """Let the controller do all that it wants to do now."""
     for _ in range(20):
-        if not loop.step().actions:
+        step = loop.step()
+        if step.failure is not None:
+            raise step.failure
+        if not step.actions:
             return
     raise AssertionError("the plan does not come to rest")

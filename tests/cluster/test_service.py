@@ -20,6 +20,7 @@ from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from tests.cluster.simulation import WELL, Behaviour
 from tests.cluster.world import JOBS_HERE, World, install_crd
+from tests.kube.faults import Fault
 
 pytestmark = pytest.mark.cluster
 
@@ -456,6 +457,79 @@ def test_jobs_that_the_server_refuses_are_told_and_come_when_it_takes_them(world
     world.kube.as_service_account(*account, rbac.rules("controller")).close()
     world.until_phase("Succeeded")
     assert world.condition("Degraded")["status"] == "False"
+
+
+def test_a_webhook_that_is_down_is_told_and_forgotten_when_it_is_back(world: World) -> None:
+    if world.kube.real:
+        pytest.skip("faults cannot be ordered from a real API server")
+    posts_jobs = lambda method, path: method == "POST" and "/jobs" in path  # noqa: E731
+    world.controller()
+    world.kube.fake.faults.add(Fault("error", 500, times=None, when=posts_jobs))
+    world.submit()
+    told = world.until(lambda: (c := world.condition("Degraded")).get("status") == "True" and c, "trouble")
+    assert told["reason"] == "Refused"
+    assert "injected 500" in told["message"]
+    assert "tried again within" in world.status()["message"]
+    world.kube.fake.faults.clear()
+    status = world.until_phase("Succeeded")
+    assert world.condition("Degraded")["status"] == "False"
+    assert "injected" not in status.get("message", "")
+
+
+def test_an_error_that_nobody_foresaw_is_in_the_status(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ClusterRunner.start
+
+    def start(self: ClusterRunner, order: Any) -> None:
+        if order.trial == 0:
+            raise ValueError("an URL of no known form")
+        real(self, order)
+
+    monkeypatch.setattr(ClusterRunner, "start", start)
+    world.controller()
+    world.submit()
+    # the other trial goes on meanwhile, and its success stands beside the trouble
+    status = world.until(lambda: (s := world.status()).get("trials", {}).get("succeeded") and s, "a trial")
+    told = world.until(lambda: (c := world.condition("Degraded")).get("reason") == "Error" and c, "the error")
+    assert "ValueError: an URL of no known form" in told["message"]
+    assert status["progress"] == "1/2"
+    monkeypatch.setattr(ClusterRunner, "start", real)
+    world.until_phase("Succeeded")
+    assert world.condition("Degraded")["status"] == "False"
+
+
+def test_trouble_after_the_end_leaves_with_its_cause(world: World) -> None:
+    """A database that is away for a moment must not stay in the status of a study that has long ended."""
+    controller = world.controller()
+    world.submit()
+    world.until_phase("Succeeded")
+    controller.stop()
+    later = world.controller(url="postgresql+psycopg2://nobody@127.0.0.1:1/nothing")
+    world.until(lambda: world.condition("Degraded").get("reason") == "DatabaseUnavailable", "trouble")
+    later.stop()
+    world.controller()
+    world.until(lambda: world.condition("Degraded").get("status") == "False", "the end of the trouble")
+    assert world.status()["phase"] == "Succeeded"
+
+
+def test_a_status_that_is_refused_is_not_sent_all_the_time(world: World) -> None:
+    if world.kube.real:
+        pytest.skip("faults cannot be ordered from a real API server")
+    asked: list[str] = []
+
+    def refused(method: str, path: str) -> bool:
+        if method == "PATCH" and "/status" in path and "studies" in path:
+            asked.append(path)
+            return True
+        return False
+
+    world.kube.fake.faults.add(Fault("error", 500, times=None, when=refused))
+    world.controller()
+    world.submit(spec={"trials": 6})
+    ended = lambda: sum(order.kind is Kind.TRIAL for order in world.trials.orders) >= 6  # noqa: E731
+    world.until(ended, "six trials without a status")
+    assert len(asked) <= 10
+    world.kube.fake.faults.clear()
+    world.until_phase("Succeeded")
 
 
 def test_only_the_leader_works_and_another_takes_over(world: World) -> None:

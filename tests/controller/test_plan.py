@@ -472,7 +472,7 @@ def test_a_job_that_waits_too_long_for_a_place_is_said_so_once() -> None:
     # it has its place: the words go
     assert planned(replace(s, jobs=(job(0),))) == [phase_is(Phase.RUNNING, "")]
     s = replace(s, message=NOTHING)
-    assert planned(replace(s, jobs=(pending(0, Reason.UNSCHEDULABLE, 29),))) == []
+    assert planned(replace(s, jobs=(pending(0, Reason.UNSCHEDULABLE, 0.4),))) == []
     assert planned(replace(s, jobs=(pending(0, Reason.SUSPENDED, 600),))) == []
 
 

@@ -54,9 +54,8 @@ class Life(RuleBasedStateMachine):
     def step(self) -> None:
         w = self.world
         w.pass_time(1)
-        try:
-            before = w.loop.step()
-        except ClusterError:
+        before = w.loop.step()
+        if before.failure is not None:
             return
         # carried out, a plan leaves nothing to be done, also as seen through a cache that lags
         after = w.loop.step()
@@ -76,7 +75,7 @@ class Life(RuleBasedStateMachine):
         Applier._do = do
         try:
             self.world.loop.step()
-        except (Dies, ClusterError):
+        except Dies:
             pass
         finally:
             Applier._do = real

@@ -13,7 +13,7 @@ from typing import Any
 from coref_k8s.controller.loop import StudyLoop
 from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Unit, unit_of
-from coref_k8s.errors import ClusterError, NotFoundError
+from coref_k8s.errors import NotFoundError
 from coref_k8s.search.finalists import Run, key_of
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import TrialRecord, TrialState
@@ -343,7 +343,10 @@ class World:
     def settle(self, rounds: int = 20) -> None:
         """Step until nothing is to be done."""
         for _ in range(rounds):
-            if not self.loop.step().actions:
+            step = self.loop.step()
+            if step.failure is not None:
+                raise step.failure
+            if not step.actions:
                 return
         raise Broken("the plan does not come to rest")
 
@@ -352,9 +355,8 @@ class World:
         self.runner.lagging = False
         for _ in range(rounds):
             self.pass_time(1)
-            try:
-                step = self.loop.step()
-            except ClusterError:
+            step = self.loop.step()
+            if step.failure is not None:
                 self.runner.refuse.clear()
                 continue
             if step.finished:
