@@ -8,6 +8,7 @@ from rich.text import Text
 
 from coref_k8s.cli.console import headed, titled
 from coref_k8s.cli.speech import lang, say
+from coref_k8s.client.expecting import Here
 from coref_k8s.client.planning import GIB, LengthPlan, spared_share
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.space import describe
@@ -17,7 +18,7 @@ from coref_k8s.study.order import BatchPlan
 from coref_k8s.study.parameters import PARAMETERS
 from coref_k8s.study.spec import Range, StudySpec
 from coref_k8s.wording import Message
-from coref_k8s.wording.formats import UNKNOWN, parameter
+from coref_k8s.wording.formats import UNKNOWN, duration, parameter
 
 
 def as_tables(spec: StudySpec, plans: dict[int, LengthPlan]) -> RenderableType:
@@ -26,12 +27,27 @@ def as_tables(spec: StudySpec, plans: dict[int, LengthPlan]) -> RenderableType:
     return Group(_sizes(spec, plans), "", _spaces(plans), "", *sentences)
 
 
+def expected_table(here: Here) -> list[RenderableType]:
+    """Return what was found on this machine, how long trials are expected to take on it, and what that rests on."""
+    codes = ("words.tokens", "plan.steps", "plan.a-step", "plan.a-trial", "plan.all-trials")
+    table = headed(*codes, wrapped=codes)
+    for length, one in here.times.items():
+        step = f"{one.step_seconds:.2f} s" if one.step_seconds < 10 else _about(one.step_seconds)
+        table.add_row(str(length), f"{one.steps:,}", step, _about(one.trial_seconds), _about(one.seconds))
+    return ["", here.found.say(lang()), "", table, "", *(one.say(lang()) for one in here.rests_on)]
+
+
+def _about(seconds: float) -> str:
+    return duration(seconds, lang(), estimate=True)
+
+
 def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Table:
     place = "plan.on-gpus" if spec.pod.gpus else "plan.on-cpus"
-    codes = ("words.tokens", "plan.batch", "plan.accumulation", "plan.effective", "plan.gpu-memory",
+    memory = "plan.gpu-memory" if spec.pod.gpus else "plan.memory-column"
+    codes = ("words.tokens", "plan.batch", "plan.accumulation", "plan.effective", memory,
              "plan.checkpointing", "plan.gpus", "plan.pod", "words.trials")  # fmt: skip
     title = say(place, model=spec.model, size=spec.gpu_memory_gb)
-    table = headed(*codes, wrapped=set(codes) - {"plan.gpu-memory"}, title=title)
+    table = headed(*codes, wrapped=set(codes) - {memory}, title=title)
     for length, plan in plans.items():
         batch = plan.batch
         table.add_row(

@@ -47,6 +47,12 @@ class SpecOption:
         return "spec_" + "_".join(self.path)
 
     @property
+    def _panel(self) -> Sequence[str]:
+        extra = self.field.json_schema_extra
+        named = extra.get("panel") if isinstance(extra, dict) else None
+        return [str(named)] if named else self.path[:-1]
+
+    @property
     def is_bool(self) -> bool:
         """Whether it is a switch."""
         return self.field.annotation is bool
@@ -92,7 +98,7 @@ class SpecOption:
             *(part for part in [self.flags] if part),
             metavar=self.metavar,
             show_default=False,
-            rich_help_panel="-".join(["help.panel-spec", *self.path[:-1]]),
+            rich_help_panel="-".join(["help.panel-spec", *self._panel]),
         )
         return keyword(self.parameter, Annotated[kind | None, option])
 

@@ -11,7 +11,7 @@ import typer
 from coref_k8s.cli import tables
 from coref_k8s.cli.console import dump, note, out, suggest, warn, write
 from coref_k8s.cli.expanding import expand, keyword
-from coref_k8s.cli.planning import as_tables
+from coref_k8s.cli.planning import as_tables, expected_table
 from coref_k8s.cli.requesting import File, Name, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import said, say
@@ -20,10 +20,11 @@ from coref_k8s.cli.where_options import Study, Where, placed, typed
 from coref_k8s.cli.winners import best_tables
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
+from coref_k8s.client.expecting import plan_here
 from coref_k8s.client.planning import as_data, plan_study
 from coref_k8s.client.starting import names_result
 from coref_k8s.client.study import check_resumable, made_up_name
-from coref_k8s.client.where import find_study, open_place
+from coref_k8s.client.where import find_study, open_local, open_place
 from coref_k8s.controller.view import StudyView
 from coref_k8s.store.records import Phase
 from coref_k8s.study.spec import StudySpec
@@ -37,17 +38,30 @@ MetricsPort = Annotated[
 
 
 @spec_options
+@placed
 def plan(
-    *, file: File = None, settings: Set = None, output: Output = "table", flags: dict[SpecOption, Any]
+    *,
+    file: File = None,
+    settings: Set = None,
+    output: Output = "table",
+    where: Where,
+    flags: dict[SpecOption, Any],
 ) -> None:
-    """Show what a study would do, without doing it."""
+    """Show what a study would do, without doing it; with --local also on what, and how long it would take here."""
     _, spec = read_request(file, None, settings, flags)
+    here = None
+    if where.here:
+        here = plan_here(open_local(where), spec)
+        spec = here.spec
     plans = plan_study(spec)
     check_choices(spec)
     if output == "table":
         out.print(as_tables(spec, plans))
+        if here is not None:
+            out.print(*expected_table(here), sep="\n")
     else:
-        write(dump(as_data(spec, plans), output))
+        data = as_data(spec, plans)
+        write(dump(data if here is None else data | {"here": here.as_data()}, output))
 
 
 @dataclass(frozen=True)
@@ -87,7 +101,7 @@ def submit(
 ) -> int:
     """Start a study: prepare data, run trials, find the best."""
     named, spec = read_request(file, name, settings, flags)
-    if not names_result(spec.model):
+    if not (where.here or names_result(spec.model)):
         plan_study(spec)  # a GPU that holds no batch is refused without asking where the study would run
     return launch(open_place(where), named or made_up_name(), spec, how)
 
@@ -95,10 +109,13 @@ def submit(
 def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
     """Start a study and return the exit code: at once where a controller works on it, else (or `wait`) when it ends."""
     backend.refuse(dry_run=how.dry_run, output=how.output, metrics_port=how.metrics_port)
+    spec, found = backend.fit(spec)
     spec, warnings = backend.check(spec)
     for warning in warnings:
         warn(said(warning))
     resource = backend.submit(study, spec, dry_run=how.dry_run)
+    if found:
+        note(said(found))
     if how.dry_run or how.output:
         write(dump(resource, how.output or "yaml"))
     if how.dry_run:

@@ -37,6 +37,13 @@ class Backend(Protocol):
         """Raise RequestError for what is asked and cannot be had in this place."""
         ...
 
+    def fit(self, spec: StudySpec) -> tuple[StudySpec, Message]:
+        """Return the request as this place can run it, and what was found and chosen; empty where the request decides.
+
+        Raises RequestError for GPUs that are not there, SizingError when not even one trial fits.
+        """
+        ...
+
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request as it will run here, with warnings. Raises a CorefError for what cannot work."""
         ...

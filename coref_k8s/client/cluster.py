@@ -69,6 +69,10 @@ class ClusterBackend:
 
     # -- writing -----------------------------------------------------------------------------------------
 
+    def fit(self, spec: StudySpec) -> tuple[StudySpec, Message]:
+        """Return the request as it is: its nodes are the cluster's to find."""
+        return spec, NOTHING
+
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request, with the folder of a study's model; what it names else is looked for in the cluster, not here."""
         from coref_k8s.client.checks import check_request

@@ -83,9 +83,13 @@ class LocalBackend:
         return self.session
 
     def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:
-        """Raise RequestError for what only an API server has."""
+        """Raise RequestError for what only an API server has, and for a port that is taken."""
         if dry_run or output:
             raise RequestError("client.no-dry-run")
+        if metrics_port is not None:
+            from coref_k8s.local.metrics import check_port
+
+            check_port(metrics_port)
 
     def submit(self, name: str, spec: StudySpec, *, dry_run: DryRun | None = None) -> Mapping[str, Any]:
         """Create a study; `follow` or `start` runs it. Raises RequestError when the name is taken."""
@@ -125,15 +129,25 @@ class LocalBackend:
             else NotFoundError("client.no-log", trial=trial, seq_len=seq_len, study=name),
         )
 
+    def fit(self, spec: StudySpec) -> tuple[StudySpec, Message]:
+        """Return the request for the GPUs, cores and memory of this machine, and what they are."""
+        from coref_k8s.client.fitting import fitted
+        from coref_k8s.client.starting import started
+
+        return fitted(started(spec, self))
+
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request with absolute paths, with warnings; raise what cannot work here."""
         from coref_k8s.client.checks import check_before_start, check_request, localised
+        from coref_k8s.client.expecting import too_long
         from coref_k8s.client.starting import started
 
         spec = localised(started(spec, self))
         warnings = check_request(spec)
         if spec.search.warm_start_from is not None:
             self._check_source(spec.search.warm_start_from)
+        if long := too_long(spec):
+            warnings.append(long)
         return spec, warnings + check_before_start(spec, text=not self._prepared_elsewhere(spec))
 
     def _prepared_elsewhere(self, spec: StudySpec) -> bool:

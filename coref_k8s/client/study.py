@@ -316,7 +316,7 @@ def connect(
 
 def submitted(backend: Backend, name: str, spec: StudySpec) -> Study:
     """Check a request, create its study and see to it that it runs; return it."""
-    spec, remarks = backend.check(spec)
+    spec, remarks = backend.check(backend.fit(spec)[0])
     for remark in remarks:
         warnings.warn(str(remark), stacklevel=3)
     backend.submit(name, spec)

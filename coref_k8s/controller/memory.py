@@ -176,18 +176,15 @@ class RunsMemory:
                 self.open[record.number] = record
             else:
                 self._close(record)
-        failed = self.counts[TrialState.FAILED]
-        failed_lately = sum(moment >= resumed_at for moment in self._failures)
-        if self.study.spec.purpose.kind != "search":
-            failed = failed_lately  # its only trial: whoever resumes the study wants it done after all
         return LengthSnapshot(
             seq_len=self.study.seq_len,
             planned=self.study.spec.trials,
             open=tuple(TrialSnapshot(n, r.state, self._hopeless(r)) for n, r in self.open.items()),
             complete=self.counts[TrialState.COMPLETE],
             pruned=self.counts[TrialState.PRUNED],
-            failed=failed,
-            failed_lately=failed_lately,
+            failed=self.counts[TrialState.FAILED],
+            # whoever resumes a study has removed the cause, and wants its trials done after all
+            forgiven=sum(moment < resumed_at for moment in self._failures),
             exhausted=self._exhausted(),
             planned_runs=planned_runs(self.study.spec),
             complete_seconds=self.complete_seconds,

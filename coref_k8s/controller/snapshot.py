@@ -95,8 +95,6 @@ class LengthSnapshot(LengthState):
     """The trials of one sequence length. Finished ones are only counted."""
 
     open: tuple[TrialSnapshot, ...] = ()
-    failed_lately: int = 0
-    """Failed since the study was last resumed."""
     finals: FinalsSnapshot | None = None
     """None where there is nothing to run again: no finalists asked for, or no trial is complete."""
 

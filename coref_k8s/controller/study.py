@@ -83,6 +83,8 @@ class LengthState(_Reading):
     complete: int = 0
     pruned: int = 0
     failed: int = 0
+    forgiven: int = 0
+    """Of these, failed before the study was last resumed: other trials take their places."""
     exhausted: Message | None = None
     """Why no more trials are begun before all are; None while they are, and where that is not known."""
     planned_runs: int = 0
@@ -95,9 +97,14 @@ class LengthState(_Reading):
     """When each trial began that has no outcome yet."""
 
     @property
+    def failed_lately(self) -> int:
+        """Failed since the study was last resumed."""
+        return self.failed - self.forgiven
+
+    @property
     def done(self) -> int:
-        """Trials with an outcome."""
-        return self.complete + self.pruned + self.failed
+        """Trials with an outcome that counts."""
+        return self.complete + self.pruned + self.failed_lately
 
     @property
     def mean_seconds(self) -> float | None:

@@ -221,6 +221,10 @@ def _length(view: StudyView, seq_len: int) -> LengthView:
         complete=state[TrialState.COMPLETE],
         pruned=state[TrialState.PRUNED],
         failed=state[TrialState.FAILED],
+        forgiven=sum(
+            t.state is TrialState.FAILED and t.finished_at is not None and t.finished_at < view.counted_from
+            for t in trials
+        ),
         planned_runs=planned_runs(view.spec),
         runs_done=sum(run.state in (TrialState.COMPLETE, TrialState.FAILED) for run in runs),
         complete_seconds=sum(t.seconds or 0.0 for t in trials if t.state is TrialState.COMPLETE),

@@ -52,6 +52,10 @@ class WebServer:
     def stop(self) -> None:
         """End."""
         self._server.shutdown()
+        self.close()
+
+    def close(self) -> None:
+        """Give the port back; for a server that was never started."""
         self._server.server_close()
 
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from coref_k8s.controller.measure import StudyMeter
 from coref_k8s.controller.progress import Progress
 from coref_k8s.controller.snapshot import unit_of
-from coref_k8s.controller.web import Answer, WebServer
+from coref_k8s.controller.web import Answer, Page, WebServer
 from coref_k8s.errors import RequestError, reason
 from coref_k8s.study.names import WITHOUT_GPU
 from coref_k8s.study.paths import TrialFolder, work_folder
@@ -64,18 +64,26 @@ class LocalMetrics:
     @contextmanager
     def serving(self, port: int) -> Iterator[WebServer]:
         """Serve while the block runs. Raises RequestError when the port is taken."""
-        page = {
+        page: dict[str, Page] = {
             "/metrics": lambda _: Answer(
                 generate_latest(self.study.registry), "text/plain; version=0.0.4; charset=utf-8"
             )
         }
-        try:
-            server = WebServer(port, page, host="127.0.0.1")
-        except OSError as error:
-            why = reason(error)
-            raise RequestError("local.metrics-port", port=port, why=why) from error
+        server = _server(port, page)
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+def check_port(port: int) -> None:
+    """Raise RequestError when a port is taken: said before there is a study that could not be served."""
+    _server(port, {}).close()
+
+
+def _server(port: int, pages: dict[str, Page]) -> WebServer:
+    try:
+        return WebServer(port, pages, host="127.0.0.1")
+    except OSError as error:
+        raise RequestError("local.metrics-port", port=port, why=reason(error)) from error

@@ -1,17 +1,20 @@
-"""Batch x accumulation for one GPU: the effective batch is kept, the time is least."""
+"""Batch x accumulation for one GPU, or for a trial on the CPU: the effective batch is kept, the time is least."""
 
 from __future__ import annotations
 
 from coref_k8s.errors import SizingError
 from coref_k8s.sizing.estimate import estimate
 from coref_k8s.sizing.head import HeadShape
+from coref_k8s.sizing.resources import size_pod
 from coref_k8s.sizing.shape import ModelShape, shape_of
 from coref_k8s.sizing.table import row_for
 from coref_k8s.study.order import BatchPlan
 from coref_k8s.study.spec import StudySpec
 
-#: Share of a GPU's memory that may be planned for.
+#: Share of a GPU's memory, or of the host's, that may be planned for.
 USABLE = 0.8
+#: Python, torch, the tokeniser and the evaluation items of a trial on the CPU, beside its step (bytes of host memory).
+HOST_BASE = 2**30
 #: Extra compute of checkpointing: the forward pass a second time, of three parts in all.
 RECOMPUTE = 1 / 3
 #: Fixed cost of one forward and backward pass, in tokens' worth of compute: kernel launches and idle units.
@@ -29,7 +32,7 @@ def effective_batch(spec: StudySpec, seq_len: int, accumulation: int | None = No
 def plan_batch(
     spec: StudySpec, seq_len: int, *, accumulation: int | None = None, tier: int = 0, correction: float = 1.0
 ) -> BatchPlan:
-    """Return the fastest plan that stays within 80 % of the GPU's memory.
+    """Return the fastest plan that stays within 80 % of the GPU's memory; without GPUs, of the trial's host memory.
 
     `accumulation` is the sampled parameter (the table's by default). `tier` counts the times that the
     trial ran out of memory at batch 1: from then on it starts at batch 1, with checkpointing unless the
@@ -37,7 +40,8 @@ def plan_batch(
     SizingError when one sequence does not fit.
     """
     shape = shape_of(spec.model)
-    budget = int(USABLE * spec.gpu_memory_gb * 2**30)
+    memory = spec.gpu_memory_gb * 2**30 if spec.pod.gpus else size_pod(spec, seq_len, tier=tier).memory_bytes
+    budget = int(USABLE * memory)
     total = effective_batch(spec, seq_len, accumulation)
     largest = min(spec.training.batch_size or row_for(seq_len).batch, total)
     switches = {"on": (True,), "off": (False,), "auto": (False, True)}[spec.training.checkpointing]
@@ -54,9 +58,8 @@ def plan_batch(
     ]
     if not fitting:
         need = predict(shape, spec, seq_len, 1, switches[-1], correction) / USABLE / 2**30
-        raise SizingError(
-            "sizing.no-fit", gpu=spec.gpu_memory_gb, seq_len=seq_len, model=spec.model, need=need
-        )
+        code = "sizing.no-fit" if spec.pod.gpus else "sizing.no-fit-host"
+        raise SizingError(code, size=memory / 2**30, seq_len=seq_len, model=spec.model, need=need)
     _, switch, negative, predicted = min(fitting)
     return BatchPlan(
         seq_len=seq_len,
@@ -81,11 +84,17 @@ def predict(
     checkpointing: bool,
     correction: float = 1.0,
 ) -> int:
-    """Return the predicted peak GPU memory of a study's training step (bytes)."""
-    bf16 = spec.training.precision != "fp32"
-    attention = "eager" if spec.training.attention == "eager" else "blocked"
-    head = HeadShape() if spec.task == "coreference" else None
+    """Return the predicted peak memory of a study's training step: of the GPU, or of a whole trial on the CPU (bytes)."""
+    on_cpu = spec.pod.gpus == 0
     found = estimate(
-        shape, seq_len, batch, checkpointing=checkpointing, bf16=bf16, attention=attention, head=head
+        shape,
+        seq_len,
+        batch,
+        checkpointing=checkpointing,
+        # `auto` is float32 on a CPU
+        bf16=spec.training.precision == "bf16" if on_cpu else spec.training.precision != "fp32",
+        attention="eager" if spec.training.attention == "eager" else "blocked",
+        device="cpu" if on_cpu else "cuda",
+        head=HeadShape() if spec.task == "coreference" else None,
     )
-    return int(found.total * correction)
+    return int(found.total * correction) + (HOST_BASE if on_cpu else 0)

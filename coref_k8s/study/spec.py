@@ -289,18 +289,18 @@ class Toleration(Request):
 
 
 class PodSpec(Request):
-    """Where and how pods run; used on a cluster only."""
+    """Where and how pods run; of these, one machine knows GPUs and memory only."""
 
     image: Text | None = Field(default=None, json_schema_extra=flag("--image"))
     """Trial image; the controller's default when not given."""
-    gpus: Few = Field(default=1, json_schema_extra=flag("--gpus"))
-    """GPUs of a trial; 0 runs on CPU nodes."""
+    gpus: Few = Field(default=1, json_schema_extra=flag("--gpus", panel="training"))
+    """GPUs of a trial; 0 runs on CPU. On one machine those that are there, when not given."""
     gpu_resource: Name = "nvidia.com/gpu"
     """Resource name of a GPU."""
     cpu: Cores | None = None
     """CPU request, such as `4`; by length when not given."""
     memory: Memory | None = None
-    """Host memory request and limit, such as `24Gi`; by length when not given."""
+    """Host memory request and limit, such as `24Gi`; by length when not given. Batches of trials on the CPU are sized for it; on one machine it is what there is."""
     node_selector: Keyed[Label] = {}
     """Labels a node must have."""
     tolerations: Many[Toleration] = ()
@@ -351,7 +351,7 @@ class StudySpec(Request):
     purpose: PurposeSpec = PurposeSpec()
     """Purpose; made by `coref-k8s train` and `coref-k8s ensemble`."""
     gpu_memory_gb: Positive = Field(default=40.0, json_schema_extra=flag("--gpu-memory-gb"))
-    """Memory of one GPU (GB) that batches are sized for; 80 % of it is used."""
+    """Memory of one GPU (GB) that batches are sized for; 80 % of it is used. On one machine it is that of the card, when not given."""
     data: DataSpec = DataSpec()
     """Text."""
     training: TrainingSpec = TrainingSpec()

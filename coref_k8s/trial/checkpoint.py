@@ -71,6 +71,11 @@ class CheckpointStore:
                 size = file.tell()
             aside.rename(self._folder / f"step-{step:08d}.{writer.digest.hexdigest()}.pt")
             _sync_folder(self._folder)
+        except RuntimeError as error:
+            # torch closes its archive when a write has failed, and says of that only that it is not whole
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
         finally:
             aside.unlink(missing_ok=True)
         for old in self._files()[KEPT:]:

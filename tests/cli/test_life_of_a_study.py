@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -118,6 +119,17 @@ def test_a_failed_study_ends_with_its_reason_and_a_code(coref: Any, place: Path)
     Path("data/crash-prepare").unlink()
     assert coref("resume", "one").code == 0
     assert len(results()) == 2
+
+
+def test_a_port_that_is_taken_is_said_before_there_is_a_study(coref: Any, place: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = coref(*SUBMIT, "--metrics-port", str(port))
+        assert answer.code == 2
+        assert (
+            answer.err == f"coref-k8s: --metrics-port {port}: Address already in use; choose another port\n"
+        )
+    assert not (place / "data").exists()
 
 
 def test_ctrl_c_leaves_a_study_that_resume_finishes(coref: Any, place: Path) -> None:

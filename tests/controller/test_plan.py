@@ -338,7 +338,7 @@ LIVE = {"lengths": (length(512, 0, complete=2),), "jobs": (job(0),)}
         ),
         (
             {"max_failed_trials": 1},
-            {"lengths": (length(512, 0, complete=1, failed=2, failed_lately=2),)},
+            {"lengths": (length(512, 0, complete=1, failed=2),)},
             Phase.FAILED,
             "2 trials failed, which exceeds limits.maxFailedTrials (1)",
         ),
@@ -376,7 +376,7 @@ def test_the_failure_that_ends_a_study_stays_told_until_its_jobs_have_ended() ->
     *_, said = plan(s)
     words = "1 trial failed, which exceeds limits.maxFailedTrials (0); the last one: words"
     assert str(said.message) == f"{words}; waiting for running jobs to end"
-    closed = (length(512, 1, complete=1, failed=1, failed_lately=1),)
+    closed = (length(512, 1, complete=1, failed=1),)
     waiting = replace(
         s,
         lengths=closed,
@@ -394,7 +394,7 @@ def test_the_failure_that_ends_a_study_stays_told_until_its_jobs_have_ended() ->
         ({"max_duration": 3601}, {}),
         ({"max_gpu_hours": 1.16}, {"gpu_seconds": 3600.0}),
         ({"max_gpu_hours": 0.01}, {"gpus_per_job": 0}),
-        ({"max_failed_trials": 2}, {"lengths": (length(512, 0, complete=1, failed=9, failed_lately=2),)}),
+        ({"max_failed_trials": 2}, {"lengths": (length(512, 0, complete=1, failed=9, forgiven=7),)}),
     ],
 )
 def test_a_limit_that_is_not_reached_ends_nothing(limits, changes) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from coref_k8s.controller.view import read_view
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.local.session import LocalSession
 from coref_k8s.search.records import TrialRecord, TrialState
@@ -176,7 +177,20 @@ def test_too_many_failed_trials_end_the_study_and_resume_goes_on(local: LocalSes
     assert local.run("demo").study.phase is Phase.FAILED
     result = local.run("demo", resume=True)
     assert result.study.phase is Phase.SUCCEEDED
-    assert [t.state for t in trials(local)] == [TrialState.FAILED] * 3 + [TrialState.COMPLETE]
+    # those that failed before have given their places back: four count
+    assert [t.state for t in trials(local)] == [TrialState.FAILED] * 3 + [TrialState.COMPLETE] * 3
+    view = read_view(local.store, "", "demo")
+    assert (view.done, view.lengths[0].counts[TrialState.FAILED]) == (4, 3)
+
+
+def test_a_study_whose_only_trial_failed_is_resumed_when_the_cause_is_gone(local: LocalSession) -> None:
+    crash = put(local, "crash-512-0", 42)
+    local.submit("demo", spec(trials=1))
+    assert local.run("demo").study.phase is Phase.FAILED
+    crash.unlink()
+    assert local.run("demo", resume=True).study.phase is Phase.SUCCEEDED
+    first, second = trials(local)
+    assert (first.state, second.state) == (TrialState.FAILED, TrialState.COMPLETE)
 
 
 def test_a_preparation_that_fails_is_the_studys_failure(local: LocalSession) -> None:
