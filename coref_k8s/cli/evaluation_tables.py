@@ -32,7 +32,7 @@ def heading(result: EvaluationResult, model: str, text: str | None, split: str) 
 
 def remarks(result: EvaluationResult) -> tuple[str, list[str]]:
     """Return how many items of each kind there were, and the warnings."""
-    shown = {kind: n for kind, n in result.counts.items() if not kind.startswith("recall_")}
+    shown = {kind: n for kind, n in result.counts.items() if not kind.startswith(("recall_", "antecedent_"))}
     counted = ", ".join(f"{kind} {count}" for kind, count in shown.items())
     return say("scores.items", counts=counted), [said(one) for one in result.warnings]
 
@@ -62,6 +62,8 @@ def evaluation(result: EvaluationResult) -> RenderableType:
         parts += ["", _arms(m)]
     if result.buckets:
         parts += ["", _buckets(result)]
+    if "antecedent" in result.counts:
+        parts += ["", _antecedents(result)]
     return Group(*parts)
 
 
@@ -134,6 +136,26 @@ def _buckets(result: EvaluationResult) -> Table:
     return table
 
 
+def _antecedents(result: EvaluationResult) -> Table:
+    """Return which earlier mention gold mentions go back to, beside two choices without a model."""
+    m = result.metrics
+    table = headed(
+        "scores.anaphors", "words.items", "scores.accuracy", "scores.interval", "scores.most-frequent", "scores.nearest",
+        left=("scores.anaphors",),
+    )  # fmt: skip
+    kinds = [
+        (say("scores.all"), result.counts["antecedent"], "antecedent"),
+        *chains.links(result.counts, lang(), "antecedent"),
+    ]
+    for words, n, key in kinds:
+        few = key not in m
+        table.add_row(
+            words, number(n), say("words.too-small") if few else score(m[key]), "" if few else interval_of(m, key),
+            *("" if few else score(m[f"baseline_{guess}_{key}"]) for guess in ("frequent", "nearest")),
+        )  # fmt: skip
+    return table
+
+
 def _chains(result: EvaluationResult) -> RenderableType:
     """What a coreference model finds: the scores, what they are to be held against, and where they come from."""
     m = result.metrics
@@ -148,8 +170,8 @@ def _chains(result: EvaluationResult) -> RenderableType:
     for words, key in chains.beside(m, lang()):
         beside.add_row(words, score(m[key]), interval_of(m, key))
     found = headed("scores.anaphors", "words.items", "scores.recall", left=("scores.anaphors",))
-    for words, n, share in chains.links(m, result.counts, lang()):
-        found.add_row(words, number(n), score(share))
+    for words, n, key in chains.links(result.counts, lang()):
+        found.add_row(words, number(n), score(m.get(key)))
     view = say(f"scores.view-{result.view}")
     ceiling = say("scores.ceiling", view=view, share=m.get("representable", 1.0))
     return Group(table, ceiling, "", beside, "", found)

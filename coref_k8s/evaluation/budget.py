@@ -46,11 +46,11 @@ def fitting(items: ItemSet, tokenizer: Any, trained_tokens: float) -> Extent:
     number is printed.
     """
     budget = SHARE * TRAINED * trained_tokens
-    most = max(len(items.coref), len(items.lambada))
+    most = max(len(items.coref), len(items.lambada), len(items.antecedents))
     sampled = min(most, _SAMPLED)
     if not sampled:
         return WHOLE
-    whole = cost(items, tokenizer, extent=Extent(sampled, sampled, sampled, sampled)) / sampled
+    whole = cost(items, tokenizer, extent=Extent(*[sampled] * 5)) / sampled
     if whole * most <= budget:
         return WHOLE
     lean = cost(items, tokenizer, extent=Extent.lean(sampled)) / sampled

@@ -12,7 +12,7 @@ import numpy as np
 from coref_k8s.evaluation.coreference.statistics import COLUMNS, STATISTICS
 from coref_k8s.evaluation.intervals import Estimate, estimate
 from coref_k8s.evaluation.result import ItemScores
-from coref_k8s.evaluation.sums import Array, Statistic, by_document, f1, mean, mean_difference
+from coref_k8s.evaluation.sums import Array, Statistic, by_document, f1, mean, mean_difference, share
 
 #: Metric -> kind of items, the columns it is computed from, and how.
 SOURCES: Mapping[str, tuple[str, tuple[str, ...], Statistic]] = {
@@ -26,6 +26,7 @@ SOURCES: Mapping[str, tuple[str, tuple[str, ...], Statistic]] = {
     "coref_closed1": ("closed", ("coref_closed1",), mean),
     "coref_closed5": ("closed", ("coref_closed5",), mean),
     "swap_top1": ("swapped", ("swap_top1",), mean),
+    "antecedent": ("antecedents", ("antecedent", "antecedent_of"), share),
     **{
         name: ("chains", COLUMNS, STATISTICS[name])
         for name in ("conll_f1", "lea_f1", "mention_f1", "muc_f1", "b3_f1", "ceafe_f1")

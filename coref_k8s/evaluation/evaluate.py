@@ -18,6 +18,7 @@ from coref_k8s.evaluation.extent import WHOLE, Extent, quick_extent
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.passes import LogitsFn, run
 from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.evaluation.score_antecedents import AntecedentPart
 from coref_k8s.evaluation.score_coref import CorefPart
 from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
 from coref_k8s.evaluation.scorecard import Scorecard
@@ -59,14 +60,16 @@ def evaluate(
     begun = time.monotonic()
     card = Scorecard(intervals=full)
     extent = extent if full else quick_extent(quick_items)
-    coref, lambada, seed = asked_by(items, vocabulary, full=full, extent=extent, weights=weights)
-    asked = [part.ask() if part else [] for part in (coref, lambada, seed)]
+    coref, lambada, seed, linked = asked_by(items, vocabulary, full=full, extent=extent, weights=weights)
+    asked = [part.ask() if part else [] for part in (coref, lambada, seed, linked)]
     every = iter(run(logits_fn, [one for some in asked for one in some], vocabulary, batch_tokens, progress))
     answers = [list(islice(every, len(some))) for some in asked]
     coref.score(answers[0], card, thresholds["tau"] if thresholds else None)
     lambada.score(answers[1], card)
     if seed:
         seed.score(answers[2], card)
+    if linked:
+        linked.score(answers[3], card)
     custom, warnings = registry.computed(weights, model, tokenizer, items, full=full)
     card.metrics |= custom
     card.warnings += warnings
@@ -100,10 +103,13 @@ def check_askable(items: ItemSet, weights: Mapping[str, float]) -> None:
 
 def asked_by(
     items: ItemSet, vocabulary: Vocabulary, *, full: bool, extent: Extent, weights: Mapping[str, float]
-) -> tuple[CorefPart, LambadaPart, SeedPart | None]:
+) -> tuple[CorefPart, LambadaPart, SeedPart | None, AntecedentPart | None]:
     """Return the parts that ask the items of an evaluation."""
     # An objective on a gain needs the arms in quick evaluations too.
     arms = full or any(name in ARM_METRICS for name in weights)
     coref = CorefPart(items, vocabulary, arms=arms, extent=extent)
     lambada = LambadaPart(items, vocabulary, arms=arms, limit=extent.items)
-    return coref, lambada, SeedPart(items, vocabulary, extent.seed) if full else None
+    if not full:
+        return coref, lambada, None, None
+    linked = AntecedentPart(items, vocabulary, extent.antecedents)
+    return coref, lambada, SeedPart(items, vocabulary, extent.seed), linked

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Share of the items that a lean evaluation scores closed (Coref F1, closed Top-1/Top-5), swaps, and asks the
-#: reference way.
-CLOSED_SHARE, SWAPPED_SHARE, SEED_SHARE = 0.5, 0.25, 0.25
+#: Share of the items that a lean evaluation scores closed (Coref F1, closed Top-1/Top-5), swaps, asks the reference way,
+#: and of gold mentions that it links.
+CLOSED_SHARE, SWAPPED_SHARE, SEED_SHARE, ANTECEDENT_SHARE = 0.5, 0.25, 0.25, 0.5
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,14 @@ class Extent:
     """Items in the swapped arm."""
     seed: int | None = None
     """Items of each of the three reference metrics."""
+    antecedents: int | None = None
+    """Gold mentions to be linked."""
 
     @staticmethod
     def lean(items: int) -> Extent:
         """Return the extent of so many items with fewer of them in the arms that cost most."""
-        return Extent(
-            items, *(max(1, round(share * items)) for share in (CLOSED_SHARE, SWAPPED_SHARE, SEED_SHARE))
-        )
+        shares = (CLOSED_SHARE, SWAPPED_SHARE, SEED_SHARE, ANTECEDENT_SHARE)
+        return Extent(items, *(max(1, round(share * items)) for share in shares))
 
 
 #: Everything in the item file.

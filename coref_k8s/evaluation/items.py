@@ -9,14 +9,15 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from coref_k8s.errors import DataError
-from coref_k8s.evaluation import coref_items, lambada_items, seed_items
+from coref_k8s.evaluation import antecedent_items, coref_items, lambada_items, seed_items
+from coref_k8s.evaluation.antecedent_items import AntecedentItem
 from coref_k8s.evaluation.baselines import LISTED
 from coref_k8s.evaluation.coref_items import CorefItem
 from coref_k8s.evaluation.lambada_items import LambadaItem
@@ -50,6 +51,8 @@ class ItemSet:
     """Indices into `coref` of the anaphoric items of Coref F1."""
     lambada: list[LambadaItem]
     seed_items: list[SeedItem]
+    antecedents: list[AntecedentItem]
+    """Gold mentions to be linked, in sampled order: any beginning has all types and documents."""
     frequent: list[str]
     """The constant list: the most frequent noun runs of the training documents (or of these, without them)."""
     noun_ids: list[int]
@@ -74,8 +77,10 @@ class ItemSet:
     @property
     def ids(self) -> list[str]:
         """Ids of all items, sorted."""
-        groups: tuple[Sequence[Any], ...] = (self.coref, self.firsts, self.lambada, self.seed_items)
-        kinds = ("coref", "first", "lambada", "seed")
+        groups: tuple[Sequence[Any], ...] = (
+            self.coref, self.firsts, self.lambada, self.seed_items, self.antecedents
+        )  # fmt: skip
+        kinds = ("coref", "first", "lambada", "seed", "antecedent")
         return sorted(
             f"{kind}/{item.id}" for kind, group in zip(kinds, groups, strict=True) for item in group
         )
@@ -102,10 +107,15 @@ class ItemSet:
         elif version != FORMAT:
             raise DataError("evaluation.items-of-another-version", path=str(path))
         record["tables"] = [_read(DocumentTable, entry) for entry in record["tables"]]
-        for name, kind in (("coref", CorefItem), ("firsts", CorefItem), ("lambada", LambadaItem)):
-            record[name] = [_read(kind, entry) for entry in record[name]]
-        record["seed_items"] = [_read(SeedItem, entry) for entry in record["seed_items"]]
+        for name, kind in _KINDS.items():
+            record[name] = [_read(kind, entry) for entry in record.get(name, ())]
         return ItemSet(**record)
+
+
+#: What the lists of an item file hold.
+_KINDS: Mapping[str, type[Any]] = {
+    "coref": CorefItem, "firsts": CorefItem, "lambada": LambadaItem, "seed_items": SeedItem, "antecedents": AntecedentItem
+}  # fmt: skip
 
 
 def build_items(
@@ -153,6 +163,11 @@ def build_items(
             bench, [entry for entry in lambada if entry.document == i], seq_len, vocabulary
         )
     ]
+    mentions = [
+        item
+        for i, bench in ordinary
+        for item in antecedent_items.antecedent_items(bench, i, seq_len, vocabulary)
+    ]
     return ItemSet(
         seq_len=seq_len,
         tokenizer=vocabulary.sha256,
@@ -163,6 +178,7 @@ def build_items(
         pairs=[order[item.id] for item, _ in paired],
         lambada=lambada,
         seed_items=seed_items.sample(seeds, max_items, seed),
+        antecedents=antecedent_items.sample(mentions, max_items, seed),
         frequent=list(frequent[:LISTED]) or _frequent_of(benches),
         noun_ids=seed_items.noun_ids(vocabulary) if seeds else [],
         counts={
@@ -171,6 +187,7 @@ def build_items(
             "usable_runs": sum(len(bench.mentions) for bench in benches),
             "coref_candidates": len(candidates),
             "lambada_candidates": len(passages),
+            **Counter(f"antecedents_{item.type}" for item in mentions),
         },
     )
 

@@ -47,6 +47,11 @@ def mean_difference(sums: Array) -> Array:
     return ratio(sums[..., 0] - sums[..., 1], sums[..., -1])
 
 
+def share(sums: Array) -> Array:
+    """First column over the second: of items that count for more than one each."""
+    return ratio(sums[..., 0], sums[..., 1])
+
+
 def f1(sums: Array) -> Array:
     """F1 from columns true positives, false positives, false negatives; 0 where nothing was to be found."""
     return ratio(2 * sums[..., 0], 2 * sums[..., 0] + sums[..., 1] + sums[..., 2])

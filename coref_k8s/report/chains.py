@@ -29,19 +29,44 @@ def beside(metrics: Mapping[str, Any], lang: Lang = "en") -> Iterator[tuple[str,
             yield say(code, lang), key
 
 
-def links(
-    metrics: Mapping[str, Any], counts: Mapping[str, int], lang: Lang = "en"
-) -> Iterator[tuple[str, int, float | None]]:
-    """Yield kinds of mentions with an antecedent: in words, by type and by distance, how many, the share that is linked."""
+def links(counts: Mapping[str, int], lang: Lang = "en", of: str = "recall") -> Iterator[tuple[str, int, str]]:
+    """Yield kinds of mentions with an antecedent: in words, by type and by distance, how many, and the metric of them."""
     for name, n in counts.items():
-        if name.startswith("recall_"):
-            kind = name.removeprefix("recall_")
+        if name.startswith(f"{of}_"):
+            kind = name.removeprefix(f"{of}_")
             low, _, high = kind.partition("_")
             if low.isdecimal():
                 words = f"{number(int(low) + 1)}–{number(int(high)) if high else ''}"
             else:
                 words = say(f"scores.type-{kind}", lang)
-            yield words, n, metrics.get(name)
+            yield words, n, name
+
+
+def antecedents(page: Context) -> str:
+    """The best trial of each length: which earlier mention gold mentions go back to, by type and distance."""
+    rows: list[list[Cell]] = []
+    for one in page.view.lengths:
+        if one.best is None:
+            continue
+        metrics, counts = one.best.metrics, one.best.attrs.get("evidence", {}).get("counts", {})
+        for words, n, key in links(counts, page.lang, "antecedent"):
+            if key in metrics:
+                guesses = [metrics[f"baseline_{guess}_{key}"] for guess in ("frequent", "nearest")]
+                low, high = (metrics.get(f"{key}_ci_{end}") for end in ("low", "high"))
+                line = whisker(metrics[key], low, high, guess=max(guesses))
+                rows.append(
+                    [
+                        str(one.seq_len), words, number(n), score(metrics[key]), line, interval_of(metrics, key),
+                        *map(score, guesses),
+                    ]
+                )  # fmt: skip
+    if not rows:
+        return ""
+    heads = page.heads(
+        "words.tokens", "scores.anaphors", "words.items", "scores.accuracy", "", "words.interval",
+        "scores.most-frequent", "scores.nearest",
+    )  # fmt: skip
+    return page.about("report.antecedents-about") + table(heads, grouped(rows), left=2)
 
 
 def chains(page: Context) -> str:
@@ -57,8 +82,8 @@ def chains(page: Context) -> str:
             line = whisker(metrics[key], low, high, guess=metrics.get("conll_f1"))
             rows.append([str(one.seq_len), words, score(metrics[key]), line, interval_of(metrics, key)])
         counts = one.best.attrs.get("evidence", {}).get("counts", {})
-        for words, n, share in links(metrics, counts, page.lang):
-            if share is not None:
+        for words, n, key in links(counts, page.lang):
+            if (share := metrics.get(key)) is not None:
                 found.append([str(one.seq_len), words, number(n), score(share), whisker(share)])
     if not rows:
         return ""

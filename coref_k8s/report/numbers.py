@@ -54,6 +54,7 @@ def metrics(page: Context) -> str:
     return (
         table(heads, grouped(rows), left=2)
         + page.about("report.score-about", formula=formula)
+        + (page.about("report.proxy-about") if task == "mentions" else "")
         + page.about("report.interval-about")
         + (page.about("report.gain-about") if gains else "")
         + page.about(f"report.guess-about-{task}")

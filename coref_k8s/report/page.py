@@ -14,7 +14,7 @@ from coref_k8s.report import numbers, pictures
 from coref_k8s.report.again import again, warnings
 from coref_k8s.report.answer import answer
 from coref_k8s.report.budgets import budgets
-from coref_k8s.report.chains import chains, sample
+from coref_k8s.report.chains import antecedents, chains, sample
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.finalists import finalists
 from coref_k8s.report.metrics import metric, metrics_of
@@ -35,6 +35,7 @@ SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
     ("chains", chains, False),
     ("sample", sample, False),
     ("distance", numbers.distance, False),
+    ("antecedents", antecedents, False),
     ("reference", numbers.reference, False),
     ("params", numbers.parameters, False),
     ("importance", pictures.importance, False),

@@ -38,7 +38,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
 }
 #: What people are shown of a task's metrics, in the order of tables; the score that an objective makes of them comes first.
 SHOWN: Mapping[str, tuple[str, ...]] = {
-    "mentions": ("coref_f1", "coref_top1", "coref_top5", "lbd_top1"),
+    "mentions": ("coref_f1", "coref_top1", "coref_top5", "lbd_top1", "antecedent"),
     "coreference": ("conll_f1", "lea_f1", "mention_f1", "gold_conll_f1"),
 }
 #: What is maximised by task where a request names no weights.

@@ -9,6 +9,7 @@ from typing import Literal
 
 from coref_k8s.text.document import Document
 from coref_k8s.text.korean import Analysis
+from coref_k8s.text.korean import Span as Found
 from coref_k8s.text.words import Span
 
 MentionType = Literal["seen", "new", "pronoun"]
@@ -23,6 +24,7 @@ class Anaphor:
     """A gold mention with earlier mentions of its entity."""
 
     span: Span
+    entity: str
     antecedents: frozenset[Span]
     type: MentionType
     distance: int | None
@@ -59,7 +61,7 @@ def anaphors(document: Document, analysis: Analysis, tokens: Sequence[Span] | No
             if is_pronoun(document.text, (start, end), analysis):
                 kind = "pronoun"
             away = distances.nearest(earlier, start) if distances else None
-            found.append(Anaphor((start, end), frozenset(earlier), kind, away))
+            found.append(Anaphor((start, end), entity, frozenset(earlier), kind, away))
         earlier.append((start, end))
         strings.add(string)
     return found
@@ -100,12 +102,18 @@ def normalised(string: str) -> str:
 
 def is_pronoun(text: str, span: Span, analysis: Analysis) -> bool:
     """Tell whether a mention is, but for its particles, a pronoun: 그녀, 우리는, 이것들; not 내 집."""
-    inside = [one for one in (*analysis.pronouns, *analysis.interrogatives) if span[0] <= one.start < span[1]]
+    inside = [*_within(analysis.pronouns, span), *_within(analysis.interrogatives, span)]
     if not inside:
         return False
     last = max(inside, key=lambda one: one.start)
-    noun = any(run.start >= last.end and run.end <= span[1] for run in analysis.noun_runs)
+    noun = any(run.end <= span[1] for run in _within(analysis.noun_runs, (last.end, span[1])))
     return not noun and not any(char.isspace() for char in text[last.end : span[1]].strip())
+
+
+def _within(found: Sequence[Found], span: Span) -> Sequence[Found]:
+    """Return what begins in a span, of pieces in text order."""
+    first, last = (bisect_left(found, place, key=lambda one: one.start) for place in span)
+    return found[first:last]
 
 
 class _Distances:
