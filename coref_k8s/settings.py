@@ -1,7 +1,8 @@
 """Settings of a process: where data, database and bus are. They come from the environment.
 
 The request (`study/`) says what to do; this says where. Secrets may be given as files, which is how
-a cluster mounts them: `COREF_STORAGE_URL_FILE` wins over `COREF_STORAGE_URL`, `HF_TOKEN_FILE` over `HF_TOKEN`.
+a cluster mounts them: `COREF_STORAGE_URL_FILE` wins over `COREF_STORAGE_URL`, `HF_TOKEN_FILE` over `HF_TOKEN`,
+`COREF_UI_TOKEN_FILE` over `COREF_UI_TOKEN`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Settings:
     """Port of the metrics endpoint; None for no endpoint."""
     metrics_textfile: bool = False
     """Whether a trial writes its metrics to a file in its folder, for the controller of this machine to serve."""
+    ui_token: str | None = field(default=None, repr=False)
+    """What people show to `coref-k8s ui`; optional."""
 
     @classmethod
     def from_env(
@@ -62,6 +65,7 @@ class Settings:
             hf_token=_value(env, "HF_TOKEN"),
             metrics_port=_port(env.get("COREF_METRICS_PORT")),
             metrics_textfile=env.get("COREF_METRICS_TEXTFILE") == "1",
+            ui_token=_value(env, "COREF_UI_TOKEN"),
         )
 
     def environment(self) -> dict[str, str]:

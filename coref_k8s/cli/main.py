@@ -27,6 +27,7 @@ COMMANDS = (
     Verb("list", "coref_k8s.cli.reading", READ),
     Verb("status", "coref_k8s.cli.reading", READ),
     Verb("watch", "coref_k8s.cli.watching", READ),
+    Verb("ui", "coref_k8s.cli.browsing", READ),
     Verb("report", "coref_k8s.cli.moving", READ),
     Verb("results", "coref_k8s.cli.reading", READ),
     Verb("best", "coref_k8s.cli.reading", READ),

@@ -10,6 +10,7 @@ from coref_k8s import wording
 from coref_k8s.errors import RequestError
 from coref_k8s.wording import LANGUAGES, Lang, Message, locale_lang
 
+_asked: Lang | None = None
 _chosen: Lang | None = None
 #: What stands for signs that the terminal's encoding lacks.
 _PLAIN = dict(
@@ -19,7 +20,8 @@ _PLAIN = dict(
 
 def speak(chosen: Lang | None) -> None:
     """Choose the language; None is that of the locale, and English where the output cannot show Korean."""
-    global _chosen
+    global _asked, _chosen
+    _asked = chosen
     _chosen = chosen or locale_lang()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -33,6 +35,11 @@ def speak(chosen: Lang | None) -> None:
 def lang() -> Lang:
     """Return the language that is spoken."""
     return _chosen or locale_lang()
+
+
+def asked() -> Lang | None:
+    """Return the language that `--lang` asks for, if it does."""
+    return _asked
 
 
 def say(code: str, **values: object) -> str:

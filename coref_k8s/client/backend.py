@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from coref_k8s.client.following import Moment
@@ -31,6 +32,10 @@ class Backend(Protocol):
     @property
     def root(self) -> str:
         """What paths below the data folder begin with when they are shown, ending in `/`."""
+        ...
+
+    def folder(self, relative: str) -> Path | None:
+        """Return a folder below the data folder, where this process can read it; None where it cannot."""
         ...
 
     def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:

@@ -67,6 +67,9 @@ class ClusterBackend:
         """The shared volume, where pods see it."""
         return "/data/"
 
+    def folder(self, relative: str) -> None:
+        """Return None: only pods see the shared volume."""
+
     # -- writing -----------------------------------------------------------------------------------------
 
     def fit(self, spec: StudySpec) -> tuple[StudySpec, Message]:

@@ -63,6 +63,11 @@ class LocalBackend:
         folder = self.settings.data_dir
         return f"{folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}/"
 
+    def folder(self, relative: str) -> Path | None:
+        """Return a folder below the data folder, if there is one."""
+        found = self.settings.data_dir / relative
+        return found if found.is_dir() else None
+
     @cached_property
     def session(self) -> LocalSession:
         """Database and processes; the database is made when it is not there yet."""

@@ -196,7 +196,8 @@ class LengthView(LengthState):
     def ordered(self) -> list[TrialRecord]:
         """All trials: complete ones best first, then the others by number."""
         first = self.ranked
-        return first + [t for t in self.trials if t not in first]
+        known = {t.number for t in first}
+        return first + [t for t in self.trials if t.number not in known]
 
     @property
     def score(self) -> float | None:

@@ -120,6 +120,12 @@ def sample(page: Context) -> str:
     if not shown:
         return ""
     seq_len, found = shown[-1]
+    about = page.about("report.sample-about", document=found["doc_id"], length=seq_len)
+    return about + marked(page, found)
+
+
+def marked(page: Context, found: Mapping[str, Any]) -> str:
+    """Return a text as a model resolved it, beside its gold chains; `found` is a trial's `sample`."""
     gold = [set(map(tuple, spans)) for spans in found["gold"]]
     numbers, free = [], len(gold)
     for spans in found["found"]:
@@ -134,14 +140,13 @@ def sample(page: Context) -> str:
             numbers.append(free)
             free += 1
     parts = [
-        f'<div><h3>{page.say(f"report.sample-{name}")}</h3><p class="who">{_who(found["text"], chains, numbered)}</p></div>'
+        f'<div><h3>{page.say(f"report.sample-{name}")}</h3><p class="who" lang="ko">{_who(found["text"], chains, numbered)}</p></div>'
         for name, chains, numbered in (
             ("found", found["found"], numbers),
             ("gold", found["gold"], range(len(gold))),
         )
     ]
-    about = page.about("report.sample-about", document=found["doc_id"], length=seq_len)
-    return f'{about}<div class="two">{"".join(parts)}</div>'
+    return f'<div class="two">{"".join(parts)}</div>'
 
 
 def _who(text: str, chains: Sequence[Sequence[Sequence[int]]], numbers: Sequence[int]) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from coref_k8s.report.html import ticks
-from coref_k8s.wording.formats import parameter
+from coref_k8s.report.html import labels, ticks
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 560, 290, 56, 14, 46, 12
 #: Trials beyond which a chart shows only the best: more are a grey wall that no one can read.
@@ -30,6 +29,10 @@ class Mark:
     """Interval of a single point."""
 
 
+Window = tuple[float, float, float, float]
+"""The part of a chart that is looked at: first and last x, lowest and highest y."""
+
+
 @dataclass
 class Chart:
     """What is drawn, and how its axes are called."""
@@ -41,22 +44,20 @@ class Chart:
     """Pairs of style and text."""
     x_ticks: Sequence[float] = ()
     """Values to name on the x axis; round ones by default."""
+    zooms: str = ""
+    """Name under which a server draws a part of it; empty where the whole is all there is."""
+    window: Window | None = None
+    """The part that is drawn; None for the whole."""
 
     def svg(self) -> str:
         """Return a figure; empty without marks."""
         points = [point for one in self.marks for point in one.points]
         if not points:
             return ""
-        ends = [end for one in self.marks for end in one.spread or ()]
-        xs, ys = [x for x, _ in points], [y for _, y in points] + ends
-        y_ticks = ticks(*_span(ys))
-        y_low, y_high = y_ticks[0], y_ticks[-1]
-        x_low, x_high = _span(xs)
-        margin = (x_high - x_low) * 0.03
-        x_low, x_high = x_low - margin, x_high + margin
-        named = self.x_ticks or [tick for tick in ticks(*_span(xs)) if x_low <= tick <= x_high]
-        if all(float(x).is_integer() for x in xs):
-            named = [tick for tick in named if float(tick).is_integer()]
+        x_low, x_high, y_low, y_high, y_ticks = self._ranges(points)
+        x_ticks = [tick for tick in self.x_ticks or ticks(x_low, x_high) if x_low <= tick <= x_high]
+        if all(float(x).is_integer() for x, _ in points):
+            x_ticks = [tick for tick in x_ticks if float(tick).is_integer()]
 
         def place(x: float, y: float) -> tuple[float, float]:
             return (
@@ -64,22 +65,65 @@ class Chart:
                 HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - BOTTOM - TOP),
             )
 
-        label = f"{self.y_name} – {self.x_name}"
-        parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">']
-        for tick in y_ticks:
+        parts = [self._open((x_low, x_high, y_low, y_high))]
+        for tick, text in zip(y_ticks, labels(y_ticks), strict=True):
             _, y = place(x_low, tick)
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{parameter(tick)}</text>')
-        for tick in named:
+            parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+        for tick, text in zip(x_ticks, labels(x_ticks) if x_ticks else (), strict=True):
             x, _ = place(tick, y_low)
-            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 26}" text-anchor="middle">{short_x(tick)}</text>')
+            # a text that ends at the edge is not cut there
+            anchor = "end" if x > WIDTH - 3 * RIGHT and len(text) > 2 else "middle"
+            x = WIDTH - 1 if anchor == "end" and x > WIDTH - RIGHT - 2 else x
+            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 26}" text-anchor="{anchor}">{text}</text>')
         parts.append(
             f'<text class="axis" x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.x_name)}</text>'
         )
-        for mark in self.marks:
-            parts.append(_draw(mark, [place(*point) for point in mark.points], place))
-        parts.append("</svg>")
-        return f"<figure>{''.join(parts)}{legend(self.legend)}</figure>"
+        drawn = "".join(
+            _draw(mark, [place(*point) for point in mark.points], place) for mark in self._shown()
+        )
+        if self.window:
+            area = f'x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - BOTTOM - TOP}"'
+            drawn = (
+                f'<clipPath id="part-{self.zooms}"><rect {area}/></clipPath>'
+                f'<g clip-path="url(#part-{self.zooms})">{drawn}</g>'
+            )
+        return f"<figure>{''.join(parts)}{drawn}</svg>{legend(self.legend)}</figure>"
+
+    def _ranges(
+        self, points: Sequence[tuple[float, float]]
+    ) -> tuple[float, float, float, float, list[float]]:
+        """Return the ends of both axes and the values to name on the upright one."""
+        if self.window:
+            x_low, x_high, y_low, y_high = self.window
+            inside = [tick for tick in ticks(y_low, y_high) if y_low <= tick <= y_high]
+            return x_low, x_high, y_low, y_high, inside
+        ends = [end for one in self.marks for end in one.spread or ()]
+        y_ticks = ticks(*_span([y for _, y in points] + ends))
+        x_low, x_high = _span([x for x, _ in points])
+        margin = (x_high - x_low) * 0.03
+        return x_low - margin, x_high + margin, y_ticks[0], y_ticks[-1], y_ticks
+
+    def _shown(self) -> Sequence[Mark]:
+        """Return the marks without the points that lie outside of the window."""
+        if not self.window:
+            return self.marks
+        x_low, x_high, y_low, y_high = self.window
+        return [
+            mark
+            for mark in self.marks
+            if mark.line or all(x_low <= x <= x_high and y_low <= y <= y_high for x, y in mark.points)
+        ]
+
+    def _open(self, ends: Window) -> str:
+        zoom = ""
+        if self.zooms:
+            area = f"{LEFT},{WIDTH - RIGHT},{HEIGHT - BOTTOM},{TOP}"
+            shown = ",".join(f"{end:.7g}" for end in ends)
+            part = " data-part" if self.window else ""
+            zoom = f' tabindex="0" data-zoom="{self.zooms}" data-ends="{shown}" data-area="{area}"{part}'
+        label = escape(f"{self.y_name} – {self.x_name}")
+        return f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}"{zoom}>'
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:
@@ -99,11 +143,6 @@ def polyline(points: Sequence[tuple[float, float]], style: str, key: str = "") -
 def named(key: str) -> str:
     """Return the attribute that names a trial."""
     return f' data-t="{escape(key)}"' if key else ""
-
-
-def short_x(value: float) -> str:
-    """Return a value of the x axis."""
-    return f"{value:g}"
 
 
 def _draw(mark: Mark, placed: Sequence[tuple[float, float]], place: object) -> str:

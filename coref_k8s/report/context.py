@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from typing import Any
 
 from coref_k8s.controller.view import StudyView
+from coref_k8s.report.charts import Chart, Window
+from coref_k8s.report.html import Cell, Raw
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.wording import Lang, Message, say
 
@@ -19,6 +22,21 @@ class Context:
     view: StudyView
     lang: Lang
     now: datetime
+    zooms: Mapping[str, Window] | None = None
+    """The parts of charts that are looked at, by the charts' names; None where nobody can ask for one."""
+    links: Callable[[str, TrialRecord], str] = lambda _kind, _trial: ""
+    """Where a trial's `trial` page, `log` and `files` are; empty where there is none."""
+
+    def chart(self, name: str, x_name: str, y_name: str, **more: Any) -> Chart:
+        """Return an empty chart, of the part of it that is looked at."""
+        if self.zooms is None:
+            return Chart(x_name, y_name, **more)
+        return Chart(x_name, y_name, zooms=name, window=self.zooms.get(name), **more)
+
+    def linked(self, trial: TrialRecord, kind: str, text: str) -> Cell:
+        """Return a text that leads to what there is of a trial, or the text alone."""
+        href = self.links(kind, trial)
+        return Raw(f'<a href="{escape(href)}">{escape(text)}</a>') if href else text
 
     def plain(self, code: str, **values: object) -> str:
         """Return a text that is not escaped."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from coref_k8s.search.verdict import Difference
 
@@ -39,7 +40,8 @@ def table(
     `keys` name the trial of each row; `name` is a class; `total` says that the last row is a sum. A row that begins
     a group has its name in the first cell, the others of the group leave that cell empty.
     """
-    top = "".join(f'<th scope="col">{cell(one)}</th>' for one in head)
+    sorts = ' tabindex="0"' if "sortable" in name.split() else ""
+    top = "".join(f'<th scope="col"{sorts}>{cell(one)}</th>' for one in head)
     body, rows = [], list(rows)
     for number, row in enumerate(rows):
         style = " sum" if total and number == len(rows) - 1 else ""
@@ -115,3 +117,21 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw - 1e-12)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(place * step, 12) for place in range(first, last + 1)]
+
+
+def labels(values: Sequence[float]) -> list[str]:
+    """Return the shortest texts of values of one axis, with as many digits as tell each from the others."""
+    apart = sorted(set(values))
+    gap = min((b - a for a, b in pairwise(apart)), default=math.inf)
+    for digits in range(3, 10):
+        texts = [_short(value, digits) for value in values]
+        if all(abs(float(text) - value) < gap / 20 for text, value in zip(texts, values, strict=True)):
+            break
+    return texts
+
+
+def _short(value: float, digits: int) -> str:
+    if float(value).is_integer() and abs(value) < 1e7:
+        return str(int(value))
+    mantissa, exponent, power = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(power)}" if exponent else mantissa

@@ -125,11 +125,12 @@ def parameters(page: Context) -> str:
         return ""
     heads: list[Cell] = [page.plain("words.parameter")]
     heads += [page.plain("words.trial-of-length", length=t.seq_len, trial=t.number) for t in best]
-    rows = [[name, *(_parameter(page, trial, name) for trial in best)] for name in names]
+    rows = [[name, *(placed(page, trial, name) for trial in best)] for name in names]
     return page.about("report.params-about") + table(heads, rows)
 
 
-def _parameter(page: Context, trial: TrialRecord, name: str) -> Cell:
+def placed(page: Context, trial: TrialRecord, name: str) -> Cell:
+    """Return a parameter's value and where in the searched range it lies."""
     if name not in trial.params:
         return UNKNOWN
     value = trial.params[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from html import escape
@@ -42,6 +43,7 @@ SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
     ("slices", slices, False),
     ("parallel", pictures.coordinates, False),
     ("curves", pictures.curves, False),
+    ("losses", pictures.losses, False),
     ("trials", numbers.trials, False),
     ("timeline", timeline, False),
     ("cost", numbers.cost, False),
@@ -49,30 +51,59 @@ SECTIONS: tuple[tuple[str, Callable[[Context], str], bool], ...] = (
 )
 
 
-def report(view: StudyView, lang: Lang = "en", now: datetime | None = None) -> str:
-    """Return one HTML file with everything in it: nothing is fetched from elsewhere."""
-    page = Context(view, lang, now or datetime.now(UTC))
+def report(
+    view: StudyView,
+    lang: Lang = "en",
+    now: datetime | None = None,
+    links: Callable[[str, TrialRecord], str] = lambda _kind, _trial: "",
+) -> str:
+    """Return one HTML file with everything in it: nothing is fetched from elsewhere.
+
+    `links` leads to a trial's `log` and `files`, as seen from the file.
+    """
+    page = Context(view, lang, now or datetime.now(UTC), links=links)
     made = [(name, body, half) for name, make, half in SECTIONS if (body := make(page))]
-    links = "".join(f'<a href="#{name}">{page.say(f"report.link-{name}")}</a>' for name, _, _ in made)
-    here = files("coref_k8s.report")
-    style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    about = json.dumps({key_of(t): _about(page, t) for t in view.trials}, ensure_ascii=False)
-    return (
-        f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>{escape(view.name)} · coref-k8s</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        # whatever a study's texts hold, the browser loads nothing for it
+    anchors = "".join(f'<a href="#{name}">{page.say(f"report.link-{name}")}</a>' for name, _, _ in made)
+    body = f"{head(page)}{answer(page)}<nav>{anchors}</nav>{read_first(page)}{sections(page, made)}"
+    style, script = (asset(name) for name in ("page.css", "page.js"))
+    # whatever a study's texts hold, the browser loads nothing for it
+    policy = (
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
-        f'<link rel="icon" href="data:,"><style>{style}</style></head><body>{_head(page)}{answer(page)}<nav>{links}</nav>'
-        f"{_warnings(page)}{_body(page, made)}"
-        f"<footer>coref-k8s {__version__} · {page.say('report.made', when=f'{page.now:%Y-%m-%d %H:%M}')}</footer>"
-        f'<script type="application/json" id="about-trials">{about.replace("<", chr(92) + "u003c")}</script>'
-        f"<script>{script}</script></body></html>\n"
+    )
+    return document(
+        f"{view.name} · coref-k8s",
+        lang,
+        f"{policy}<style>{style}</style>",
+        f"{body}<footer>coref-k8s {__version__} · {page.say('report.made', when=f'{page.now:%Y-%m-%d %H:%M}')}</footer>"
+        f"{about_trials(page, body)}<script>{script}</script>",
     )
 
 
-def _body(page: Context, made: list[tuple[str, str, bool]]) -> str:
-    """Return the sections, halves side by side where the window is wide."""
+def document(title: str, lang: Lang, more: str, body: str) -> str:
+    """Return a whole page; `more` goes into its head."""
+    return (
+        f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<link rel="icon" href="data:,">{more}</head><body>{body}</body></html>\n'
+    )
+
+
+def asset(name: str) -> str:
+    """Return a style sheet or script of this package."""
+    return (files("coref_k8s.report") / name).read_text(encoding="utf-8")
+
+
+def about_trials(page: Context, body: str) -> str:
+    """Return what the script shows of the trials that are drawn in a page."""
+    drawn = set(re.findall(r' data-t="([^"]+)"', body))
+    found = {key_of(t): _about(page, t) for t in page.view.trials if key_of(t) in drawn}
+    text = json.dumps(found, ensure_ascii=False).replace("<", "\\u003c")
+    return f'<script type="application/json" id="about-trials">{text}</script>'
+
+
+def sections(page: Context, made: list[tuple[str, str, bool]]) -> str:
+    """Return sections (name, body, whether two fit beside each other), halves side by side where the window is wide."""
     parts, side = [], []
     for name, body, half in made:
         section = f'<section id="{name}"><h2>{page.say(f"report.title-{name}")}</h2>{body}</section>'
@@ -86,7 +117,8 @@ def _body(page: Context, made: list[tuple[str, str, bool]]) -> str:
     return "".join(parts) + (f'<div class="two">{"".join(side)}</div>' if side else "")
 
 
-def _head(page: Context) -> str:
+def head(page: Context) -> str:
+    """Return name, phase and the cards of the most important numbers."""
     view = page.view
     facts = [escape(view.spec.model)]
     if view.namespace:
@@ -131,7 +163,8 @@ def _spent(page: Context) -> tuple[str, str, str]:
     return page.say("report.wall-time"), duration(spent, page.lang), lost
 
 
-def _warnings(page: Context) -> str:
+def read_first(page: Context) -> str:
+    """Return the box of warnings; empty without any."""
     found = warnings(page)
     if not found:
         return ""

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from coref_k8s.report.charts import MOST, polyline
+from coref_k8s.report.html import labels
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.space import Interval, space_for
 from coref_k8s.study.spec import StudySpec
@@ -43,7 +44,7 @@ class Axis:
         """Places and texts of the values that are named."""
         if self.choices:
             return [(self.place(one), parameter(one)) for one in self.choices]
-        return [(0.0, parameter(self.low)), (1.0, parameter(self.high))]
+        return list(zip((0.0, 1.0), labels((self.low, self.high)), strict=True))
 
 
 def axis(name: str, spec: StudySpec, seq_len: int, values: Sequence[Any]) -> Axis:

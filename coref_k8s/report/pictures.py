@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from html import escape
 
 from coref_k8s.controller.view import LengthView
@@ -9,19 +10,27 @@ from coref_k8s.report.charts import MOST, Chart, Mark, legend
 from coref_k8s.report.context import Context, key_of, scored
 from coref_k8s.report.importance import LEAST, importances
 from coref_k8s.report.parallel import parallel
-from coref_k8s.search.records import TrialState
+from coref_k8s.search.records import LOSSES_ATTR, TrialRecord, TrialState
 from coref_k8s.wording.formats import percent
+
+Points = Sequence[tuple[float, float]]
 
 
 def history(page: Context) -> str:
     """Every trial by its number, and the best so far; nothing for a single trial."""
     if sum(len(scored(one.trials)) for one in page.view.lengths) < 2:
         return ""
-    chart = Chart(page.plain("words.trial"), page.plain("words.metric-score"))
+    chart = page.chart("history", page.plain("words.trial"), page.plain("words.metric-score"))
+    left_out = 0
     for one in page.view.lengths:
         colour = page.colour(one.seq_len)
         best: list[tuple[float, float]] = []
-        for trial in sorted(scored(one.trials), key=lambda t: t.number):
+        told = sorted(scored(one.trials), key=lambda t: t.number)
+        if chart.window:
+            told = [t for t in told if chart.window[0] <= t.number <= chart.window[1]]
+        drawn = _some(told)
+        left_out += len(told) - len(drawn)
+        for trial in told:
             value = trial.value or 0.0
             pruned = trial.state is TrialState.PRUNED
             if not pruned and (not best or value > best[-1][1]):
@@ -29,7 +38,8 @@ def history(page: Context) -> str:
                     [(trial.number, best[-1][1]), (trial.number, value)] if best else [(trial.number, value)]
                 )
             style = f"{colour} ring" if pruned else colour
-            chart.marks.append(Mark([(trial.number, value)], style, key_of(trial)))
+            if trial.number in drawn:
+                chart.marks.append(Mark([(trial.number, value)], style, key_of(trial)))
         if best:
             best.append((max(t.number for t in one.trials), best[-1][1]))
             chart.marks.insert(0, Mark(best, f"{colour} step", line=True))
@@ -37,8 +47,15 @@ def history(page: Context) -> str:
     if any(t.state is TrialState.PRUNED for t in page.view.trials):
         chart.legend.append(("ring", page.plain("words.state-pruned")))
     chart.legend.append(("step", page.plain("report.best-so-far")))
-    drawn = chart.svg()
-    return drawn and page.about("report.history-about") + drawn
+    thinned = page.about("report.thinned", n=left_out) if left_out else ""
+    return page.about("report.history-about") + thinned + chart.svg()
+
+
+def _some(trials: Sequence[TrialRecord]) -> set[int]:
+    """Return the numbers of the trials that a chart of all draws: the best of each of MOST equal stretches."""
+    size = -(-len(trials) // MOST) or 1
+    stretches = (trials[at : at + size] for at in range(0, len(trials), size))
+    return {max(stretch, key=lambda t: t.value or 0.0).number for stretch in stretches}
 
 
 def by_length(page: Context) -> str:
@@ -50,7 +67,7 @@ def by_length(page: Context) -> str:
     )
     line: list[tuple[float, float]] = []
     for one in page.view.lengths:
-        for trial in one.ranked[1:]:
+        for trial in one.ranked[1:MOST]:
             chart.marks.append(Mark([(one.seq_len, trial.value or 0.0)], "faint", key_of(trial)))
     for one in page.view.lengths:
         if one.best is None or one.best.value is None:
@@ -68,35 +85,54 @@ def by_length(page: Context) -> str:
 
 def curves(page: Context) -> str:
     """Score at each evaluation, one chart a length."""
+    names = ("curve", page.plain("report.evaluation"), page.plain("words.metric-score"))
+    drawn = _of_each_length(page, names, lambda t: sorted(t.intermediate.items()))
+    return drawn and page.about("report.curves-about") + drawn
+
+
+def losses(page: Context) -> str:
+    """Training loss by step, one chart a length."""
+    drawn = _of_each_length(page, ("loss", page.plain("report.step"), page.plain("report.loss")), losses_of)
+    return drawn and page.about("report.losses-about") + drawn
+
+
+def losses_of(trial: TrialRecord) -> Points:
+    """Return the training loss as a trial has told it: last steps of equal stretches, and their means (nats)."""
+    return [(step, loss) for step, loss in trial.attrs.get(LOSSES_ATTR, ()) if loss is not None]
+
+
+def _of_each_length(page: Context, names: tuple[str, str, str], line: Callable[[TrialRecord], Points]) -> str:
+    """Return a chart a length with a line a trial: the best in colour, dashed what was pruned."""
     parts = []
     for one in page.view.lengths:
-        drawn = _curves_of(page, one)
-        if drawn:
-            parts.append(f"<div><h3>{page.length(one.seq_len)}</h3>{drawn}</div>")
-    return page.about("report.curves-about") + f'<div class="two">{"".join(parts)}</div>' if parts else ""
-
-
-def _curves_of(page: Context, one: LengthView) -> str:
-    chart = Chart(page.plain("report.evaluation"), page.plain("words.metric-score"))
-    told = [t for t in one.trials if t.intermediate]
-    if all(len(t.intermediate) < 2 for t in told):
-        return ""  # one evaluation is no curve
-    told.sort(key=lambda t: (t is one.best, t.state is TrialState.COMPLETE, t.value or 0.0))
-    for trial in told[-MOST:]:
-        style = {TrialState.PRUNED: "faint dash", TrialState.RUNNING: f"{page.colour(one.seq_len)} dash"}.get(
-            trial.state, "faint"
+        told = [(t, line(t)) for t in one.trials]
+        if all(len(points) < 2 for _, points in told):
+            continue  # one evaluation is no curve
+        told.sort(
+            key=lambda pair: (pair[0] is one.best, pair[0].state is TrialState.COMPLETE, pair[0].value or 0.0)
         )
-        if trial is one.best:
-            style = f"{page.colour(one.seq_len)} best"
-        points = sorted(trial.intermediate.items())
-        chart.marks.append(Mark(points, style, key_of(trial), line=len(points) > 1))
-    chart.legend = [(page.colour(one.seq_len), page.plain("words.best"))] if one.best else []
-    states = {t.state for t in told if t is not one.best}
-    shown = (("faint", TrialState.COMPLETE), ("faint dash", TrialState.PRUNED))
-    chart.legend += [
-        (style, page.plain(f"words.state-{state.value}")) for style, state in shown if state in states
-    ]
-    return chart.svg()
+        name, x_name, y_name = names
+        chart = page.chart(f"{name}-{one.seq_len}", x_name, y_name)
+        for trial, points in told[-MOST:]:
+            if points:
+                style = _style(page, one, trial)
+                chart.marks.append(Mark(points, style, key_of(trial), line=len(points) > 1))
+        chart.legend = [(page.colour(one.seq_len), page.plain("words.best"))] if one.best else []
+        states = {t.state for t, _ in told if t is not one.best}
+        shown = (("faint", TrialState.COMPLETE), ("faint dash", TrialState.PRUNED))
+        chart.legend += [
+            (style, page.plain(f"words.state-{state.value}")) for style, state in shown if state in states
+        ]
+        parts.append(f"<div><h3>{page.length(one.seq_len)}</h3>{chart.svg()}</div>")
+    return f'<div class="two">{"".join(parts)}</div>' if parts else ""
+
+
+def _style(page: Context, one: LengthView, trial: TrialRecord) -> str:
+    if trial is one.best:
+        return f"{page.colour(one.seq_len)} best"
+    if trial.state is TrialState.RUNNING:
+        return f"{page.colour(one.seq_len)} dash"
+    return "faint dash" if trial.state is TrialState.PRUNED else "faint"
 
 
 def importance(page: Context) -> str:

@@ -12,6 +12,8 @@ from coref_k8s.wording import Message
 
 #: Attributes of a trial in the storage that are facts of a record; a finalist's run has its parameters among them.
 METRICS_ATTR, REASON_ATTR, PARAMS_ATTR = "metrics", "reason", "params"
+#: Attribute of a trial with its training loss so far: pairs of a step and the mean loss (nats) of the steps up to it.
+LOSSES_ATTR = "losses"
 #: Best trials that are carried over from one length, or study, to another.
 CARRIED = 3
 

@@ -6,12 +6,14 @@ report to the database, then the checkpoints go. A process that finds `result.js
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from coref_k8s.errors import EXIT_TERMINATED, OutOfMemoryError, TrialError
+from coref_k8s.search.records import LOSSES_ATTR
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.settings import Settings
 from coref_k8s.study.names import Kind
@@ -26,6 +28,8 @@ from coref_k8s.wording import Message
 
 #: What a result has beside its metrics that is stored with the trial; not every one has all.
 _NOTED = ("versions", "model_revision", "evidence", "test", "comparisons", "ensemble")
+#: Points of the training loss that are stored with the trial: a curve to look at, a few hundred bytes.
+_LOSS_POINTS = 40
 
 
 def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
@@ -101,6 +105,7 @@ def _train(
         if reporter is None:
             return True
         items = None if report.full else session.by_item
+        reporter.note(**{LOSSES_ATTR: loss_curve(session.trainer.losses)})
         reporter.report(report.number, report.score, dict(report.metrics), items)
         return not reporter.is_closed()
 
@@ -122,6 +127,8 @@ def _train(
     if ending is Ending.DIVERGED:
         if order.kind is not Kind.TRIAL or order.spec.purpose.kind == "train":
             raise TrialError("trial.would-diverge-again", why=reason)
+        if reporter is not None:
+            reporter.note(**{LOSSES_ATTR: loss_curve(session.trainer.losses)})
         return session.result("pruned", reason=reason.dump())
     if ending is Ending.INTERRUPTED and not (reporter and reporter.is_closed()):
         session.save()
@@ -130,6 +137,18 @@ def _train(
     observers.on_end("closed", {"step": session.trainer.progress.step})
     session.discard()
     return 0
+
+
+def loss_curve(losses: Sequence[float]) -> list[tuple[int, float | None]]:
+    """Return the last steps of equal stretches with their mean losses (nats); None where one is not finite."""
+    size = -(-len(losses) // _LOSS_POINTS) or 1
+    stretches = (losses[at : at + size] for at in range(0, len(losses), size))
+    curve, step = [], 0
+    for stretch in stretches:
+        step += len(stretch)
+        mean = sum(stretch) / len(stretch)
+        curve.append((step, float(f"{mean:.4g}") if math.isfinite(mean) else None))
+    return curve
 
 
 def _hand_in(

@@ -31,6 +31,8 @@ class Browser:
         self._session = ""
         self.complaints: list[str] = []
         """Exceptions, console errors and everything that was fetched from elsewhere."""
+        self.home = ""
+        """Where pages may fetch from: the server that is tested."""
         self._loaded = False
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -55,17 +57,30 @@ class Browser:
         """Leave the browser to itself."""
         self._socket.close()
 
-    def open(self, path: Path, *, width: int, dark: bool = False, touch: bool = False) -> None:
-        """Open a file in a window of this width (CSS pixels)."""
+    def open(self, page: Path | str, *, width: int, dark: bool = False, touch: bool = False) -> None:
+        """Open a file, or an address, in a window of this width (CSS pixels)."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": touch}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
         self._loaded = False
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
+        self.wait_for_load()
+
+    def wait_for_load(self) -> None:
+        """Wait until a page that was asked for is there."""
         while not self._loaded:
             self._read()
+        self._loaded = False
+
+    def until(self, expression: str) -> Any:
+        """Wait until a JavaScript expression is true; return its value."""
+        end = time.monotonic() + PATIENCE
+        while not (found := self.run(expression)):
+            assert time.monotonic() < end, expression
+            time.sleep(0.05)
+        return found
 
     def run(self, expression: str) -> Any:
         """Return the value of a JavaScript expression."""
@@ -76,6 +91,26 @@ class Browser:
     def move(self, x: float, y: float) -> None:
         """Move the mouse."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def click(self, x: float, y: float, *, to: tuple[float, float] | None = None) -> None:
+        """Press the mouse and let it go, there or after moving it elsewhere."""
+        end = to or (x, y)
+        button = {"button": "left", "clickCount": 1}
+        self.move(x, y)
+        self.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, **button)
+        if to:
+            self.call("Input.dispatchMouseEvent", type="mouseMoved", x=to[0], y=to[1], buttons=1)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], **button)
+
+    def press(self, key: str) -> None:
+        """Press a key, by its name as JavaScript tells it."""
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        more = {"text": text} if text else {}
+        codes = {"Enter": 13, "Tab": 9, "Escape": 27, " ": 32}
+        self.call(
+            "Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=codes.get(key, 0), **more
+        )
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def tap(self, x: float, y: float) -> None:
         """Tap with a finger."""
@@ -108,7 +143,8 @@ class Browser:
             self.complaints.append(params["entry"]["text"])
         elif method == "Network.requestWillBeSent":
             url = params["request"]["url"]
-            if not url.startswith(("file:", "data:", "about:")):
+            own = self.home and url.startswith(self.home)
+            if not own and not url.startswith(("file:", "data:", "about:")):
                 self.complaints.append(f"fetches {url}")
         return answer
 

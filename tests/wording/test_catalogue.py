@@ -76,7 +76,7 @@ def test_every_field_has_its_option_told_in_korean() -> None:
 
 
 def test_no_words_for_people_outside_of_the_catalogue() -> None:
-    assert set(source.sentences("cli", "report", "dashboard")) == set()
+    assert set(source.sentences("cli", "report", "ui", "dashboard")) == set()
 
 
 def test_errors_carry_codes() -> None:

@@ -1,0 +1,132 @@
+"""One study: how far it is and what it has shown, its charts, its request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from urllib.parse import quote
+
+from coref_k8s.report import numbers, pictures
+from coref_k8s.report.again import again
+from coref_k8s.report.answer import answer
+from coref_k8s.report.chains import chains, sample
+from coref_k8s.report.context import Context
+from coref_k8s.report.finalists import finalists
+from coref_k8s.report.html import Cell, table
+from coref_k8s.report.page import head, read_first, sections
+from coref_k8s.report.slices import slices
+from coref_k8s.report.timeline import timeline
+from coref_k8s.ui.reader import Seen
+from coref_k8s.ui.visit import LIVE_SECONDS, QUIET_SECONDS, Page, Visit, framed, url
+from coref_k8s.wording.formats import UNKNOWN, duration, score
+
+Section = tuple[str, Callable[[Context], str], bool]
+
+
+def running(page: Context) -> str:
+    """What runs or waits at the moment; nothing of a study that has ended."""
+    rows: list[list[Cell]] = []
+    evaluations = page.view.spec.training.evaluations
+    for one in page.view.lengths:
+        for trial in [*one.open, *(run for run in one.runs if run.open)]:
+            name = "words.trial-of-length" if "role" not in trial.attrs else "ui.run-of-length"
+            told = max(trial.intermediate, default=0)
+            since = duration(page.now - trial.started_at, page.lang) if trial.started_at else UNKNOWN
+            waits = trial in one.waiting
+            rows.append(
+                [
+                    page.linked(trial, "trial", page.plain(name, length=one.seq_len, trial=trial.number)),
+                    page.plain("words.state-waiting" if waits else "words.state-running"),
+                    f"{told} / {evaluations}", score(trial.intermediate.get(told)), since,
+                ]
+            )  # fmt: skip
+    if not rows or page.view.ended:
+        return ""
+    heads = page.heads("words.trial", "words.state", "report.evaluation", "words.metric-score", "words.time")
+    return table(heads, rows, left=2)
+
+
+#: The pages of a study: name, and its sections in their order.
+TABS: dict[str, tuple[Section, ...]] = {
+    "overview": (
+        ("running", running, False),
+        ("finalists", finalists, False),
+        ("metrics", numbers.metrics, False),
+        ("history", pictures.history, True),
+        ("by_length", pictures.by_length, True),
+        ("sample", sample, False),
+    ),
+    "trials": (),  # trials.py
+    "charts": (
+        ("curves", pictures.curves, False),
+        ("losses", pictures.losses, False),
+        ("importance", pictures.importance, False),
+        ("slices", slices, False),
+        ("parallel", pictures.coordinates, False),
+        ("timeline", timeline, False),
+    ),
+    "numbers": (
+        ("chains", chains, False),
+        ("distance", numbers.distance, False),
+        ("reference", numbers.reference, False),
+        ("params", numbers.parameters, False),
+        ("cost", numbers.cost, False),
+    ),
+    "request": (("again", again, False),),
+}
+
+
+def study(visit: Visit, name: str, tab: str) -> str:
+    """Return one page of a study."""
+    seen = visit.reader.study(name)
+    page = visit.context(seen)
+    made = [(name, body, half) for name, make, half in TABS[tab] if (body := make(page))]
+    body = top(visit, seen, page, whole=tab == "overview")
+    if any(' data-zoom="' in each for _, each, _ in made):
+        body += visit.about("ui.zoom-about")
+    if tab == "request":
+        body += (
+            f'<p><a href="{url("studies", name, "report.html")}" download>{visit.say("ui.report")}</a></p>'
+        )
+    body += sections(page, made) or visit.about("ui.nothing-yet")
+    return framed(visit, in_study(visit, seen, tab, name, body), page)
+
+
+def top(visit: Visit, seen: Seen, page: Context, *, whole: bool) -> str:
+    """Return what stands above every page of a study; `whole` with all that is known at a glance."""
+    notes = [seen.view.not_understood.say(visit.lang)] if seen.view.not_understood else []
+    if seen.idle:
+        resume = f"coref-k8s resume {seen.view.name}"
+        notes.append(visit.plain("ui.idle", resume=resume))
+    remarks = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    if not whole:
+        return remarks
+    return f"{remarks}{head(page)}{_outside(visit, seen)}{answer(page)}{read_first(page)}"
+
+
+def _outside(visit: Visit, seen: Seen) -> str:
+    found = []
+    if visit.outside.optuna:
+        found.append((visit.plain("ui.optuna"), visit.outside.optuna))
+    if visit.outside.grafana:
+        about = f"{visit.outside.grafana.rstrip('/')}/d/coref-studies?var-study={quote(seen.view.name)}"
+        found.append((visit.plain("ui.grafana"), about))
+    links = " · ".join(
+        f'<a href="{escape(href)}" rel="noreferrer">{escape(name)}</a>' for name, href in found
+    )
+    return f"<p>{links}</p>" if links else ""
+
+
+def in_study(visit: Visit, seen: Seen, tab: str, title: str, body: str, *trail: tuple[str, str]) -> Page:
+    """Return a page of a study with its way and its tabs."""
+    name = seen.view.name
+    tabs = [
+        (
+            visit.plain(f"ui.tab-{one}"),
+            url("studies", name, *(() if one == "overview" else (one,))),
+            one == tab,
+        )
+        for one in TABS
+    ]
+    seconds = QUIET_SECONDS if seen.view.ended or seen.idle else LIVE_SECONDS
+    return Page(title, body, [(name, url("studies", name)), *trail], tabs, seconds)
