@@ -116,6 +116,8 @@ class LiveState:
     """A study while it runs. `study` None follows whatever the events speak of."""
 
     study: str | None = None
+    uid: str | None = None
+    """What tells it from others of its name, as soon as that is known."""
     since: datetime | None = None
     """Events that name no study count from here on."""
     phase: Phase = Phase.PENDING
@@ -150,7 +152,7 @@ class LiveState:
 
     def sync(self, view: StudyView, now: datetime) -> None:
         """Take over what the database says."""
-        self.study = view.name
+        self.study, self.uid = view.name, view.uid
         before = self.phase
         self.phase, self.message = view.phase, said(view.message)
         self.started_at, self.finished_at = view.started_at, view.finished_at
@@ -191,7 +193,7 @@ class LiveState:
         if study is not None:
             if self.study is None or (section == "study_begin" and self.study != study and self.ended):
                 self.study = study
-            if study != self.study:
+            if study != self.study or not self._same(event):
                 return
         try:
             when = datetime.fromisoformat(str(event["ts"]))
@@ -202,6 +204,19 @@ class LiveState:
         handler = getattr(self, f"_on_{section}", None)
         if handler is not None:
             handler(when, event)
+
+    def _same(self, event: Mapping[str, Any]) -> bool:
+        """Whether an event is of the study that is shown; one of its name that begins takes its place."""
+        uid = event.get("study_uid")
+        if uid is None or uid == self.uid:
+            return True
+        if self.uid is not None:
+            if event.get("section") != "study_begin":
+                return False
+            # nothing is left of the other one but what was told of it
+            vars(self).update(vars(LiveState(self.study, since=self.since, news=self.news, told=self.told)))
+        self.uid = str(uid)
+        return True
 
     def _on_study_begin(self, when: datetime, event: Mapping[str, Any]) -> None:
         self.started_at = self.started_at or when

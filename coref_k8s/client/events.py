@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -11,6 +12,18 @@ from typing import Any
 
 #: How much of an old bus file is read at the start (bytes): enough for the trials under way.
 _TAIL_BYTES = 4 * 2**20
+
+
+def of_others(event: Mapping[str, Any], study: str, uid: str, since: datetime) -> bool:
+    """Whether an event is of a study that had this name before; events of 0.1 carry no identity, but the time."""
+    if event.get("study") != study:
+        return False
+    if isinstance(event.get("study_uid"), str):
+        return bool(event["study_uid"] != uid)
+    try:
+        return datetime.fromisoformat(str(event["ts"])) < since.replace(microsecond=0)
+    except (KeyError, ValueError, TypeError):
+        return True
 
 
 class BusTail:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import make_url
 
 from coref_k8s.client.backend import DryRun
-from coref_k8s.client.events import BusTail
+from coref_k8s.client.events import BusTail, of_others
 from coref_k8s.client.following import MOMENT_SECONDS, Look, Moment, watched
 from coref_k8s.client.manifest import manifest
 from coref_k8s.client.running import Running
@@ -202,7 +202,12 @@ class LocalBackend:
         from coref_k8s.local.session import interruptions
 
         session = self._existing(name)
-        look = Look(lambda: self.get(name), BusTail(self.settings.bus).read)
+        record, tail = session.store.get_study(NAMESPACE, name), BusTail(self.settings.bus)
+
+        def events() -> list[dict[str, Any]]:
+            return [one for one in tail.read() if not of_others(one, name, record.uid, record.created_at)]
+
+        look = Look(lambda: self.get(name), events)
         own = self._own(name)
         if own is None and (not run or session.is_running(name)):
             yield from watched(look, lambda: self._goes_on(name) and (not run or session.is_running(name)))

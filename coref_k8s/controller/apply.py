@@ -181,6 +181,7 @@ class Applier:
                 params=None if trial is None else trial.params,
                 prepared=study.prepared or "",
                 correction=self._correction(unit),
+                study_uid=study.uid,
                 **_as_a_finalist(unit, trial),
             )
             self._runner.start(order)
@@ -226,10 +227,13 @@ class Applier:
         return memory.study
 
     def _tell_end(self, unit: Unit, **facts: Any) -> None:
-        self._bus.emit(
-            Section.TRIAL_END, study=self._memory.name, kind=unit.kind.value, seq_len=unit.seq_len,
+        self._tell(
+            Section.TRIAL_END, kind=unit.kind.value, seq_len=unit.seq_len,
             trial=unit.trial, **facts,
         )  # fmt: skip
+
+    def _tell(self, section: Section, **facts: Any) -> None:
+        self._bus.emit(section, study=self._memory.name, study_uid=self._memory.study.uid, **facts)
 
     def _set_phase(self, action: do.SetPhase) -> None:
         study, message = self._memory.study, action.message
@@ -239,12 +243,12 @@ class Applier:
             message = Message.of(message.code, why=why)
         self._store.set_phase(study.namespace, study.name, action.phase, message)
         if study.started_at is None:
-            self._bus.emit(
-                Section.STUDY_BEGIN, study=study.name, seq_lengths=study.spec.seq_lengths,
+            self._tell(
+                Section.STUDY_BEGIN, seq_lengths=study.spec.seq_lengths,
                 trials=study.spec.trials, model=study.spec.model,
             )  # fmt: skip
         if action.phase in TERMINAL:
-            self._bus.emit(Section.STUDY_END, study=study.name, phase=action.phase.value, **said(message))
+            self._tell(Section.STUDY_END, phase=action.phase.value, **said(message))
 
 
 def _with_words(what: Message, words: str) -> Message:

@@ -29,6 +29,7 @@ def make_order(
     correction: float = 1.0,
     seed: int | None = None,
     untuned: bool = False,
+    study_uid: str = "",
 ) -> Order:
     """Return the order of one attempt at a unit. Raises SizingError when no batch fits the GPU.
 
@@ -42,6 +43,7 @@ def make_order(
     return Order(
         kind=unit.kind,
         study=study,
+        study_uid=study_uid,
         namespace=namespace,
         spec=spec,
         attempt=attempt,

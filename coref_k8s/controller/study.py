@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from coref_k8s.store.records import TERMINAL, Phase
+from coref_k8s.study.names import study_uid
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message
 
@@ -47,6 +48,11 @@ class StudyState(_Reading):
     """Folder of the prepared data below the data folder; None until there are any."""
     capacity: int | None = None
     """Most jobs at once where it runs; None where a scheduler decides, or where that is not known."""
+
+    @property
+    def uid(self) -> str:
+        """What tells it from others that had its name."""
+        return study_uid(self.created_at)
 
     @property
     def ended(self) -> bool:

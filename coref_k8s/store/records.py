@@ -11,7 +11,7 @@ from typing import Any
 
 from coref_k8s import __version__
 from coref_k8s.errors import StorageError
-from coref_k8s.study.names import Kind
+from coref_k8s.study.names import Kind, study_uid
 from coref_k8s.study.reading import paths_of, read_known
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message
@@ -140,6 +140,11 @@ class StudyRecord:
     def statistics(self) -> dict[str, Any]:
         """What preparation counted; empty before it has succeeded."""
         return json.loads(self.statistics_json) if self.statistics_json else {}
+
+    @property
+    def uid(self) -> str:
+        """What tells it from others that had its name."""
+        return study_uid(self.created_at)
 
     @property
     def ended(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from coref_k8s.errors import RequestError
@@ -42,6 +43,11 @@ def job_name(study: str, kind: Kind, seq_len: int | None, trial: int | None, att
         Kind.PREPARE: "prepare",
     }
     return f"{study}-{what[kind]}-{attempt}"
+
+
+def study_uid(created_at: datetime) -> str:
+    """Return what tells a study from others that had its name, before it or elsewhere: the moment of its creation."""
+    return f"{created_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
 def check_name(name: str) -> str:

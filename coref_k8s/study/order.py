@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coref_k8s.study.base import Request
+from coref_k8s.study.base import Request, added
 from coref_k8s.study.names import Kind, job_name
 from coref_k8s.study.spec import StudySpec
 
@@ -55,6 +55,8 @@ class Order(Request):
     """What to do."""
     study: str
     """Study name."""
+    study_uid: str = added("")
+    """What tells the study from others that had its name; its events carry it."""
     namespace: str = ""
     """Namespace of the study; empty on one machine."""
     spec: StudySpec

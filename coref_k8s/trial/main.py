@@ -31,6 +31,8 @@ def main() -> int:
         settings = Settings.from_env()
         bus = Bus(settings.bus, stdout=True)
         order = read_order(settings)
+        if order.study_uid:
+            bus = bus.about(study_uid=order.study_uid)
         who = {"study": order.study, "kind": order.kind.value, "seq_len": order.seq_len, "trial": order.trial}
         return run(order, settings, bus, stop)
     except CorefError as error:

@@ -121,6 +121,29 @@ def test_a_failed_study_ends_with_its_reason_and_a_code(coref: Any, place: Path)
     assert len(results()) == 2
 
 
+def test_a_deleted_study_is_gone(coref: Any, place: Path) -> None:
+    """A new one of its name neither shows nor counts what the first one did, whoever wrote that down."""
+    for trial in range(2):
+        Path("data").mkdir(exist_ok=True)
+        Path(f"data/crash-512-{trial}").write_text("42")
+    failed = coref(*SUBMIT)
+    assert failed.code == 1
+    assert failed.out.count("failed: ") == 2
+    bus = Path("data/coref_automl_bus.ndjson")
+    events = [json.loads(line) for line in bus.read_text().splitlines()]
+    assert len({event["study_uid"] for event in events}) == 1
+    # as a program of 0.1 leaves them
+    bus.write_text("".join(json.dumps({k: v for k, v in e.items() if k != "study_uid"}) + "\n" for e in events[-2:])
+                   + bus.read_text())  # fmt: skip
+    assert coref("delete", "one", "--yes").code == 0
+    for trial in range(2):
+        Path(f"data/crash-512-{trial}").unlink()
+    again = coref(*SUBMIT)
+    assert again.code == 0, again.err
+    assert "failed" not in again.out
+    assert again.out.count("complete: score") == 2
+
+
 def test_a_port_that_is_taken_is_said_before_there_is_a_study(coref: Any, place: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

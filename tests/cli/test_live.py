@@ -99,6 +99,32 @@ def playing(lang: Any = "en") -> LiveState:
     return state
 
 
+def test_a_bus_that_speaks_of_two_studies_of_one_name() -> None:
+    state, first, second = (
+        LiveState(),
+        {"study": "demo", "study_uid": "1"},
+        {"study": "demo", "study_uid": "2"},
+    )
+    ts = {"ts": NOW.isoformat()}
+    end = {
+        "section": "trial_end",
+        "kind": "trial",
+        "seq_len": 512,
+        "trial": 0,
+        "state": "failed",
+        "reason": "no",
+    }
+    state.apply({**ts, "section": "study_begin", **first, "seq_lengths": [512], "trials": 3})
+    state.apply({**ts, **end, **first})
+    assert state.length(512).done == 1
+    state.apply({**ts, "section": "study_begin", **second, "seq_lengths": [512], "trials": 2})
+    assert (state.length(512).done, state.length(512).planned) == (0, 2)
+    state.apply({**ts, **end, **first})  # a trial of the other that ends late
+    assert state.length(512).done == 0
+    state.apply({**ts, **end, **second})
+    assert state.length(512).done == 1
+
+
 def test_the_view_shows_progress_best_and_news() -> None:
     text = shown(playing())
     for words in (
