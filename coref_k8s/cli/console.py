@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
 from rich import box
@@ -35,6 +35,17 @@ def note(text: str, **more: Any) -> None:
 def warn(text: str) -> None:
     """Write a warning, on stderr."""
     note(say("words.warning", message=text), style="yellow")
+
+
+def tell(found: Iterable[Message]) -> None:
+    """Write what a check of a request found: remarks as they are, the rest as warnings."""
+    from coref_k8s.client.checks import is_remark  # not every command checks one
+
+    for message in found:
+        if is_remark(message):
+            note(said(message), style="dim")
+        else:
+            warn(said(message))
 
 
 class SpokenWarnings(logging.Handler):

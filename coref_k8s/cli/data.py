@@ -13,14 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from coref_k8s.cli.console import dump, err, note, out, suggest, warn, write
+from coref_k8s.cli.console import dump, err, note, out, suggest, tell, warn, write
 from coref_k8s.cli.data_tables import data_view, losses, summary
 from coref_k8s.cli.framework import SpokenGroup
 from coref_k8s.cli.live import stage_word
 from coref_k8s.cli.parsing import MultiValueCommand
 from coref_k8s.cli.requesting import File, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
-from coref_k8s.cli.speech import said, say
+from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import DataDir
 from coref_k8s.settings import Settings
 from coref_k8s.study.tasks import TASKS
@@ -35,12 +35,12 @@ def prepare(
 ) -> None:
     """Prepare data without a study, to look at them or to choose among them."""
     _, spec = read_request(file, None, settings, flags)
-    from coref_k8s.client.checks import check_before_start, localised, require_trial_packages
+    from coref_k8s.client.checks import check_before_start, is_remark, localised, require_trial_packages
 
     require_trial_packages()
     spec = localised(spec)
-    for warning in check_before_start(spec):
-        warn(said(warning))
+    # what is left out of the text is said at the end, of all that was read
+    tell(one for one in check_before_start(spec) if is_remark(one) or not one.code.startswith("corpus."))
     from coref_k8s.trial.prepare_job import prepare_data
 
     # what is left out stands in the statistics, and is said below in the reader's language

@@ -20,6 +20,7 @@ RUN, READ, CHANGE, DATA, SYSTEM = (f"help.panel-{one}" for one in ("run", "read"
 
 #: Every verb in the order of `--help`: name, module of its function, panel.
 COMMANDS = (
+    Verb("init", "coref_k8s.cli.beginning", RUN),
     Verb("plan", "coref_k8s.cli.submitting", RUN),
     Verb("submit", "coref_k8s.cli.submitting", RUN),
     Verb("train", "coref_k8s.cli.deriving", RUN),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from coref_k8s.cli import tables
-from coref_k8s.cli.console import dump, note, out, suggest, warn, write
+from coref_k8s.cli.console import dump, note, out, suggest, tell, write
 from coref_k8s.cli.expanding import expand, keyword
 from coref_k8s.cli.planning import as_tables, expected_table
 from coref_k8s.cli.requesting import File, Name, Set, read_request
@@ -111,8 +111,7 @@ def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
     backend.refuse(dry_run=how.dry_run, output=how.output, metrics_port=how.metrics_port)
     spec, found = backend.fit(spec)
     spec, warnings = backend.check(spec)
-    for warning in warnings:
-        warn(said(warning))
+    tell(warnings)
     resource = backend.submit(study, spec, dry_run=how.dry_run)
     if found:
         note(said(found))

@@ -25,6 +25,11 @@ _TRIAL_PACKAGES = ("torch", "transformers", "datasets", "kiwipiepy")
 _PATIENCE = 10.0
 
 
+def is_remark(message: Message) -> bool:
+    """Tell whether a message of a check only says what was found."""
+    return message.code.startswith("corpus.seen")
+
+
 def localised(spec: StudySpec) -> StudySpec:
     """Return the request with absolute paths, so that `resume` works from any folder."""
     sources = tuple(s.model_copy(update={"source": _absolute(s.source)}) for s in spec.data.sources)
@@ -39,7 +44,7 @@ def _absolute(text: str) -> str:
 
 
 def check_before_start(spec: StudySpec, *, text: bool = True) -> list[Message]:
-    """Return warnings; raise MissingDependencyError, ModelError or DataError for what cannot work.
+    """Return what text there is (`is_remark`), and warnings; raise MissingDependencyError, ModelError or DataError for what cannot work.
 
     Without `text` its sources are not looked at: they have been prepared.
     """
@@ -102,7 +107,11 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[Message]:
     if len(problems) == len({one.source for one in spec.data.sources}):
         found = [Message.of("client.source-problem", source=one, why=why) for one, why in problems.items()]
         raise DataError("client.no-source", problems=found)
-    return [Message.of("client.source-left-out", source=one, why=why) for one, why in problems.items()]
+    from coref_k8s.corpus.look import look
+
+    seen = look(spec)
+    left_out = [Message.of("client.source-left-out", source=one, why=why) for one, why in problems.items()]
+    return [*seen.sources, *left_out, *seen.warnings]
 
 
 def check_choices(spec: StudySpec) -> None:

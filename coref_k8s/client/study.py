@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coref_k8s.client.checks import is_remark
 from coref_k8s.client.html import studies_html, study_html
 from coref_k8s.client.results import best_trials, length_of, trial_rows, with_result
 from coref_k8s.client.where import Where, find_in, open_backends
@@ -316,9 +317,10 @@ def connect(
 
 def submitted(backend: Backend, name: str, spec: StudySpec) -> Study:
     """Check a request, create its study and see to it that it runs; return it."""
-    spec, remarks = backend.check(backend.fit(spec)[0])
-    for remark in remarks:
-        warnings.warn(str(remark), stacklevel=3)
+    spec, found = backend.check(backend.fit(spec)[0])
+    for message in found:
+        if not is_remark(message):
+            warnings.warn(str(message), stacklevel=3)
     backend.submit(name, spec)
     backend.start(name)
     return Study(backend, name)

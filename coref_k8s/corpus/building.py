@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from coref_k8s.corpus.chains import ChainCounts, Measure, without_singletons
 from coref_k8s.corpus.chunking import chunk
+from coref_k8s.corpus.duplicates import near_duplicates
 from coref_k8s.corpus.encoding import Encoded, encode
-from coref_k8s.corpus.filtering import PRIORITY, Filters, text_key
+from coref_k8s.corpus.filtering import PRIORITY, Filters
 from coref_k8s.corpus.fingerprint import CODE_VERSION, data_hash, tokenizer_fingerprint
+from coref_k8s.corpus.intake import Intake, check_splits, unusable
 from coref_k8s.corpus.packing import SPECIALS, Packer, Piece
 from coref_k8s.corpus.parallel import analyse_all
 from coref_k8s.corpus.prepared import documents_path, rows_path, write_documents
@@ -20,16 +23,15 @@ from coref_k8s.corpus.progress import Reporter
 from coref_k8s.corpus.quality import Analysed
 from coref_k8s.corpus.rows import RowWriter, make_row
 from coref_k8s.corpus.sampling import weighted_order
-from coref_k8s.corpus.sources import Emitter, Loaded, load_documents, named_sources
-from coref_k8s.corpus.split import draw, split_documents
+from coref_k8s.corpus.sources import Emitter, Loaded, load_documents
+from coref_k8s.corpus.split import draw
 from coref_k8s.corpus.spool import Spool
 from coref_k8s.corpus.statistics import LengthCounts, TextCounts, assemble
-from coref_k8s.errors import DataError, ModelError, UnusableTextError
+from coref_k8s.errors import ModelError
 from coref_k8s.study.paths import DATASETS, STATISTICS_FILE
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.alignment import token_spans
 from coref_k8s.text.document import SPLITS, Document, Split
-from coref_k8s.wording import Message
 
 #: Most dev and test documents that are kept for evaluation, each; items are drawn from these.
 EVAL_DOCUMENTS = 2000
@@ -84,7 +86,7 @@ class Preparation:
             for split in ("dev", "test"):
                 self._keep_documents(split, [number for number in kept if splits[number] == split])
             train = [number for number in kept if splits[number] == "train"]
-            self._check_splits({splits[number] for number in kept})
+            check_splits(self._data, self._filters, {splits[number] for number in kept}, self._loaded)
             drawn = [train[index] for index in weighted_order([weights[n] for n in train], self._spec.seed)]
             if self._whole:
                 counts, extra = {}, self._keep_training(drawn)
@@ -110,15 +112,6 @@ class Preparation:
             json.dump(statistics, file, ensure_ascii=False, indent=1)
         return key
 
-    def _check_splits(self, there: set[Split]) -> None:
-        """Raise DataError when a split that the request asks for has no documents."""
-        shares = {"train": 1.0, "dev": self._data.dev_share, "test": self._data.test_share}
-        if not there and self._filters.counts["no_chains"]:
-            raise self._unusable("corpus.no-chains")
-        if missing := [split for split, share in shares.items() if share and split not in there]:
-            code = "corpus.split-without-documents" if there else "corpus.nothing-to-train-on"
-            raise self._unusable(code, splits=missing)
-
     def _hash(self) -> str:
         """Return the hash of what was read: another than the request's when a source was lost on the way."""
         revisions = {**self._revisions, **self._loaded.commits}
@@ -126,34 +119,17 @@ class Preparation:
 
     def _read(self) -> tuple[list[Split], list[float]]:
         """Read all sources into the spool; split by document before anything is filtered."""
-        sources = named_sources(self._data)
-        keys: list[str] = []
-        fixed: list[Split | None] = []
-        held: dict[str, Split] = {}
-        places: list[int] = []  # number in the spool, or -1
-        weights: list[float] = []
-        texts: list[bytes] = []
+        intake = Intake(self._data, self._filters, self._held_out)
         for document, group in self._reporter.track(self._sources(), "read"):
-            key = text_key(document)
             if self._whole and self._data.singletons == "drop":
                 document = without_singletons(document)
-            keys.append(f"{document.source} {group}" if group else key.hex())
-            fixed.append(document.split)
-            if key in self._held_out:
-                held[keys[-1]] = self._held_out[key]
-            passed = self._filters.before_analysis(document, sources[document.source])
-            places.append(len(self._documents) if passed else -1)
-            if passed:
-                texts.append(key)
-                weights.append(document.weight)
+            if intake.add(document, group):
                 self._documents.append(document)
-        # whatever shares a group with a document that is held out is held out with it
-        fixed = [held.get(key, given) for key, given in zip(keys, fixed, strict=True)]
-        shares = {"dev_share": self._data.dev_share, "test_share": self._data.test_share}
-        drawn = split_documents(keys, fixed, **shares)
-        splits = [split for split, place in zip(drawn, places, strict=True) if place >= 0]
-        self._texts = texts
-        return splits, weights
+        splits, notes = intake.splits()
+        for note in notes:
+            self._loaded.note(note, self._bus)
+        self._texts, self._characters, self._works = intake.texts, intake.characters, intake.works
+        return splits, intake.weights
 
     def _sources(self) -> Iterator[tuple[Document, str]]:
         budget = None
@@ -188,7 +164,7 @@ class Preparation:
             seen.add(self._texts[number])
         numbers = sorted(wanted)
         documents = (self._documents[number] for number in numbers)
-        results = analyse_all(documents, signature=self._data.deduplicate, workers=self._workers)
+        results = analyse_all(documents, sketched=self._data.deduplicate, workers=self._workers)
         place: dict[int, int] = {}
         for analysed in self._reporter.track(results, "analyse", total=len(numbers)):
             place[numbers[len(self._analyses)]] = len(self._analyses)
@@ -199,10 +175,10 @@ class Preparation:
             if number in place and self._filters.density(self._analyses[place[number]].quality)
         ]
         if self._data.deduplicate:
-            from coref_k8s.corpus.duplicates import near_duplicates
-
-            signatures = ((number, self._analyses[place[number]].signature) for number in kept)
-            same = near_duplicates(self._reporter.track(signatures, "deduplicate", total=len(kept)))
+            # of two, the one that must not be trained on stays, else the longer one
+            longer = sorted(kept, key=lambda number: (PRIORITY[splits[number]], -self._characters[number]))
+            sketches = ((number, self._analyses[place[number]].sketch) for number in longer)
+            same = near_duplicates(self._reporter.track(sketches, "deduplicate", total=len(kept)))
             self._filters.drop("near_duplicate", len(same))
             kept = [number for number in kept if number not in same]
         self._place = place
@@ -212,9 +188,13 @@ class Preparation:
 
     def _keep_documents(self, split: Split, numbers: list[int]) -> None:
         chosen = sorted(numbers, key=lambda number: draw(self._texts[number].hex()))[:EVAL_DOCUMENTS]
-        write_documents(documents_path(self._out, split), (self._documents[n] for n in sorted(chosen)), split)
+        self._write(split, sorted(chosen))
         for document in (self._documents[n] for n in chosen if self._whole):
             self._chains[split].add(document, len(token_spans(self._tokenizer, document.text)))
+
+    def _write(self, split: Split, numbers: list[int]) -> None:
+        documents = (replace(self._documents[number], group=self._works[number]) for number in numbers)
+        write_documents(documents_path(self._out, split), documents, split)
 
     def _keep_training(self, drawn: list[int]) -> dict[str, Any]:
         """Write whole documents, in the order drawn, until they have the tokens of `trainLimit` chunks; count their chains."""
@@ -227,7 +207,7 @@ class Preparation:
             counts.add(self._documents[number], self._count_training(number, self._encoded(number)))
             chosen.append(number)
         chosen.sort()
-        write_documents(documents_path(self._out, "train"), (self._documents[n] for n in chosen), "train")
+        self._write("train", chosen)
         found: dict[str, Any] = {"chains": {split: one.to_json() for split, one in self._chains.items()}}
         if self._measure is not None:
             documents = (self._documents[number] for number in chosen)
@@ -271,15 +251,10 @@ class Preparation:
                 stream.finish()
         for stream in streams.values():
             if not stream.counts.rows:
-                raise self._unusable("corpus.no-training-row", seq_len=stream.counts.seq_len)
+                raise unusable(
+                    "corpus.no-training-row", self._filters, self._loaded, seq_len=stream.counts.seq_len
+                )
         return {length: stream.counts for length, stream in streams.items()}
-
-    def _unusable(self, code: str, **values: Any) -> DataError:
-        """Return the error of missing text; unless a source was lost on the way, another start finds the same."""
-        removed = [Message.of(f"corpus.removed-{why}", n=n) for why, n in self._filters.counts.items() if n]
-        kind = DataError if self._loaded.lost else UnusableTextError
-        read = sum(self._loaded.documents.values())
-        return kind(code, read=read, removed=removed or [Message.of("corpus.removed-none")], **values)
 
 
 class _LengthStream:

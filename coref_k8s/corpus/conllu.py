@@ -1,7 +1,7 @@
 """CorefUD: CoNLL-U files whose MISC column holds `Entity=` brackets (https://ufal.mff.cuni.cz/corefud).
 
-Read are words, blanks (SpaceAfter=No), paragraphs, multi-word tokens, the tree, and mentions with their heads. Words
-of a mention may be empty nodes (dropped arguments): they are passed over, and a mention of nothing else is a zero,
+Read are words, blanks (SpaceAfter=No), paragraphs, multi-word tokens, the tree, and mentions with their heads, and of a
+document's comments `# group = ` (the work that it is a part of). Words of a mention may be empty nodes (dropped arguments): they are passed over, and a mention of nothing else is a zero,
 kept by its place. What has no single span of text is counted: see `Document.beyond`.
 """
 
@@ -35,6 +35,7 @@ class TreebankReader:
 
     def __init__(self, doc_id: str) -> None:
         self.doc_id = doc_id
+        self.group = ""
         self.attributes: tuple[str, ...] = _ATTRIBUTES
         self.text = ""
         self.gap = ""  # what stands before the next word
@@ -160,6 +161,7 @@ class TreebankReader:
             self.text,
             {label: sorted(set(spans)) for label, spans in self.clusters.items()},
             words=Words(self.spans, self.parents, self.heads) if tree else None,
+            group=self.group,
             zeros=self.zeros,
             beyond=+self.beyond,
         )
@@ -189,6 +191,8 @@ def walk(lines: Iterable[str], *, where: str) -> Iterator[Line]:
                 attributes = tuple(value.split("-"))
             elif key in ("newdoc", "newdoc id"):
                 reader = TreebankReader(value or place)
+            elif key == "group" and reader:
+                reader.group = value
             elif key in ("newpar", "newpar id") and reader and reader.text:
                 reader.gap = "\n"
         elif not line:

@@ -58,8 +58,8 @@ def auto(row: Mapping[str, Any]) -> Extracted | Document | None:
         if isinstance(row.get(column), str):
             return Extracted(
                 text=row[column],
-                title=_name(row, "title", "title_ko"),
-                doc_id=_name(row, "doc_id", "id"),
+                title=column_text(row, "title", "title_ko"),
+                doc_id=column_text(row, "doc_id", "id"),
                 clusters=_clusters(row.get("clusters")),
             )
     there = [column for column in _TEXT_COLUMNS if column in row]
@@ -94,7 +94,7 @@ def lambada(row: Mapping[str, Any]) -> Extracted | None:
     at = blank.start() if blank else passage.rfind(answer)
     if not answer or at < 0:
         return None
-    return Extracted(passage, doc_id=_name(row, "index"), answer=(at, at + len(answer)))
+    return Extracted(passage, doc_id=column_text(row, "index"), answer=(at, at + len(answer)))
 
 
 @register_extractor("title")
@@ -106,19 +106,19 @@ def title(row: Mapping[str, Any]) -> str:
 @register_extractor("document")
 def document(row: Mapping[str, Any]) -> Extracted:
     """The column `document` (news)."""
-    return Extracted(_column(row, "document"), title=_name(row, "title"))
+    return Extracted(_column(row, "document"), title=column_text(row, "title"))
 
 
 @register_extractor("wikipedia")
 def wikipedia(row: Mapping[str, Any]) -> Extracted:
     """A Wikipedia article."""
-    return Extracted(_column(row, "text"), title=_name(row, "title"), doc_id=_name(row, "id"))
+    return Extracted(_column(row, "text"), title=column_text(row, "title"), doc_id=column_text(row, "id"))
 
 
 @register_extractor("question_context")
 def question_context(row: Mapping[str, Any]) -> Extracted:
     """The context of a question; several questions share one, several contexts an article."""
-    name = _name(row, "title")
+    name = column_text(row, "title")
     return Extracted(_column(row, "context"), title=name, group=name)
 
 
@@ -136,7 +136,7 @@ def _missing(value: Any) -> bool:
     return value is None or value != value
 
 
-def _name(row: Mapping[str, Any], *columns: str) -> str:
+def column_text(row: Mapping[str, Any], *columns: str) -> str:
     """Return the first of these columns that has a value, as text."""
     found = (row[column] for column in columns if not _missing(row.get(column)) and row[column] != "")
     return str(next(found, ""))

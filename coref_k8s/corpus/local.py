@@ -75,9 +75,15 @@ def is_local(source: str) -> bool:
     return (
         os.path.exists(path)
         or source.startswith((".", "/", "~"))
+        or source.endswith("/")
         or source.count("/") > 1
         or path.suffix.lower() in SUFFIXES
     )
+
+
+def is_there(source: str) -> bool:
+    """Tell whether a source is a file or folder of this machine."""
+    return is_local(source) and os.path.exists(_path(source))
 
 
 def files_of(source: str, left_out: LeftOut | None = None) -> dict[str, Path]:

@@ -7,7 +7,7 @@
 
     {1|김영희}는 {2|나루터}에 앉아 있었다. {3|{2|나루터}의 주인}이 {1|그녀}를 보았다.
 
-`{N|...}` is a mention of entity N; mentions nest but never cross; particles stay outside.
+A `group` names the work that this is a part of. `{N|...}` is a mention of entity N; mentions nest but never cross; particles stay outside.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from coref_k8s.text.document import SPLITS, Document
 
 SUFFIX = ".coref.txt"
 _OPEN = re.compile(r"\{(\d+)\|")
-_HEADER = ("id", "title", "domain", "split")
+_HEADER = ("id", "title", "domain", "split", "group")
 
 
 def parse_marked(content: str, *, where: str, source: str = "") -> Document:
@@ -48,6 +48,7 @@ def parse_marked(content: str, *, where: str, source: str = "") -> Document:
         domain=fields.get("domain", "general"),
         source=source,
         split=split,
+        group=fields.get("group", ""),
     )
 
 
@@ -75,6 +76,8 @@ def format_marked(document: Document) -> str:
     header = f"id: {document.doc_id}\ntitle: {document.title}\ndomain: {document.domain}\n"
     if document.split:
         header += f"split: {document.split}\n"
+    if document.group:
+        header += f"group: {document.group}\n"
     return f"{header}\n{mark(document.text, document.mentions())}\n"
 
 

@@ -52,7 +52,7 @@ def analysers(workers: int) -> Iterator[ProcessPoolExecutor]:
 def analyse_all(
     documents: Iterable[Document],
     *,
-    signature: bool = False,
+    sketched: bool = False,
     workers: int | None = None,
     pool: ProcessPoolExecutor | None = None,
 ) -> Iterator[Analysed]:
@@ -64,7 +64,7 @@ def analyse_all(
     workers = workers or cores()
     stream = iter(documents)
     if pool is not None:
-        yield from _shared(stream, pool, signature, workers)
+        yield from _shared(stream, pool, sketched, workers)
         return
     head: list[Document] = []
     size = 0
@@ -76,27 +76,27 @@ def analyse_all(
             break
     if size <= SMALL or workers == 1:
         for document in chain(head, stream):
-            yield analyse_document(document, signature=signature)
+            yield analyse_document(document, sketched=sketched)
         return
     with analysers(workers) as started:
-        yield from _shared(chain(head, stream), started, signature, workers)
+        yield from _shared(chain(head, stream), started, sketched, workers)
 
 
 def _shared(
-    documents: Iterable[Document], pool: ProcessPoolExecutor, signature: bool, workers: int
+    documents: Iterable[Document], pool: ProcessPoolExecutor, sketched: bool, workers: int
 ) -> Iterator[Analysed]:
     """Yield what the processes of a pool find; a few tasks wait for each, never all of them."""
     waiting: deque[Future[list[Analysed]]] = deque()
     for batch in _batches(documents):
-        waiting.append(pool.submit(_analyse_batch, batch, signature))
+        waiting.append(pool.submit(_analyse_batch, batch, sketched))
         if len(waiting) > 3 * workers:
             yield from waiting.popleft().result()
     while waiting:
         yield from waiting.popleft().result()
 
 
-def _analyse_batch(batch: list[Document], signature: bool) -> list[Analysed]:
-    return [analyse_document(document, signature=signature) for document in batch]
+def _analyse_batch(batch: list[Document], sketched: bool) -> list[Analysed]:
+    return [analyse_document(document, sketched=sketched) for document in batch]
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

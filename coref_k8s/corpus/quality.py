@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from coref_k8s.corpus.duplicates import sketch
 from coref_k8s.corpus.generated import is_generated
 from coref_k8s.text.document import Document
 from coref_k8s.text.korean import Analysis, Span, analyse
@@ -46,24 +47,20 @@ class Analysed:
     quality: Quality
     noun_runs: array[int]
     sentences: array[int]
-    signature: bytes
-    """MinHash signature, empty when near-duplicates are not looked for."""
+    sketch: bytes
+    """What near-duplicates are told by; empty when they are not looked for."""
 
 
-def analyse_document(document: Document, *, signature: bool = False) -> Analysed:
+def analyse_document(document: Document, *, sketched: bool = False) -> Analysed:
     """Analyse one document with this process's Kiwi."""
-    analysis = _by_line(document.text) if is_generated(document.source) else analyse(document.text)
-    if signature:
-        from coref_k8s.corpus.duplicates import minhash
-
-        sketch = minhash(document.text)
-    else:
-        sketch = b""
+    generated = is_generated(document.source)
+    analysis = _by_line(document.text) if generated else analyse(document.text)
     return Analysed(
         quality=measure(document, analysis),
         noun_runs=_flat(analysis.noun_runs),
         sentences=_flat(analysis.sentences),
-        signature=sketch,
+        # generated text repeats its carrier sentences on purpose; what is asked for differs
+        sketch=sketch(document.text) if sketched and not generated else b"",
     )
 
 

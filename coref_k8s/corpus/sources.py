@@ -13,7 +13,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
-from coref_k8s.corpus.extractors import extractor_for, get_extractor
+from coref_k8s.corpus.extractors import column_text, extractor_for, get_extractor
 from coref_k8s.corpus.generated import generator_of, is_generated
 from coref_k8s.corpus.koconovel import VERSIONS, check_version, chosen, of_koconovel
 from coref_k8s.corpus.licences import Licensed, licence_of_source
@@ -80,6 +80,11 @@ class Loaded:
     commits: dict[int, str] = field(default_factory=dict)
     """Commit of each hub source that was opened, by place in the request."""
 
+    def note(self, message: Message, bus: Emitter | None = None, source: str = "") -> None:
+        """Keep and say how something was read."""
+        self.left_out.append(message)
+        _warn(message, source, bus)
+
 
 def named_sources(spec: DataSpec) -> dict[str, DatasetConfig]:
     """Return the sources of a request in their order, by the names under which they are reported."""
@@ -102,7 +107,7 @@ def load_documents(
     revisions: Mapping[int, str] | None = None,
     chains: bool = False,
 ) -> Iterator[tuple[Document, str]]:
-    """Yield (document, split group) from every source of `spec`, source by source; no two have one id.
+    """Yield (document, group that it was given) from every source of `spec`, source by source; no two have one id.
 
     `lengths` (tokens) size generated documents. `char_budget` bounds what is read of each source
     (characters). `revisions` are the commits of hub sources by their place in the request.
@@ -112,6 +117,7 @@ def load_documents(
     loaded = loaded if loaded is not None else Loaded()
     reader = _Reader(spec, lengths, seed, cache_dir, revisions or {}, loaded)
     known: set[str] = set()
+    before, run = "", 1  # the name of the row before, and how many in a row have it
     for place, (name, config) in enumerate(named_sources(spec).items()):
         loaded.documents[name] = 0
         loaded.licences[name] = licence_of_source(config.source)
@@ -121,10 +127,13 @@ def load_documents(
         beyond: Counter[str] = Counter()
         characters = gold = 0
         try:
-            for own_id, document, group in reader.read(place, name, config, left_out):
-                doc_id = _unique(document.doc_id, own_id, known)
+            for own_id, document in reader.read(place, name, config, left_out):
+                run = run + 1 if document.doc_id == before else 1
+                before = document.doc_id
+                # rows of one name that follow each other are parts of a work; those of other files only share it
+                doc_id = _unique(before, f"{before}#{run}" if run > 1 else own_id, known)
                 weight = document.weight * config.quality_weight
-                yield replace(document, doc_id=doc_id, source=name, weight=weight), group
+                yield replace(document, doc_id=doc_id, source=name, weight=weight), document.group
                 loaded.documents[name] += 1
                 beyond.update(document.beyond)
                 characters += len(document.text)
@@ -149,8 +158,7 @@ def load_documents(
                 _warn(Message.of("corpus.source-left-out", source=name, why=skipped.message), name, bus)
         if loaded.documents[name]:
             for message in (*left_out.messages(name), *_beyond(name, beyond)):
-                loaded.left_out.append(message)
-                _warn(message, name, bus)
+                loaded.note(message, bus, name)
     if not any(loaded.documents.values()):
         reasons = [
             one.message
@@ -179,8 +187,8 @@ class _Reader:
 
     def read(
         self, place: int, name: str, config: DatasetConfig, left_out: LeftOut
-    ) -> Iterator[tuple[str, Document, str]]:
-        """Yield (an id by the document's place in the source, document, split group)."""
+    ) -> Iterator[tuple[str, Document]]:
+        """Yield (an id by the document's place in the source, document)."""
         if is_generated(config.source):
             items, extractor = self._generated(config), None
         elif is_local(config.source):
@@ -202,7 +210,7 @@ class _Reader:
                 continue
             if found is not None:
                 read += 1
-                yield own_id, *found
+                yield own_id, found
 
     def _generated(self, config: DatasetConfig) -> Iterator[Item]:
         generate, number = generator_of(config.source)
@@ -247,36 +255,32 @@ def _local(config: DatasetConfig, left_out: LeftOut) -> Iterator[Item]:
 
 def _document(
     item: Document | Mapping[str, Any], extractor: Extractor | None, config: DatasetConfig, own_id: str
-) -> tuple[Document, str] | None:
-    """Return (clean document, split group), or None for a row to leave out."""
+) -> Document | None:
+    """Return a clean document, or None for a row to leave out."""
     if isinstance(item, Document):
         # marked text and generated documents name their domain themselves
         own = item.domain != "general" and config.domain == "general"
-        return clean(item if own else replace(item, domain=config.domain)), item.group
+        return clean(item if own else replace(item, domain=config.domain))
     assert extractor is not None
     found = extractor(item)
     if found is None:
         return None
     if isinstance(found, Document):
-        document = replace(found, doc_id=found.doc_id or own_id, domain=config.domain)
-        return clean(document), document.group
-    row = Extracted(found) if isinstance(found, str) else found
-    document = Document(
-        row.doc_id or own_id,
-        row.text,
-        row.clusters,
-        title=row.title,
-        domain=config.domain,
-        answer=row.answer,
-        group=row.group or _text_of(item, "group"),
-        split=_SPLITS.get(_text_of(item, "split").lower()),
+        document = found
+    else:
+        row = Extracted(found) if isinstance(found, str) else found
+        document = Document(
+            row.doc_id, row.text, row.clusters, title=row.title, answer=row.answer, group=row.group
+        )
+    return clean(
+        replace(
+            document,
+            doc_id=document.doc_id or own_id,
+            domain=config.domain,
+            group=document.group or column_text(item, "group"),
+            split=document.split or _SPLITS.get(column_text(item, "split").lower()),
+        )
     )
-    return clean(document), document.group
-
-
-def _text_of(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _unique(doc_id: str, own_id: str, known: set[str]) -> str:

@@ -64,9 +64,8 @@ class ItemSet:
     def payload(self) -> bytes:
         """The file's content."""
         record = {"format": FORMAT, **{entry.name: getattr(self, entry.name) for entry in fields(self)}}
-        # vars, not asdict: the tables hold millions of numbers that need no copy
         return json.dumps(
-            record, default=vars, ensure_ascii=False, sort_keys=True, separators=(",", ":")
+            record, default=_fields, ensure_ascii=False, sort_keys=True, separators=(",", ":")
         ).encode()
 
     @cached_property
@@ -204,6 +203,14 @@ def _choose(documents: list[Document], seq_len: int, max_items: int, seed: int) 
 def _frequent_of(benches: Sequence[Workbench]) -> list[str]:
     counts = Counter(run.text for bench in benches for run in bench.analysis.noun_runs)
     return [word for word, _ in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:LISTED]]
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    """Return what is written of an item or table: no copy of millions of numbers; whole documents are of no group."""
+    found = vars(part)
+    return (
+        {key: value for key, value in found.items() if key != "group"} if found.get("group") == "" else found
+    )
 
 
 def _read(kind: type[Any], entry: dict[str, Any]) -> Any:

@@ -20,6 +20,7 @@ class ItemScores:
 
     ids: list[str] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
+    """What each item counts for in intervals: its document, or the work that the document is a part of."""
     columns: dict[str, list[float]] = field(default_factory=dict)
 
 

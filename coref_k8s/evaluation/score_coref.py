@@ -112,7 +112,7 @@ class CorefPart:
         return mid_rank(scores, chosen.gold)
 
     def _document(self, item: CorefItem) -> str:
-        return self.items.tables[item.document].doc_id
+        return self.items.tables[item.document].unit
 
     def _score_mentions(self, card: Scorecard) -> None:
         n = range(len(self.coref))

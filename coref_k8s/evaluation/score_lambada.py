@@ -44,7 +44,7 @@ class LambadaPart:
             open_hits(answer, v.join(v.word(self.lambada[i % n].string)), v)[0]
             for i, answer in enumerate(answers)
         ]
-        documents = [self.items.tables[item.document].doc_id for item in self.lambada]
+        documents = [self.items.tables[item.document].unit for item in self.lambada]
         scores = ItemScores([item.id for item in self.lambada], documents, {"lbd_top1": column(hits[:n])})
         card.item_scores["lambada"] = scores
         card.count("lambada", n, ["lbd_top1"])

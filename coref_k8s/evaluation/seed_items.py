@@ -38,6 +38,7 @@ class SeedItem:
     id: str
     kind: Kind
     document: str
+    """The work or document that it counts for."""
     ids: list[int]
     """The window's token ids, without special tokens, the mask among them."""
     mask: int
@@ -146,7 +147,7 @@ def _item(
     return SeedItem(
         id=f"{kind}/{bench.document.doc_id}:{start}-{end}",
         kind=kind,
-        document=bench.document.doc_id,
+        document=bench.table.unit,
         ids=[*left, vocabulary.mask, *right],
         mask=len(left),
         gold=[normalise(word) for word in gold],

@@ -31,6 +31,13 @@ class DocumentTable:
     """Every occurrence as a complete run: (start, end, index into `strings`), by start."""
     entities: list[str]
     """Entity of each of `runs`: the gold cluster's label, or `=` and the string where there is none."""
+    group: str = ""
+    """The work that the document is a part of; empty for a whole one."""
+
+    @property
+    def unit(self) -> str:
+        """What counts once in intervals: the work, or the document."""
+        return self.group or self.doc_id
 
     def window_runs(self, start: int, end: int) -> Iterator[int]:
         """Yield the indices of the runs that lie wholly in [start, end)."""
@@ -94,7 +101,7 @@ def prepare(document: Document, vocabulary: Vocabulary) -> Workbench:
     analysis = analyse(document.text)
     gold = defaultdict(str, {(start, end): name for start, end, name in document.mentions()})
     numbers: dict[str, int] = {}
-    table = DocumentTable(document.doc_id, tokens.ids, [], [], [], [])
+    table = DocumentTable(document.doc_id, tokens.ids, [], [], [], [], document.group)
     bench = Workbench(document, tokens, analysis, table, runs=len(analysis.noun_runs))
     for run in analysis.noun_runs:
         pieces = vocabulary.word(run.text)

@@ -85,7 +85,7 @@ class DatasetConfig(Request):
     max_length: Amount | None = None
     """Longest document kept (characters); none by default, since long ones are cut into chunks."""
     extractor: Text | None = None
-    """Registered function that turns a row into text; chosen by source when not given."""
+    """Registered function that turns a row into text; chosen by source when not given. Of a txt file also what a document is: `lines` (each line) or `paragraphs` (what blank lines part); without either the file is one."""
     revision: Text | None = None
     """Revision of the hub dataset (commit or tag); the newest, written into the result, by default."""
 
@@ -125,7 +125,7 @@ class DataSpec(Request):
     min_coref_density: Density = 0.0
     """Least coreference density of a document (repeated mentions and pronouns per 100 words); 0 keeps all."""
     deduplicate: bool = True
-    """Drop near-duplicates (MinHash over word 5-grams, Jaccard 0.8)."""
+    """Drop near-duplicates: texts that share half of the shorter one's letters, in runs of twelve. Of two the one that is tested on stays."""
     singletons: Literal["auto", "keep", "drop"] = added("auto")
     """Entities of a single mention, in task coreference: `drop` leaves them out of the data, so that none is learnt, asked for or predicted; `keep` predicts them; `auto` as the data have them."""
     packing: bool = True

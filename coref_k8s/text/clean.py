@@ -89,6 +89,7 @@ def clean(document: Document) -> Document:
         },
         doc_id=clean_text(document.doc_id).text,
         title=clean_text(document.title).text,
+        group=clean_text(document.group).text,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from coref_k8s.coref.model import CorefModel, is_coref_model, load_model, read_config
 from coref_k8s.corpus.prepared import documents_path, open_prepared, read_documents
 from coref_k8s.corpus.sources import Loaded, load_documents
+from coref_k8s.corpus.works import grouped
 from coref_k8s.evaluation.chains import ChainSet, evaluate_chains
 from coref_k8s.evaluation.evaluate import check_askable
 from coref_k8s.evaluation.items import DOCUMENTS_PER_ITEM, ItemSet, build_items
@@ -90,7 +91,7 @@ def score_text(
     spec = DataSpec(sources=(DatasetConfig(source=source, min_length=0),))
     budget = DOCUMENTS_PER_ITEM * max_items * seq_len * _CHARS_PER_TOKEN
     rows = load_documents(spec, lengths=(seq_len,), char_budget=budget, cache_dir=cache_dir, loaded=loaded)
-    documents = [document for document, _ in rows]
+    documents, notes = grouped(document for document, _ in rows)
     if chains:
         result = _score_chains(chains, documents)
     else:
@@ -101,7 +102,7 @@ def score_text(
     result.warnings.extend(
         Message.of("evaluation.partly-read", source=lost.source, why=lost.message) for lost in loaded.skipped
     )
-    result.warnings.extend(loaded.left_out)
+    result.warnings += [*loaded.left_out, *notes]
     return result
 
 

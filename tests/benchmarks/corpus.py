@@ -4,7 +4,7 @@
 
 Both read the same text: the shipped documents, repeated until there are N characters. The plain pass calls
 `Kiwi.tokenize` and nothing else; ours also finds sentences, noun runs and pronouns, counts qualities and draws
-MinHash signatures, and hands everything back to the parent. They take turns, so that other work on the machine
+sketches for near-duplicates, and hands everything back to the parent. They take turns, so that other work on the machine
 strikes both; the speed-up is the median of the rounds. Start-up (loading Kiwi and the libraries, starting the
 processes, the first pages of Kiwi's model) is measured apart: a preparation pays it once.
 
@@ -60,7 +60,7 @@ def plain(documents: list[Document]) -> None:
 
 def beside_kiwi(documents: list[Document]) -> float:
     """Return the CPU time that an analysis takes outside Kiwi, as a share of that inside."""
-    analyse_document(documents[0], signature=True)  # loads what is loaded once
+    analyse_document(documents[0], sketched=True)  # loads what is loaded once
     inside = 0.0
 
     class Timed:
@@ -75,7 +75,7 @@ def beside_kiwi(documents: list[Document]) -> float:
     with patch("coref_k8s.text.korean.kiwi", lambda: kiwi_timed):
         began = time.thread_time()
         for document in documents:
-            analyse_document(document, signature=True)
+            analyse_document(document, sketched=True)
         return (time.thread_time() - began) / inside - 1
 
 
@@ -109,7 +109,7 @@ def main() -> int:
     plain(first)
 
     def ours(texts: list[Document]) -> None:
-        for _ in analyse_all(texts, signature=True, workers=workers, pool=pool):
+        for _ in analyse_all(texts, sketched=True, workers=workers, pool=pool):
             pass
 
     alone, together = [], []

@@ -1,10 +1,14 @@
 """Quality, filters, duplicates, splits and sampling."""
 
+import json
+import random
+import re
+import unicodedata
 from collections import Counter
 
 import pytest
 
-from coref_k8s.corpus.duplicates import minhash, near_duplicates
+from coref_k8s.corpus.duplicates import near_duplicates, sketch
 from coref_k8s.corpus.generator import generate
 from coref_k8s.corpus.parallel import analyse_all, analysers, cores
 from coref_k8s.corpus.prepare import prepare
@@ -44,25 +48,71 @@ def test_generated_text_analysed_by_line_is_like_any_other():
 
 def test_processes_and_one_process_agree():
     documents = [document for document in shipped_documents() if document.split == "dev"] * 6
-    alone = list(analyse_all(documents, signature=True, workers=1))
+    alone = list(analyse_all(documents, sketched=True, workers=1))
     with analysers(2) as pool:
-        assert list(analyse_all(documents, signature=True, pool=pool)) == alone
+        assert list(analyse_all(documents, sketched=True, pool=pool)) == alone
         # nothing is left over of a stream that is given up, and the processes serve the next
-        assert next(analyse_all(documents, signature=True, pool=pool)) == alone[0]
-        assert list(analyse_all(documents[3:5], signature=True, pool=pool)) == alone[3:5]
+        assert next(analyse_all(documents, sketched=True, pool=pool)) == alone[0]
+        assert list(analyse_all(documents[3:5], sketched=True, pool=pool)) == alone[3:5]
     assert cores() >= 1
 
 
-def test_near_duplicates_are_found_and_others_kept():
-    documents = list(shipped_documents()[:6])
-    first = documents[0].text
+def changed(text: str, share: float) -> str:
+    """Put other words in the place of some."""
+    words, drawn = text.split(" "), random.Random(text)
+    for number in range(len(words)):
+        if drawn.random() < share:
+            words[number] = drawn.choice(words)
+    return " ".join(words)
+
+
+COPIES = {
+    "first half": lambda text: text[: len(text) // 2],
+    "second half": lambda text: text[len(text) // 2 :],
+    "a chapter": lambda text: text[len(text) // 3 : len(text) // 3 + 400],
+    "without punctuation": lambda text: re.sub(r"[^\w\s]", "", text),
+    "without blanks": lambda text: text.replace(" ", ""),
+    "3 % of the words": lambda text: changed(text, 0.03),
+    "half, and 3 % of the words": lambda text: changed(text[: len(text) // 2], 0.03),
+    "more around it": lambda text: f"들어가며. {text} 그리고 뒤에 쓴 글이 이어진다.",
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_near_duplicates_are_found_and_others_kept(kind):
+    texts = [document.text for document in shipped_documents()]
+    copies = [COPIES[kind](text) for text in texts[::6]]
+    found = near_duplicates((n, sketch(text)) for n, text in enumerate([*texts, *copies]))
+    assert found == set(range(len(texts), len(texts) + len(copies)))
+
+
+def test_texts_of_one_formula_are_no_copies():
+    names = [f"{first}{second}" for first in "가나다라마바사아자차" for second in "강산들물길솔별달"]
     texts = [
-        first,
-        *(d.text for d in documents[1:]),
-        first.replace("사공", "뱃사공", 1) + " 끝.",
-        first[: len(first) // 2],
+        f"{name}시는 {other}도의 남쪽에 있는 도시이다. {other} 강이 {name} 들을 지난다. {third}와 쌀이 난다."
+        for name, other, third in zip(names, names[7:], names[3:], strict=False)
     ]
-    assert near_duplicates((n, minhash(text)) for n, text in enumerate(texts)) == {6}
+    assert not near_duplicates((n, sketch(text)) for n, text in enumerate(texts))
+    assert not near_duplicates((n, sketch(text)) for n, text in enumerate(["", "…", "!?", "짧다", "길다"]))
+    assert near_duplicates((n, sketch(text)) for n, text in enumerate(["맑음.", "흐림.", "맑음!"])) == {2}
+
+
+def test_a_training_text_goes_that_holds_half_of_a_test_text_or_is_held_by_it(
+    tmp_path, tokenizer, request_for
+):
+    whole, other, *rest = [document.text for document in shipped_documents()][:12]
+    rows = [
+        {"text": whole, "split": "train"},
+        {"text": whole[: len(whole) // 2], "split": "test"},
+        {"text": other, "split": "dev"},
+        {"text": unicodedata.normalize("NFD", other[len(other) // 2 :]), "split": "train"},
+        *({"text": text, "split": "train"} for text in rest),
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ref = prepare(request_for(path), tmp_path, tokenizer, workers=1)
+    assert ref.statistics["filters"]["near_duplicate"] == 2
+    assert ref.statistics["documents"] == {"train": len(rest), "dev": 1, "test": 1}
 
 
 def test_filters_count_what_they_remove(tmp_path, tokenizer, request_for):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from coref_k8s.errors import DataError, RequestError
 from coref_k8s.evaluation.budget import SHARE, TRAINED, cost, fitting
+from coref_k8s.evaluation.compare import compare
 from coref_k8s.evaluation.evaluate import evaluate
 from coref_k8s.evaluation.extent import Extent
 from coref_k8s.evaluation.items import ItemSet, build_items
@@ -37,6 +39,20 @@ def test_a_copier_gets_everything_with_its_context_and_nothing_without(copied):
     assert m["lbd_top1_sentence"] == 0.0
     assert m["lbd_top1_gain"] == m["lbd_top1"]
     assert m["score"] == pytest.approx(0.7 + 0.3 * m["lbd_top1"])
+
+
+def test_parts_of_one_work_count_once_in_every_interval(tokenizer, documents, items, tmp_path):
+    parts = [replace(one, group=f"work {number // 4}") for number, one in enumerate(documents)]
+    grouped = build_items(parts, tokenizer, SEQ_LEN, max_items=40, seed=0)
+    assert grouped.ids == items.ids
+    assert items.sha256 == build_items(documents, tokenizer, SEQ_LEN, max_items=40, seed=0).sha256
+    assert grouped.sha256 != items.sha256
+    assert ItemSet.load(grouped.save(tmp_path / "items.json")) == grouped
+    apart, together = (evaluate(copier(tokenizer, one), tokenizer, one) for one in (items, grouped))
+    for kind in ("coref", "f1", "lambada"):
+        assert len(set(apart.item_scores[kind].documents)) > 6
+        assert set(together.item_scores[kind].documents) <= {f"work {number}" for number in range(6)}
+    assert {one.documents for one in compare(together, together) if one.items} <= set(range(1, 7))
 
 
 def test_a_copier_copies_the_stand_in_too(copied, items):

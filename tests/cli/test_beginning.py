@@ -1,0 +1,110 @@
+"""`init`: a file that is taken as it is and with every example in it, and a first look at one's own text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coref_k8s.study.reading import load_study_file, spec_from_mapping
+from coref_k8s.study.spec import StudySpec
+
+LINES = "".join(f"나루터에 {n}번째 배가 닿았다. 사공은 나루터에서 손님을 기다렸다.\n" * 1 for n in range(40))
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("texts").mkdir()
+    for number in range(30):
+        Path(f"texts/{number}.txt").write_text(f"{number}번 글이다. " * 40, encoding="utf-8")
+    Path("texts/old.hwp").write_bytes(b"\xd0\xcf")
+    Path("texts/euc.txt").write_bytes("옛 글".encode("cp949"))
+    Path("corpus.txt").write_text(LINES, encoding="utf-8")
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("task", ["mentions", "coreference"])
+def test_the_file_is_a_request_as_it_stands_and_with_everything_that_it_shows(
+    coref: Any, lang: str, task: str
+) -> None:
+    answer = coref("init", "./texts", "--task", task, "--model", "own/model", "--lang", lang)
+    assert answer.code == 0, answer.err
+    text = Path("study.yaml").read_text(encoding="utf-8")
+    assert bool(re.search("[가-힣]", text)) == (lang == "ko")
+    name, request = load_study_file(Path("study.yaml"))
+    spec = spec_from_mapping(request)
+    assert name == "texts"
+    assert (spec.task, spec.model, spec.seq_lengths) == (task, "own/model", (512,))
+    assert [one.source for one in spec.data.sources] == ["./texts"]
+    # settings behind a # are the defaults, but for examples of those that have none
+    whole = spec_from_mapping(yaml.safe_load(re.sub(r"(?m)^( *)#(?! )", r"\1", text))["spec"])
+    assert whole.training.max_steps == 2000
+    assert whole.limits.max_duration == 36_000
+    assert whole.search.finalists == 3
+    assert whole.data.sources[0].extractor == "lines"
+    assert (whole.parallelism, whole.data.train_limit) == (spec.parallelism, spec.data.train_limit)
+    plan = coref("plan", "-f", "study.yaml", "--model", "kakaobank/kf-deberta-base", "--lang", lang)
+    assert plan.code == 0, plan.err
+
+
+def test_init_looks_at_the_text_and_says_what_is_passed_over(coref: Any) -> None:
+    answer = coref("init", "texts", "-o", "-")
+    assert answer.code == 0
+    assert yaml.safe_load(answer.out)["metadata"] == {"name": "texts"}
+    assert "texts: 30 documents in 31 files (31 .txt)" in answer.err
+    assert "old.hwp" in answer.err
+    assert "euc.txt" in answer.err
+    assert "cp949" in answer.err
+
+
+def test_one_file_that_holds_a_whole_corpus_is_asked_about(coref: Any) -> None:
+    answer = coref("init", "corpus.txt")
+    assert answer.code == 0
+    assert "corpus.txt is one document of 40 lines" in answer.err
+    assert "extractor: lines" in answer.err
+    refused = coref("submit", "--local", "-f", "study.yaml", "--model", small(), "--data-dir", "d")
+    assert refused.code == 1
+    assert "no document is left for" in refused.err
+    assert "extractor: lines" in refused.err
+    assert not Path("d/studies").exists()
+
+
+def small() -> str:
+    """Return a model that can be looked at."""
+    from transformers import AutoTokenizer
+
+    from coref_k8s.corpus.shipped import shipped_tokenizer
+    from coref_k8s.model.small import create_small_model
+
+    tokenizer = AutoTokenizer.from_pretrained(shipped_tokenizer())
+    create_small_model(Path("model"), tokenizer, layers=1, hidden=32, heads=2, intermediate=32)
+    return "model"
+
+
+def test_a_file_that_is_there_is_kept(coref: Any) -> None:
+    Path("study.yaml").write_text("mine", encoding="utf-8")
+    answer = coref("init", "texts")
+    assert answer.code == 2
+    assert "study.yaml is there already" in answer.err
+    assert Path("study.yaml").read_text() == "mine"
+    assert coref("init", "texts", "--force").code == 0
+    missing = coref("init", "nowhere/", "-o", "other.yaml")
+    assert missing.code == 1
+    assert "nowhere/ does not exist" in missing.err
+    assert not Path("other.yaml").exists()
+
+
+def test_several_sources_and_a_name(coref: Any) -> None:
+    assert coref("init", "texts", "corpus.txt", "owner/set", "--name", "ours").code == 0
+    name, request = load_study_file(Path("study.yaml"))
+    assert name == "ours"
+    assert [one.source for one in spec_from_mapping(request).data.sources] == [
+        "texts",
+        "corpus.txt",
+        "owner/set",
+    ]
+    assert isinstance(spec_from_mapping(request), StudySpec)
