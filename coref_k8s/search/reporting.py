@@ -20,10 +20,8 @@ from coref_k8s.search.records import METRICS_ATTR, REASON_ATTR
 from coref_k8s.search.storage import guarded, open_storage
 from coref_k8s.search.trials import finite
 from coref_k8s.search.wilcoxon import items_attr
+from coref_k8s.store.patience import patiently
 from coref_k8s.wording import Message
-
-#: First and longest pause between tries while the database is away (seconds).
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 
 class TrialReporter:
@@ -106,26 +104,24 @@ class TrialReporter:
 
     def flush(self) -> None:
         """Write everything that waits; retries with growing pauses until it is written."""
-        pause = FIRST_PAUSE
-        while not self._try():
-            self._sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+        patiently(self._write, sleep=self._sleep, on_wait=self._on_wait)
 
-    def _try(self) -> bool:
+    def _try(self) -> None:
         try:
-            while self._waiting and not self.closed:
-                with guarded():
-                    try:
-                        with self._existing():
-                            self._waiting[0](self._open())
-                    except UpdateFinishedTrialError:
-                        self.closed = True  # pruned or cancelled by the controller
-                if self._waiting:
-                    self._waiting.popleft()
+            self._write()
         except StorageError as error:
             self._on_wait(error.message)
-            return False
-        return True
+
+    def _write(self) -> None:
+        while self._waiting and not self.closed:
+            with guarded():
+                try:
+                    with self._existing():
+                        self._waiting[0](self._open())
+                except UpdateFinishedTrialError:
+                    self.closed = True  # pruned or cancelled by the controller
+            if self._waiting:
+                self._waiting.popleft()
 
     @contextmanager
     def _existing(self) -> Iterator[None]:

@@ -86,7 +86,7 @@ def run(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
     if order.kind is Kind.VERDICT:
         from coref_k8s.trial.verdict_job import run_verdict
 
-        return run_verdict(order, settings, bus)
+        return run_verdict(order, settings, bus, stop)
     from coref_k8s.trial.job import run_training
 
     return run_training(order, settings, bus, stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ from coref_k8s.settings import Settings
 from coref_k8s.sizing.shape import config_of
 from coref_k8s.sizing.suitable import packs
 from coref_k8s.store import Store
+from coref_k8s.store.patience import PATIENCE, patiently
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.text.document import Document
 from coref_k8s.trial.files import write_json
 from coref_k8s.trial.models import load_tokenizer, model_path
+from coref_k8s.trial.observers import BusObserver
 from coref_k8s.trial.parents import Parent, parent_of
 from coref_k8s.trial.signals import StopSignal
 
@@ -32,12 +35,13 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     """Prepare a study's data, or find them prepared; return the exit code.
 
     Where they are is written to `result.json` in the job's folder and to the study in the database. Raises
-    DataError, ModelError, StorageError, and TrialError for text that no other start would make usable.
+    DataError, ModelError, StorageError when the database was away for an hour, and TrialError for text that no other start would make usable.
     """
     # what is half done is in a folder aside, which the next preparation removes
     stop.leave_at_once()
-    store = Store(settings.storage_url)
-    parent = parent_of(order, store, settings.data_dir)
+    wait = partial(patiently, sleep=stop.sleep, on_wait=BusObserver(bus, order).warn, most=PATIENCE)
+    store = wait(lambda: Store(settings.storage_url))
+    parent = wait(lambda: parent_of(order, store, settings.data_dir))
     if parent is not None and parent.serves(order.spec):
         prepared = PreparedRef(parent.path, parent.path.name, read_statistics(parent.path))
     else:
@@ -57,7 +61,7 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
             "statistics": prepared.statistics,
         },
     )
-    store.set_prepared(order.namespace, order.study, where, prepared.statistics)
+    wait(lambda: store.set_prepared(order.namespace, order.study, where, prepared.statistics))
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from coref_k8s.controller.snapshot import Unit
@@ -22,34 +23,37 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.settings import Settings
+from coref_k8s.store.patience import PATIENCE, patiently
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.study.paths import TrialFolder, work_folder
 from coref_k8s.telemetry.bus import Bus, Section
 from coref_k8s.trial.files import write_json
+from coref_k8s.trial.observers import BusObserver
+from coref_k8s.trial.signals import StopSignal
 
 #: Results on test by run number.
 Results = Mapping[int, EvaluationResult]
 
 
-def run_verdict(order: Order, settings: Settings, bus: Bus) -> int:
+def run_verdict(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
     """Compare the finalists of a length and write the verdict to the database; return the exit code.
 
     Raises TrialError when no finalist's run is complete, DataError when a result cannot be read, StorageError.
     """
     assert order.seq_len is not None
-    storage = open_storage(settings.storage_url)
-    runs = [
-        run
-        for run in read_runs(storage, order.study, order.seq_len, order.namespace)
-        if run.state is TrialState.COMPLETE
-    ]
+    stop.leave_at_once()
+    wait = partial(patiently, sleep=stop.sleep, on_wait=BusObserver(bus, order).warn, most=PATIENCE)
+    seq_len = order.seq_len
+    storage = wait(lambda: open_storage(settings.storage_url))
+    every = wait(lambda: read_runs(storage, order.study, seq_len, order.namespace))
+    runs = [run for run in every if run.state is TrialState.COMPLETE]
     results = {run.number: _test_result(settings.data_dir, order, run) for run in runs}
     verdict = judge(
         order.seq_len, runs, results, asked=order.spec.search.finalist_seeds, now=datetime.now(UTC)
     )
     write_json(TrialFolder(settings.data_dir / order.workdir).result, verdict.to_dict())
-    write_verdict(storage, order.study, verdict, order.namespace)
+    wait(lambda: write_verdict(storage, order.study, verdict, order.namespace))
     found = {one.against: one.score.claim for one in verdict.comparisons if one.score is not None}
     bus.emit(
         Section.VERDICT, study=order.study, seq_len=order.seq_len, winner=verdict.winner, dev_score=verdict.dev,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import torch
 from optuna.trial import TrialState
 
+from coref_k8s.store import Store
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import DatasetConfig, DataSpec
@@ -341,6 +345,24 @@ def test_preparing_again_finds_it_prepared(house: House) -> None:
     assert process.wait() == 0, process.log
     assert house.result(order)["prepared"] == house.prepared
     assert {path: path.stat().st_mtime_ns for path in (house.root / house.prepared).rglob("*")} == before
+
+
+def test_a_preparation_waits_for_a_database_that_is_away(house: House, tmp_path: Path) -> None:
+    order = house.order("patient", kind=Kind.PREPARE, seq_len=None, trial=None, trial_id=None)
+    order = order.model_copy(update={"workdir": "studies/s/prepare-patient"})
+    away = tmp_path / "away"
+    away.write_text("no folder")
+    process = house.start(order, COREF_STORAGE_URL=f"sqlite:///{away}/coref.db")
+    process.until("warning:")
+    (tmp_path / "back").mkdir()
+    with closing(sqlite3.connect(house.storage.removeprefix("sqlite:///"))) as known:
+        known.execute("VACUUM INTO ?", [str(tmp_path / "back/coref.db")])
+    away.unlink()
+    (tmp_path / "back").rename(away)
+    assert process.wait() == 0, process.log
+    store = Store(f"sqlite:///{away}/coref.db")
+    assert store.get_study(order.namespace, "s").prepared == house.prepared
+    store.close()
 
 
 def test_preparation_says_for_which_study(house: House) -> None:
