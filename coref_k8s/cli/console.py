@@ -5,18 +5,37 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Container, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+import typer
+from rich.cells import cell_len
+from rich.console import Console, ConsoleDimensions
 
 from coref_k8s.cli.speech import said, say
-from coref_k8s.wording import Message
+from coref_k8s.wording import Message, has
 
+
+class Screen(Console):
+    """A console that, asked to be `wide`, has room for everything."""
+
+    wide = False
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Width and height."""
+        found = super().size
+        return ConsoleDimensions(_ALL, found.height) if self.wide else found
+
+    @size.setter
+    def size(self, new: tuple[int, int]) -> None:
+        self.width, self.height = new
+
+
+#: Columns of a table that is to show everything.
+_ALL = 10_000
 #: Results; what a pipe or a redirect receives.
-out = Console(soft_wrap=False, markup=False, emoji=False, highlight=False)
+out = Screen(soft_wrap=False, markup=False, emoji=False, highlight=False)
 #: Remarks: what to type next, progress, warnings.
 err = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
@@ -57,33 +76,31 @@ class SpokenWarnings(logging.Handler):
 
 
 def suggest(*commands: str) -> None:
-    """Say what can be typed next: commands of ours, without their first word."""
-    note(say("cli.next", steps="   ".join(f"coref-k8s {command}" for command in commands)), style="dim")
+    """Say what can be typed next: commands of ours, without their first word, each whole and on a line of its own."""
+    if not commands:
+        return
+    lines = []
+    for command in commands:
+        about = f"cli.next-{command.partition(' ')[0]}"
+        lines.append((f"  coref-k8s {command}", f"  # {say(about)}" if has(about) else ""))
+    # what a command is for stands beside it where both have room
+    beside = [len(line) for line, about in lines if len(line) + cell_len(about) <= err.width]
+    longest = max(beside, default=0)
+    fits = [longest + cell_len(about) <= err.width >= len(line) for line, about in lines]
+    told = [
+        f"{line:{longest}}{about}" if fit and len(line) <= longest else line
+        for (line, about), fit in zip(lines, fits, strict=True)
+    ]
+    note("\n".join(["", say("cli.next"), *told]), style="dim")
 
 
-def titled(title: str | None = None) -> Table:
-    """Return an empty table in the one style that all commands use."""
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+def _widen(wide: bool) -> bool:
+    out.wide = wide
+    return wide
 
 
-def headed(
-    *codes: str, left: Container[str] = (), wrapped: Container[str] = (), title: str | None = None
-) -> Table:
-    """Return a table with these headings (codes; an empty one is no heading): numbers to the right, `left` for text."""
-    table = titled(title)
-    for code in codes:
-        justify: Any = "left" if code in left else "right"
-        table.add_column(say(code) if code else "", justify=justify, no_wrap=code not in wrapped)
-    return table
+#: Option of commands whose tables leave columns out where there is no room for them.
+Wide = Annotated[bool, typer.Option("--wide", callback=_widen)]
 
 
 def dump(data: Any, form: str) -> str:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from coref_k8s.cli.console import dump, err, note, out, suggest, tell, warn, write
+from coref_k8s.cli.console import Wide, dump, err, note, out, suggest, tell, warn, write
 from coref_k8s.cli.data_tables import data_view, losses, summary
 from coref_k8s.cli.framework import SpokenGroup
 from coref_k8s.cli.live import stage_word
@@ -21,7 +21,7 @@ from coref_k8s.cli.parsing import MultiValueCommand
 from coref_k8s.cli.requesting import File, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import say
-from coref_k8s.cli.where_options import DataDir
+from coref_k8s.cli.where_options import DataDir, typed_anew
 from coref_k8s.settings import Settings
 from coref_k8s.study.tasks import TASKS
 
@@ -36,6 +36,7 @@ def prepare(
     """Prepare data without a study, to look at them or to choose among them."""
     _, spec = read_request(file, None, settings, flags)
     from coref_k8s.client.checks import check_before_start, is_remark, localised, require_trial_packages
+    from coref_k8s.client.local import LocalBackend
 
     require_trial_packages()
     spec = localised(spec)
@@ -45,15 +46,17 @@ def prepare(
 
     # what is left out stands in the statistics, and is said below in the reader's language
     logging.getLogger("coref_k8s.corpus").addHandler(logging.NullHandler())
+    kept = Settings.from_env(data_dir=data_dir)
     with _bars() as progress:
-        done = prepare_data(spec, Settings.from_env(data_dir=data_dir), None, progress)
+        done = prepare_data(spec, kept, None, progress)
     for line in losses(done.statistics):
         warn(line)
     note(summary(done.statistics))
     path = done.path.relative_to(Path.cwd()) if done.path.is_relative_to(Path.cwd()) else done.path
     write(str(path))
     task = "" if spec.task == TASKS[0] else f" --task {spec.task}"
-    suggest(f"data show {path}", f"submit --local{task} --dataset-choice {path}")
+    there = typed_anew(LocalBackend(kept))
+    suggest(f"data show {path}", f"submit{there}{task} --dataset-choice {path}")
 
 
 @contextmanager
@@ -98,6 +101,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="DATA", show_default=False)],
     data_dir: DataDir = None,
     samples: Annotated[bool, typer.Option("--samples/--no-samples")] = True,
+    wide: Wide = False,
     output: Annotated[Literal["text", "json"], typer.Option("--output", "-o")] = "text",
 ) -> None:
     """Show what was prepared: documents, lengths, distances between mentions, samples of text."""

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from coref_k8s.cli.console import headed, titled
+from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.wording import Message, has
 from coref_k8s.wording.formats import number, percent
@@ -88,17 +88,21 @@ def _overview(statistics: Mapping[str, Any]) -> Table:
     return table
 
 
-def _sources(statistics: Mapping[str, Any]) -> Table:
-    table = titled()
-    table.add_column(say("prepared.source"), overflow="fold")
-    for code in ("prepared.read", "prepared.kept"):
-        table.add_column(say(code), justify="right", no_wrap=True)
+def _sources(statistics: Mapping[str, Any]) -> Sheet:
     revisions = statistics["revisions"]
-    if revisions:
-        table.add_column(say("words.revision"), no_wrap=True)
+    last = ["words.revision"] if revisions else []
+    table = headed(
+        "prepared.source",
+        "prepared.read",
+        "prepared.kept",
+        *last,
+        left=last,
+        wrapped=("prepared.source",),
+        spare=last,
+    )
     for name, read in statistics["read"].items():
         revision = [revisions.get(name, "")[:12]] if revisions else []
-        table.add_row(Text(name), number(read), number(statistics["sources"].get(name, 0)), *revision)
+        table.row(name, number(read), number(statistics["sources"].get(name, 0)), *revision)
     return table
 
 
@@ -128,9 +132,10 @@ def _lengths(lengths: Mapping[str, Any]) -> Iterator[RenderableType]:
         "prepared.padding",
         "prepared.chunks",
         "prepared.mentions",
+        spare=("prepared.chunks", "prepared.padding"),
     )
     for length, counts in lengths.items():
-        table.add_row(
+        table.row(
             length,
             *(
                 percent(counts[key], lang(), 1) if key == "padding" else number(counts[key])
@@ -144,12 +149,13 @@ def _lengths(lengths: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _numbers([say("prepared.length"), *names], rows, "prepared.distances")
 
 
-def _numbers(heads: Iterable[str], rows: Iterable[Iterable[str | int]], title: str) -> Table:
-    table = titled(say(title))
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
+def _numbers(heads: Iterable[str], rows: Iterable[Iterable[str | int]], title: str) -> Sheet:
+    table = Sheet(say(title))
+    for place, head in enumerate(heads):
+        # the first says of what the numbers are; of the others the last is left out first
+        table.column(head, spare=-place if place > 1 else None)
     for row in rows:
-        table.add_row(*(number(cell) if isinstance(cell, int) else cell for cell in row))
+        table.row(*(number(cell) if isinstance(cell, int) else cell for cell in row))
     return table
 
 

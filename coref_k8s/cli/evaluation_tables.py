@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
-from coref_k8s.cli.console import headed
+from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.report import chains
 from coref_k8s.report.claims import claim as claimed
@@ -45,10 +44,11 @@ def evaluation(result: EvaluationResult) -> RenderableType:
     table = headed(
         "words.metric", "words.value", "scores.context", "scores.interval", "scores.no-model", "scores.reference",
         "scores.reference-no-model", left=("words.metric",),
+        spare=("scores.reference-no-model", "scores.reference", "scores.no-model", "scores.context"),
     )  # fmt: skip
     for name in SHOWN["mentions"]:
         if name in m:
-            table.add_row(
+            table.row(
                 metric(name, lang()),
                 score(m[name]),
                 gain(m, name),
@@ -67,7 +67,7 @@ def evaluation(result: EvaluationResult) -> RenderableType:
     return Group(*parts)
 
 
-def _arms(m: dict[str, float]) -> Table:
+def _arms(m: dict[str, float]) -> Sheet:
     """What the headline leaves out: closed questions with their chance, the swapped and the truncated arm."""
     table = headed(
         "scores.more",
@@ -76,18 +76,19 @@ def _arms(m: dict[str, float]) -> Table:
         "scores.interval",
         "scores.chance",
         left=("scores.more",),
+        spare=("scores.chance", "scores.context"),
     )
     rows = (("scores.closed1", "coref_closed1"), ("scores.closed5", "coref_closed5"), ("scores.swapped", "swap_top1"),
             ("scores.truncated", "coref_top5_truncated"))  # fmt: skip
     for code, name in rows:
         if name in m:
-            table.add_row(
+            table.row(
                 say(code), score(m[name]), gain(m, name), interval_of(m, name),
                 score(m.get(f"{name}_chance")),
             )  # fmt: skip
     if (more := m.get("coref_top5_truncated_gain")) is not None:
         between = interval_of(m, "coref_top5_truncated_gain")
-        table.add_row(say("scores.truncated-gain"), difference(more), "", between, "")
+        table.row(say("scores.truncated-gain"), difference(more), "", between, "")
     return table
 
 
@@ -100,10 +101,10 @@ def comparison(found: Sequence[Difference], model: str, other: str) -> Renderabl
     """Return the differences of all metrics; A and B are named above, since a path has no room in a column."""
     table = headed(
         "words.metric", "scores.a", "scores.b", "words.difference", "scores.interval", "scores.items-of", "",
-        left=("words.metric", ""), wrapped=("words.metric", ""),
+        left=("words.metric", ""), wrapped=("words.metric", ""), spare=("scores.items-of", "scores.a", "scores.b"),
     )  # fmt: skip
     for one in found:
-        table.add_row(
+        table.row(
             metric(one.metric, lang()),
             score(one.a),
             score(one.b),
@@ -115,10 +116,10 @@ def comparison(found: Sequence[Difference], model: str, other: str) -> Renderabl
     return Group(f"A: {model}\nB: {other}\n", table)
 
 
-def _buckets(result: EvaluationResult) -> Table:
+def _buckets(result: EvaluationResult) -> Sheet:
     table = headed(
         "scores.distance", "words.items", "scores.top1", "scores.interval", "scores.top5", "scores.interval",
-        "scores.gain", left=("scores.distance",),
+        "scores.gain", left=("scores.distance",), spare=("scores.gain", "scores.interval"),
     )  # fmt: skip
     for bucket in result.buckets:
         scores: dict[str, Any] = bucket.scores or {}
@@ -127,7 +128,7 @@ def _buckets(result: EvaluationResult) -> Table:
             for name in ("coref_top1", "coref_top5")
             for text in (score(scores.get(name)), interval_of(scores, name))
         ]
-        table.add_row(
+        table.row(
             f"{number(bucket.above + 1)}–{number(min(bucket.up_to, result.seq_len))}",
             str(bucket.n),
             *(cells if scores else [say("words.too-small"), "", "", ""]),
@@ -136,7 +137,7 @@ def _buckets(result: EvaluationResult) -> Table:
     return table
 
 
-def _antecedents(result: EvaluationResult) -> Table:
+def _antecedents(result: EvaluationResult) -> Sheet:
     """Return which earlier mention gold mentions go back to, beside two choices without a model."""
     m = result.metrics
     table = headed(
@@ -149,7 +150,7 @@ def _antecedents(result: EvaluationResult) -> Table:
     ]
     for words, n, key in kinds:
         few = key not in m
-        table.add_row(
+        table.row(
             words, number(n), say("words.too-small") if few else score(m[key]), "" if few else interval_of(m, key),
             *("" if few else score(m[f"baseline_{guess}_{key}"]) for guess in ("frequent", "nearest")),
         )  # fmt: skip
@@ -161,17 +162,17 @@ def _chains(result: EvaluationResult) -> RenderableType:
     m = result.metrics
     table = headed(
         "scores.end-to-end", "scores.recall", "scores.precision", "scores.f1", "scores.interval",
-        left=("scores.end-to-end",),
+        left=("scores.end-to-end",), spare=("scores.recall", "scores.precision"),
     )  # fmt: skip
     for name in _CHAINS:
         parts = (score(m[f"{name}_{part}"]) for part in ("recall", "precision", "f1"))
-        table.add_row(metric(f"{name}_f1", lang()), *parts, interval_of(m, f"{name}_f1"))
+        table.row(metric(f"{name}_f1", lang()), *parts, interval_of(m, f"{name}_f1"))
     beside = headed("scores.beside", "scores.conll", "scores.interval", left=("scores.beside",))
     for words, key in chains.beside(m, lang()):
-        beside.add_row(words, score(m[key]), interval_of(m, key))
+        beside.row(words, score(m[key]), interval_of(m, key))
     found = headed("scores.anaphors", "words.items", "scores.recall", left=("scores.anaphors",))
     for words, n, key in chains.links(result.counts, lang()):
-        found.add_row(words, number(n), score(m.get(key)))
+        found.row(words, number(n), score(m.get(key)))
     view = say(f"scores.view-{result.view}")
     ceiling = say("scores.ceiling", view=view, share=m.get("representable", 1.0))
     return Group(table, ceiling, "", beside, "", found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from coref_k8s.cli.console import dump, err, out, warn, write
+from coref_k8s.cli.console import Wide, dump, err, out, warn, write
 from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, heading, remarks
 from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import DataDir
@@ -40,6 +40,7 @@ def evaluate(
     items: Items = 200,
     save: Annotated[Path | None, typer.Option("--save", metavar="FILE")] = None,
     data_dir: DataDir = None,
+    wide: Wide = False,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """Score a model on text or prepared data: strict metrics, gains, intervals."""
@@ -81,6 +82,7 @@ def compare(
     split: Split = "dev",
     items: Items = 200,
     data_dir: DataDir = None,
+    wide: Wide = False,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """Say whether one model is better than another, and how sure that is."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from coref_k8s.cli.console import headed, titled
+from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.speech import lang, say
 from coref_k8s.client.expecting import Here
 from coref_k8s.client.planning import GIB, LengthPlan, spared_share
@@ -30,10 +29,10 @@ def as_tables(spec: StudySpec, plans: dict[int, LengthPlan]) -> RenderableType:
 def expected_table(here: Here) -> list[RenderableType]:
     """Return what was found on this machine, how long trials are expected to take on it, and what that rests on."""
     codes = ("words.tokens", "plan.steps", "plan.a-step", "plan.a-trial", "plan.all-trials")
-    table = headed(*codes, wrapped=codes)
+    table = headed(*codes, spare=("plan.steps", "plan.a-step"))
     for length, one in here.times.items():
         step = f"{one.step_seconds:.2f} s" if one.step_seconds < 10 else _about(one.step_seconds)
-        table.add_row(str(length), f"{one.steps:,}", step, _about(one.trial_seconds), _about(one.seconds))
+        table.row(str(length), f"{one.steps:,}", step, _about(one.trial_seconds), _about(one.seconds))
     return ["", here.found.say(lang()), "", table, "", *(one.say(lang()) for one in here.rests_on)]
 
 
@@ -41,16 +40,20 @@ def _about(seconds: float) -> str:
     return duration(seconds, lang(), estimate=True)
 
 
-def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Table:
+def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Sheet:
     place = "plan.on-gpus" if spec.pod.gpus else "plan.on-cpus"
     memory = "plan.gpu-memory" if spec.pod.gpus else "plan.memory-column"
     codes = ("words.tokens", "plan.batch", "plan.accumulation", "plan.effective", memory,
              "plan.checkpointing", "plan.gpus", "plan.pod", "words.trials")  # fmt: skip
     title = say(place, model=spec.model, size=spec.gpu_memory_gb)
-    table = headed(*codes, wrapped=set(codes) - {memory}, title=title)
+    table = headed(
+        *codes,
+        spare=("plan.checkpointing", "plan.gpus", "plan.effective", "words.trials", "plan.pod"),
+        title=title,
+    )
     for length, plan in plans.items():
         batch = plan.batch
-        table.add_row(
+        table.row(
             str(length),
             str(batch.batch_size),
             f"× {batch.accumulation}",
@@ -70,15 +73,15 @@ def _memory(batch: BatchPlan) -> Text:
     return Text(say("plan.memory", used=used, budget=budget), style="yellow" if tight else "")
 
 
-def _spaces(plans: dict[int, LengthPlan]) -> Table:
+def _spaces(plans: dict[int, LengthPlan]) -> Sheet:
     names = list(dict.fromkeys(name for plan in plans.values() for name in plan.space))
     columns = _grouped(plans)
-    table = titled(say("plan.space"))
-    table.add_column(say("words.parameter"), no_wrap=True)
+    table = Sheet(say("plan.space"))
+    table.column(say("words.parameter"), left=True)
     for lengths, _ in columns:
-        table.add_column(", ".join(map(str, lengths)))
+        table.column(", ".join(map(str, lengths)), wrapped=True)
     for name in names:
-        table.add_row(name, *(describe(space[name]) if name in space else UNKNOWN for _, space in columns))
+        table.row(name, *(describe(space[name]) if name in space else UNKNOWN for _, space in columns))
     return table
 
 

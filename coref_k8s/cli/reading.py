@@ -11,17 +11,19 @@ import typer
 
 from coref_k8s.cli import tables
 from coref_k8s.cli.comparing import as_table, settings_table
-from coref_k8s.cli.console import dump, headed, note, out, suggest, write
+from coref_k8s.cli.console import Wide, dump, note, out, write
+from coref_k8s.cli.next_steps import suggest_next
+from coref_k8s.cli.sheet import headed
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.cli.where_options import Study, Where, option, placed, typed
-from coref_k8s.cli.winners import best_tables
+from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend
 from coref_k8s.client.comparing import side_by_side
 from coref_k8s.client.results import best_trials, length_of, trial_rows, with_result
 from coref_k8s.client.where import find_study, open_backends
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
-from coref_k8s.store.records import Phase, StudyRecord
+from coref_k8s.store.records import StudyRecord
 from coref_k8s.wording.formats import duration
 
 Studies = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)]
@@ -30,7 +32,10 @@ SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS")]
 
 @placed
 def list_(
-    *, where: Where, output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table"
+    *,
+    where: Where,
+    wide: Wide = False,
+    output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """List studies, oldest first."""
     found = [(record, backend.place) for backend in open_backends(where) for record in backend.studies()]
@@ -41,9 +46,18 @@ def list_(
     if not found:
         note(say("cli.no-studies", submit="coref-k8s submit --local --seq-lengths 512 1024"))
         return
-    wrapped = ("words.tokens", "words.trials", "words.model", "cli.where")
-    codes = ("words.study", "cli.phase", *wrapped, "cli.age")
-    table = headed(*codes, left=codes, wrapped=wrapped)
+    wrapped = ("words.tokens", "words.model", "cli.where")
+    codes = (
+        "words.study",
+        "cli.phase",
+        "words.tokens",
+        "words.trials",
+        "words.model",
+        "cli.where",
+        "cli.age",
+    )
+    spare = ("words.model", "words.tokens", "cli.where", "words.trials", "cli.age")
+    table = headed(*codes, left=codes, wrapped=wrapped, spare=spare)
     for record, place in found:
         asked = ["–"] * 3
         if not record.problem:
@@ -53,7 +67,7 @@ def list_(
                 f"{len(spec.seq_lengths)} × {spec.trials}",
                 spec.model,
             ]
-        table.add_row(
+        table.row(
             record.name,
             tables.phase_text(record.phase),
             *asked,
@@ -88,6 +102,7 @@ def status(
     name: Study,
     *,
     where: Where,
+    wide: Wide = False,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """Show how far a study is: trials by length, the best so far, what failed and why."""
@@ -99,7 +114,7 @@ def status(
     if view.not_understood:
         note(view.not_understood.say(lang()), style="yellow")
     note_if_idle(backend, view)
-    suggest(*(f"{step}{typed(backend.where)}" for step in next_steps(view)))
+    suggest_next(backend, view, after="status")
 
 
 @placed
@@ -108,12 +123,15 @@ def results(
     *,
     where: Where,
     every: Annotated[bool, typer.Option("--all")] = False,
+    params: Annotated[bool, typer.Option("--params")] = False,
+    wide: Wide = False,
     price: Annotated[float | None, typer.Option("--gpu-hour-price", metavar="PRICE", min=0)] = None,
     output: Annotated[Literal["table", "json", "csv"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """List the trials of a study, best first, with metrics and parameters; or put several studies side by side."""
-    views = [find_study(where, name)[1] for name in dict.fromkeys(names)]
-    if len(views) > 1 and not every:
+    found = [find_study(where, name) for name in dict.fromkeys(names)]
+    views = [view for _, view in found]
+    if len(views) > 1 and not (every or params):
         compared = side_by_side(views, price)
         if output == "table":
             out.print(as_table(compared))
@@ -125,8 +143,14 @@ def results(
     if price is not None:
         raise RequestError("cli.price-of-one")
     if output == "table":
-        for view in views:
-            out.print(tables.results(view, most=None if every else 10))
+        for place, view in enumerate(views):
+            out.print(
+                *([""] if place else []),
+                tables.results(view, most=None if every else 10, params=params),
+                sep="\n",
+            )
+        if len(found) == 1:
+            suggest_next(*found[0], after="results")
         return
     rows = trial_rows(views)
     write(dump(rows, "json") if output == "json" else _csv(rows))
@@ -138,13 +162,15 @@ def best(
     *,
     seq_len: SeqLen = None,
     where: Where,
+    wide: Wide = False,
     output: Annotated[Literal["table", "yaml", "json"], typer.Option("--output", "-o")] = "table",
 ) -> None:
     """Print the best trial of each length: metrics, parameters, files."""
     backend, view = find_study(where, name)
     view = with_result(view, seq_len)
     if output == "table":
-        out.print(best_tables(view, backend.root), end="")
+        print_best(view, backend.root)
+        suggest_next(backend, view, after="best")
     else:
         write(dump(best_trials(view), output))
 
@@ -171,17 +197,6 @@ def note_if_idle(backend: Backend, view: StudyView) -> None:
     if not view.ended and not backend.is_running(view.name):
         resume = f"coref-k8s resume {view.name}{typed(backend.where)}"
         note(say("cli.idle", resume=resume), style="yellow")
-
-
-def next_steps(view: StudyView) -> list[str]:
-    """Return what can be typed next."""
-    steps = [] if view.ended else [f"logs {view.name} -f"]
-    if any(one.best for one in view.lengths):
-        steps += [f"best {view.name}", f"results {view.name}"]
-    steps += tables.after(view)
-    if view.phase in (Phase.FAILED, Phase.CANCELLED):
-        steps += [f"logs {view.name}", f"resume {view.name}"]
-    return steps
 
 
 def _csv(rows: list[dict[str, object]]) -> str:

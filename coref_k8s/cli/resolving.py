@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coref_k8s.cli.console import err, note, out, titled
+from coref_k8s.cli.console import err, note, out
+from coref_k8s.cli.sheet import Sheet
 from coref_k8s.cli.speech import lang, say
 from coref_k8s.cli.where_options import DataDir
 from coref_k8s.client.checks import require_trial_packages
@@ -219,18 +220,14 @@ def _table(document: ResolvedDocument, console: object = None) -> None:
     """Print the entities with two or more mentions, the largest first."""
     from collections import Counter
 
-    from rich.text import Text
-
-    table = titled(document.doc_id)
+    table = Sheet(document.doc_id)
     for column in ("number", "mentions", "names", "first"):
-        justify: Any = "right" if column in ("number", "mentions") else "left"
-        # folded: an ellipsis would stand at the end of each line of wide letters that has a blank there
-        table.add_column(say(f"coref.column-{column}"), justify=justify, overflow="fold")
+        table.column(say(f"coref.column-{column}"), wrapped=column in ("names", "first"))
     chains = [(number, chain) for number, chain in enumerate(document.chains) if len(chain) > 1]
     for number, chain in sorted(chains, key=lambda one: -len(one[1])):
         names = Counter(mention.text for mention in chain).most_common(_NAMES)
         shown = ", ".join(f"{text[:_LETTERS]} {count}" for text, count in names)
-        table.add_row(str(number + 1), str(len(chain)), Text(shown), Text(_context(document, chain[0].start)))
+        table.row(str(number + 1), str(len(chain)), shown, _context(document, chain[0].start))
     target = out if console is None else console
     target.print(table)  # type: ignore[attr-defined]
     alone = len(document.chains) - len(chains)

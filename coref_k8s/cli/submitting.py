@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from coref_k8s.cli import tables
-from coref_k8s.cli.console import dump, note, out, suggest, tell, write
+from coref_k8s.cli.console import Wide, dump, note, out, suggest, tell, write
 from coref_k8s.cli.expanding import expand, keyword
+from coref_k8s.cli.next_steps import suggest_next
 from coref_k8s.cli.planning import as_tables, expected_table
 from coref_k8s.cli.requesting import File, Name, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import said, say
 from coref_k8s.cli.watching import followed
 from coref_k8s.cli.where_options import Study, Where, placed, typed
-from coref_k8s.cli.winners import best_tables
+from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
 from coref_k8s.client.expecting import plan_here
@@ -45,6 +45,7 @@ def plan(
     settings: Set = None,
     output: Output = "table",
     where: Where,
+    wide: Wide = False,
     flags: dict[SpecOption, Any],
 ) -> None:
     """Show what a study would do, without doing it; with --local also on what, and how long it would take here."""
@@ -123,11 +124,12 @@ def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
         if not how.output:
             out.print(say("cli.created", study=study, place=backend.place))
         where = typed(backend.where)
-        suggest(f"status {study}{where}", f"logs {study} -f{where}")
+        suggest(f"status {study}{where}", f"watch {study}{where}", f"logs {study} -f{where}")
         if not how.wait:
             return 0
     else:
-        note(say("cli.in-foreground", study=study, resume=f"coref-k8s resume {study}"), style="dim")
+        resume = f"coref-k8s resume {study}{typed(backend.where)}"
+        note(say("cli.in-foreground", study=study, resume=resume), style="dim")
     return conclude(backend, followed(backend, study, how.metrics_port))
 
 
@@ -147,8 +149,7 @@ def resume(name: Study, *, where: Where, metrics_port: MetricsPort = None) -> in
 def conclude(backend: Backend, view: StudyView) -> int:
     """Say how a followed study stands, what is best and what to type next; return the exit code."""
     out.print()
-    where = typed(backend.where)
-    named = f"{view.name}{where}"
+    named = f"{view.name}{typed(backend.where)}"
     if not view.ended and backend.is_running(view.name):
         status = f"coref-k8s status {named}"
         note(say("cli.left-running", study=view.name, place=backend.place, status=status))
@@ -157,13 +158,11 @@ def conclude(backend: Backend, view: StudyView) -> int:
         note(say("cli.left-stopped", study=view.name, resume=f"coref-k8s resume {named}"))
         return 130
     if any(one.best for one in view.lengths):
-        out.print(best_tables(view, backend.root), end="")
+        print_best(view, backend.root)
     if view.phase is Phase.SUCCEEDED:
-        steps = [f"results {named}", f"best {named} --output yaml"]
-        steps += [f"{step}{where}" for step in tables.after(view)]
-        suggest(*steps)
+        suggest_next(backend, view, after="best")
         return 0
     stands = [said(view.phase.words).lower(), said(view.message)]
     note(f"{view.name}: {', '.join(part for part in stands if part)}", style="red")
-    suggest(f"status {named}", f"logs {named}", f"resume {named}")
+    suggest_next(backend, view, after="best")
     return 1

@@ -6,19 +6,20 @@ from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from coref_k8s.cli.console import headed, titled
+from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.budgets import budgets
 from coref_k8s.report.claims import conclusions
+from coref_k8s.report.figures import on_dev
+from coref_k8s.report.metrics import interval_of
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
 from coref_k8s.study.tasks import SHOWN
 from coref_k8s.wording import Message
-from coref_k8s.wording.formats import UNKNOWN, difference, duration, parameter, score
+from coref_k8s.wording.formats import UNKNOWN, difference, duration, interval, parameter, score
 
 PHASE_STYLES = {
     Phase.PENDING: "dim",
@@ -29,7 +30,7 @@ PHASE_STYLES = {
     Phase.CANCELLED: "yellow",
     Phase.UNKNOWN: "yellow",
 }
-#: Parameters that the results table has room for; csv and json have all.
+#: Parameters that the results table shows beside the metrics.
 _SHOWN = ("learning_rate",)
 #: Metrics that it has room for, by task.
 _METRICS = {
@@ -73,101 +74,131 @@ def status(view: StudyView, place: Message, now: datetime | None = None) -> Rend
         parts += [waiting(view), ""]
     if view.failures:
         parts += [failures(view), ""]
-    return Group(*parts)
+    return Group(*parts[:-1])
 
 
-def after(view: StudyView) -> list[str]:
-    """Return what to type after a search has succeeded: its best parameters are there to be trained with."""
-    if view.phase is not Phase.SUCCEEDED or view.spec.purpose.kind != "search":
-        return []
-    lengths = view.spec.seq_lengths
-    which = f" --seq-len {lengths[-1]}" if len(lengths) > 1 else ""
-    return [f"train {view.name} --from-best{which}"]
-
-
-def lengths(view: StudyView) -> Table:
-    """Return one row a sequence length."""
+def lengths(view: StudyView) -> Sheet:
+    """Return one row a sequence length; the best score is one on dev, of as many runs as it says."""
     some_wait = any(one.waiting for one in view.lengths)
     idle = ["words.state-waiting"] if some_wait else []
     table = headed(
-        "words.tokens", "cli.progress", "words.state-running", *idle, "words.state-pruned", "words.state-failed",
-        "words.best-score", "words.trial", left=("cli.progress",),
+        "words.tokens", "", "cli.progress", "words.state-running", *idle, "words.state-pruned", "words.state-failed",
+        "cli.best-on-dev", "words.interval", "cli.runs", "words.trial", left=("cli.progress", ""),
+        spare=("words.interval", "", "words.state-pruned", "cli.runs"),
     )  # fmt: skip
     for one in view.lengths:
         best, failed = one.best, one.counts[TrialState.FAILED]
-        table.add_row(
+        found = on_dev(one)
+        table.row(
             str(one.seq_len),
-            Text.assemble(bar(one.done, one.planned), " ", say("cli.of", done=one.done, planned=one.planned)),
+            bar(one.done, one.planned),
+            say("cli.of", done=one.done, planned=one.planned),
             str(len(one.running)),
             *([str(len(one.waiting))] if some_wait else []),
             str(one.counts[TrialState.PRUNED]),
             Text(str(failed), style="red" if failed else ""),
             score(one.score),
+            interval(found.low, found.high) if found else UNKNOWN,
+            str(found.runs) if found else UNKNOWN,
             str(best.number) if best else UNKNOWN,
         )
     return table
 
 
-def waiting(view: StudyView) -> Table:
+def waiting(view: StudyView) -> Sheet:
     """Return what was begun and does not run, with what it waits for."""
-    table = titled()
-    table.add_column(say("words.state-waiting"), no_wrap=True)
-    table.add_column(say("cli.for"))
+    table = headed("words.state-waiting", "cli.for", left=("words.state-waiting",), wrapped=("cli.for",))
     for one in view.waiting:
         if one.reason is not None:
             parts = [str(part) for part in (one.seq_len, one.kind.value, one.trial) if part is not None]
-            table.add_row(" ".join(parts), said(one.message) or one.reason.value)
+            table.row(" ".join(parts), said(one.message) or one.reason.value)
     return table
 
 
-def failures(view: StudyView) -> Table:
+def failures(view: StudyView) -> Sheet:
     """Return the failed trials with their reasons."""
-    table = titled()
-    table.add_column(say("words.state-failed"), no_wrap=True)
-    table.add_column(say("cli.why"))
+    table = headed("words.state-failed", "cli.why", left=("words.state-failed",), wrapped=("cli.why",))
     for trial in view.failures:
         who = say("live.who", length=trial.seq_len, trial=trial.number)
-        table.add_row(who, said(trial.reason or Message.of("words.unknown")))
+        table.row(who, said(trial.reason or Message.of("words.unknown")))
     return table
 
 
-def results(view: StudyView, *, most: int | None = None) -> RenderableType:
-    """Return the trials of each length, best first, the others behind; at most `most` a length."""
+def results(view: StudyView, *, most: int | None = None, params: bool = False) -> RenderableType:
+    """Return the trials of each length, best first, the others behind, at most `most` a length.
+
+    With their metrics, or with their parameters.
+    """
     parts: list[RenderableType] = []
     for one in view.lengths:
         trials = one.ordered
         shown = trials[:most]
         title = f"{view.name}: {say('words.of-tokens', length=one.seq_len)}"
-        parts.append(_trials(title, view.spec.task, shown, {t.number for t in one.waiting}))
+        heading = f"{title}, {say('cli.on-dev-once')}"
+        idle = {t.number for t in one.waiting}
+        if params:
+            parts += _parameters(heading, shown, idle)
+        else:
+            parts.append(_trials(heading, view.spec.task, shown, idle))
         if len(shown) < len(trials):
             parts.append(Text(f" {say('cli.more-trials', n=len(trials) - len(shown))}", style="dim"))
         parts.append("")
         if one.runs:
-            parts += [_runs(f"{title}, {say('words.finalists')}", one.runs), ""]
-            parts += [*(Text(sentence) for sentence in conclusions(one, view.ended, lang())), ""]
-    return Group(*parts)
+            parts += [_runs(f"{title}, {say('cli.finalists-on-dev')}", one.runs), ""]
+        stands = conclusions(one, view.ended, lang())
+        parts += [*(Text(sentence) for sentence in stands), ""] if stands else []
+    return Group(*parts[:-1])
 
 
-def _trials(title: str, task: str, trials: Sequence[TrialRecord], waiting: Container[int]) -> Table:
-    table = titled(title)
-    columns = [name for name in _SHOWN if any(name in t.params for t in trials)]
-    metrics = [say(f"cli.column-{name}") for name in _METRICS[task]]
-    params = [say(f"cli.column-{name}") for name in columns]
-    for heading in [say("words.trial"), say("words.metric-score"), *metrics, *params, say("words.time")]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column(say("words.state"), no_wrap=True)
+def _trials(title: str, task: str, trials: Sequence[TrialRecord], idle: Container[int]) -> Sheet:
+    metrics, columns = _METRICS[task], [name for name in _SHOWN if any(name in t.params for t in trials)]
+    codes = [f"cli.column-{name}" for name in (*metrics, *columns)]
+    gains = [code for code in codes if code.endswith("_gain")]
+    others = [code for code in reversed(codes) if code not in gains]
+    table = headed(
+        "words.trial", "words.metric-score", "words.interval", *codes, "words.time", "words.state",
+        left=("words.state",), title=title, spare=(*gains, *others[1:], "words.interval", "words.time", *others[:1]),
+    )  # fmt: skip
     for trial in trials:
-        state = TrialState.WAITING if trial.number in waiting else trial.state
-        table.add_row(
+        table.row(
             str(trial.number),
             score(trial.value),
-            *(_metric(trial, name) for name in _METRICS[task]),
+            interval_of(trial.metrics, "score"),
+            *(_metric(trial, name) for name in metrics),
             *(parameter(trial.params.get(name)) for name in columns),
             _span(trial),
-            say(f"words.state-{state.value}"),
+            _state(trial, idle),
             style="" if trial.state is TrialState.COMPLETE else "dim",
         )
     return table
+
+
+def _parameters(title: str, trials: Sequence[TrialRecord], idle: Container[int]) -> list[RenderableType]:
+    """Return the trials with what was tuned; what all have in common stands below."""
+    names = list(dict.fromkeys(name for t in trials for name in t.params))
+    values = {name: [parameter(t.params.get(name)) for t in trials] for name in names}
+    same = [name for name in names if len(trials) > 1 and len(set(values[name])) == 1]
+    table = Sheet(title)
+    table.column(say("words.trial"))
+    table.column(say("words.metric-score"))
+    for place, name in enumerate(tuned := [name for name in names if name not in same]):
+        # the name as it is, in two lines where it has two words
+        table.column(name.replace("_", "_\n", 1), spare=len(tuned) - place)
+    table.column(say("words.state"), left=True)
+    for n, trial in enumerate(trials):
+        table.row(
+            str(trial.number),
+            score(trial.value),
+            *(values[name][n] for name in tuned),
+            _state(trial, idle),
+            style="" if trial.state is TrialState.COMPLETE else "dim",
+        )
+    pairs = ", ".join(f"{name} {values[name][0]}" for name in same)
+    return [table, Text(say("cli.same-in-all", values=pairs), style="dim")] if same else [table]
+
+
+def _state(trial: TrialRecord, idle: Container[int]) -> str:
+    return say(f"words.state-{(TrialState.WAITING if trial.number in idle else trial.state).value}")
 
 
 def _metric(trial: TrialRecord, name: str) -> str:
@@ -175,18 +206,19 @@ def _metric(trial: TrialRecord, name: str) -> str:
     return difference(value) if name.endswith("_gain") else score(value)
 
 
-def _runs(title: str, runs: Sequence[TrialRecord]) -> Table:
+def _runs(title: str, runs: Sequence[TrialRecord]) -> Sheet:
     table = headed(
-        "words.run", "cli.run-of", "cli.seed", "cli.dev-score", "words.time", "words.state",
-        left=("cli.run-of", "words.state"), title=title,
+        "words.run", "cli.run-of", "cli.seed", "words.metric-score", "words.interval", "words.time", "words.state",
+        left=("cli.run-of", "words.state"), spare=("words.time", "cli.seed", "words.interval"), title=title,
     )  # fmt: skip
     for run in sorted(runs, key=lambda run: (-(run.value or 0.0), run.number)):
         trial, role = run.attrs.get("of_trial"), run.attrs.get("role")
-        table.add_row(
+        table.row(
             str(run.number),
             say("words.trial-number", n=trial) if trial is not None else say(f"words.role-{role}"),
             str(run.attrs.get("seed")),
             score(run.value),
+            interval_of(run.metrics, "score"),
             _span(run),
             say(f"words.state-{run.state.value}"),
             style="" if run.state is TrialState.COMPLETE else "dim",

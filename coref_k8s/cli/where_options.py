@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
 from coref_k8s.cli.expanding import expand, keyword
+from coref_k8s.client.backend import Backend
 from coref_k8s.client.where import Where
 
 Study = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
@@ -53,5 +55,13 @@ def typed(where: Where) -> str:
     """Return what is typed after a command to name a place: empty when it is found without, else ` -n x`."""
     names = {"-n": where.namespace, "--context": where.context, "--data-dir": where.data_dir}
     return "".join(
-        f" {name} {value}" for name, value in {**names, "--storage": where.storage}.items() if value
+        f" {name} {quote(str(value))}"
+        for name, value in {**names, "--storage": where.storage}.items()
+        if value
     )
+
+
+def typed_anew(backend: Backend) -> str:
+    """Return what is typed after a command that makes something new to name the place: ` --local` as well."""
+    where = typed(backend.where)
+    return f" --local{where}" if backend.here else where

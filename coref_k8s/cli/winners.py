@@ -2,62 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
-from coref_k8s.cli.console import headed
+from coref_k8s.cli.console import out
+from coref_k8s.cli.sheet import FirstThatFits, Sheet, headed
 from coref_k8s.cli.speech import lang, said, say
-from coref_k8s.client.results import folder
-from coref_k8s.controller.view import StudyView
+from coref_k8s.client.loading import loading, model_folder
+from coref_k8s.controller.view import LengthView, StudyView
 from coref_k8s.report.claims import conclusions
+from coref_k8s.report.figures import Figure, on_dev, reported
 from coref_k8s.report.metrics import gain, interval_of, metric, metrics_of
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording.formats import difference, interval, parameter, score
 
 
-def best_tables(view: StudyView, root: str = "") -> RenderableType:
-    """Return the best trial of each length for a person; `root` is the data folder that paths begin with."""
-    parts: list[RenderableType] = []
+def print_best(view: StudyView, root: str = "") -> None:
+    """Print the best trial of each length, and how its model is used; `root` is the data folder that paths begin with."""
+    code: list[str] = []
     for one in view.lengths:
-        if (trial := one.best) is None:
-            parts.append(Text(say("cli.no-complete", length=one.seq_len) + "\n", style="dim"))
-            continue
-        head = say("cli.best-of-length", length=one.seq_len, trial=trial.number, score=one.score)
-        parts.append(Text(head, "bold"))
-        if view.spec.purpose.kind == "search":
-            parts += [Text(f"  {sentence}") for sentence in conclusions(one, view.ended, lang())]
-        parts += ["", _metrics(view.spec, one.verdict.metrics if one.verdict else trial.metrics), ""]
-        parts += _tested(view.spec, trial)
-        if trial.params:
-            parts += [_parameters(trial), ""]
-        parts.append(Text(say("cli.files", folder=f"{root}{folder(view, one)}") + "\n"))
-    return Group(*parts)
+        for part in _length(view, one):
+            out.print(part)
+        if (path := model_folder(view, one, root)) is not None:
+            # whole lines, to be copied: a terminal wraps them, we do not
+            out.print(say("cli.model-is-in", folder=path), soft_wrap=True)
+            code = loading(view, path)
+            out.print()
+    if code:
+        out.print(say("cli.load-it"))
+        out.print("\n".join(f"  {line}" for line in code), soft_wrap=True)
 
 
-def _tested(spec: StudySpec, trial: TrialRecord) -> list[RenderableType]:
-    """Return what a final training or an ensemble has to show beside its scores on dev; nothing for others."""
-    attrs, parts = trial.attrs, list[RenderableType]()
-    if "ensemble" in attrs:
-        parts += [_ensemble(trial), ""]
-    if "test" in attrs:
-        parts += [say("cli.test-documents"), "", _metrics(spec, attrs["test"]["metrics"]), ""]
-    claims = [Text(said(one["sentence"])) for one in attrs.get("comparisons", ()) if one["metric"] == "score"]
-    return [*parts, *claims, ""] if claims else parts
+def _length(view: StudyView, one: LengthView) -> Iterator[RenderableType]:
+    found, trial = reported(one), one.best
+    if found is None or trial is None:
+        yield Text(say("cli.no-complete", length=one.seq_len) + "\n", style="dim")
+        return
+    told = conclusions(one, view.ended, lang()) if view.spec.purpose.kind == "search" else []
+    if one.verdict is not None:  # its first sentence says who wins, with the figures
+        head = f"{say('words.of-tokens', length=one.seq_len)}: {told.pop(0)}"
+    else:
+        head = say("cli.best-of-length", length=one.seq_len, trial=trial.number, figure=found.message)
+    yield Text(head, "bold")
+    yield from (Text(f"  {sentence}") for sentence in told)
+    yield ""
+    for figure in _shown(one, found):
+        yield _metrics(view.spec, figure)
+        yield ""
+    if "ensemble" in trial.attrs:
+        yield from (_ensemble(trial), "")
+    claims = [row for row in trial.attrs.get("comparisons", ()) if row["metric"] == "score"]
+    for row in claims:
+        yield Text(say("verdict.on-split", split=row["split"], said=said(row["sentence"])))
+    if claims:
+        yield ""
+    if trial.params:
+        yield from (_parameters(trial), "")
 
 
-def _ensemble(trial: TrialRecord) -> Table:
+def _shown(one: LengthView, found: Figure) -> Iterator[Figure]:
+    """Yield the figures that have a table: what the heading says, and the scores on dev where they are of the same model."""
+    yield found
+    dev = on_dev(one)
+    if dev is not None and dev.metrics and dev.split != found.split:
+        yield dev
+
+
+def _ensemble(trial: TrialRecord) -> Sheet:
     """Return the single models and the ways to join them, with what came out."""
     table = headed(
         "words.model", "words.trials", "words.metric-score", "cli.against-best", "words.interval", "",
-        left=("words.model", "words.trials", ""), wrapped=("words.model", "cli.against-best", ""),
+        left=("words.trials",), wrapped=("words.model", ""), title=say("cli.ensemble-on-dev"),
+        spare=("words.trials", "words.interval"),
     )  # fmt: skip
     for row in trial.attrs.get("ensemble", ()):
         compared = row.get("difference") is not None
-        table.add_row(
+        table.row(
             said(row["way"]),
             " ".join(map(str, row["members"])),
             score(row["score"]),
@@ -68,17 +92,19 @@ def _ensemble(trial: TrialRecord) -> Table:
     return table
 
 
-def _metrics(spec: StudySpec, metrics: dict[str, Any]) -> Table:
+def _metrics(spec: StudySpec, figure: Figure) -> Sheet:
     """Return what was scored; gains and reference metrics where the task has them."""
+    metrics: Mapping[str, Any] = figure.metrics
     names = [name for name in metrics_of(spec) if name in metrics]
     gains = any(f"{name}_gain" in metrics for name in names)
     references = any(f"seed_{name}" in metrics for name in names)
     table = headed(
         "words.metric", "words.value", *(["words.gain"] if gains else []), "words.interval",
         *(["cli.reference"] if references else []), left=("words.metric",),
+        spare=("cli.reference", "words.gain"), title=figure.of.say(lang()),
     )  # fmt: skip
     for name in names:
-        table.add_row(
+        table.row(
             metric(name, lang()),
             score(metrics[name]),
             *([gain(metrics, name)] if gains else []),
@@ -88,10 +114,14 @@ def _metrics(spec: StudySpec, metrics: dict[str, Any]) -> Table:
     return table
 
 
-def _parameters(trial: TrialRecord) -> Table:
+def _parameters(trial: TrialRecord) -> FirstThatFits:
+    """Return the parameters in two pairs of columns, or in one where there is no room for two."""
     pairs = [(name, parameter(value)) for name, value in trial.params.items()]
     half = (len(pairs) + 1) // 2
-    table = headed(*(("words.parameter", "words.value") * 2), left=("words.parameter",))
+    two = headed(*(("words.parameter", "words.value") * 2), left=("words.parameter",))
     for left, right in zip(pairs[:half], [*pairs[half:], ("", "")], strict=False):
-        table.add_row(*left, *right)
-    return table
+        two.row(*left, *right)
+    one = headed("words.parameter", "words.value", left=("words.parameter",))
+    for pair in pairs:
+        one.row(*pair)
+    return FirstThatFits(two, one)

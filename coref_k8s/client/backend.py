@@ -30,6 +30,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def here(self) -> bool:
+        """Whether it is this machine."""
+        ...
+
+    @property
     def root(self) -> str:
         """What paths below the data folder begin with when they are shown, ending in `/`."""
         ...

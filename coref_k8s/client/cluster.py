@@ -63,6 +63,11 @@ class ClusterBackend:
         return Where(namespace=self._namespace, context=self._context)
 
     @property
+    def here(self) -> bool:
+        """Whether it is this machine: it is not."""
+        return False
+
+    @property
     def root(self) -> str:
         """The shared volume, where pods see it."""
         return "/data/"

@@ -12,7 +12,7 @@ from coref_k8s.search.tested import tested
 def side_by_side(views: Sequence[StudyView], price: float | None = None) -> list[dict[str, Any]]:
     """Return one row a study and length; `price` is that of a GPU-hour.
 
-    `score` is that of the best single run on dev; with finalists `dev` is the winner's mean over its runs. `test` is what
+    `score` is that of the best single run on dev; with finalists `dev` is the winner's mean over its `dev_runs`. `test` is what
     finalists, a final training or an ensemble reach on test, with its interval. `setting_…` are the fields of the
     request in which the studies differ. Jobs of the whole study (preparation) are in no row.
     """
@@ -64,6 +64,7 @@ def _row(view: StudyView, one: LengthView, price: float | None) -> dict[str, Any
         "trial": best.number if best else None,
         "score": best.value if best else None,
         "dev": verdict.dev if verdict else None,
+        "dev_runs": len(verdict.won.scores) if verdict else 1 if best else None,
         "test": on_test.score if on_test else None,
         "test_ci_low": on_test.low if on_test else None,
         "test_ci_high": on_test.high if on_test else None,

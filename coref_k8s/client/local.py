@@ -45,17 +45,19 @@ class LocalBackend:
     @property
     def where(self) -> Where:
         """What names this place."""
-        usual = Settings.from_env()
-        if self.settings.data_dir != usual.data_dir:
-            return Where(data_dir=Path(self.root))
-        if self.settings.storage_url != usual.storage_url:
-            return Where(storage=masked_url(self.settings.storage_url))
-        return Where()
+        folder = None if self.settings.data_dir == Settings.from_env().data_dir else Path(self.root)
+        usual = Settings.from_env(data_dir=folder).storage_url == self.settings.storage_url
+        return Where(data_dir=folder, storage=None if usual else masked_url(self.settings.storage_url))
 
     @property
     def place(self) -> Message:
         """What people call it."""
         return Message.of("client.this-machine")
+
+    @property
+    def here(self) -> bool:
+        """Whether it is this machine: it is."""
+        return True
 
     @property
     def root(self) -> str:

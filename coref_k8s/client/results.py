@@ -9,6 +9,7 @@ from coref_k8s.client.where import Spelled
 from coref_k8s.controller.view import LengthView, StudyView
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.report.claims import rows as comparison_rows
+from coref_k8s.report.figures import on_dev, on_test
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.paths import trial_folder, work_folder
@@ -16,9 +17,9 @@ from coref_k8s.wording import Message
 
 
 def trial_rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
-    """Return every trial as a flat row: study, length, trial, state, score, metrics, then `param_` and times.
+    """Return every trial as a flat row: study, length, trial, state, score on dev, its metrics, then `param_` and times.
 
-    Runs of finalists follow, with their number as `run`, and `role`, `of_trial` and `seed`; their scores are of dev.
+    Runs of finalists follow, with their number as `run`, and `role`, `of_trial` and `seed`.
     """
     found = []
     for view in views:
@@ -30,6 +31,7 @@ def trial_rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
                         "seq_len": one.seq_len,
                         **_which(trial),
                         "state": trial.state.value,
+                        "split": "dev",
                         "score": trial.value,
                         **{k: v for k, v in trial.metrics.items() if k != "score"},
                         **{f"param_{name}": value for name, value in trial.params.items()},
@@ -51,7 +53,8 @@ def _which(trial: TrialRecord) -> dict[str, Any]:
 def best_trials(view: StudyView) -> dict[str, Any]:
     """Return the best trial of each length with its parameters, as plain data that a final run can use.
 
-    With a verdict that is the finalists' winner: `score` is its mean on dev, `test` what it reaches on test.
+    `dev` and `test` (where it is known) say the score on those documents, of how many runs it is the mean, its 95 %
+    interval, and the metrics behind it. With a verdict they are those of the finalists' winner.
     """
     return {
         "study": view.name,
@@ -59,9 +62,8 @@ def best_trials(view: StudyView) -> dict[str, Any]:
         "lengths": {
             one.seq_len: {
                 "trial": trial.number,
-                "score": one.score,
+                **{figure.split: figure.as_data() for figure in (on_dev(one), on_test(one)) if figure},
                 "params": trial.params,
-                "metrics": trial.metrics,
                 "folder": folder(view, one),
                 **_evidence(one),
             }
@@ -91,20 +93,13 @@ def _worded(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evidence(one: LengthView) -> dict[str, Any]:
-    verdict, best = one.verdict, one.best
-    if verdict is None:
-        attrs = best.attrs if best is not None else {}
-        rows: dict[str, Any] = {
-            name: [_worded(row) for row in attrs[name]]
-            for name in ("comparisons", "ensemble")
-            if name in attrs
-        }
-        return {"test": attrs["test"], **rows} if "test" in attrs else rows
+    """Return what the model was compared with, on which documents, and the ways to join several."""
+    if one.verdict is not None:
+        return {"comparisons": [{"split": "test", **row} for row in comparison_rows(one.verdict)]}
+    attrs = one.best.attrs if one.best is not None else {}
     return {
-        "test": {"score": verdict.test, "ci_low": verdict.low, "ci_high": verdict.high, "metrics": verdict.metrics},
-        "runs": next(len(c.scores) for c in verdict.candidates if c.trial == verdict.winner),
-        "comparisons": comparison_rows(verdict),
-    }  # fmt: skip
+        name: [_worded(row) for row in attrs[name]] for name in ("comparisons", "ensemble") if name in attrs
+    }
 
 
 def of_length(view: StudyView, seq_len: int) -> StudyView:

@@ -105,8 +105,9 @@ class Study:
         return pandas.DataFrame(rows)
 
     def best(self, seq_len: int | None = None) -> dict[str, Any]:
-        """Return the best trial of a length (tokens): `trial`, `score`, `params`, `metrics`, `folder` and more.
+        """Return the best trial of a length (tokens): `trial`, `params`, `folder`, `dev`, and `test` where it is known.
 
+        `dev` and `test` have `score`, `runs` (how many it is the mean of), `ci_low`, `ci_high` and `metrics`.
         With finalists it is the one that they have confirmed. Raises NotFoundError while no trial is complete,
         RequestError for a length that the study does not tune, and without `seq_len` when it tunes several.
         """

@@ -29,7 +29,7 @@ def _length(page: Context, one: LengthView) -> str:
         said = conclusions(one, page.view.ended, page.lang)
         return "".join(f"<p>{mark} {named}: {escape(text)}</p>" for text in said)
     reach = reach_of([one.score for one in found.comparisons if one.score is not None])
-    lines = [f'<p class="first">{named}: {escape(headline(one, found, page.lang))}</p>']
+    lines = [f'<p class="first">{named}: {escape(headline(one, page.lang))}</p>']
     for each in found.comparisons:
         style, word = "open", page.plain("report.not-compared")
         drawn = ""

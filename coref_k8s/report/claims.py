@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from coref_k8s.controller.view import LengthView
 from coref_k8s.evaluation.intervals import MIN_DOCUMENTS
+from coref_k8s.report.figures import of_verdict, on_test
 from coref_k8s.search.records import TrialState
-from coref_k8s.search.tested import Tested, tested
+from coref_k8s.search.tested import tested
 from coref_k8s.search.verdict import Comparison, Difference, Verdict
 from coref_k8s.wording import Lang, Message, say
-from coref_k8s.wording.formats import score
 
 
 def sentences(verdict: Verdict, lang: Lang = "en") -> list[str]:
@@ -21,25 +21,17 @@ def sentences(verdict: Verdict, lang: Lang = "en") -> list[str]:
     return [_won(verdict, lang), *(comparison(one, lang) for one in verdict.comparisons), *few]
 
 
-def headline(length: LengthView, found: Tested, lang: Lang = "en") -> str:
+def headline(length: LengthView, lang: Lang = "en") -> str:
     """Return the winner with its figures, or the score on test of what was tested without a choice."""
     if length.verdict is not None:
         return _won(length.verdict, lang)
-    return say("verdict.tested", lang, score=_figure(found.score, found.low, found.high, lang))
+    figure = on_test(length)
+    return figure.message.say(lang) if figure is not None else ""
 
 
 def _won(verdict: Verdict, lang: Lang) -> str:
-    winner = next(one for one in verdict.candidates if one.trial == verdict.winner)
-    test = _figure(verdict.test, verdict.low, verdict.high, lang)
-    return say(
-        "verdict.winner", lang, trial=verdict.winner, dev=verdict.dev, runs=len(winner.scores), test=test
-    )
-
-
-def _figure(value: float, low: float | None, high: float | None, lang: Lang) -> str:
-    if low is None or high is None:
-        return score(value)
-    return say("verdict.figure", lang, score=value, low=low, high=high)
+    dev, test = of_verdict(verdict)
+    return say("verdict.winner", lang, trial=verdict.winner, dev=dev.message, test=test.message)
 
 
 def conclusions(length: LengthView, ended: bool, lang: Lang = "en") -> list[str]:
@@ -47,7 +39,7 @@ def conclusions(length: LengthView, ended: bool, lang: Lang = "en") -> list[str]
     if length.verdict is not None:
         return sentences(length.verdict, lang)
     if (found := tested(length.best, None)) is not None:
-        return [headline(length, found, lang), *(comparison(one, lang) for one in found.comparisons)]
+        return [headline(length, lang), *(comparison(one, lang) for one in found.comparisons)]
     if not length.planned_runs:
         # the best of one is chosen by nobody's luck
         return [say("verdict.not-confirmed", lang)] if ended and len(length.ranked) > 1 else []

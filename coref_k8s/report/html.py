@@ -58,10 +58,11 @@ def table(
     )
 
 
-def grouped(rows: list[list[Cell]]) -> list[list[Cell]]:
-    """Name a group only in its first row."""
+def grouped(rows: list[list[Cell]], columns: int = 1) -> list[list[Cell]]:
+    """Name a group, by its first cell, only in its first row; so are the other of its first `columns`."""
     names = [row[0] for row in rows]
-    return [["" if k and names[k - 1] == row[0] else row[0], *row[1:]] for k, row in enumerate(rows)]
+    blank: list[Cell] = [""] * columns
+    return [[*blank, *row[columns:]] if k and names[k - 1] == row[0] else row for k, row in enumerate(rows)]
 
 
 def whisker(

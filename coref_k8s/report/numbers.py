@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from html import escape
+from typing import Any
 
 from coref_k8s.report.charts import legend
 from coref_k8s.report.context import Context, key_of
+from coref_k8s.report.figures import reported
 from coref_k8s.report.html import Cell, Raw, grouped, table, whisker
 from coref_k8s.report.metrics import gain, guess_without, interval_of, metric, metrics_of
 from coref_k8s.report.parallel import axis
@@ -19,17 +21,17 @@ _ROWS = 500
 
 
 def metrics(page: Context) -> str:
-    """The best trial of each length: value, interval, gain, and what is reached without a model."""
+    """The best of each length, on the documents that the head speaks of: value, interval, gain, and what needs no model."""
     rows: list[list[Cell]] = []
-    best = [one.best for one in page.view.lengths if one.best is not None]
+    best = [(one.seq_len, figure) for one in page.view.lengths if (figure := reported(one)) is not None]
     task, shown = page.view.spec.task, ("score", *metrics_of(page.view.spec))
-    gains = any(f"{name}_gain" in t.metrics for t in best for name in shown)
-    ends = [t.metrics.get(f"{name}_ci_high", t.metrics.get(name, 0.0)) for t in best for name in shown]
+    gains = any(f"{name}_gain" in figure.metrics for _, figure in best for name in shown)
+    ends = [f.metrics.get(f"{name}_ci_high", f.metrics.get(name, 0.0)) for _, f in best for name in shown]
     top = min(1.0, max(ends, default=1.0) * 1.1) or 1.0
-    for one in page.view.lengths:
-        if one.best is None:
-            continue
-        found = one.best.metrics | {"score": one.best.value}
+    for length, figure in best:
+        found: dict[str, Any] = {
+            **figure.metrics, "score": figure.score, "score_ci_low": figure.low, "score_ci_high": figure.high
+        }  # fmt: skip
         for name in shown:
             if (value := found.get(name)) is None:
                 continue
@@ -37,7 +39,7 @@ def metrics(page: Context) -> str:
             guess = guess_without(found, name)
             rows.append(
                 [
-                    str(one.seq_len), metric(name, page.lang),
+                    str(length), figure.of.say(page.lang), metric(name, page.lang),
                     score(value), whisker(value, low, high, guess=guess, top=top), interval_of(found, name),
                     *(["" if name == "score" else gain(found, name)] if gains else []),
                     "" if guess is None else score(guess),
@@ -46,13 +48,13 @@ def metrics(page: Context) -> str:
     if not rows:
         return page.about("report.no-trials")
     heads = page.heads(
-        "words.tokens", "words.metric", "words.value", "", "words.interval",
+        "words.tokens", "report.measured", "words.metric", "words.value", "", "words.interval",
         *(["words.gain"] if gains else []), "report.guess",
     )  # fmt: skip
     weights = page.view.spec.objective.weights
     formula = " + ".join(f"{weight:g} {metric(name, page.lang)}" for name, weight in weights.items())
     return (
-        table(heads, grouped(rows), left=2)
+        table(heads, grouped(rows, 2), left=3)
         + page.about("report.score-about", formula=formula)
         + (page.about("report.proxy-about") if task == "mentions" else "")
         + page.about("report.interval-about")
@@ -65,21 +67,24 @@ def reference(page: Context) -> str:
     """The metrics as the reference report defines them, each beside what a constant list scores."""
     rows: list[list[Cell]] = []
     for one in page.view.lengths:
-        found = one.best.metrics if one.best else {}
+        if (figure := reported(one)) is None:
+            continue
+        found = figure.metrics
         for name in metrics_of(page.view.spec):
             value, constant = found.get(f"seed_{name}"), found.get(f"baseline_seed_{name}")
             if value is not None:
                 more = None if constant is None else value - constant
                 rows.append(
-                    [str(one.seq_len), metric(name, page.lang), score(value), whisker(value, guess=constant),
+                    [str(one.seq_len), figure.of.say(page.lang), metric(name, page.lang), score(value),
+                     whisker(value, guess=constant),
                      score(constant), difference(more)]
                 )  # fmt: skip
     if not rows:
         return ""
     heads = page.heads(
-        "words.tokens", "words.metric", "words.value", "", "report.guess", "report.reference-more"
-    )
-    return page.about("report.reference-about") + table(heads, grouped(rows), left=2)
+        "words.tokens", "report.measured", "words.metric", "words.value", "", "report.guess", "report.reference-more",
+    )  # fmt: skip
+    return page.about("report.reference-about") + table(heads, grouped(rows, 2), left=3)
 
 
 def distance(page: Context) -> str:
@@ -114,7 +119,11 @@ def distance(page: Context) -> str:
         "words.tokens", "report.distance-range", "words.items",
         "words.metric-coref_top1", "words.metric-coref_top5", "", "words.metric-coref_top5_gain",
     )  # fmt: skip
-    return page.about("report.distance-about") + table(heads, grouped(rows), left=2)
+    return (
+        page.about("report.distance-about")
+        + page.about("report.on-dev-once")
+        + table(heads, grouped(rows), left=2)
+    )
 
 
 def parameters(page: Context) -> str:
@@ -169,7 +178,7 @@ def trials(page: Context) -> str:
         body = table(
             [*heads, page.plain("words.time"), *names], rows, keys=[key_of(t) for t in shown], name="sortable"
         )
-        title = f"{page.length(one.seq_len)} ({len(one.trials)})"
+        title = f"{page.length(one.seq_len)} ({len(one.trials)}): {page.plain('report.on-dev-once')}"
         parts.append(f"<details{opened}><summary>{escape(title)}</summary>{body}</details>")
         if len(shown) < len(one.trials):
             parts.append(page.about("report.only-best", shown=len(shown), n=len(one.trials)))

@@ -17,6 +17,7 @@ from coref_k8s.report.answer import answer
 from coref_k8s.report.budgets import budgets
 from coref_k8s.report.chains import antecedents, chains, sample
 from coref_k8s.report.context import Context, key_of
+from coref_k8s.report.figures import reported
 from coref_k8s.report.finalists import finalists
 from coref_k8s.report.metrics import metric, metrics_of
 from coref_k8s.report.slices import slices
@@ -126,12 +127,13 @@ def head(page: Context) -> str:
     if (elapsed := view.elapsed(page.now)) is not None:
         facts.append(page.say("report.took", span=elapsed))
     top = max((one for one in view.lengths if one.best), key=lambda one: one.score or 0.0, default=None)
-    value, best = (top.score, top.best) if top else (None, None)
+    best, figure = (top.best, reported(top)) if top else (None, None)
     counts = {state.value: sum(one.counts[state] for one in view.lengths) for state in TrialState}
     cards = [
         (
-            page.say("words.best-score"), score(value),
-            page.say("words.trial-of-length", length=best.seq_len, trial=best.number) if best else "",
+            page.say("words.best-score"), score(figure.score if figure else None),
+            page.say("words.trial-of-length", length=best.seq_len, trial=best.number)
+            + f", {escape(page.said(figure.of))}" if best and figure else "",
         ),
         (page.say("report.trials-done"), f"{view.done} / {sum(one.planned for one in view.lengths)}", page.say("report.by-state", **counts)),
         _spent(page),

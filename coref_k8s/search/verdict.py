@@ -96,6 +96,11 @@ class Verdict:
     comparisons: tuple[Comparison, ...]
     made_at: datetime
 
+    @property
+    def won(self) -> Candidate:
+        """The winner as it did on dev."""
+        return next(one for one in self.candidates if one.trial == self.winner)
+
     def against(self, other: str) -> Comparison | None:
         """Return the comparison with `untuned` or `defaults`."""
         return next((one for one in self.comparisons if one.against == other), None)

@@ -75,7 +75,8 @@ def test_prepare_prints_the_folder_and_beside_it_what_is_in_it(prepared: Any) ->
     assert f"; 256: {rows} sequences" in prepared.err
     assert prepared.err.count("warning: ") == 1, "one warning"
     assert "broken.jsonl:1: not JSON (Expecting ',' delimiter" in prepared.err
-    assert f"Next: coref-k8s data show {folder}" in prepared.err
+    assert f"\nNext:\n  coref-k8s data show {folder}" in prepared.err
+    assert "\n  coref-k8s submit --local --dataset-choice" in prepared.err
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_what_is_prepared_is_found_again_and_told_in_korean(coref: Any, prepared
     assert "문서: train" in again.err
     assert again.err.count("제외됨: ") == 1
     assert "broken.jsonl:1: JSON이 아닙니다(" in again.err
-    assert "다음: coref-k8s data show" in again.err
+    assert "\n다음:\n  coref-k8s data show" in again.err
 
 
 @pytest.mark.parametrize(

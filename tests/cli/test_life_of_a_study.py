@@ -96,7 +96,8 @@ def test_submit_runs_to_the_end_and_says_what_is_best(coref: Any, place: Path) -
     assert "1024 tokens: trial" in answer.out
     assert "weight_decay" in answer.out
     assert "data/studies/one/512/" in answer.out
-    assert "coref-k8s best one --output yaml" in answer.err
+    assert "\n  coref-k8s results one  " in answer.err
+    assert "model: data/studies/one/" in answer.out
     assert "complete: score" in answer.out  # the view's lines in a pipe
     assert "\x1b" not in answer.out
     assert len(results()) == 4

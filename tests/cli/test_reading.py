@@ -58,15 +58,15 @@ def test_a_study_is_told_in_korean(coref: Any, study: str, command: str) -> None
     answer = coref(command, study, "--lang", "ko")
     text = answer.out
     said = {
-        "status": ("실행 중  이 컴퓨터", "최고 점수", "512 트라이얼 2", "비정상 종료(종료 코드 1)"),
+        "status": ("실행 중  이 컴퓨터", "dev 최고", "512 트라이얼 2", "비정상 종료(종료 코드 1)"),
         "results": ("512 토큰", "상태", "완료", "실패"),
     }
     for words in said[command]:
         assert words in text, text
-    left = set(re.findall(r"[A-Za-z]{3,}", text)) - {"LAMBADA", "Top", "sample"}
+    left = set(re.findall(r"[A-Za-z]{3,}", text)) - {"LAMBADA", "Top", "sample", "dev"}
     assert left == set()
     if command == "status":
-        assert "다음: coref-k8s logs" in answer.err
+        assert f"다음:\n  coref-k8s logs {study} " in answer.err
 
 
 def test_a_coreference_study_shows_the_metrics_of_its_task(coref: Any, study: str) -> None:
@@ -82,8 +82,8 @@ def test_a_coreference_study_shows_the_metrics_of_its_task(coref: Any, study: st
                "conll_f1_ci_high": 0.52}  # fmt: skip
     TrialReporter(url, trial.trial_id).result(0.51, {**metrics, "score": 0.51})
     out = coref("results", "chains").out
-    assert re.search(r"trial +score +CoNLL +LEA +mentions +gold m\. +lr", out)
-    assert re.search(r"0 +0\.510 +0\.510 +0\.420 +0\.730 +0\.640", out)
+    assert re.search(r"trial +score +95 % interval +CoNLL +LEA +mentions +gold m\. +lr", out)
+    assert re.search(r"0 +0\.510 +– +0\.510 +0\.420 +0\.730 +0\.640", out)
     best = coref("best", "chains").out
     assert re.search(r"CoNLL F1 +0\.510 +0\.500 … 0\.520", best)
     assert re.search(r"mentions found +0\.730", best)
@@ -162,7 +162,7 @@ def test_results_of_several_studies_name_them(coref: Any, study: str) -> None:
 def test_best_as_yaml_feeds_a_final_run(coref: Any, study: str) -> None:
     best = yaml.safe_load(coref("best", study, "--output", "yaml").out)
     assert best["lengths"][512]["trial"] == 1
-    assert best["lengths"][512]["score"] == 0.41
+    assert (best["lengths"][512]["dev"]["score"], best["lengths"][512]["dev"]["runs"]) == (0.41, 1)
     assert best["lengths"][512]["params"]["learning_rate"] > 0
     assert best["lengths"][512]["folder"] == "studies/sample/512/1"
     assert set(best["lengths"]) == {512, 1024}
@@ -170,13 +170,13 @@ def test_best_as_yaml_feeds_a_final_run(coref: Any, study: str) -> None:
 
 def test_best_for_people_has_interval_gain_and_folder(coref: Any, study: str) -> None:
     korean = coref("best", study, "--seq-len", "512", "--lang", "ko").out
-    for words in ("512 토큰: 트라이얼 1, 점수 0.410", "문맥 이득", "파라미터", "파일: "):
+    for words in ("512 토큰: 트라이얼 1, dev 0.410(1회 실행)", "문맥 이득", "파라미터", "모델: "):
         assert words in korean
     assert "score" not in korean
     answer = coref("best", study, "--seq-len", "512")
     for words in (
-        "trial 1",
-        "0.410",
+        "trial 1, score 0.410 on dev (one run)",
+        "on dev, one run",
         "0.450 … 0.550",
         "+0.300",
         "learning_rate",

@@ -93,8 +93,8 @@ def test_best_names_a_folder_that_holds_a_model(coref: Any, study: Any) -> None:
     for length in (128, 192):
         found = best["lengths"][length]
         assert (Path("data") / found["folder"] / "model" / "config.json").is_file()
-        assert 0 <= found["score"] <= 1
-        assert "coref_top5_gain" in found["metrics"]
+        assert 0 <= found["dev"]["score"] <= 1
+        assert "coref_top5_gain" in found["dev"]["metrics"]
 
 
 def test_data_show_by_study_and_by_hash(coref: Any, study: Any) -> None:
@@ -262,7 +262,7 @@ def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
     best = json.loads(coref("best", "sure", "-o", "json").out)["lengths"]["128"]
     assert best["folder"].startswith("studies/sure/128/finalist-")
     assert (Path("data") / best["folder"] / "model" / "config.json").is_file()
-    assert best["runs"] == 1
+    assert best["dev"]["runs"] == best["test"]["runs"] == 1
     assert {row["against"] for row in best["comparisons"]} == {"untuned", "defaults"}
     # what the verdict says of a run is what its folder holds
     own = json.loads((Path("data") / best["folder"] / "items-test.json").read_text())

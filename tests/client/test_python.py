@@ -50,7 +50,7 @@ def test_a_study_from_submit_to_the_report(place: Path) -> None:
     assert list(trials["state"]) == ["complete", "complete"]
     assert trials["score"].is_monotonic_decreasing
     best = study.best(512)
-    assert best["score"] == trials["score"].max() == study.best()["score"]
+    assert best["dev"]["score"] == trials["score"].max() == study.best()["dev"]["score"]
     assert best["folder"] == f"data/studies/one/512/{best['trial']}"
     assert study.report("x.html", lang="ko").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert list(study.logs(trial=0)) == [], "these trials write nothing"

@@ -29,6 +29,6 @@ def test_a_study_from_python(place: Path) -> None:
     }
     best = study.best()
     assert (Path(best["folder"]) / "model" / "config.json").is_file()
-    assert study.trials().iloc[0]["score"] == best["score"]
+    assert study.trials().iloc[0]["score"] == best["dev"]["score"]
     assert any("trial_begin" in line for line in study.logs(trial=0))
     assert study.report().read_text(encoding="utf-8").count("<section") > 5

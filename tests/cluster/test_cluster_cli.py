@@ -93,7 +93,7 @@ def test_watch_and_report_of_a_study_in_the_cluster(
     assert written.code == 0, written.err
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     best = json.loads(call("best", "korean", "-o", "json").out)["lengths"]["64"]
-    assert f"{best['score']:.3f}" in page
+    assert f"{best['dev']['score']:.3f}" in page
     assert f"coref-k8s submit --namespace {running.api.namespace} --name korean-again" in page
     unknown = call("watch", "koraen")
     assert (unknown.code, "did you mean 'korean'" in unknown.err) == (1, True)

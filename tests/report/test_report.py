@@ -249,7 +249,7 @@ def test_finalists_say_how_sure_the_best_is() -> None:
     shown = section(report(view), "answer")
     winner = view.lengths[0].verdict.winner
     assert (
-        f"1024 tokens : trial {winner} wins: 0.440 on dev (mean of 2 runs); on test 0.420 (95 % interval 0.380 … 0.460)"
+        f"1024 tokens : trial {winner} wins: 0.440 on dev (mean of 2 runs); 0.420 on test (mean of 2 runs; 95 % interval 0.380 … 0.460)"
         in shown
     )
     assert re.search(
@@ -280,7 +280,7 @@ def test_a_final_training_says_whether_it_is_better() -> None:
     attrs = {"test": test, "comparisons": [row, row | {"split": "dev", "difference": 0.9}]}
     view = changed(one, lambda trial: replace(trial, attrs=trial.attrs | attrs))
     shown = section(report(view, now=NOW), "answer")
-    assert "1024 tokens : on test 0.500 (95 % interval 0.400 … 0.600)" in shown
+    assert "1024 tokens : 0.500 on test (one run; 95 % interval 0.400 … 0.600)" in shown
     assert re.search(r" better +against the untuned model on test: \+0\.400", shown)
     assert "0.9" not in shown
     # one trial is neither a history nor something to compare by length
