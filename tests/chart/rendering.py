@@ -47,6 +47,19 @@ MATRIX: dict[str, dict[str, Any]] = {
             "prometheusRule": {"enabled": True},
         }
     },
+    "pages": {
+        "ui": {
+            "enabled": True,
+            "grafana": "https://grafana.example",
+            "optunaDashboard": "https://optuna.example",
+            "ingress": {
+                "host": "studies.example",
+                "className": "nginx",
+                "annotations": {"cert-manager.io/cluster-issuer": "company"},
+                "tlsSecret": "studies-tls",
+            },
+        }
+    },
     "dashboard": {"optunaDashboard": {"enabled": True}, "network": {"caConfigMap": "company-ca"}},
     "air-gapped": {
         "hub": {"offline": True, "endpoint": "https://hub.example", "tokenSecret": "hugging-face"},
@@ -94,6 +107,7 @@ MATRIX: dict[str, dict[str, Any]] = {
             "prometheusRule": {"enabled": "true"},
         },
         "optunaDashboard": {"enabled": True, **SYSTEM_POOL},
+        "ui": {"enabled": True, **SYSTEM_POOL},
     },
     "fenced-in": {
         "networkPolicy": {
@@ -102,6 +116,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         },
         "monitoring": {"bundled": True},
         "optunaDashboard": {"enabled": True},
+        "ui": {"enabled": True},
     },
 }
 

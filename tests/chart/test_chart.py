@@ -5,6 +5,7 @@ After a wanted change: `COREF_UPDATE_GOLDEN=1 pytest tests/chart/test_chart.py`,
 
 from __future__ import annotations
 
+import base64
 import copy
 import os
 import re
@@ -16,6 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from coref_k8s.cli.lazy import Verb
 from coref_k8s.cluster import names
 from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.jobs import job_manifest
@@ -201,7 +203,7 @@ def test_common_labels_and_annotations_are_on_every_object_and_pod() -> None:
 
 def test_every_pod_goes_where_it_is_told() -> None:
     pods = pod_specs(objects(MATRIX["every-placement"]))
-    assert len(pods) == 6
+    assert len(pods) == 7
     for name, pod in pods.items():
         assert pod["nodeSelector"] == {"pool": "system"}, name
         assert pod["priorityClassName"] == "high", name
@@ -260,7 +262,7 @@ def test_every_pod_has_a_policy_that_lets_it_do_its_work() -> None:
     assert reaches(out(f"{RELEASE}-grafana"), f"{RELEASE}-prometheus", 9090)
     assert reaches(out(f"{RELEASE}-optuna-dashboard"), postgres, 5432)
     # they ask the API server, whose address nobody knows beforehand
-    assert out(f"{RELEASE}-prometheus") == out(f"{RELEASE}-test") == [{}]
+    assert out(f"{RELEASE}-prometheus") == out(f"{RELEASE}-test") == out(f"{RELEASE}-ui") == [{}]
     # by default studies reach what they name
     (trial,) = [o["spec"] for o in objects({}) if o["metadata"]["name"] == f"{RELEASE}-trial"]
     assert trial["egress"][-1] == {}
@@ -366,7 +368,7 @@ def test_every_pod_meets_the_restricted_security_standard(case: str) -> None:
 @pytest.mark.parametrize("case", MATRIX)
 def test_only_who_speaks_to_the_api_has_a_token(case: str) -> None:
     for name, pod in pod_specs(objects(MATRIX[case])).items():
-        speaks = name.rpartition("-")[2] in ("controller", "prometheus", "test")
+        speaks = name.rpartition("-")[2] in ("controller", "prometheus", "test", "ui")
         assert pod["automountServiceAccountToken"] is speaks, name
 
 
@@ -471,6 +473,46 @@ def test_notes_tell_what_stays() -> None:
     assert "the claim" not in files(MATRIX["many-nodes"])["templates/NOTES.txt"].partition("leaves:")[
         2
     ].replace("the database's claim", "")
+
+
+def test_the_page_reads_as_a_viewer_and_asks_for_its_token() -> None:
+    assert not [o for o in objects({}) if o["metadata"]["name"] == f"{RELEASE}-ui"]
+    found = objects(MATRIX["pages"])
+    name = f"{RELEASE}-ui"
+    binding = one(found, "RoleBinding", name)
+    assert binding["roleRef"]["name"] == f"{RELEASE}-viewer"
+    assert [subject["name"] for subject in binding["subjects"]] == [name]
+    assert one(found, "Role", f"{RELEASE}-viewer")["rules"] == rules(
+        "viewer", service=settings_of(found).service
+    )
+    pod = one(found, "Deployment", name)["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == name
+    (container,) = pod["containers"]
+    assert (
+        container["image"]
+        == one(found, "Deployment", f"{RELEASE}-controller")["spec"]["template"]["spec"]["containers"][0][
+            "image"
+        ]
+    )
+    # the arguments are a command line that the program understands, up to where it would begin to listen
+    command = Verb("ui", "coref_k8s.cli.browsing", "").load()
+    with command.make_context("ui", container["args"][1:]) as context:
+        given = context.params
+    assert (given["namespace"], given["host"], given["port"]) == (NAMESPACE, "0.0.0.0", 8080)
+    assert (given["grafana"], given["optuna_dashboard"]) == (
+        "https://grafana.example",
+        "https://optuna.example",
+    )
+    token = base64.b64decode(one(found, "Secret", name)["data"]["token"])
+    assert len(token) == 32
+    service = one(found, "Service", name)["spec"]["ports"][0]
+    ingress = one(found, "Ingress", name)["spec"]
+    backend = ingress["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    assert (backend["name"], backend["port"]["name"]) == (name, service["name"])
+    assert ingress["tls"][0]["hosts"] == [ingress["rules"][0]["host"]] == ["studies.example"]
+    own = objects({"ui": {"enabled": True, "tokenSecret": "mine"}})
+    assert not [o for o in own if o["kind"] in ("Secret", "Ingress") and o["metadata"]["name"] == name]
+    assert "port-forward svc/coref-ui 8765:80" in files(MATRIX["pages"])["templates/NOTES.txt"]
 
 
 def test_packages(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.chart.rendering import CHART, MATRIX, files
 
 ARGUED = CHART / ".checkov.yaml"
 #: Together these render every template.
-CASES = ("two-controllers", "cluster-wide", "dashboard", "operator", "postgres-tls")
+CASES = ("two-controllers", "cluster-wide", "dashboard", "pages", "operator", "postgres-tls")
 
 
 def checkov() -> Path:
