@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from coref_k8s.cli.console import note, out
-from coref_k8s.cli.speech import said, say
+from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.cli.where_options import Study, Where, option, placed, typed
 from coref_k8s.client.extending import FIELDS, extension
+from coref_k8s.client.power import power_of
 from coref_k8s.client.where import find_study
+from coref_k8s.study.reading import amended
 
 
 @placed
@@ -36,6 +38,9 @@ def extend(
     backend.extend(name, found.changes, goes_on=found.goes_on)
     changes = (f"{key} {_shown(before)} → {_shown(after)}" for key, (before, after) in found.told.items())
     out.print(say("cli.extended", study=name, changes=", ".join(changes)))
+    power = power_of(amended(view.spec, found.changes), [view])
+    if power and {"finalists", "finalistSeeds"} & set(found.told):
+        out.print(*(one.say(lang()) for one in power.sentences()), sep="\n")
     if found.in_vain:
         options = " / ".join(map(option, found.in_vain))
         note(say("cli.in-vain", why=said(view.message), options=options), style="yellow")

@@ -9,6 +9,7 @@ from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.speech import lang, say
 from coref_k8s.client.expecting import Here
 from coref_k8s.client.planning import GIB, LengthPlan, spared_share
+from coref_k8s.client.power import Power
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.space import describe
 from coref_k8s.sizing.shape import shape_of
@@ -20,9 +21,9 @@ from coref_k8s.wording import Message
 from coref_k8s.wording.formats import UNKNOWN, duration, parameter
 
 
-def as_tables(spec: StudySpec, plans: dict[int, LengthPlan]) -> RenderableType:
-    """Return the plan as tables and sentences for a person."""
-    sentences = [one.say(lang()) for one in _sentences(spec, plans)]
+def as_tables(spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None = None) -> RenderableType:
+    """Return the plan as tables and sentences for a person; `power` is what its finalists can show."""
+    sentences = [one.say(lang()) for one in _sentences(spec, plans, power)]
     return Group(_sizes(spec, plans), "", _spaces(plans), "", *sentences)
 
 
@@ -98,7 +99,7 @@ def _grouped(plans: dict[int, LengthPlan]) -> list[tuple[list[int], dict[str, Ra
     return columns
 
 
-def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[Message]:
+def _sentences(spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None) -> list[Message]:
     """Return what the plan has to say."""
     search, lengths = spec.search, list(map(str, plans))
     at_once: dict[str, object] = {
@@ -117,6 +118,8 @@ def _sentences(spec: StudySpec, plans: dict[int, LengthPlan]) -> list[Message]:
     if search.finalists:
         about = {"n": search.finalists, "seeds": search.finalist_seeds, "runs": planned_runs(spec)}
         said.append(Message("plan.finalists", about))
+    if power:
+        said += power.sentences()
     if spec.task == "coreference":
         one = next(
             (plan.space["head_epochs"] for plan in plans.values() if "head_epochs" in plan.space), None

@@ -20,12 +20,14 @@ from coref_k8s.cli.where_options import Study, Where, placed, typed
 from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
-from coref_k8s.client.expecting import plan_here
+from coref_k8s.client.expecting import plan_here, views_of
 from coref_k8s.client.planning import as_data, plan_study
+from coref_k8s.client.power import power_of
 from coref_k8s.client.starting import names_result
 from coref_k8s.client.study import check_resumable, made_up_name
 from coref_k8s.client.where import find_study, open_local, open_place
 from coref_k8s.controller.view import StudyView
+from coref_k8s.errors import CorefError
 from coref_k8s.store.records import Phase
 from coref_k8s.study.spec import StudySpec
 
@@ -56,13 +58,24 @@ def plan(
         spec = here.spec
     plans = plan_study(spec)
     check_choices(spec)
+    power = power_of(spec, _studies(where) if spec.search.finalists else ())
     if output == "table":
-        out.print(as_tables(spec, plans))
+        out.print(as_tables(spec, plans, power))
         if here is not None:
             out.print(*expected_table(here), sep="\n")
     else:
-        data = as_data(spec, plans)
+        data = as_data(spec, plans, power)
         write(dump(data if here is None else data | {"here": here.as_data()}, output))
+
+
+def _studies(where: Where) -> list[StudyView]:
+    """Return the studies of this machine, whose finalists tell what others can show; none where they cannot be read."""
+    try:
+        return [] if where.there else views_of(open_local(where))
+    except CorefError:
+        if where.here:
+            raise
+        return []
 
 
 @dataclass(frozen=True)

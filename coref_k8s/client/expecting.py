@@ -84,9 +84,13 @@ class Here:
 def plan_here(backend: LocalBackend, spec: StudySpec) -> Here:
     """Return what a request comes to on this machine. Raises RequestError and SizingError as `fitted` does."""
     spec, found = backend.fit(spec)
-    views = [backend.get(study.name) for study in backend.studies() if not study.problem]
-    times, rests_on = expected_times(spec, plan_study(spec), int(found.values["n"]), views)
+    times, rests_on = expected_times(spec, plan_study(spec), int(found.values["n"]), views_of(backend))
     return Here(spec, found, times, rests_on)
+
+
+def views_of(backend: LocalBackend) -> list[StudyView]:
+    """Return the studies of this machine that can be read, oldest first."""
+    return [backend.get(study.name) for study in backend.studies() if not study.problem]
 
 
 def too_long(spec: StudySpec) -> Message:

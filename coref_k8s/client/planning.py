@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from coref_k8s.client.power import Power, power_of
 from coref_k8s.search.space import space_for
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.resources import size_pod
@@ -40,8 +41,9 @@ def plan_study(spec: StudySpec) -> dict[int, LengthPlan]:
     return plans
 
 
-def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
-    """Return the plan as plain data, keys in camelCase as in the request."""
+def as_data(spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None = None) -> dict[str, Any]:
+    """Return the plan as plain data, keys in camelCase as in the request; with finalists what they can show."""
+    shows = power or power_of(spec)
     return {
         "task": spec.task,
         "model": spec.model,
@@ -51,6 +53,7 @@ def as_data(spec: StudySpec, plans: dict[int, LengthPlan]) -> dict[str, Any]:
         "gpuMemoryGb": spec.gpu_memory_gb,
         "warmStart": spec.search.warm_start,
         "warmStartSparesShare": spared_share(spec),
+        **({"finalists": shows.as_data()} if shows else {}),
         "leftOut": [str(one) for one in left_out(spec)],
         "lengths": [
             {

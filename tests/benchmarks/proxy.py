@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--output", choices=("table", "json"), default="table")
     options = parser.parse_args()
-    settings = Settings(data_dir=options.data_dir) if options.data_dir else Settings()
+    settings = Settings.from_env(data_dir=options.data_dir)
     rows = []
     for name in options.models:
         folder = model_folder(name, settings)

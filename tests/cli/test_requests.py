@@ -83,6 +83,23 @@ def test_set_reaches_every_field(coref: Any) -> None:
     assert json.loads(answer.out)["gpuMemoryGb"] == 80
 
 
+def test_what_finalists_can_show_is_said_before_they_are_paid_for(coref: Any) -> None:
+    asked = ("plan", "--seq-lengths", "512", "--finalists", "3")
+    found = json.loads(coref(*asked, "-o", "json").out)["finalists"]
+    assert found["basis"] == "assumed"
+    assert found["finalistSeeds"] == 3
+    assert 0.05 < found["minimumDifferenceAdvised"] < found["minimumDifference"] < 0.2
+    text = " ".join(coref(*asked).out.split())
+    assert f"show a difference of {found['minimumDifference']:.3f} or more, in 80 % of cases" in text
+    assert "Assumed, not measured: scores of runs with other seeds differ by 0.024" in text
+    assert f"Advised: --finalist-seeds {found['advisedFinalistSeeds']}" in text
+    advised = ("--finalist-seeds", str(found["advisedFinalistSeeds"]))
+    assert "Advised" not in coref(*asked, *advised).out
+    assert "권장: --finalist-seeds" in coref(*asked, "--lang", "ko").out
+    assert "models apart, not settings" in " ".join(coref(*asked, "--finalist-seeds", "1").out.split())
+    assert "finalists" not in json.loads(coref("plan", "-o", "json").out)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
