@@ -17,7 +17,7 @@ from coref_k8s.client.local import prepared_folder
 from coref_k8s.client.models import trial_named
 from coref_k8s.errors import RequestError
 from coref_k8s.settings import Settings
-from coref_k8s.study.paths import DATASETS
+from coref_k8s.study.paths import COREF_FILE, DATASETS, expanded, model_within
 from coref_k8s.telemetry.bus import said as spoken
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def compare(
         raise RequestError("cli.different-lengths", model=model, other=other)
     seq_len = seq_len or next(iter(lengths), None)
     asked = _Asked(text, prepared, seq_len, split, items)
+    _check_tasks(model, other, settings)
     a, b = (result_of(one, asked, settings) for one in (model, other))
     found = differences(a, b)
     if output == "json":
@@ -104,6 +105,22 @@ def compare(
         return
     out.print(comparison(found, model, other))
     out.print(f"\n{claim(found[0], model, other)}")
+
+
+def _check_tasks(model: str, other: str, settings: Settings) -> None:
+    """Raise RequestError, before either is scored, for models of two tasks; saved results are looked at as results."""
+    if any(one.endswith(".json") for one in (model, other)):
+        return
+    finds = {one: (Path(_path(one, settings)) / COREF_FILE).is_file() for one in (model, other)}
+    if len({*finds.values()}) > 1:
+        masks, chains = sorted(finds, key=lambda one: finds[one])
+        raise RequestError("cli.different-tasks", chains=chains, masks=masks)
+
+
+def _path(model: str, settings: Settings) -> str:
+    """Return the folder of a model that is on this machine; of a hub's its name."""
+    trial = trial_named(model, settings)
+    return str((trial and trial.model) or model_within(expanded(model)) or model)
 
 
 @dataclass(frozen=True)
@@ -132,7 +149,7 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
         if own.is_file() and its_own and seq_len in (None, trial.seq_len):
             return EvaluationResult.read(own)
         prepared, seq_len = prepared or trial.study, seq_len or trial.seq_len
-        model = str(trial.model)
+    model = _path(model, settings)
     if text is None and prepared is None:
         raise RequestError("cli.scored-on-what", model=model)
     from coref_k8s.client.checks import check_model, require_trial_packages

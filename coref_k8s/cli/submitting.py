@@ -21,9 +21,9 @@ from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
 from coref_k8s.client.expecting import plan_here, views_of
+from coref_k8s.client.models import as_found_here, names_result
 from coref_k8s.client.planning import as_data, plan_study
 from coref_k8s.client.power import power_of
-from coref_k8s.client.starting import names_result
 from coref_k8s.client.study import check_resumable, made_up_name
 from coref_k8s.client.where import find_study, open_local, open_place
 from coref_k8s.controller.view import StudyView
@@ -52,9 +52,10 @@ def plan(
 ) -> None:
     """Show what a study would do, without doing it; with --local also on what, and how long it would take here."""
     _, spec = read_request(file, None, settings, flags)
-    here = None
+    this, here = open_local(where), None
+    spec = as_found_here(spec, this)
     if where.here:
-        here = plan_here(open_local(where), spec)
+        here = plan_here(this, spec)
         spec = here.spec
     plans = plan_study(spec)
     check_choices(spec)

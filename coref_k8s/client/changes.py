@@ -13,6 +13,7 @@ from coref_k8s.controller.view import StudyView
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import Phase
 from coref_k8s.study.names import Kind
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Section, said
 
 #: Beside the sections of a bus: a study has come into another phase.
@@ -22,7 +23,7 @@ STUDY_PHASE = "study_phase"
 def changes(before: StudyView | None, after: StudyView, now: datetime) -> Iterator[dict[str, Any]]:
     """Yield events of trials, of finalists' runs and of the study; steps and losses are not among them."""
     who = {"ts": now.isoformat(), "study": after.name, "study_uid": after.uid}
-    evaluations = after.spec.training.evaluations
+    evaluations = planned_evaluations(after.spec)
     if after.phase is not (before.phase if before else Phase.PENDING) and not after.ended:
         yield {**who, "section": STUDY_PHASE, "phase": after.phase.value, **said(after.message)}
     for kind, records, earlier in (
@@ -39,6 +40,11 @@ def changes(before: StudyView | None, after: StudyView, now: datetime) -> Iterat
         yield {**who, "section": Section.STUDY_END.value, "phase": after.phase.value, **said(after.message)}
 
 
+def planned_evaluations(spec: StudySpec) -> int | None:
+    """Return how often a trial is scored; None for an ensemble, which scores what it tries."""
+    return None if spec.purpose.kind == "ensemble" else spec.training.evaluations
+
+
 def _held(view: StudyView | None, kind: Kind) -> Iterator[tuple[int | None, int | None]]:
     """Yield what was begun and waits for something, not only for its start."""
     for one in view.waiting if view else ():
@@ -47,7 +53,7 @@ def _held(view: StudyView | None, kind: Kind) -> Iterator[tuple[int | None, int 
 
 
 def _of_trial(
-    about: dict[str, Any], before: TrialRecord | None, after: TrialRecord, held: bool, evaluations: int
+    about: dict[str, Any], before: TrialRecord | None, after: TrialRecord, held: bool, evaluations: int | None
 ) -> Iterator[dict[str, Any]]:
     new = before is None or before.state is TrialState.WAITING
     if new and not held and after.state is not TrialState.WAITING:

@@ -84,7 +84,7 @@ class ClusterBackend:
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request, with the folder of a study's model; what it names else is looked for in the cluster, not here."""
         from coref_k8s.client.checks import check_request
-        from coref_k8s.client.starting import started
+        from coref_k8s.client.models import started
 
         spec = started(spec, self)
         return spec, check_request(spec)

@@ -20,7 +20,7 @@ from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
-from coref_k8s.study.paths import TrialFolder, trial_folder
+from coref_k8s.study.paths import MODEL_FILE, TrialFolder, trial_folder
 from coref_k8s.study.reading import amended
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Message
@@ -139,7 +139,7 @@ class LocalBackend:
     def fit(self, spec: StudySpec) -> tuple[StudySpec, Message]:
         """Return the request for the GPUs, cores and memory of this machine, and what they are."""
         from coref_k8s.client.fitting import fitted
-        from coref_k8s.client.starting import started
+        from coref_k8s.client.models import started
 
         return fitted(started(spec, self))
 
@@ -147,7 +147,7 @@ class LocalBackend:
         """Return the request with absolute paths, with warnings; raise what cannot work here."""
         from coref_k8s.client.checks import check_before_start, check_request, localised
         from coref_k8s.client.expecting import too_long
-        from coref_k8s.client.starting import started
+        from coref_k8s.client.models import started
 
         spec = localised(started(spec, self))
         warnings = check_request(spec)
@@ -168,7 +168,7 @@ class LocalBackend:
         if purpose.kind == "ensemble":
             for number in purpose.trials:
                 folder = trial_folder(parent.spec, purpose.study, spec.seq_lengths[0], number)
-                if not (TrialFolder(self.settings.data_dir / folder).model / "config.json").is_file():
+                if not (TrialFolder(self.settings.data_dir / folder).model / MODEL_FILE).is_file():
                     raise NotFoundError(
                         "client.no-model-to-join", trial=number, study=purpose.study,
                         folder=f"{self.root}{folder}", kept=parent.spec.training.keep_models,

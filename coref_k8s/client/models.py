@@ -1,9 +1,11 @@
-"""Models as people name them: a folder, or one of a study's on this machine.
+"""Models as people name them: a folder, or one of a study's in the same place.
 
 STUDY/TOKENS/NUMBER          a trial's (a finalist's run: STUDY/TOKENS/finalist-NUMBER)
 STUDY/TOKENS                 the best of a length
 STUDY                        the best of all lengths
 OWNER/NAME                   a model of the hub, where there is no such folder
+
+A folder with a model goes before a study of the same name; one without, such as that of the study's texts, does not.
 """
 
 from __future__ import annotations
@@ -12,22 +14,26 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from coref_k8s.client.backend import Backend
 from coref_k8s.client.checks import check_model
 from coref_k8s.client.local import LocalBackend
 from coref_k8s.client.results import folder, with_result
 from coref_k8s.errors import ModelError, NotFoundError
 from coref_k8s.model.files import first_line
 from coref_k8s.settings import Settings
-from coref_k8s.study.paths import STUDIES, TrialFolder, expanded
+from coref_k8s.study.names import Kind
+from coref_k8s.study.paths import STUDIES, TrialFolder, expanded, model_within, work_folder
+from coref_k8s.study.spec import StudySpec
 
-_TRIAL = re.compile(r"([a-z0-9][-a-z0-9]*)/(\d+)/(?:finalist-)?\d+")
-_STUDY = re.compile(r"([a-z0-9][-a-z0-9]*)(?:/(\d+))?")
+_RESULT = re.compile(r"([a-z0-9][-a-z0-9]*)(?:/(\d+)(?:/(finalist-)?(\d+))?)?")
 _HUB = re.compile(r"\w[-.\w]*/\w[-.\w]*", re.ASCII)
+#: What is said where there is no study of a name.
+_NO_STUDY = ("client.no-database", "store.no-study", "store.no-study-but")
 
 
 @dataclass(frozen=True)
 class NamedTrial:
-    """A trial that is named STUDY/TOKENS/NUMBER, and its folder."""
+    """A trial that is named as a study's result, and its folder."""
 
     name: str
     study: str
@@ -37,37 +43,98 @@ class NamedTrial:
     @property
     def model(self) -> Path:
         """Folder of its model. Raises NotFoundError when there is none."""
-        if not self.folder.model.is_dir():
+        if (found := model_within(self.folder.path)) is None:
             raise NotFoundError("client.trial-without-model", trial=self.name)
-        return self.folder.model
+        return found
+
+
+def names_result(model: str) -> bool:
+    """Whether the model that a study is to start from is named STUDY/TOKENS or STUDY/TOKENS/NUMBER."""
+    return model_within(expanded(model)) is None and bool((found := _RESULT.fullmatch(model)) and found[2])
+
+
+def started(spec: StudySpec, backend: Backend) -> StudySpec:
+    """Return the request with the folder of the model that it names: a study's result, or a trial by its folder.
+
+    Raises NotFoundError for a study, length or trial that is not there, RequestError for a length that it does not tune.
+    """
+    if names_result(spec.model):
+        return spec.model_copy(update={"model": str(_result(spec.model, backend).folder.model)})
+    path = Path(spec.model)
+    if (found := model_within(path)) not in (None, path):
+        return spec.model_copy(update={"model": str(found)})
+    return spec
+
+
+def as_found_here(spec: StudySpec, backend: Backend) -> StudySpec:
+    """Return what `started` returns; the request as it is where there is no such result."""
+    try:
+        return started(spec, backend)
+    except NotFoundError:
+        return spec
 
 
 def trial_named(name: str, settings: Settings) -> NamedTrial | None:
-    """Return the trial of a name; None for the name of anything else."""
-    found, path = _TRIAL.fullmatch(name), settings.data_dir / STUDIES / name
-    if not found or not path.is_dir():
+    """Return the trial of this machine that a name means; None for the name of anything else, and of nothing.
+
+    Raises NotFoundError for a length or trial that a study has not, or a name that is almost a study's; RequestError for a
+    length that it does not tune.
+    """
+    path = expanded(name)
+    if model_within(path) is not None or _RESULT.fullmatch(name) is None:
         return None
-    return NamedTrial(name, found[1], int(found[2]), TrialFolder(path))
+    try:
+        return _result(name, LocalBackend(settings))
+    except NotFoundError as error:
+        if error.message.code not in _NO_STUDY or ("near" in error.message.values and not path.is_dir()):
+            raise
+        return None
 
 
 def model_folder(name: str, settings: Settings) -> Path:
-    """Return the folder of a model; a folder of the name goes before a study.
+    """Return the folder of a model that is on this machine, or that the hub has.
 
-    Raises NotFoundError for a name that is neither, nor one of the hub, and for a study or trial that has no model;
-    ModelError when a model of the hub cannot be had.
+    Raises NotFoundError for a name that is neither, and for a study or trial that has no model; ModelError when a model of
+    the hub cannot be had; RequestError for a length that a study does not tune.
     """
     path = expanded(name)
-    if (path / "config.json").is_file():
-        return path
+    if (found := model_within(path)) is not None:
+        return found
     if (trial := trial_named(name, settings)) is not None:
         return trial.model
-    if (found := _STUDY.fullmatch(name)) and not path.is_dir():
-        return _best(found[1], int(found[2]) if found[2] else None, settings).model
     if path.is_dir():
-        return path
-    if _HUB.fullmatch(name):
+        raise ModelError("sizing.no-model-in", folder=name)
+    if _HUB.fullmatch(name) and not _RESULT.fullmatch(name):
         return _from_hub(name, settings)
     raise NotFoundError("client.no-model-named", model=name)
+
+
+def _result(name: str, backend: Backend) -> NamedTrial:
+    parts = _RESULT.fullmatch(name)
+    assert parts is not None
+    study, root = parts[1], Path(backend.root)
+    seq_len, number = (None if one is None else int(one) for one in (parts[2], parts[4]))
+    if seq_len and number is not None and (path := root / STUDIES / name).is_dir():
+        return NamedTrial(
+            name, study, seq_len, TrialFolder(path)
+        )  # also one that was copied here without its database
+    view = with_result(backend.get(study), seq_len)
+    if seq_len is None or number is None:
+        best = max((one for one in view.lengths if one.best), key=lambda one: one.score or 0.0)
+        found = NamedTrial(name, study, best.seq_len, TrialFolder(root / folder(view, best)))
+        if (
+            view.spec.purpose.kind == "ensemble"
+            and found.folder.path.is_dir()
+            and not model_within(found.folder.path)
+        ):
+            parent = f"{view.spec.purpose.study}/{best.seq_len}"
+            raise NotFoundError("client.nothing-joined", study=study, parent=parent)
+        return found
+    kind, known = (Kind.FINALIST, view.runs) if parts[3] else (Kind.TRIAL, view.trials)
+    if all(one.number != number for one in known):
+        raise NotFoundError("client.no-trial", study=study, trial=number)
+    below = work_folder(view.spec, study, kind, seq_len, number)
+    return NamedTrial(name, study, seq_len, TrialFolder(root / below))
 
 
 def _from_hub(name: str, settings: Settings) -> Path:
@@ -78,16 +145,3 @@ def _from_hub(name: str, settings: Settings) -> Path:
         return Path(snapshot_download(name, token=settings.hf_token))
     except Exception as error:  # of the network, of the hub, of the disk: each has its own
         raise ModelError("model.cannot-be-opened", model=name, why=first_line(error)) from error
-
-
-def _best(study: str, seq_len: int | None, settings: Settings) -> NamedTrial:
-    try:
-        view = with_result(LocalBackend(settings).get(study), seq_len)
-    except NotFoundError as error:
-        if error.message.code == "client.no-complete-trial" or "near" in error.message.values:
-            raise
-        raise NotFoundError("client.no-model-named", model=study) from error
-    best = max((one for one in view.lengths if one.best), key=lambda one: one.score or 0.0)
-    return NamedTrial(
-        f"{study}/{best.seq_len}", study, best.seq_len, TrialFolder(settings.data_dir / folder(view, best))
-    )

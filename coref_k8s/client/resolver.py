@@ -65,7 +65,7 @@ class Resolver:
 
         What is found in a text does not depend on the others. Texts are taken as they are needed; `check` is called
         between forward passes, to show progress or to raise what is to end them. Raises OutOfMemoryError when a pass
-        does not fit on the GPU.
+        does not fit on the GPU, RequestError for what is no name and text.
         """
         try:
             yield from resolved(self.model, texts, windows=self._windows, check=check or nothing)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from coref_k8s.coref.head import CorefHead, Pairs
-from coref_k8s.coref.model import MEMBERS, CorefModel, load_model
+from coref_k8s.coref.model import CorefModel, load_model
 from coref_k8s.coref.windows import Window
+from coref_k8s.study.paths import MEMBERS_FILE
 
 
 class JoinedHead(CorefHead):
@@ -73,7 +74,7 @@ class JoinedModel(CorefModel):
 
 def load_members(folder: Path, device: str | torch.device) -> JoinedModel:
     """Open a folder with `members.json` and a folder for each member. Raises what `load_model` raises."""
-    record = json.loads((folder / MEMBERS).read_text(encoding="utf-8"))
+    record = json.loads((folder / MEMBERS_FILE).read_text(encoding="utf-8"))
     joined = JoinedModel([load_model(folder / name) for name in record["members"]])
     joined.settle(record["thresholds"])
     return joined.to(device).eval()

@@ -22,10 +22,9 @@ from coref_k8s.coref.head import CorefHead, HeadSizes
 from coref_k8s.coref.windows import Window
 from coref_k8s.errors import ModelError, NotFoundError
 from coref_k8s.model.load import quiet
+from coref_k8s.study.paths import COREF_FILE, MEMBERS_FILE
 
-CONFIG, HEAD = "coref.json", "coref_head.safetensors"
-#: Names the members of a joined model, in its folder.
-MEMBERS = "members.json"
+HEAD = "coref_head.safetensors"
 #: Raised when a folder of an older version can no longer be read as it is.
 FORMAT = 1
 #: Windows are padded to multiples of so many tokens, so that short ones of several documents share a forward pass.
@@ -130,7 +129,7 @@ class CorefModel(nn.Module):
         weights = {name: value.detach().cpu().contiguous() for name, value in self.head.state_dict().items()}
         save_file(weights, folder / HEAD)
         record = {"format": FORMAT, **asdict(self.config)}
-        (folder / CONFIG).write_text(
+        (folder / COREF_FILE).write_text(
             json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
 
@@ -172,7 +171,7 @@ def attend_to_all(encoder: nn.Module) -> None:
 
 def is_coref_model(folder: Path) -> bool:
     """Return whether a folder holds what `CorefModel.save` writes."""
-    return (Path(folder) / CONFIG).is_file()
+    return (Path(folder) / COREF_FILE).is_file()
 
 
 def load_model(folder: str | Path, device: str | torch.device = "cpu", *, dropout: float = 0.0) -> CorefModel:
@@ -183,7 +182,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu", *, dropou
     path = Path(folder)
     if not path.is_dir():
         raise NotFoundError("coref.no-model", folder=str(folder))
-    if (path / MEMBERS).is_file():
+    if (path / MEMBERS_FILE).is_file():
         from coref_k8s.coref.joined import load_members
 
         return load_members(path, device)
@@ -218,7 +217,7 @@ def _open_head(path: Path, config: CorefConfig, dropout: float) -> CorefHead:
 def read_config(path: Path) -> CorefConfig:
     """Read a folder's `coref.json`. Raises ModelError."""
     try:
-        record = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        record = json.loads((path / COREF_FILE).read_text(encoding="utf-8"))
         if record["format"] > FORMAT:
             raise ModelError("coref.newer-format", folder=str(path), format=record["format"], known=FORMAT)
         known = {field.name for field in fields(CorefConfig)}
@@ -228,4 +227,4 @@ def read_config(path: Path) -> CorefConfig:
         values["thresholds"] = Thresholds(**values.get("thresholds", {}))
         return CorefConfig(**values)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError("coref.config-unreadable", file=str(path / CONFIG), why=str(error)) from error
+        raise ModelError("coref.config-unreadable", file=str(path / COREF_FILE), why=str(error)) from error

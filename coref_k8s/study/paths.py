@@ -37,6 +37,10 @@ METRICS_FILE = "metrics.prom"
 ORDER_FILE, JOB_FILE, STATUS_FILE, STOPPED_FILE, LOG_FILE, LOCK_FILE = (
     "order.json", "job.json", "status.json", "stopped.json", "log", "lock",
 )  # fmt: skip
+#: Of a folder with one model, as `from_pretrained` reads it; of one with the members of an ensemble.
+MODEL_FILE, MEMBERS_FILE = "config.json", "members.json"
+#: What stands beside an encoder that a coreference head was trained on.
+COREF_FILE = "coref.json"
 #: What a preparation has counted, in the folder of prepared data.
 STATISTICS_FILE = "statistics.json"
 
@@ -91,6 +95,11 @@ class TrialFolder:
         return self.path / "model"
 
     @property
+    def ensemble(self) -> Path:
+        """The members of an ensemble that averages what they say."""
+        return self.path / "ensemble"
+
+    @property
     def result(self) -> Path:
         """Score, metrics, parameters and measurements."""
         return self.path / "result.json"
@@ -108,6 +117,15 @@ class TrialFolder:
     def items(self, split: str) -> Path:
         """Scores of every evaluation item of a split, for paired comparisons."""
         return self.path / f"items-{split}.json"
+
+
+def model_within(path: Path) -> Path | None:
+    """Return the folder of the model that is meant by a folder: itself, or of a trial its model; None without one."""
+    trial = TrialFolder(path)
+    for found in (path, trial.model, trial.ensemble):
+        if (found / MODEL_FILE).is_file() or (found / MEMBERS_FILE).is_file():
+            return found
+    return None
 
 
 def expanded(path: str | Path) -> Path:

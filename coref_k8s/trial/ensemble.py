@@ -17,12 +17,11 @@ from typing import Any
 
 from torch import nn
 
-from coref_k8s.coref.model import MEMBERS
 from coref_k8s.errors import TrialError
 from coref_k8s.evaluation.compare import Difference, compare
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.study.order import Order
-from coref_k8s.study.paths import TrialFolder
+from coref_k8s.study.paths import MEMBERS_FILE, MODEL_FILE, TrialFolder
 from coref_k8s.trial.card import Compared, Facts, card, usage_of_members
 from coref_k8s.trial.device import host_peak_bytes
 from coref_k8s.trial.files import write_folder, write_json
@@ -108,7 +107,7 @@ class _Ensemble:
         self.seq_len: int = order.seq_len
         self.members = parents_trials(order, data_dir)
         for number, member in self.members.items():
-            if not (member.model / "config.json").is_file():
+            if not (member.model / MODEL_FILE).is_file():
                 raise TrialError(
                     "trial.member-without-model",
                     trial=number,
@@ -232,7 +231,7 @@ class _Ensemble:
         ]
         facts = self._facts(one, model)
         if one.way == PROBABILITIES:
-            write_folder(self.folder.path / "ensemble", lambda path: self._write_members(path, one, facts))
+            write_folder(self.folder.ensemble, lambda path: self._write_members(path, one, facts))
         else:
             write_folder(self.folder.model, lambda path: self._write_soup(path, model, one.dev, facts))
 
@@ -266,7 +265,7 @@ class _Ensemble:
             shutil.copytree(self.members[number].model, path / f"trial-{number}", copy_function=_link)
         members = [f"trial-{number}" for number in one.members]
         write_json(
-            path / MEMBERS,
+            path / MEMBERS_FILE,
             {"way": one.way, "seq_len": self.seq_len, "members": members, "thresholds": one.dev.thresholds},
         )
         (path / "README.md").write_text(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from coref_k8s.errors import ModelError, TrialError
 from coref_k8s.model.tokeniser import open_tokenizer
+from coref_k8s.study.paths import MODEL_FILE
 from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def model_path(name: str, data_dir: Path) -> str:
     Raises TrialError for a path that can be no hub id and does not exist: another start would not find it either.
     """
     folder = data_dir / name
-    if (folder / "config.json").is_file():
+    if (folder / MODEL_FILE).is_file():
         return str(folder)
     if name.startswith(("/", ".")) and not Path(name).is_dir():
         raise TrialError("trial.no-model-folder", name=name)

@@ -74,6 +74,14 @@ def test_two_models_are_compared(models, text, capsys):
     assert "of 6 documents" in " ".join(out.split())
 
 
+def test_a_model_that_fills_masks_is_not_compared(models, text, capsys):
+    encoder = models[0].rpartition("/")[0] + "/encoder"
+    assert run(["compare", models[0], encoder, "--data", text, "--seq-len", "96", "--lang", "en"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{models[0]} finds chains and {encoder} fills masks" in said
+    assert f"coref-k8s submit --task coreference --model {encoder}" in said
+
+
 def test_text_without_chains_is_refused(models, tmp_path, capsys):
     plain = tmp_path / "plain.txt"
     plain.write_text("김 첨지는 아내를 보았다. " * 20, encoding="utf-8")

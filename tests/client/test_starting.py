@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coref_k8s.client.starting import started
+from coref_k8s.client.models import started
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.study.reading import build_spec
 from tests.report.sample import study as sample
@@ -42,9 +42,18 @@ def test_the_best_of_a_length_and_a_trial_have_their_folders() -> None:
 def test_hub_ids_and_folders_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("klue/bert-base", "kakaobank/kf-deberta-base", "./korean-long/1024", "/models/7"):
         assert model_of(name) == name
-    (tmp_path / "korean-long/1024").mkdir(parents=True)
+    folder = tmp_path / "korean-long/1024"
+    folder.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
+    assert model_of("korean-long/1024").startswith("/data/studies/"), "a folder without a model is none"
+    (folder / "config.json").write_text("{}")
     assert model_of("korean-long/1024") == "korean-long/1024"
+
+
+def test_a_trials_folder_means_its_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    assert model_of(str(tmp_path)) == str(tmp_path / "model")
 
 
 def test_what_is_not_there_is_said() -> None:
