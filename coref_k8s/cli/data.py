@@ -23,7 +23,7 @@ from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import DataDir, typed_anew
 from coref_k8s.settings import Settings
-from coref_k8s.study.tasks import TASKS
+from coref_k8s.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from coref_k8s.corpus.progress import Progress, ProgressCallback
@@ -54,9 +54,20 @@ def prepare(
     note(summary(done.statistics))
     path = done.path.relative_to(Path.cwd()) if done.path.is_relative_to(Path.cwd()) else done.path
     write(str(path))
-    task = "" if spec.task == TASKS[0] else f" --task {spec.task}"
     there = typed_anew(LocalBackend(kept))
-    suggest(f"data show {path}", f"submit{there}{task} --dataset-choice {path}")
+    suggest(f"data show {path}", f"submit{there}{_same(spec)} --dataset-choice {path}")
+
+
+def _same(spec: StudySpec) -> str:
+    """Return the options without which a study would not take these data."""
+    usual = StudySpec()
+    options = {
+        f"--task {spec.task}": spec.task == usual.task,
+        f"--model {spec.model}": spec.model == usual.model,
+        f"--seq-lengths {' '.join(map(str, spec.seq_lengths))}": spec.seq_lengths == usual.seq_lengths,
+        "--any-length": spec.any_length == usual.any_length,
+    }
+    return "".join(f" {option}" for option, known in options.items() if not known)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from coref_k8s.cli.speech import lang, said, say
+from coref_k8s.client.changes import planned_evaluations
 from coref_k8s.controller.runner import Reason
 from coref_k8s.controller.view import StudyView, Waiting
 from coref_k8s.report.claims import conclusions, sentences
@@ -169,7 +170,7 @@ class LiveState:
             ]:
                 trial = length.trial(record.number, kind is Kind.FINALIST)
                 trial.state, trial.value = record.state, record.value if not record.open else None
-                trial.evaluations, trial.reason = view.spec.training.evaluations, said(record.reason)
+                trial.evaluations, trial.reason = planned_evaluations(view.spec), said(record.reason)
                 self._tell_waiting(record, trial, waits.get((kind, one.seq_len, record.number), ""), now)
                 trial.scores.update(record.intermediate)
                 if record.state in _OUTCOMES.values():
@@ -275,8 +276,9 @@ class LiveState:
             trial.step = max(trial.step, int(step))
             self._tell(when, say("live.eval", step=step, **values))
         else:
-            number = event.get("evaluation")
-            self._tell(when, say("live.evaluated", number=number, planned=trial.evaluations, **values))
+            code = "live.evaluated" if trial.evaluations else "live.evaluated-another"
+            values |= {"number": event.get("evaluation"), "planned": trial.evaluations}
+            self._tell(when, say(code, **values))
 
     def _on_trial_end(self, when: datetime, event: Mapping[str, Any]) -> None:
         # trials say how they ended as their outcome, the controller as their state

@@ -19,6 +19,7 @@ from coref_k8s.cli.where_options import DataDir
 from coref_k8s.client.checks import require_trial_packages
 from coref_k8s.corpus.marked import SUFFIX as MARKED
 from coref_k8s.errors import CorefError, DataError, RequestError, reason
+from coref_k8s.text.clean import harmless
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -90,7 +91,7 @@ class _Run:
             if isinstance(found, CorefError):
                 self.failed += 1
                 why = found.message.say(lang())
-                note(f"{place}: {why}" if place else why, style="red", markup=False)
+                note(harmless(f"{place}: {why}" if place else why), style="red", markup=False)
             else:
                 self._name = found.doc_id
                 self._tell()
@@ -102,7 +103,8 @@ class _Run:
         self._tell()
 
     def _tell(self) -> None:
-        self._status.update(say("coref.resolving", document=self._name, passes=self._passes, n=self.done))
+        document = harmless(self._name)
+        self._status.update(say("coref.resolving", document=document, passes=self._passes, n=self.done))
 
 
 def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
@@ -113,7 +115,9 @@ def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
 
     for name in given:
         if name == "-":
-            yield name, _text("stdin", sys.stdin.buffer.read)
+            if sys.stdin.isatty():
+                note(say("coref.typed-here"), style="dim", markup=False)
+            yield "stdin", _text("stdin", sys.stdin.buffer.read)
             continue
         left_out = LeftOut()
         try:
@@ -132,8 +136,11 @@ def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
                 continue
             for place, found in read_file(file, within, left_out):
                 yield place, found if isinstance(found, Document) else _row(found, place)
-        for message in left_out.messages(name):
+        unread = [*left_out.messages(name)]
+        for message in unread:
             yield name, DataError(message)
+        if not sources and not unread:
+            yield name, DataError("coref.no-files", suffixes=[*SUFFIXES])
 
 
 def _text(name: str, read: Callable[[], bytes]) -> Document | CorefError:
@@ -173,6 +180,8 @@ def _show(document: ResolvedDocument, form: Form, *, first: bool) -> None:
         _table(document)
         return
     text = _written(document, form, colour=out.is_terminal and not out.no_color)
+    if form == "text" and out.is_terminal and out.no_color:
+        text = harmless(text)
     sys.stdout.write(text if first or form != "text" else f"\n{text}")
     sys.stdout.flush()
 
@@ -220,13 +229,13 @@ def _table(document: ResolvedDocument, console: object = None) -> None:
     """Print the entities with two or more mentions, the largest first."""
     from collections import Counter
 
-    table = Sheet(document.doc_id)
+    table = Sheet(harmless(document.doc_id))
     for column in ("number", "mentions", "names", "first"):
         table.column(say(f"coref.column-{column}"), wrapped=column in ("names", "first"))
     chains = [(number, chain) for number, chain in enumerate(document.chains) if len(chain) > 1]
     for number, chain in sorted(chains, key=lambda one: -len(one[1])):
         names = Counter(mention.text for mention in chain).most_common(_NAMES)
-        shown = ", ".join(f"{text[:_LETTERS]} {count}" for text, count in names)
+        shown = ", ".join(f"{harmless(text[:_LETTERS])} {count}" for text, count in names)
         table.row(str(number + 1), str(len(chain)), shown, _context(document, chain[0].start))
     target = out if console is None else console
     target.print(table)  # type: ignore[attr-defined]
@@ -235,4 +244,4 @@ def _table(document: ResolvedDocument, console: object = None) -> None:
 
 
 def _context(document: ResolvedDocument, at: int) -> str:
-    return " ".join(document.text[at : at + _LETTERS].split())
+    return harmless(" ".join(document.text[at : at + _LETTERS].split()))

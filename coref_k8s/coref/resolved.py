@@ -33,7 +33,7 @@ class Mention:
     link_confidence: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResolvedDocument:
     """A text with its mentions in reading order (by start, longer first) and the chains that they form.
 
@@ -103,6 +103,10 @@ class ResolvedDocument:
     def to_html(self, lang: Lang = "en") -> str:
         """One HTML page that needs nothing else; `lang` is the language of its few labels."""
         return to_html(self, lang)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.text)} characters, {len(self.mentions)} mentions, {len(self.chains)} chains"
+        return f"<{type(self).__name__} {self.doc_id!r}: {counts}>"
 
     def _repr_html_(self) -> str:
         return to_notebook(self)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from coref_k8s.coref.encoded import EncodedDocument, encode_document
 from coref_k8s.coref.model import CorefModel
 from coref_k8s.coref.prediction import Check, Found, predict_all
 from coref_k8s.coref.resolved import Mention, ResolvedDocument
+from coref_k8s.errors import RequestError
 from coref_k8s.text.clean import CleanText, clean_text, whole_characters
 from coref_k8s.text.document import Document
 
@@ -21,7 +23,8 @@ def resolved(
     waiting: deque[tuple[str, CleanText, EncodedDocument]] = deque()
 
     def encoded() -> Iterator[EncodedDocument]:
-        for name, text in texts:
+        for one in texts:
+            name, text = _named(one)
             cleaned = clean_text(text)
             document = encode_document(
                 Document(name, cleaned.text), model.tokenizer, model.config.trims, model.longest_sentence
@@ -32,6 +35,16 @@ def resolved(
     for found in predict_all(model, encoded(), windows=windows, check=check):
         text, cleaned, document = waiting.popleft()
         yield _resolved(whole_characters(text), cleaned, document, found, model.config.singletons)
+
+
+def _named(given: Any) -> tuple[str, str]:
+    """Return what was given as a name and its text. Raises RequestError for anything else."""
+    named = isinstance(given, tuple | list) and len(given) == 2
+    for one in given if named else [given]:
+        if not named or not isinstance(one, str):
+            raise RequestError("coref.not-a-text", kind=type(one).__name__)
+    name, text = given
+    return name, text
 
 
 def _resolved(

@@ -29,7 +29,7 @@ class Filters:
 
     def __init__(self, spec: DataSpec, *, chains: bool = False) -> None:
         """`chains`: only documents with gold chains are wanted."""
-        self._spec, self._chains = spec, chains
+        self._spec, self.chains = spec, chains
         self.counts: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
 
     def before_analysis(self, document: Document, config: DatasetConfig) -> bool:
@@ -43,7 +43,7 @@ class Filters:
             return self._drop("too_long")
         if self._spec.domains and document.domain not in self._spec.domains:
             return self._drop("domain")
-        if self._chains and not document.clusters:
+        if self.chains and not document.clusters:
             return self._drop("no_chains")
         return True
 

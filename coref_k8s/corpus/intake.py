@@ -67,7 +67,8 @@ def check_splits(
         raise unusable("corpus.no-chains", filters, loaded)
     if missing := [split for split, share in shares.items() if share and split not in there]:
         code = "corpus.split-without-documents" if there else "corpus.nothing-to-train-on"
-        advice = advice or Message.of("corpus.more-documents")
+        chains = Message.of("corpus.more-chains", least=sum(share > 0 for share in shares.values()))
+        advice = advice or (chains if filters.chains else Message.of("corpus.more-documents"))
         raise unusable(code, filters, loaded, splits=missing, advice=advice)
 
 

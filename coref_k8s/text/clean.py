@@ -43,6 +43,11 @@ def whole_characters(text: str) -> str:
     return _BROKEN.sub("\ufffd", text)
 
 
+def harmless(text: str) -> str:
+    """Return a text without the signs by which it could command a terminal; blanks and joiners of any kind stay."""
+    return "".join(char for char in text if char in "\n\t" or unicodedata.category(char) != "Cc")
+
+
 def clean_text(text: str) -> CleanText:
     """Return a text in NFC with `\\n` for every line end and U+FFFD for what is no character."""
     text = whole_characters(text)

@@ -76,7 +76,9 @@ def test_prepare_prints_the_folder_and_beside_it_what_is_in_it(prepared: Any) ->
     assert prepared.err.count("warning: ") == 1, "one warning"
     assert "broken.jsonl:1: not JSON (Expecting ',' delimiter" in prepared.err
     assert f"\nNext:\n  coref-k8s data show {folder}" in prepared.err
-    assert "\n  coref-k8s submit --local --dataset-choice" in prepared.err
+    again = prepared.err.partition("\n  coref-k8s submit --local ")[2].split("\n")[0]
+    assert "--model " in again, "of another model's tokens nothing could be trained"
+    assert f"--seq-lengths 256 --any-length --dataset-choice {folder}" in again
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_file_that_is_not_there_is_no_question_to_a_hub(coref: Any, place: Pat
     [
         ("en", ["of the gold mentions can be given back exactly", "Gold chains", "singletons", "longest document"],
          ["mentions of", "to train on"]),
-        ("ko", ["정확히 되살릴 수 있음", "정답 체인", "단독 개체", "가장 긴 문서"], ["학습용 멘션", "개체"]),
+        ("ko", ["정확히 되살릴 수 있음", "정답 사슬", "단독 개체", "가장 긴 문서"], ["학습용 멘션", "개체"]),
     ],
 )  # fmt: skip
 def test_documents_with_chains_are_prepared_and_shown(
@@ -169,7 +171,7 @@ def test_documents_with_chains_are_prepared_and_shown(
 ) -> None:
     made = coref(*request("texts", "short.txt"), "--task", "coreference", "--lang", lang)
     assert made.code == 0, made.err
-    for word in [*brief, "data show", "submit --local --task coreference --dataset-choice"]:
+    for word in [*brief, "data show", "submit --local --task coreference --model"]:
         assert word in made.err
     shown = coref("data", "show", made.out.strip(), "--lang", lang)
     assert shown.code == 0, shown.err
@@ -192,7 +194,7 @@ def test_data_of_the_other_task_are_no_choice(coref: Any, prepared: Any) -> None
 
 
 def test_text_without_chains_is_refused_in_one_sentence(coref: Any, place: Path) -> None:
-    (place / "plain.txt").write_text("체인이 없는 글이다. " * 30, encoding="utf-8")
+    (place / "plain.txt").write_text("사슬이 없는 글이다. " * 30, encoding="utf-8")
     answer = coref(*request("plain.txt"), "--task", "coreference")
     complaint = answer.err[answer.err.index("coref-k8s: ") :]
     assert (answer.code, complaint.count("\n")) == (1, 1)

@@ -200,6 +200,17 @@ def test_a_low_terminal_shows_how_many_more_run() -> None:
     assert "512 trial 8 started" in text
 
 
+def test_an_ensemble_scores_as_many_models_as_it_tries() -> None:
+    event = {"ts": NOW.isoformat(), "section": "eval_stream", **WHO, "evaluation": 5, "score": 0.2}
+    joined = {"kind": "ensemble", "study": "parent", "trials": [0, 1]}
+    for purpose, words in (({"kind": "search"}, "evaluation 5 of 4: "), (joined, "evaluation 5: ")):
+        spec = build_spec(seq_lengths=[512], trials=1, purpose=purpose)
+        state = LiveState()
+        state.sync(replace(view(trials=(record(0, TrialState.RUNNING),)), spec=spec), NOW)
+        state.apply(event)
+        assert any(words in text for _, text in state.news), state.news
+
+
 def test_without_events_snapshots_tell_of_beginnings_and_evaluations() -> None:
     going = record(0, TrialState.RUNNING, intermediate={1: 0.2})
     views = [

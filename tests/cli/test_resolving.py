@@ -153,15 +153,54 @@ def test_a_study_of_another_data_folder(models, file, monkeypatch, tmp_path, cap
     assert Resolver.from_pretrained("sample/1024", data_dir=data, device="cpu")(TEXT).mentions
 
 
+def test_a_study_is_found_beside_the_folder_of_its_texts(models, file, tmp_path, capsys):
+    (tmp_path / "sample").mkdir()
+    assert run(["resolve", "sample", str(file), "-o", "jsonl"]) == 0
+    assert run(["evaluate", "sample/512", "--data", chains(tmp_path), "-o", "json"]) == 0
+    capsys.readouterr()
+    assert run(["resolve", "data", str(file)]) == 1
+    assert "data holds no model" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_folder_that_results_name_is_enough(models, file, tmp_path, capsys):
+    assert run(["resolve", "data/studies/sample/512/1", str(file), "-o", "jsonl"]) == 0
+    assert run(["evaluate", "data/studies/sample/512/1", "--data", chains(tmp_path), "-o", "json"]) == 0
+
+
+def chains(folder):
+    """A file of documents with gold chains."""
+    path = folder / "chains.jsonl"
+    rows = [{"text": f"{TEXT}{number}", "clusters": [[[0, 4], [15, 16]]]} for number in range(3)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
 def test_names_that_are_almost_a_study(models, file, capsys):
     for name, words in (
         ("sampel", "did you mean 'sample'"),
         ("sample/2048", "does not tune length 2048"),
-        ("sample/512/7", "neither a folder sample/512/7"),
+        ("sample/512/7", "study 'sample' has no trial 7"),
+        ("sample/512/best", "neither a folder sample/512/best"),
         ("no/such/place", "neither a folder no/such/place"),
     ):
         assert run(["resolve", name, str(file)]) != 0
         assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_folder_without_text_is_one_sentence(model, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(["resolve", model, str(tmp_path / "empty")]) == 1
+    assert "no file of text is in this folder" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_table_passes_no_command_to_the_terminal(model, tmp_path, capsys):
+    rows = tmp_path / "rows.jsonl"
+    row = {"doc_id": "\x1b]0;title\x07", "text": "김\x1b[31m 첨지는\x9b2J 아내를 보았다.\n" * 2}
+    rows.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert run(["resolve", model, str(rows), str(tmp_path / "\x1b[31mnowhere.txt")]) == 1
+    said = "".join(capsys.readouterr())
+    assert "entities with" in said
+    assert not {"\x1b", "\x07", "\x9b"} & {*said}
 
 
 def test_a_file_of_rows_is_several_documents(model, tmp_path, capsys):

@@ -46,6 +46,12 @@ def spans_of(document):
     return sorted(sorted((m.start, m.end) for m in chain) for chain in document.chains)
 
 
+def test_a_document_shows_itself_in_one_line(document):
+    assert (
+        repr(document) == f"<ResolvedDocument '운수 좋은 날': {len(TEXT)} characters, 7 mentions, 3 chains>"
+    )
+
+
 def test_chains_and_names(document):
     assert [[m.text for m in chain] for chain in document.chains] == [
         ["김 첨지", "그", "인력거꾼인 그 사람"],

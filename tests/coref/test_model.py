@@ -71,6 +71,15 @@ def test_any_text_is_answered(saved, text):
         written.encode("utf-8")
 
 
+def test_what_is_no_text_is_one_sentence(saved):
+    resolver = coref_k8s.Resolver.from_pretrained(saved, device="cpu")
+    for given, kind in ((None, "NoneType"), (b"text", "bytes"), (["a", "b"], "list")):
+        with pytest.raises(RequestError, match=rf"a text is a str.*not {kind}"):
+            resolver(given)
+    with pytest.raises(RequestError, match=r"resolver.stream\(\[\(name, text\)"):
+        next(resolver.stream(["김 첨지는 아내를 보았다."]))
+
+
 def test_singletons_are_left_out_where_the_data_have_none(saved, tmp_path):
     record = json.loads((saved / "coref.json").read_text())
     (saved / "coref.json").write_text(json.dumps({**record, "singletons": False}))

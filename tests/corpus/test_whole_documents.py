@@ -84,7 +84,7 @@ def test_every_format_with_chains_is_read_and_text_without_is_left_out(tmp_path,
     (texts / "b.v4_gold_conll").write_text(CONLL)
     rows = [
         {"doc_id": "row", "text": "누리가 왔다. 그는 웃었다.", "clusters": {"1": [[0, 2], [8, 9]]}},
-        {"doc_id": "bare", "text": "체인이 없는 글이다."},
+        {"doc_id": "bare", "text": "사슬이 없는 글이다."},
     ]
     (texts / "c.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
     (texts / "d.txt").write_text("여기에도 없다.")
@@ -101,13 +101,22 @@ def test_every_format_with_chains_is_read_and_text_without_is_left_out(tmp_path,
 
 
 def test_text_without_any_chain_is_refused_with_the_formats_that_have_them(tmp_path, tokenizer):
-    (tmp_path / "a.txt").write_text("체인이 없는 글이다.")
+    (tmp_path / "a.txt").write_text("사슬이 없는 글이다.")
     with pytest.raises(DataError, match=r"none of the 1 documents read has gold chains .* \*\.conllu"):
         prepare(asked(tmp_path / "a.txt"), tmp_path, tokenizer)
 
 
+def test_one_document_is_not_enough(tmp_path, tokenizer):
+    row = {"text": "누리가 왔다. 그는 웃었다.", "clusters": {"1": [[0, 2], [8, 9]]}}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    with pytest.raises(
+        DataError, match=r"no document is left for .* read: 1; .* Give at least 3 documents with gold"
+    ):
+        prepare(asked(tmp_path / "a.jsonl"), tmp_path, tokenizer)
+
+
 def test_a_source_without_chains_is_not_read_to_its_end(tmp_path, tokenizer):
-    (tmp_path / "a.txt").write_text("\n".join(f"{number}번째 글에는 체인이 없다." for number in range(3000)))
+    (tmp_path / "a.txt").write_text("\n".join(f"{number}번째 글에는 사슬이 없다." for number in range(3000)))
     spec = asked("people:20")
     lines = DatasetConfig(source=str(tmp_path / "a.txt"), extractor="lines", min_length=0)
     data = spec.data.model_copy(update={"sources": (lines, *spec.data.sources)})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
 from coref_k8s.coref.formats.pieces import pieces
+from coref_k8s.text.clean import harmless
 
 if TYPE_CHECKING:
     from coref_k8s.coref.resolved import ResolvedDocument
@@ -21,7 +21,7 @@ def to_text(document: ResolvedDocument, *, colour: bool = False) -> str:
     lit: list[int] = []
     for piece in pieces(document):
         if piece.mention is None:
-            parts.append(_harmless(piece.text) if colour else piece.text)
+            parts.append(harmless(piece.text) if colour else piece.text)
             continue
         chain = piece.mention.chain
         if piece.kind == "open":
@@ -38,8 +38,3 @@ def to_text(document: ResolvedDocument, *, colour: bool = False) -> str:
 
 def _on(chain: int) -> str:
     return f"\x1b[0;38;5;{COLOURS[chain % len(COLOURS)]}m"
-
-
-def _harmless(text: str) -> str:
-    """Return a text without the signs by which it could command the terminal; blanks and joiners of any kind stay."""
-    return "".join(char for char in text if char in "\n\t" or unicodedata.category(char) != "Cc")
