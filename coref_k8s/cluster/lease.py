@@ -18,6 +18,8 @@ from functools import partial
 from typing import Any
 
 from coref_k8s.cluster.api import ClusterApi
+from coref_k8s.cluster.observed import pod_has_ended
+from coref_k8s.cluster.resources import PODS
 from coref_k8s.errors import ClusterError
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 SAFETY = 0.8
 #: Connect and read time-outs of one call (seconds).
 TIMEOUTS = (3.0, 5.0)
+#: How the name of a holder begins that is a pod's: of it can be known that it will not come back.
+_POD = "pod/"
 
 
 class LeaseLostError(ClusterError):
@@ -33,8 +37,9 @@ class LeaseLostError(ClusterError):
 
 
 def identity() -> str:
-    """Return a name for this process: host (the pod's name), process, something random."""
-    return f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    """Return a name for this process: its pod (COREF_POD) or host, its number, something random."""
+    pod = os.environ.get("COREF_POD")
+    return f"{_POD + pod if pod else socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
 
 
 class Lease:
@@ -55,7 +60,7 @@ class Lease:
     ) -> None:
         self.holder = holder or identity()
         self.name, self.seconds = name, seconds
-        self._on_change, self._monotonic = on_change, monotonic
+        self._api, self._on_change, self._monotonic = api, on_change, monotonic
         self._election = _election(api, name, self.holder, seconds)
         self._until = -1.0
         self._leading = False
@@ -104,6 +109,9 @@ class Lease:
         before = self._monotonic()
         try:
             held = self._election.try_acquire_or_renew()
+            if not held and self._holder_is_gone():
+                self._election.observed_time_milliseconds = 0  # nobody will renew it: it has run out
+                held = self._election.try_acquire_or_renew()
         except Exception as error:  # the official lock lets through whatever its HTTP library raises
             log.warning("lease %s: %s", self.name, error)
             held = False
@@ -122,6 +130,16 @@ class Lease:
             log.info("lease %s: %s", self.name, "leading" if leading else f"led by {self.leader or 'nobody'}")
             self._on_change(leading)
         return leading
+
+    def _holder_is_gone(self) -> bool:
+        """Return whether the holder is a pod that was deleted or has ended, or this one before its container began anew."""
+        pod, _, _ = self.leader.removeprefix(_POD).partition("_")
+        if not self.leader.startswith(_POD) or self.leader == self.holder:
+            return False
+        if self.holder.startswith(f"{_POD}{pod}_"):
+            return True
+        found, _ = self._api.list(PODS, fields=f"metadata.name={pod}")
+        return all(pod_has_ended(one) for one in found)
 
     def _release(self) -> None:
         lock, record = self._election.election_config.lock, self._election.observed_record

@@ -106,6 +106,31 @@ def test_a_leader_whose_lease_had_lapsed_begins_anew(api: AdminApi) -> None:
     assert told == [True, False, True]
 
 
+def test_the_lease_of_a_pod_that_is_gone_is_taken_at_once(
+    api: AdminApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def holder(pod: str) -> Lease:
+        monkeypatch.setenv("COREF_POD", pod)
+        return Lease(api, "orphaned", seconds=60)
+
+    spec = {"nodeSelector": {"no": "where"}, "containers": [{"name": "controller", "image": "controller"}]}
+    api.create(PODS, {"metadata": {"name": "first", "namespace": api.namespace}, "spec": spec})
+    first, second = holder("first"), holder("second")
+    assert first.attempt()
+    assert not second.attempt()  # its pod is there
+    again = holder("first")  # its container was restarted
+    assert again.attempt()
+    api.delete(PODS, "first", grace_seconds=0)
+    wait_for(lambda: not api.list(PODS, fields="metadata.name=first")[0], "it to go")
+    assert second.attempt()
+    monkeypatch.delenv("COREF_POD")
+    elsewhere = Lease(
+        api, "elsewhere", seconds=60
+    )  # a process of some machine: nobody knows whether it lives
+    assert elsewhere.attempt()
+    assert not Lease(api, "elsewhere", seconds=60).attempt()
+
+
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [({names.STUDY_LABEL: "older"}, "of study older already"), ({}, "not of coref-k8s")],
