@@ -122,6 +122,8 @@ class LiveState:
     since: datetime | None = None
     """Events that name no study count from here on."""
     phase: Phase = Phase.PENDING
+    interrupted: bool = False
+    """Whether nobody works on it."""
     message: str = ""
     lengths: dict[int, LiveLength] = field(default_factory=dict)
     stage: str = ""
@@ -156,6 +158,7 @@ class LiveState:
         self.study, self.uid = view.name, view.uid
         before = self.phase
         self.phase, self.message = view.phase, said(view.message)
+        self.interrupted = view.interrupted
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining, self.gpu_seconds = view.remaining(now), view.gpu_seconds
         waits = {(w.kind, w.seq_len, w.trial): self._why(w) for w in view.waiting if w.reason}
@@ -331,7 +334,9 @@ class LiveState:
             return
         trial.announced = True
         who = self._named(seq_len, trial.number, trial.finalist)
-        code = f"live.end-{trial.state.value}"
+        # a finalist's run that is not needed any more has no score that could be too low
+        dropped = trial.state is TrialState.PRUNED and (trial.finalist or trial.reason)
+        code = "live.end-dropped" if dropped else f"live.end-{trial.state.value}"
         self._tell(when, say(code, who=who, score=trial.score, why=trial.reason or "?"))
 
     def _tell(self, when: datetime, text: str) -> None:

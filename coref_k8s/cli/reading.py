@@ -69,12 +69,14 @@ def list_(
             ]
         table.row(
             record.name,
-            tables.phase_text(record.phase),
+            tables.phase_text(record.phase, record.interrupted),
             *asked,
             said(place),
             duration(now - record.created_at, lang()),
         )
     out.print(table)
+    if any(record.interrupted for record, _ in found):
+        note(say("cli.some-interrupted", resume="coref-k8s resume NAME"), style="yellow")
     for record, _ in found:
         if record.not_understood:
             note(record.not_understood.say(lang()), style="yellow")
@@ -86,6 +88,7 @@ def _listed(record: StudyRecord, place: str) -> dict[str, Any]:
         "name": record.name,
         "place": place,
         "phase": record.phase.value,
+        "interrupted": record.interrupted,
         "message": str(record.message),
         "createdAt": record.created_at.isoformat(),
     }

@@ -16,7 +16,7 @@ from coref_k8s.report.claims import conclusions
 from coref_k8s.report.figures import on_dev
 from coref_k8s.report.metrics import interval_of
 from coref_k8s.search.records import TrialRecord, TrialState
-from coref_k8s.store.records import Phase
+from coref_k8s.store.records import Phase, standing
 from coref_k8s.study.tasks import SHOWN
 from coref_k8s.wording import Message
 from coref_k8s.wording.formats import UNKNOWN, difference, duration, interval, parameter, score
@@ -39,9 +39,10 @@ _METRICS = {
 }
 
 
-def phase_text(phase: Phase) -> Text:
-    """Return a phase in its colour."""
-    return Text(said(phase.words), style=PHASE_STYLES[phase])
+def phase_text(phase: Phase, interrupted: bool) -> Text:
+    """Return a phase in its colour, or that nobody works on a study that is in it."""
+    words = standing(phase, interrupted)
+    return Text(said(words), style="yellow" if interrupted else PHASE_STYLES[phase])
 
 
 def bar(done: int, of: int, width: int = 12) -> Text:
@@ -55,7 +56,9 @@ def bar(done: int, of: int, width: int = 12) -> Text:
 def status(view: StudyView, place: Message, now: datetime | None = None) -> RenderableType:
     """Return a study's state: how far each length is, the best so far, what failed and why."""
     now = now or datetime.now(UTC)
-    head = Text.assemble((view.name, "bold"), "  ", phase_text(view.phase), say("cli.on", place=place))
+    head = Text.assemble(
+        (view.name, "bold"), "  ", phase_text(view.phase, view.interrupted), say("cli.on", place=place)
+    )
     if (elapsed := view.elapsed(now)) is not None:
         head.append(f", {duration(elapsed, lang())}")
     if (left := view.remaining(now)) is not None:
@@ -220,7 +223,9 @@ def _runs(title: str, runs: Sequence[TrialRecord]) -> Sheet:
             score(run.value),
             interval_of(run.metrics, "score"),
             _span(run),
-            say(f"words.state-{run.state.value}"),
+            say(
+                "words.state-dropped" if run.state is TrialState.PRUNED else f"words.state-{run.state.value}"
+            ),
             style="" if run.state is TrialState.COMPLETE else "dim",
         )
     return table

@@ -78,8 +78,8 @@ def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) 
 
 
 def _head(state: LiveState, now: datetime) -> Text:
-    head = Text.assemble((state.study or "", "bold"), "  ", phase_text(state.phase))
-    if state.started_at:
+    head = Text.assemble((state.study or "", "bold"), "  ", phase_text(state.phase, state.interrupted))
+    if state.started_at and not state.interrupted:
         span = (state.finished_at or now) - state.started_at
         head.append(f"  {say('live.elapsed', span=span)}")
     if state.remaining is not None and not state.ended:
@@ -149,7 +149,7 @@ def _bar_width(width: int) -> int:
 
 
 class Watcher:
-    """Shows a study as its moments come; a terminal gets the view, anything else plain lines."""
+    """Shows a study as its moments come; a terminal that can move its cursor gets the view, anything else plain lines."""
 
     def __init__(self, state: LiveState, console: Console) -> None:
         self.state = state
@@ -158,7 +158,7 @@ class Watcher:
 
     def show(self, moments: Iterable[Moment]) -> None:
         """Show all moments; on a terminal the last one stays."""
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
             for moment in moments:
                 self._take(moment)
                 self._print_news()

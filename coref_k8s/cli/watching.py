@@ -19,16 +19,18 @@ from coref_k8s.client.events import BusTail, StreamTail
 from coref_k8s.client.following import MOMENT_SECONDS, Moment
 from coref_k8s.client.where import find_study
 from coref_k8s.controller.view import StudyView
+from coref_k8s.errors import CorefError
 
 
 @placed
 def watch(name: Study, *, where: Where) -> int:
     """Show a study live until it ends; Ctrl-C only ends the view. Piped, it writes one line for every event."""
     backend, view = find_study(where, name)
-    note_if_idle(backend, view)
     state = LiveState(study=name, since=view.started_at or view.created_at)
     with suppress(KeyboardInterrupt):
         Watcher(state, out).show(backend.follow(name, run=False))
+    with suppress(CorefError):  # deleted meanwhile
+        note_if_idle(backend, backend.get(name))
     return 0
 
 

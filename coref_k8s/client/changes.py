@@ -22,7 +22,7 @@ STUDY_PHASE = "study_phase"
 
 def changes(before: StudyView | None, after: StudyView, now: datetime) -> Iterator[dict[str, Any]]:
     """Yield events of trials, of finalists' runs and of the study; steps and losses are not among them."""
-    who = {"ts": now.isoformat(), "study": after.name, "study_uid": after.uid}
+    who = {"ts": now.isoformat(), "study": after.name}
     evaluations = planned_evaluations(after.spec)
     if after.phase is not (before.phase if before else Phase.PENDING) and not after.ended:
         yield {**who, "section": STUDY_PHASE, "phase": after.phase.value, **said(after.message)}

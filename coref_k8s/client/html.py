@@ -14,7 +14,7 @@ from coref_k8s.wording.formats import score
 
 def study_html(view: StudyView, place: str, lang: Lang) -> str:
     """Return a study's phase, and one row a sequence length: how far it is, and the best so far."""
-    facts = [view.phase.words.say(lang), place, view.message.say(lang)]
+    facts = [view.stands.say(lang), place, view.message.say(lang)]
     rows = [
         (
             str(one.seq_len),
@@ -37,7 +37,7 @@ def studies_html(studies: Iterable[tuple[StudyRecord, str]], lang: Lang) -> str:
     rows = [
         (
             record.name,
-            record.phase.words.say(lang),
+            record.stands.say(lang),
             " ".join(map(str, record.spec.seq_lengths)),
             f"{len(record.spec.seq_lengths)} × {record.spec.trials}",
             place,

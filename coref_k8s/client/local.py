@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from time import sleep
@@ -18,6 +19,7 @@ from coref_k8s.client.running import Running
 from coref_k8s.client.where import Where
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError, RequestError
+from coref_k8s.local.lock import is_running
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.paths import MODEL_FILE, TrialFolder, trial_folder
@@ -110,13 +112,18 @@ class LocalBackend:
             return []
         store = Store(self.settings.storage_url)  # alone: listing needs no Optuna, which takes long to import
         try:
-            return store.list_studies(NAMESPACE)
+            found = store.list_studies(NAMESPACE)
+            return [replace(one, interrupted=self._interrupted(one)) for one in found]
         finally:
             store.close()
 
     def get(self, name: str) -> StudyView:
         """Return one study with its trials."""
-        return read_view(self._existing(name).store, NAMESPACE, name)
+        view = read_view(self._existing(name).store, NAMESPACE, name)
+        return replace(view, interrupted=self._interrupted(view))
+
+    def _interrupted(self, study: StudyRecord | StudyView) -> bool:
+        return not study.ended and not is_running(self.settings.data_dir, study.name)
 
     def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
         """Return the log lines of one trial, or of all jobs with the job's name before each line."""
@@ -212,7 +219,7 @@ class LocalBackend:
         look = Look(lambda: self.get(name), events)
         own = self._own(name)
         if own is None and (not run or session.is_running(name)):
-            yield from watched(look, lambda: self._goes_on(name) and (not run or session.is_running(name)))
+            yield from watched(look, lambda: self._goes_on(name) and session.is_running(name))
             if run and self._goes_on(name):  # whoever ran it has left it
                 yield from self.follow(name, metrics_port=metrics_port)
             return

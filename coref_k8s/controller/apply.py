@@ -15,6 +15,7 @@ from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.runner import Reason, Runner
 from coref_k8s.controller.snapshot import PREPARATION, Unit, gpu_seconds
 from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageError
+from coref_k8s.search.finalist_study import OUTDONE
 from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.space import default_params
@@ -219,7 +220,7 @@ class Applier:
     def _prune(self, unit: Unit) -> None:
         assert unit.trial is not None
         self._study(unit).prune(unit.trial)
-        self._tell_end(unit, state="pruned")
+        self._tell_end(unit, state="pruned", **(said(OUTDONE) if unit.kind is Kind.FINALIST else {}))
 
     def _study(self, unit: Unit) -> Trials:
         memory = self._memory.of(unit)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from coref_k8s.store.records import TERMINAL, Phase
-from coref_k8s.study.names import study_uid
+from coref_k8s.store.records import Phase, Standing
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message
 
@@ -23,7 +22,7 @@ class _Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyState(_Reading):
+class StudyState(_Reading, Standing):
     """Who a study is, what it asks for and where it is in its life. Times are UTC."""
 
     namespace: str
@@ -46,18 +45,10 @@ class StudyState(_Reading):
     finished_at: datetime | None = None
     prepared: str | None = None
     """Folder of the prepared data below the data folder; None until there are any."""
+    interrupted: bool = False
+    """Whether it has not ended and nobody works on it, where that is known: on one machine."""
     capacity: int | None = None
     """Most jobs at once where it runs; None where a scheduler decides, or where that is not known."""
-
-    @property
-    def uid(self) -> str:
-        """What tells it from others that had its name."""
-        return study_uid(self.created_at)
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will happen any more unless the study is resumed."""
-        return self.phase in TERMINAL
 
     @property
     def slots(self) -> int:
@@ -75,8 +66,10 @@ class StudyState(_Reading):
         return (self.finished_at or now) - self.counted_from
 
     def elapsed(self, now: datetime) -> timedelta | None:
-        """Time since the study was first taken up; None before."""
-        return (self.finished_at or now) - self.started_at if self.started_at else None
+        """Time since the study was first taken up; None before, and while nobody works on it."""
+        if self.started_at is None or self.interrupted:
+            return None
+        return (self.finished_at or now) - self.started_at
 
 
 @dataclass(frozen=True, kw_only=True)

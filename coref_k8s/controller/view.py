@@ -115,7 +115,7 @@ class StudyView(StudyState):
 
     def remaining(self, now: datetime) -> timedelta | None:
         """Estimated time to the end, from the mean duration of complete trials of each length; None when unknown."""
-        return None if self.ended else remaining(self.lengths, self.slots, now)
+        return None if self.ended or self.interrupted else remaining(self.lengths, self.slots, now)
 
     def to_json(self, *, words: bool = False) -> bytes:
         """Return the view as JSON; with `words` messages are English text, as people and older versions read them."""
@@ -233,7 +233,9 @@ def _length(view: StudyView, seq_len: int) -> LengthView:
         trials=trials,
         runs=runs,
         verdict=next((v for v in view.verdicts if v.seq_len == seq_len), None),
-        idle=frozenset(t.number for t in trials if t.open) if view.ended else frozenset(waiting),
+        idle=frozenset(t.number for t in trials if t.open)
+        if view.ended or view.interrupted
+        else frozenset(waiting),
     )
 
 

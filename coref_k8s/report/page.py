@@ -142,7 +142,7 @@ def head(page: Context) -> str:
         cards.append((page.say("report.left"), duration(left, page.lang), ""))
     boxes = "".join(f"<div>{title}<b>{value}</b>{more}</div>" for title, value, more in cards)
     phase = view.phase.value
-    in_words = escape(page.said(view.phase.words))
+    in_words = escape(page.said(view.stands))
     limits = budgets(view, page.now, page.lang)
     limited = f'<p class="dim">{escape(limits)}</p>' if limits else ""
     return (

@@ -22,7 +22,8 @@ from coref_k8s.wording import NOTHING, Message
 
 #: Attribute of the Optuna study.
 _VERDICT_ATTR = "verdict"
-_OUTDONE = Message.of("search.no-finalist-any-more")
+#: Why a finalist's run is given up.
+OUTDONE = Message.of("search.no-finalist-any-more")
 
 
 class FinalistStudy(Trials):
@@ -57,7 +58,7 @@ class FinalistStudy(Trials):
 
     def prune(self, number: int, reason: Message = NOTHING) -> None:
         """Close a run whose trial is no finalist any more."""
-        super().prune(number, reason or _OUTDONE)
+        super().prune(number, reason or OUTDONE)
 
     def verdict(self) -> Verdict | None:
         """Return the verdict that was written last."""

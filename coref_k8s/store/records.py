@@ -53,8 +53,36 @@ class Outcome(StrEnum):
     STOPPED = "stopped"  # by us: cancelled, interrupted, a limit; counts against nothing
 
 
+def standing(phase: Phase, interrupted: bool) -> Message:
+    """Return what people call a phase, or that nobody works on a study that is in it."""
+    return Message.of("words.phase-interrupted") if interrupted else phase.words
+
+
+class Standing:
+    """What a study's phase and the moment of its creation say of it, whoever has read them."""
+
+    phase: Phase
+    created_at: datetime
+    interrupted: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen any more unless the study is resumed."""
+        return self.phase in TERMINAL
+
+    @property
+    def uid(self) -> str:
+        """What tells it from others that had its name."""
+        return study_uid(self.created_at)
+
+    @property
+    def stands(self) -> Message:
+        """What people call the phase that it is in, or that nobody works on it."""
+        return standing(self.phase, self.interrupted)
+
+
 @dataclass(frozen=True)
-class StudyRecord:
+class StudyRecord(Standing):
     """A study as the database has it. Times are UTC."""
 
     namespace: str
@@ -76,6 +104,8 @@ class StudyRecord:
     finished_at: datetime | None
     version: str = ""
     """coref-k8s that wrote the request; empty before 0.2, which did not say, and where the request is not in the database."""
+    interrupted: bool = False
+    """Whether it has not ended and nobody works on it, where that is known: on one machine."""
 
     @classmethod
     def of_request(cls, name: str, request: Any, version: str = "", **more: Any) -> StudyRecord:
@@ -140,16 +170,6 @@ class StudyRecord:
     def statistics(self) -> dict[str, Any]:
         """What preparation counted; empty before it has succeeded."""
         return json.loads(self.statistics_json) if self.statistics_json else {}
-
-    @property
-    def uid(self) -> str:
-        """What tells it from others that had its name."""
-        return study_uid(self.created_at)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the study has reached a terminal phase."""
-        return self.phase in TERMINAL
 
 
 @dataclass(frozen=True)

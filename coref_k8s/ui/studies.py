@@ -36,7 +36,7 @@ def studies(visit: Visit) -> str:
         rows.append(
             [
                 box, link,
-                Raw(f'<span class="phase {phase}">{escape(record.phase.words.say(visit.lang))}</span>'),
+                Raw(f'<span class="phase {phase}">{escape(record.stands.say(visit.lang))}</span>'),
                 *_asked(record), one.place.say(visit.lang), f"{record.created_at:%Y-%m-%d %H:%M}",
             ]
         )  # fmt: skip

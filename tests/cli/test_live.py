@@ -295,6 +295,23 @@ def test_a_pipe_gets_each_piece_of_news_as_one_plain_line() -> None:
     assert "\x1b" not in "".join(lines)
 
 
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, _environ={"TERM": "dumb"})
+    ended = view(trials=(record(0, TrialState.COMPLETE, 0.4),))
+    Watcher(LiveState(study="demo"), console).show([Moment(view=ended)])
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines()[0].endswith("512 trial 0 complete: score 0.400")
+
+
+def test_a_finalist_that_is_not_needed_any_more_is_no_pruned_trial() -> None:
+    state = LiveState(study="demo")
+    why = Message.of("search.no-finalist-any-more")
+    about = {"ts": NOW.isoformat(), **WHO, "kind": "finalist", "trial": 3}
+    state.apply({"section": "trial_end", **about, "state": "pruned", **said(why)})
+    ((_, told),) = state.news
+    assert told == "512 finalists' run 3 is not needed any more: " + str(why)
+
+
 def test_a_terminal_gets_the_view_redrawn() -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
     Watcher(LiveState(study="demo"), console).show([Moment(view=view())])

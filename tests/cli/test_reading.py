@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from coref_k8s.controller.view import StudyView
+from coref_k8s.local.lock import controller_lock
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
@@ -253,3 +255,10 @@ def test_a_wrong_storage_is_one_sentence(coref: Any) -> None:
     assert answer.code == 1
     assert "secret" not in answer.err
     assert answer.err.count("\n") == 1
+
+
+@pytest.fixture
+def study(study: str) -> Iterator[str]:
+    """The study `sample` while somebody works on it."""
+    with controller_lock(Settings.from_env().data_dir, study):
+        yield study

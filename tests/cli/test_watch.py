@@ -15,6 +15,7 @@ from rich.console import Console
 
 from coref_k8s import dashboard
 from coref_k8s.cli import watching
+from coref_k8s.local.lock import controller_lock
 from coref_k8s.settings import Settings
 from coref_k8s.store import Phase, Store
 from coref_k8s.telemetry.bus import Bus
@@ -62,12 +63,37 @@ def test_watch_sees_the_end_that_somebody_else_writes(
             bus.emit("warning", study=study, message="looked at")
 
     monkeypatch.setattr(time, "sleep", end)
-    answer = coref("watch", study)
+    with controller_lock(Settings.from_env().data_dir, study):
+        answer = coref("watch", study)
     store.close()
     assert answer.code == 0
-    assert "Nobody works on it" in answer.err
+    assert "Interrupted" not in answer.err + terminal.getvalue()
     assert "Cancelled" in terminal.getvalue()
     assert "best 0.410" in terminal.getvalue()
+
+
+def test_watch_ends_where_nobody_works_and_says_how_to_go_on(
+    coref: Callable[..., Any], study: str, terminal: io.StringIO
+) -> None:
+    """The process that ran it was killed, or its terminal was closed: no time is counted any more."""
+    answer = coref("watch", study)
+    assert answer.code == 0
+    assert (
+        "Interrupted: nobody works on it at the moment; coref-k8s resume sample goes on with it."
+        in answer.err
+    )
+    seen = terminal.getvalue()
+    assert "Interrupted" in seen
+    assert " s" not in seen.splitlines()[0]  # of so many seconds
+    for verb in ("status", "list"):
+        told = coref(verb, *([study] if verb == "status" else []))
+        assert "Interrupted" in told.out
+        assert "Running" not in told.out
+        assert "coref-k8s resume" in told.err
+    head = coref("status", study).out.splitlines()[0]
+    assert head == "sample  Interrupted on this machine"
+    assert json.loads(coref("list", "-o", "json").out)[0]["interrupted"] is True
+    assert "중단됨" in coref("status", study, "--lang", "ko").out
 
 
 def test_an_unknown_study_is_one_sentence(coref: Callable[..., Any], study: str) -> None:
