@@ -61,7 +61,7 @@ class AntecedentPart:
         found = [self._right(item, [next(pending) for _ in self._lengths(item)]) for item in self.mentions]
         asked = Counter(item.type for item in self.mentions)
         weights = [self.items.counts[f"{KIND}_{item.type}"] / asked[item.type] for item in self.mentions]
-        documents = [self.items.tables[item.document].doc_id for item in self.mentions]
+        documents = [self.items.tables[item.document].unit for item in self.mentions]
         columns = {NAME: found}
         for guess in _GUESSES:
             columns[f"baseline_{guess}_{NAME}"] = [_guessed(item, guess) for item in self.mentions]
