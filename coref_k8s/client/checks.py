@@ -97,6 +97,7 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[Message]:
     from coref_k8s.corpus.local import is_local
 
     problems: dict[str, Message] = {}
+    found: list[Message] = []
     for one in spec.data.sources:
         if is_generated(one.source) or Path(one.source).exists():
             continue
@@ -104,6 +105,8 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[Message]:
             problems[one.source] = Message.of("client.no-such-file")
         elif (problem := hub.problem(f"api/datasets/{hub_id(one.source)}")) is not None:
             problems[one.source] = problem
+        else:
+            found.append(Message.of("corpus.seen-on-hub", source=one.source))
     if len(problems) == len({one.source for one in spec.data.sources}):
         found = [Message.of("client.source-problem", source=one, why=why) for one, why in problems.items()]
         raise DataError("client.no-source", problems=found)
@@ -111,7 +114,7 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[Message]:
 
     seen = look(spec)
     left_out = [Message.of("client.source-left-out", source=one, why=why) for one, why in problems.items()]
-    return [*seen.sources, *left_out, *seen.warnings]
+    return [*seen.sources, *found, *left_out, *seen.warnings]
 
 
 def check_choices(spec: StudySpec) -> None:

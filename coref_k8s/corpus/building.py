@@ -32,9 +32,12 @@ from coref_k8s.study.paths import DATASETS, STATISTICS_FILE
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.alignment import token_spans
 from coref_k8s.text.document import SPLITS, Document, Split
+from coref_k8s.wording import Message
 
 #: Most dev and test documents that are kept for evaluation, each; items are drawn from these.
 EVAL_DOCUMENTS = 2000
+#: Share of near-duplicates from which they are spoken of.
+_NOTABLE = 0.1
 #: Characters read for a token that can be trained on: text has about 2 a token, and sampling needs a choice.
 CHARS_READ_PER_TOKEN = 4
 
@@ -180,6 +183,9 @@ class Preparation:
             sketches = ((number, self._analyses[place[number]].sketch) for number in longer)
             same = near_duplicates(self._reporter.track(sketches, "deduplicate", total=len(kept)))
             self._filters.drop("near_duplicate", len(same))
+            if len(same) >= _NOTABLE * len(kept):
+                note = Message.of("corpus.many-near-duplicates", n=len(same), of=len(kept))
+                self._loaded.note(note, self._bus)
             kept = [number for number in kept if number not in same]
         self._place = place
         for number in kept:

@@ -16,11 +16,12 @@ from coref_k8s.corpus.filtering import PRIORITY
 from coref_k8s.text.document import Document, Split
 from coref_k8s.wording import Message
 
+#: How the name of a part ends; OntoNotes' names end in four digits and a part.
 _PART = re.compile(
-    r"(?P<work>.*[^\W_].*?)(?:\s*#\d+|[\s;./_-]+(?:part|pt)[\s._-]*\d+|[\s./_-]+제?\d+\s?[부장화회권편])",
+    r"(?:\s?#\d{1,5}|[\s;./_-]{1,3}(?:part|pt)[\s._-]?\d{1,5}|[\s./_-](?:제 ?)?\d{1,5} ?[부장화회권편])$",
     re.IGNORECASE,
 )
-_ONTONOTES = re.compile(r"(?P<work>.*/.*_\d{4})_\d+")
+_ONTONOTES = re.compile(r"(?<=_\d{4})_\d{1,5}$")
 #: Fewest works that names may part a source into (one for each split), and the largest part of its documents in one.
 _FEWEST, _LARGEST = 3, 0.5
 
@@ -95,5 +96,7 @@ def _by_name(source: str, names: list[str]) -> tuple[list[str], list[Message]]:
 
 
 def _work(name: str) -> str:
-    found = _PART.fullmatch(name) or _ONTONOTES.fullmatch(name)
-    return found["work"] if found else ""
+    """Return the name of the work that a name counts a part of; empty when it does not."""
+    found = _PART.search(name) or ("/" in name and _ONTONOTES.search(name))
+    work = name[: found.start()] if found else ""
+    return work if any(map(str.isalnum, work)) else ""

@@ -125,7 +125,7 @@ class DataSpec(Request):
     min_coref_density: Density = 0.0
     """Least coreference density of a document (repeated mentions and pronouns per 100 words); 0 keeps all."""
     deduplicate: bool = True
-    """Drop near-duplicates: texts that share half of the shorter one's letters, in runs of twelve. Of two the one that is tested on stays."""
+    """Drop near-duplicates: texts that share two thirds of the shorter one's letters, in runs of twelve. Of two the one that is tested on stays."""
     singletons: Literal["auto", "keep", "drop"] = added("auto")
     """Entities of a single mention, in task coreference: `drop` leaves them out of the data, so that none is learnt, asked for or predicted; `keep` predicts them; `auto` as the data have them."""
     packing: bool = True
