@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 
 from coref_k8s.corpus.chains import ChainCounts, Measure, without_singletons
 from coref_k8s.corpus.chunking import chunk
-from coref_k8s.corpus.duplicates import near_duplicates
+from coref_k8s.corpus.duplicates import near_duplicates, sketch
 from coref_k8s.corpus.encoding import Encoded, encode
 from coref_k8s.corpus.filtering import PRIORITY, Filters
 from coref_k8s.corpus.fingerprint import CODE_VERSION, data_hash, tokenizer_fingerprint
@@ -56,7 +57,7 @@ class Preparation:
         bus: Emitter | None,
         data_root: Path,
         workers: int | None,
-        held_out: Mapping[bytes, Split],
+        held_out: Mapping[str, Split],
         measure: Measure | None,
     ) -> None:
         self._spec = spec
@@ -180,8 +181,11 @@ class Preparation:
         if self._data.deduplicate:
             # of two, the one that must not be trained on stays, else the longer one
             longer = sorted(kept, key=lambda number: (PRIORITY[splits[number]], -self._characters[number]))
-            sketches = ((number, self._analyses[place[number]].sketch) for number in longer)
-            same = near_duplicates(self._reporter.track(sketches, "deduplicate", total=len(kept)))
+            sketches = [(number, self._analyses[place[number]].sketch) for number in longer]
+            # what other data hold out comes before what is trained on here
+            before = bisect_left(longer, PRIORITY["train"], key=lambda number: PRIORITY[splits[number]])
+            sketches[before:before] = [(-1, sketch(text)) for text in self._held_out]
+            same = near_duplicates(self._reporter.track(sketches, "deduplicate", total=len(sketches))) - {-1}
             self._filters.drop("near_duplicate", len(same))
             if len(same) >= _NOTABLE * len(kept):
                 note = Message.of("corpus.many-near-duplicates", n=len(same), of=len(kept))

@@ -60,6 +60,6 @@ class Filters:
         return False
 
 
-def text_key(document: Document) -> bytes:
+def text_key(text: str) -> bytes:
     """Return what equal texts share, whatever their blanks."""
-    return hashlib.blake2b(" ".join(document.text.split()).encode(), digest_size=16).digest()
+    return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=16).digest()

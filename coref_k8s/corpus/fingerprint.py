@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from coref_k8s.corpus.filtering import text_key
 from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.local import content_hash, is_local
 from coref_k8s.corpus.shipped import shipped_documents
@@ -30,12 +31,12 @@ def data_hash(
     tokenizer: Any,
     revisions: Mapping[int, str],
     lost: Mapping[int, int] | None = None,
-    held_out: Mapping[bytes, Split] | None = None,
+    held_out: Mapping[str, Split] | None = None,
 ) -> str:
     """Return the hash of a request's data. `revisions` are the commits of its hub sources, by place.
 
     `lost` are sources that failed after so many documents: what is left is not what was asked for, and so
-    has another hash. `held_out` are documents, by the key of their text, whose split was fixed elsewhere.
+    has another hash. `held_out` are texts whose split was fixed elsewhere.
     """
     # what only the other task reads is left out; a request of task mentions hashes as before there were two
     others = {"singletons"} if spec.task == "mentions" else {"singletons", "packing", "eval_items"}
@@ -57,7 +58,7 @@ def data_hash(
     if spec.task != "mentions":
         key |= {"task": spec.task, "singletons": spec.data.singletons != "drop"}
     if held_out:
-        key["held_out"] = sorted([text.hex(), split] for text, split in held_out.items())
+        key["held_out"] = sorted([text_key(text).hex(), split] for text, split in held_out.items())
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 

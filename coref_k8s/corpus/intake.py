@@ -18,8 +18,10 @@ from coref_k8s.wording import Message
 class Intake:
     """Counts documents in. The lists have an entry for every document that passed the filters."""
 
-    def __init__(self, data: DataSpec, filters: Filters, held_out: Mapping[bytes, Split]) -> None:
-        self._data, self._filters, self._held_out = data, filters, held_out
+    def __init__(self, data: DataSpec, filters: Filters, held_out: Mapping[str, Split]) -> None:
+        """`held_out`: texts that have a split in other data."""
+        self._data, self._filters = data, filters
+        self._held_out = {text_key(text): split for text, split in held_out.items()}
         self._sources = named_sources(data)
         self._named: list[Named] = []
         self._keys: list[bytes] = []
@@ -34,7 +36,7 @@ class Intake:
 
     def add(self, document: Document, group: str) -> bool:
         """Take a document in; tell whether it passes what needs no analysis."""
-        key = text_key(document)
+        key = text_key(document.text)
         self._named.append(Named(document.source, document.doc_id, group))
         self._keys.append(key)
         self._fixed.append(document.split)

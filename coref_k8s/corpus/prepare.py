@@ -52,7 +52,7 @@ def prepare(
     eval_writer: EvalWriter | None = None,
     measure: Measure | None = None,
     workers: int | None = None,
-    held_out: Mapping[bytes, Split] | None = None,
+    held_out: Mapping[str, Split] | None = None,
 ) -> PreparedRef:
     """Prepare the data of `spec`, or find them prepared.
 
@@ -61,9 +61,8 @@ def prepare(
 
     `eval_writer` writes the item files of the dev and test documents for every length, in task mentions; `measure` counts
     for the statistics of task coreference. `workers` is the
-    number of analysing processes, by default one a core. `held_out` gives documents, by the key of their text
-    (`filtering.text_key`), the split that they have in other data: nothing tested on there is trained on
-    here. Raises DataError when no usable text is left.
+    number of analysing processes, by default one a core. `held_out` gives texts the split that they have in other data:
+    nothing tested on there, and no copy of it, is trained on here. Raises DataError when no usable text is left.
     """
     revisions = _revisions(spec)
     key = data_hash(spec, tokenizer, revisions, held_out=held_out)

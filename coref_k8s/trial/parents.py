@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from coref_k8s.corpus.filtering import text_key
 from coref_k8s.corpus.prepared import documents_path, open_prepared, read_documents
 from coref_k8s.errors import NotFoundError
 from coref_k8s.search.derived import same_data
@@ -28,11 +27,11 @@ class Parent:
         """Whether its data are those that `spec` asks for."""
         return same_data(spec, self.spec)
 
-    def held_out(self) -> dict[bytes, Split]:
-        """Return the split of every document that was tuned or tested on, by the key of its text."""
+    def held_out(self) -> dict[str, Split]:
+        """Return the split of every text that was tuned or tested on."""
         splits: tuple[Split, ...] = ("dev", "test")
         return {
-            text_key(document): split
+            document.text: split
             for split in splits
             if documents_path(self.path, split).is_file()
             for document in read_documents(documents_path(self.path, split))

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from coref_k8s.corpus.filtering import text_key
 from coref_k8s.corpus.prepare import prepare
 from coref_k8s.corpus.prepared import documents_path, read_documents
+from coref_k8s.corpus.shipped import shipped_documents
 from coref_k8s.study.reading import build_spec
-from coref_k8s.text.document import Document, Split
+from coref_k8s.text.document import Split
 
 
 def written(folder: Path, count: int) -> Path:
@@ -39,7 +39,23 @@ def test_what_is_held_out_stays_held_out_whatever_it_would_draw(tmp_path: Path, 
     texts = [json.loads(line)["text"] for line in source.read_text().splitlines()]
     trained = [text for text in texts if text not in drawn]
     chosen: dict[str, Split] = {trained[0]: "test", trained[1]: "dev"}
-    held_out = {text_key(Document("x", text)): split for text, split in chosen.items()}
-    again = prepared(source, tmp_path, tokenizer, held_out=held_out)
+    again = prepared(source, tmp_path, tokenizer, held_out=chosen)
     assert places(again) == drawn | chosen
     assert again != first, "the data of the one would be taken for those of the other"
+
+
+def test_no_copy_of_what_is_held_out_elsewhere_is_trained_on(tmp_path: Path, tokenizer: Any) -> None:
+    texts = [document.text for document in shipped_documents()[:12]]
+    other, half = shipped_documents()[20].text, len(shipped_documents()[20].text) // 2
+    path = tmp_path / "texts.jsonl"
+    rows = [{"text": text, "split": ("test", "dev", "train")[min(n, 2)]} for n, text in enumerate(texts)]
+    rows.append({"text": "머리말. " + other[half:], "split": "train"})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = build_spec(seq_lengths=[512], data={"sources": [{"source": str(path), "min_length": 1}]})
+    alone = prepare(spec, tmp_path, tokenizer, workers=1).statistics
+    beside = prepare(
+        spec, tmp_path, tokenizer, workers=1, held_out={other: "test", texts[0]: "test"}
+    ).statistics
+    assert alone["documents"] == {"train": 11, "dev": 1, "test": 1}
+    assert beside["documents"] == {"train": 10, "dev": 1, "test": 1}
+    assert beside["filters"]["near_duplicate"] == 1
