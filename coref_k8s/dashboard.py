@@ -1,6 +1,6 @@
 """`python -m coref_k8s.dashboard [BUS FILE]`: the live view of `coref-k8s watch` on an event bus file.
 
-Pods write the same events to their logs: `coref-k8s logs NAME -f | python -m coref_k8s.dashboard -`.
+Pods write the same events to their logs: `coref-k8s logs NAME -f -o json | python -m coref_k8s.dashboard -`.
 """
 
 from __future__ import annotations

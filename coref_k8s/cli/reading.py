@@ -19,6 +19,7 @@ from coref_k8s.cli.where_options import Study, Where, option, placed, typed
 from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend
 from coref_k8s.client.comparing import side_by_side
+from coref_k8s.client.readable import readable
 from coref_k8s.client.results import best_trials, length_of, trial_rows, with_result
 from coref_k8s.client.where import find_study, open_backends
 from coref_k8s.controller.view import StudyView
@@ -185,6 +186,7 @@ def logs(
     trial: Annotated[int | None, typer.Option("--trial", metavar="NUMBER")] = None,
     seq_len: SeqLen = None,
     follow: Annotated[bool, typer.Option("--follow", "-f")] = False,
+    output: Annotated[Literal["text", "json"], typer.Option("--output", "-o")] = "text",
     where: Where,
 ) -> None:
     """Print the log of a trial, or of the whole study."""
@@ -192,7 +194,7 @@ def logs(
     if trial is not None and seq_len is None:
         seq_len = length_of(view, trial, option)
     for line in backend.logs(name, seq_len, trial, follow=follow):
-        write(line)
+        write(line if output == "json" else readable(line, lang()))
 
 
 def note_if_idle(backend: Backend, view: StudyView) -> None:

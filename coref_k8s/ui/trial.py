@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from coref_k8s.client.readable import events_of, readable
 from coref_k8s.controller.view import LengthView
 from coref_k8s.errors import CorefError, NotFoundError
 from coref_k8s.report.chains import marked
@@ -22,7 +23,6 @@ from coref_k8s.report.slices import pictures
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.study.paths import TrialFolder, trial_folder
 from coref_k8s.telemetry.bus import Section
-from coref_k8s.ui.logs import events_of, readable
 from coref_k8s.ui.reader import Seen
 from coref_k8s.ui.study import in_study, top
 from coref_k8s.ui.visit import Visit, framed, url

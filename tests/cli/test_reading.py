@@ -214,6 +214,40 @@ def test_logs_of_one_trial_and_of_the_study(coref: Any, study: str) -> None:
     assert coref("logs", study, "--seq-len", "1024").out == "1024-0-1 | x\n"
 
 
+def test_events_in_a_log_are_sentences_and_json_has_them_whole(coref: Any, study: str) -> None:
+    folder = Path("data/jobs/sample/sample-512-1-1")
+    folder.mkdir(parents=True)
+    (folder / "order.json").write_text(json.dumps({"kind": "trial", "seqLen": 512, "trial": 1}))
+    who = {"study": "sample", "kind": "trial", "seq_len": 512, "trial": 1, "ts": "2026-11-30T03:59:24.501Z"}
+    events = [
+        {**who, "section": "trial_begin", "step": 0, "steps": 16, "params": {"learning_rate": 7.071e-5}},
+        {**who, "section": "train_step", "step": 8, "steps": 16, "loss": 8.8258, "learning_rate": 4.5e-5,
+         "tokens_per_second": 788.4, "step_seconds": 2.5},
+        {**who, "section": "eval_stream", "step": 8, "split": "dev", "score": 0.31, "coref_f1": 0.4, "lbd_top1": 0.2,
+         **{f"coref_detail_{n}": 0.5 for n in range(90)}},
+        {**who, "section": "trial_end", "outcome": "complete", "score": 0.31},
+        {**who, "section": "warning", "message": "slow disk"},
+        {**who, "section": "something_new", "message": "hello", "size": 3},
+    ]  # fmt: skip
+    lines = [*map(json.dumps, events), "Traceback: as it is"]
+    (folder / "log").write_text("\n".join(lines) + "\n")
+    told = coref("logs", study, "--trial", "1", "--seq-len", "512").out.splitlines()
+    assert [re.sub(r"^\d\d:59:24 ", "", line) for line in told] == [
+        "started, 16 steps: learning_rate 7.07e-5",
+        "step 8 of 16: loss 8.83, learning rate 4.5e-5, 788 tokens/s, 20 s left",
+        "step 8, on dev: score 0.310 (Coref F1 0.400, LAMBADA Top1 0.200)",
+        "complete: score 0.310 on dev",
+        "warning: slow disk",
+        "something_new hello size 3",
+        "Traceback: as it is",
+    ]
+    whole = coref("logs", study, "-o", "json").out.splitlines()
+    assert whole == [f"512-1-1 | {line}" for line in lines]
+    korean = coref("logs", study, "--lang", "ko").out
+    assert "8단계, dev: 점수 0.310" in korean
+    assert korean.startswith("512-1-1 | ")
+
+
 @pytest.mark.parametrize("command", ["status", "results", "best", "logs"])
 def test_an_unknown_study_is_one_sentence_with_the_closest_name(coref: Any, study: str, command: str) -> None:
     answer = coref(command, "sampel")
