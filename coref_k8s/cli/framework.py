@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
-from typer import rich_utils
 from typer.core import TyperGroup
 
+from coref_k8s.cli.help import show, usage
+from coref_k8s.cli.near import option_meant, parameter_meant
 from coref_k8s.cli.speech import lang, say
 from coref_k8s.wording import Message, has
 
@@ -20,10 +21,15 @@ HELP: dict[str, Callable[[], str]] = {}
 class Spoken:
     """Mixed into commands and groups: usage line and `--help` in the reader's language."""
 
+    everything = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help."""
+        show(self, ctx, everything=self.everything)
+
     def format_usage(self, ctx: Any, formatter: Any) -> None:
         """Write the usage line."""
-        pieces: list[str] = self.collect_usage_pieces(ctx)  # type: ignore[attr-defined]
-        formatter.write_usage(ctx.command_path, " ".join(pieces), prefix=say("help.usage"))
+        formatter.write_usage(ctx.command_path, " ".join(usage(self, ctx)), prefix=say("help.usage"))
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option `--help`."""
@@ -32,18 +38,17 @@ class Spoken:
             option.help = say("help.option-help")
         return option
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take `--help-all` as `--help` that leaves nothing out, then parse as usual."""
+        before = args[: args.index("--")] if "--" in args else args
+        if "--help-all" in (args[:1] if isinstance(self, TyperGroup) else before):
+            self.everything, args = True, ["--help"]
+        rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        return rest
+
 
 class SpokenGroup(Spoken, TyperGroup):
     """A group of commands."""
-
-
-def translate_panels() -> None:
-    """Name the panels of `--help` that Typer makes."""
-    rich_utils.ARGUMENTS_PANEL_TITLE = say("help.panel-arguments")
-    rich_utils.OPTIONS_PANEL_TITLE = say("help.panel-options")
-    rich_utils.COMMANDS_PANEL_TITLE = say("help.panel-commands")
-    rich_utils.REQUIRED_LONG_STRING = say("help.required")
-    rich_utils.DEFAULT_STRING = say("help.shown-default")
 
 
 def translate(command: Any, name: str) -> None:
@@ -51,15 +56,15 @@ def translate(command: Any, name: str) -> None:
     code = f"help.{name}"
     command.help = "\n\n".join(say(one) for one in (code, f"{code}-more") if has(one))
     command.short_help = say(code)
-    command.params += [] if any(one.name == "lang" for one in command.params) else [language_option()]
+    if not any(one.name == "lang" for one in command.params):
+        command.params += [listed("--lang", "en|ko")]
+        # a request has more options than a page has room for
+        command.params += [listed("--help-all")] if any(n.name in HELP for n in command.params) else []
     for parameter in command.params:
         if parameter.name in HELP:
             parameter.help = HELP[parameter.name]()
         else:
             parameter.help = next((say(one) for one in codes_of(parameter, name) if has(one)), parameter.help)
-        panel = getattr(parameter, "rich_help_panel", None)
-        if panel and has(panel):
-            parameter.rich_help_panel = say(panel)
     for sub in command.commands.values() if isinstance(command, TyperGroup) else ():
         translate(sub, f"{name}-{sub.name}")
 
@@ -75,16 +80,20 @@ def codes_of(parameter: Any, command: str) -> Iterator[str]:
     yield f"help.{own}"
 
 
-def language_option() -> Any:
-    """Return the option `--lang`, for `--help` to list: it has been taken before (`take_language`)."""
+def listed(name: str, metavar: str | None = None) -> Any:
+    """Return an option for `--help` to list, of which the rest has been taken before (`--lang`, `--version`)."""
     holder = typer.Typer(add_completion=False)
+    kind: Any = bool if metavar is None else str | None
 
-    def listed(lang: Annotated[str | None, typer.Option("--lang", metavar="en|ko")] = None) -> None: ...
+    def holding(value: Annotated[Any, typer.Option(name, metavar=metavar)] = None) -> None: ...
 
-    holder.command()(listed)
+    holding.__annotations__["value"] = Annotated[
+        kind, typer.Option(name, metavar=metavar, show_default=False)
+    ]
+    holder.command()(holding)
     option: Any = typer.main.get_command(holder).params[0]
-    option.expose_value = False
-    option.help = say("help.option-lang")
+    option.name, option.expose_value = name.removeprefix("--").replace("-", "_"), False
+    option.help = say(f"help.option-{name.removeprefix('--')}")
     return option
 
 
@@ -92,13 +101,19 @@ def sentence(error: typer.TyperException) -> str:
     """Return what is wrong with the command line, and where the help is."""
     context = getattr(error, "ctx", None)
     said = _mistake(error).say(lang())
-    return say("cli.see-help", said=said.rstrip("."), command=context.command_path) if context else said
+    if context is None or said.endswith("?"):
+        return said
+    return say("cli.see-help", said=said.rstrip("."), command=context.command_path)
 
 
 def _mistake(error: Any) -> Message:
     kind, text = type(error).__name__, error.format_message().strip()
     if kind == "NoSuchOption":
-        near = sorted(error.possibilities or ())
+        known = {name for one in error.ctx.command.params for name in one.opts} if error.ctx else set()
+        near = option_meant(error.option_name, known)
+        if not near and (hint := parameter_meant(error.option_name, known)):
+            return hint
+        near = near or sorted(error.possibilities or ())
         code = "cli.no-such-option-near" if near else "cli.no-such-option"
         return Message.of(code, option=error.option_name, near=near)
     if kind == "MissingParameter":

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from coref_k8s.cli.framework import SpokenGroup, language_option, translate
+from coref_k8s.cli.framework import SpokenGroup, listed, translate
+from coref_k8s.cli.near import command_meant, request_meant
 from coref_k8s.cli.parsing import MultiValueCommand
 from coref_k8s.cli.speech import say
+from coref_k8s.client.where import cluster_configured
 from coref_k8s.errors import RequestError
 
 
@@ -29,7 +30,7 @@ class Verb:
     def attribute(self) -> str:
         """Name of the function in the module; a Python keyword or built-in gets an underscore."""
         name = self.name.replace("-", "_")
-        return f"{name}_" if name in ("list", "eval", "import") else name
+        return f"{name}_" if name in ("list", "import", "help") else name
 
     def stub(self) -> TyperCommand:
         """Return a stand-in that `--help` can list without importing the command."""
@@ -57,17 +58,34 @@ class LazyGroup(SpokenGroup):
             name=name,
             help=say("help.program"),
             epilog=say("help.first-time"),
-            params=[language_option()],
+            params=[listed("--lang", "en|ko"), listed("--version")],
             commands={verb.name: verb.stub() for verb in verbs},
             no_args_is_help=True,
             context_settings={"help_option_names": ["-h", "--help"]},
         )
         self.verbs = {verb.name: verb for verb in verbs}
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take `help COMMAND` and `--version` as what they stand for. Raises RequestError for options without a command."""
+        if ctx.resilient_parsing:  # a shell completes
+            return super().parse_args(ctx, args)
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        elif args[:1] in (["--version"], ["-V"]):
+            args = ["version"]
+        elif args[:1] not in ([], ["-h"], ["--help"], ["--help-all"]) and args[0].startswith("-"):
+            self._without_command(args)
+        return super().parse_args(ctx, args)
+
+    def _without_command(self, args: list[str]) -> None:
+        meant = request_meant(args, local=not cluster_configured())
+        if meant is not None:
+            raise RequestError("cli.no-command", meant=meant)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Import the command that is about to run. Raises RequestError for one that does not exist."""
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            near = next(iter(get_close_matches(args[0], self.commands)), None)
+        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = command_meant(args[0], self.commands)
             raise RequestError(f"cli.no-such-command{'-near' if near else ''}", name=args[0], near=near)
         name, command, rest = super().resolve_command(ctx, args)
         if name in self.verbs:

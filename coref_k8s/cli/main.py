@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from coref_k8s.cli.completing import COMPLETING, ready
 from coref_k8s.cli.console import SpokenWarnings
-from coref_k8s.cli.framework import translate_panels
 from coref_k8s.cli.lazy import LazyGroup, Verb
 from coref_k8s.cli.mistakes import answer
 from coref_k8s.cli.speech import speak, take_language
@@ -46,7 +46,9 @@ COMMANDS = (
     Verb("compare", "coref_k8s.cli.models", DATA),
     Verb("doctor", "coref_k8s.cli.system", SYSTEM),
     Verb("controller", "coref_k8s.cli.system", SYSTEM),
+    Verb("completion", "coref_k8s.cli.completing", SYSTEM),
     Verb("version", "coref_k8s.cli.system", SYSTEM),
+    Verb("help", "coref_k8s.cli.system", SYSTEM),
 )
 
 
@@ -64,8 +66,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen, rest = take_language(sys.argv[1:] if arguments is None else arguments)
         speak(chosen)
-        translate_panels()
         logging.getLogger("coref_k8s.model").addHandler(_WARNINGS)
+        if os.environ.get(COMPLETING):
+            ready()
         result = app().main(args=rest, prog_name="coref-k8s", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("COREF_DEBUG") == "1":

@@ -26,6 +26,8 @@ class MultiValueCommand(Spoken, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Rewrite several values to repeated options, refuse contradictions, then parse as usual."""
+        if "--help-all" in args or ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
         options = [p for p in self.get_params(ctx) if isinstance(p, TyperOption)]
         lists = {name: option for option in options if option.multiple for name in option.opts}
         args = _expand(args, lists)

@@ -12,9 +12,11 @@ from coref_k8s.cli.spec_options import SpecOption, apply_flags, apply_sets
 from coref_k8s.study.reading import load_study_file, spec_from_mapping, validated_name
 from coref_k8s.study.spec import StudySpec
 
-File = Annotated[Path | None, typer.Option("--file", "-f", metavar="YAML")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")]
-Name = Annotated[str | None, typer.Option("--name", metavar="NAME")]
+File = Annotated[Path | None, typer.Option("--file", "-f", metavar="YAML", rich_help_panel="help.panel-what")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", rich_help_panel="help.panel-what")
+]
+Name = Annotated[str | None, typer.Option("--name", metavar="NAME", rich_help_panel="help.panel-what")]
 
 
 def read_request(

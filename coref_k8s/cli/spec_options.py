@@ -26,6 +26,12 @@ from coref_k8s.study.yaml12 import scalar
 from coref_k8s.wording import has
 
 _SOURCES = ("data", "sources")
+#: Group of `--help` of a field, by the first part of its path.
+_PANELS = {
+    "data": "text", "model": "model", "modelRevision": "model", "trials": "search", "parallelism": "search",
+    "seed": "search", "search": "search", "objective": "search", "training": "training", "gpuMemoryGb": "training",
+    "limits": "limits", "pod": "cluster",
+}  # fmt: skip
 #: Pairs of options that cannot both be meant.
 _CONTRADICTIONS = (("--max-steps", "--epoch-choices"), ("--no-warm-start", "--warm-start-from"))
 
@@ -47,10 +53,10 @@ class SpecOption:
         return "spec_" + "_".join(self.path)
 
     @property
-    def _panel(self) -> Sequence[str]:
+    def _panel(self) -> str:
         extra = self.field.json_schema_extra
         named = extra.get("panel") if isinstance(extra, dict) else None
-        return [str(named)] if named else self.path[:-1]
+        return str(named or _PANELS.get(self.path[0], "what"))
 
     @property
     def is_bool(self) -> bool:
@@ -98,7 +104,7 @@ class SpecOption:
             *(part for part in [self.flags] if part),
             metavar=self.metavar,
             show_default=False,
-            rich_help_panel="-".join(["help.panel-spec", *self._panel]),
+            rich_help_panel=f"help.panel-{self._panel}",
         )
         return keyword(self.parameter, Annotated[kind | None, option])
 

@@ -89,10 +89,14 @@ class How:
     metrics_port: int | None
 
 
+_CLUSTER = "help.panel-cluster"
 _HOW = [
-    keyword("wait", Annotated[bool, typer.Option("--wait")], False),
-    keyword("dry_run", Annotated[DryRun | None, typer.Option("--dry-run")]),
-    keyword("output", Annotated[Literal["yaml", "json"] | None, typer.Option("--output", "-o")]),
+    keyword("wait", Annotated[bool, typer.Option("--wait", rich_help_panel=_CLUSTER)], False),
+    keyword("dry_run", Annotated[DryRun | None, typer.Option("--dry-run", rich_help_panel=_CLUSTER)]),
+    keyword(
+        "output",
+        Annotated[Literal["yaml", "json"] | None, typer.Option("--output", "-o", rich_help_panel=_CLUSTER)],
+    ),
     keyword("metrics_port", MetricsPort),
 ]
 

@@ -1,4 +1,4 @@
-"""`doctor`, `controller` (what the Deployment starts) and `version`."""
+"""`doctor`, `controller` (what the Deployment starts), `version` and `help`."""
 
 from __future__ import annotations
 
@@ -76,3 +76,7 @@ def controller(
 def version() -> None:
     """Print the version."""
     out.print(f"coref-k8s {__version__}", highlight=False)
+
+
+def help_() -> None:
+    """Show the help of a command: taken as `COMMAND --help` before it comes here."""

@@ -1,12 +1,15 @@
 """The program itself: fast to start, helpful when mistyped."""
 
 import os
+import re
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
+from coref_k8s.cli import console
 from coref_k8s.cli.main import COMMANDS
 from coref_k8s.wording import LANGUAGES, say
 
@@ -69,3 +72,112 @@ def test_the_installed_program_prints_its_version() -> None:
         [sys.executable, "-m", "coref_k8s", "version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("coref-k8s ")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("verb", COMMANDS, ids=lambda verb: verb.name)
+def test_help_fits_the_terminal(coref: Any, monkeypatch: pytest.MonkeyPatch, verb: Any, width: int) -> None:
+    monkeypatch.setattr(console.out, "width", width)
+    for lang in LANGUAGES:
+        told = coref(verb.name, "--help-all", "--lang", lang).out
+        assert "…" not in told
+        assert "<bool>" not in told
+        assert max(map(cell_len, told.splitlines())) <= width
+        assert verb.name == "help" or told == coref("help", verb.name, "--help-all", "--lang", lang).out
+
+
+def test_the_help_of_a_request_is_short_and_grouped_and_says_how_to_see_the_rest(
+    coref: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.out, "width", 80)
+    short, whole = (coref("submit", option).out for option in ("--help", "--help-all"))
+    groups = ["What", "Data", "Model", "Search", "Training", "Limits", "Where", "On a cluster", "Others"]
+    for told in (short, whole):
+        assert [line for line in told.splitlines() if line in groups] == groups
+    for option in ("--seq-lengths", "--data", "--model", "--gpus", "--local"):
+        assert f"  {option} " in short
+    for option in ("--sampler", "--[no-]warm-start", "--queue", "--set"):
+        assert f"  {option} " in whole.replace("\n", " \n")
+        assert f"  {option} " not in short.replace("\n", " \n")
+    hidden = re.search(r"(\d+) more options: coref-k8s submit --help-all", short)
+    assert hidden
+    listed = [
+        set(re.findall(r"^  (--\S+?),? ", f"{told}".replace("\n", " \n"), re.M)) for told in (short, whole)
+    ]
+    assert len(listed[1] - listed[0]) == int(hidden[1])
+    assert len(short.splitlines()) < 85
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("tune", "Did you mean 'submit'?"),
+        ("run", "Did you mean 'submit'?"),
+        ("dashboard", "Did you mean 'ui'?"),
+        ("predict x", "Did you mean 'resolve'?"),
+        ("submit --epochs 3", "Did you mean --epoch-choices?"),
+        ("submit --n-trials 3", "Did you mean --trials?"),
+        ("plan --seq-len 512", "Did you mean --seq-lengths?"),
+        ("submit --lr 1e-5", "learning_rate is tuned; a value that stays: --set search.space.learning_rate='{choices: ["),
+        ("submit --learning-rate 1e-5", "--set search.space.learning_rate="),
+        ("submit --warmup-ratio 0.1", "warmup_ratio is tuned"),
+        # as the project's first report had it
+        ("--model kakaobank/kf-deberta-base --trials 20 --train-limit 50000",
+         "type: coref-k8s submit --local --model kakaobank/kf-deberta-base --trials 20 --train-limit 50000"),
+        ("--seq-lengths 1024 1536 2048 --trials 20", "type: coref-k8s submit --local --seq-lengths 1024 1536 2048"),
+        ("--frobnicate", "No such option: --frobnicate"),
+    ],
+)  # fmt: skip
+def test_near_misses_are_answered_with_what_to_type(
+    coref: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, typed: str, answer: str
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    found = coref(*typed.split())
+    assert found.code == 2
+    assert answer in found.err
+    assert found.err.count("\n") == 1
+
+
+def test_what_is_told_of_a_tuned_parameter_is_what_a_request_takes(coref: Any) -> None:
+    (setting,) = re.findall(r"--set (search\.\S+='.*?')", coref("submit", "--lr", "1").err)
+    answer = coref("plan", "--seq-lengths", "512", "--gpus", "1", "--set", setting.replace("'", ""))
+    assert answer.code == 0, answer.err
+
+
+def test_version_is_an_option_too(coref: Any) -> None:
+    assert coref("--version").out == coref("version").out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(coref: Any, shell: str) -> None:
+    script = coref("completion", shell)
+    assert script.code == 0
+    assert "_COREF_K8S_COMPLETE=" in script.out
+
+    def completed(*words: str) -> str:
+        asked = {"_COREF_K8S_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": " ".join(words)}
+        asked |= {
+            "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "coref_k8s"], capture_output=True, text=True, env={**os.environ, **asked}
+        )
+        return done.stdout
+
+    assert "submit" in completed("coref-k8s", "sub")
+    assert "--seq-lengths" in completed("coref-k8s", "submit", "--seq")
+    assert "--seq-lengths" not in completed("coref-k8s", "status", "--se")
+
+
+def test_completion_is_installed_for_a_user(
+    coref: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    answer = coref("completion", "bash", "--install")
+    assert answer.code == 0, answer.err
+    (written,) = tmp_path.rglob("*coref-k8s*")
+    assert "coref-k8s" in written.read_text()
+    assert str(written) in answer.err

@@ -294,9 +294,9 @@ def test_help_shows_every_field_with_its_default(coref: Any, monkeypatch: pytest
     from coref_k8s.cli.spec_options import OPTIONS
 
     monkeypatch.setenv("COLUMNS", "400")  # no text is broken over two lines
-    text = coref("submit", "--help").out
+    text = coref("submit", "--help-all").out
     for option in OPTIONS:
-        for flag in option.flags.split("/"):
-            assert flag in text
+        flag, _, negative = option.flags.partition("/")
+        assert (flag.replace("--", "--[no-]") if negative else flag) in text
     assert "(default 1024 1536 2048)" in text
     assert "(default kakaobank/kf-deberta-base)" in text

@@ -74,8 +74,7 @@ def test_help_is_korean_throughout(coref: Any) -> None:
         "사용법: coref-k8s evaluate",
         "인자",
         "옵션",
-        "[필수]",
-        "[기본값: 200]",
+        "(기본값 200)",
         "이 도움말을 보여 주고",
     ):
         assert word in text
