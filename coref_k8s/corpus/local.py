@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -203,7 +203,9 @@ def _read(
             yield from ((name, one) for one in read_conllu(stream, where=name))
     elif file.suffix.lower() in CONLL_SUFFIXES:
         with _text(file) as stream:
-            yield from ((name, one) for one in read_conll2012(stream, where=name))
+            for one in read_conll2012(stream, where=name):
+                # a work's parts may be files of their own; files of other folders may have its name
+                yield name, replace(one, group=one.group and f"{name[: name.rfind('/') + 1]}{one.group}")
     elif file.suffix.lower() == ".parquet":
         yield from _parquet_rows(file, name)
     else:

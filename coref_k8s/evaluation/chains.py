@@ -134,7 +134,11 @@ def evaluate_chains(
     metrics |= custom
     metrics["score"] = sum(weight * metrics[name] for name, weight in weights.items())
     columns = dict(zip(COLUMNS, scores.counts.T.tolist(), strict=True))
-    items = {"chains": ItemScores([one.doc_id for one in asked.documents], asked.key.groups, columns)}
+    items = {
+        "chains": ItemScores(
+            [f"{one.doc_id}@{one.digest}" for one in asked.documents], asked.key.groups, columns
+        )
+    }
     if full and all(available(name, [items]) for name in weights):
         metrics |= Composite(weights, [items]).estimate().named("score")
     return EvaluationResult(

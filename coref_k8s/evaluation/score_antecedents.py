@@ -61,12 +61,13 @@ class AntecedentPart:
         found = [self._right(item, [next(pending) for _ in self._lengths(item)]) for item in self.mentions]
         asked = Counter(item.type for item in self.mentions)
         weights = [self.items.counts[f"{KIND}_{item.type}"] / asked[item.type] for item in self.mentions]
-        documents = [self.items.tables[item.document].unit for item in self.mentions]
+        tables = [self.items.tables[item.document] for item in self.mentions]
+        ids = [table.asked(item.id) for table, item in zip(tables, self.mentions, strict=True)]
         columns = {NAME: found}
         for guess in _GUESSES:
             columns[f"baseline_{guess}_{NAME}"] = [_guessed(item, guess) for item in self.mentions]
         possible = [float(item.entity in item.entities) for item in self.mentions]
-        scores = ItemScores([item.id for item in self.mentions], documents, {f"{NAME}_of": weights})
+        scores = ItemScores(ids, [table.unit for table in tables], {f"{NAME}_of": weights})
         for name, values in {**columns, f"{NAME}_possible": possible}.items():
             scores.columns[name] = [value * weight for value, weight in zip(values, weights, strict=True)]
         card.item_scores[KIND] = scores

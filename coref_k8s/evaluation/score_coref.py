@@ -111,12 +111,14 @@ class CorefPart:
         chosen, scores = self._candidates("coref", number, arm)
         return mid_rank(scores, chosen.gold)
 
-    def _document(self, item: CorefItem) -> str:
-        return self.items.tables[item.document].unit
+    def _scores(self, items: Sequence[CorefItem]) -> ItemScores:
+        tables = [self.items.tables[item.document] for item in items]
+        ids = [table.asked(item.id) for table, item in zip(tables, items, strict=True)]
+        return ItemScores(ids, [table.unit for table in tables])
 
     def _score_mentions(self, card: Scorecard) -> None:
         n = range(len(self.coref))
-        scores = ItemScores([item.id for item in self.coref], [self._document(item) for item in self.coref])
+        scores = self._scores(self.coref)
         card.item_scores["coref"] = scores
         card.count("coref", len(self.coref), ("coref_top1", "coref_top5"))
         arms: tuple[Arm, ...] = ("full", "removed", "truncated") if self.arms else ("full",)
@@ -145,7 +147,7 @@ class CorefPart:
 
     def _score_closed(self, card: Scorecard) -> None:
         n, items = range(self.closed), self.coref[: self.closed]
-        scores = ItemScores([item.id for item in items], [self._document(item) for item in items])
+        scores = self._scores(items)
         card.item_scores["closed"] = scores
         card.counts["closed"] = self.closed
         arms: tuple[Arm, ...] = ("full", "removed")
@@ -163,9 +165,11 @@ class CorefPart:
     def _score_swaps(self, card: Scorecard) -> None:
         items = [self.coref[number] for number in self.swapped]
         hits = [self._rank(number, "swapped") <= 1 for number in self.swapped]
-        card.item_scores["swapped"] = ItemScores(
-            [item.id for item in items], [self._document(item) for item in items], {"swap_top1": column(hits)}
-        )
+        scores = self._scores(items)
+        # another stand-in is another question
+        scores.ids = [f"{name}>{item.swap}" for name, item in zip(scores.ids, items, strict=True)]
+        scores.columns["swap_top1"] = column(hits)
+        card.item_scores["swapped"] = scores
         card.count("swapped", len(items), ["swap_top1"])
         card.put_mean("swap_top1", "swapped", "swap_top1")
 
@@ -174,7 +178,7 @@ class CorefPart:
         links = [self._link("coref", number, "full") for number in self.paired]
         links += [self._link("first", number, "full") for number in range(len(self.firsts))]
         card.tau = linking.best_tau(links) if tau is None else tau
-        scores = ItemScores([item.id for item in items], [self._document(item) for item in items])
+        scores = self._scores(items)
         card.item_scores["f1"] = scores
         card.count("f1", len(items), ("coref_f1", "coref_precision", "coref_recall"))
         self._put_counts(scores, linking.counts(links, card.tau), "")

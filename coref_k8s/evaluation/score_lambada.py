@@ -44,8 +44,10 @@ class LambadaPart:
             open_hits(answer, v.join(v.word(self.lambada[i % n].string)), v)[0]
             for i, answer in enumerate(answers)
         ]
-        documents = [self.items.tables[item.document].unit for item in self.lambada]
-        scores = ItemScores([item.id for item in self.lambada], documents, {"lbd_top1": column(hits[:n])})
+        tables = [self.items.tables[item.document] for item in self.lambada]
+        documents = [table.unit for table in tables]
+        ids = [table.asked(item.id) for table, item in zip(tables, self.lambada, strict=True)]
+        scores = ItemScores(ids, documents, {"lbd_top1": column(hits[:n])})
         card.item_scores["lambada"] = scores
         card.count("lambada", n, ["lbd_top1"])
         card.put_mean("lbd_top1", "lambada", "lbd_top1")

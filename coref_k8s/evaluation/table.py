@@ -33,6 +33,12 @@ class DocumentTable:
     """Entity of each of `runs`: the gold cluster's label, or `=` and the string where there is none."""
     group: str = ""
     """The work that the document is a part of; empty for a whole one."""
+    digest: str = ""
+    """Hash of text and chains; empty in files of before."""
+
+    def asked(self, item_id: str) -> str:
+        """Return what a result calls an item: only what was asked of the same text with the same chains is the same."""
+        return f"{item_id}@{self.digest}" if self.digest else item_id
 
     @property
     def unit(self) -> str:
@@ -101,7 +107,7 @@ def prepare(document: Document, vocabulary: Vocabulary) -> Workbench:
     analysis = analyse(document.text)
     gold = defaultdict(str, {(start, end): name for start, end, name in document.mentions()})
     numbers: dict[str, int] = {}
-    table = DocumentTable(document.doc_id, tokens.ids, [], [], [], [], document.group)
+    table = DocumentTable(document.doc_id, tokens.ids, [], [], [], [], document.group, document.digest)
     bench = Workbench(document, tokens, analysis, table, runs=len(analysis.noun_runs))
     for run in analysis.noun_runs:
         pieces = vocabulary.word(run.text)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from coref_k8s.text.words import Words
@@ -38,6 +41,12 @@ class Document:
     group: str = ""
     zeros: Mapping[str, list[int]] = field(default_factory=dict)
     beyond: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """A short hash of text and chains: documents of one name that differ in either are others."""
+        content = json.dumps([self.text, list(self.mentions())], ensure_ascii=False)
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:10]
 
     def mentions(self) -> Iterator[tuple[int, int, str]]:
         """Yield (start, end, entity) of every gold mention, by start, longer first."""

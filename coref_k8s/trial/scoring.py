@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from coref_k8s.coref.model import CorefModel, is_coref_model, load_model, read_config
+from coref_k8s.corpus.filtering import text_key
 from coref_k8s.corpus.prepared import documents_path, open_prepared, read_documents
 from coref_k8s.corpus.sources import Loaded, load_documents
 from coref_k8s.corpus.works import grouped
@@ -91,7 +92,10 @@ def score_text(
     spec = DataSpec(sources=(DatasetConfig(source=source, min_length=0),))
     budget = DOCUMENTS_PER_ITEM * max_items * seq_len * _CHARS_PER_TOKEN
     rows = load_documents(spec, lengths=(seq_len,), char_budget=budget, cache_dir=cache_dir, loaded=loaded)
-    documents, notes = grouped(document for document, _ in rows)
+    read = [document for document, _ in rows]
+    documents, notes = grouped(_once(read))
+    if twice := len(read) - len(documents):
+        notes.append(Message.of("evaluation.given-twice", n=twice))
     if chains:
         result = _score_chains(chains, documents)
     else:
@@ -104,6 +108,16 @@ def score_text(
     )
     result.warnings += [*loaded.left_out, *notes]
     return result
+
+
+def _once(documents: Iterable[Document]) -> list[Document]:
+    """Return the documents of different texts, in their order; of equal texts the first that has chains."""
+    kept: dict[bytes, Document] = {}
+    for document in documents:
+        before = kept.get(key := text_key(document.text))
+        if before is None or (document.clusters and not before.clusters):
+            kept[key] = document
+    return list(kept.values())
 
 
 def _score_chains(model: CorefModel, documents: list[Document]) -> EvaluationResult:

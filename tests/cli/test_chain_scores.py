@@ -1,6 +1,7 @@
 """`evaluate` and `compare` of coreference models: what is said of chains."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -80,6 +81,51 @@ def test_a_model_that_fills_masks_is_not_compared(models, text, capsys):
     said = " ".join(capsys.readouterr().err.split())
     assert f"{models[0]} finds chains and {encoder} fills masks" in said
     assert f"coref-k8s submit --task coreference --model {encoder}" in said
+
+
+def test_names_of_other_folders_stay_apart_and_a_text_given_twice_counts_once(models, tmp_path, capsys):
+    def parts(folder, number):
+        lines = []
+        for part in range(2):
+            lines.append(f"#begin document (novel); part {part:03d}")
+            for row in range(6):
+                word = "가나다라마바"[(number + row + part) % 6] + "람은"
+                lines += [
+                    f"novel {part} 0 {word} NNG * - - - - * (1)",
+                    f"novel {part} 1 갔다{number}{part} VV * - - - - * -",
+                    "",
+                ]
+            lines.append("#end document")
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "novel.conll").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    for number, folder in enumerate(("east", "north", "west")):
+        parts(folder, number)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "novel.conll").write_bytes((tmp_path / "east" / "novel.conll").read_bytes())
+    saved = tmp_path / "result.json"
+    assert run(["evaluate", models[0], "--data", str(tmp_path), "--save", str(saved), "--lang", "en"]) == 0
+    assert "2 documents are there more than once" in " ".join(capsys.readouterr().err.split())
+    record = json.loads(saved.read_text())
+    assert record["counts"]["documents"] == 6
+    assert len(set(record["item_scores"]["chains"]["documents"])) == 3
+    assert "gold_conll_f1_ci_low" in record["metrics"]
+
+
+def test_other_texts_of_the_same_names_are_not_paired(models, text, tmp_path, capsys):
+    rows = [json.loads(line) for line in Path(text).read_text(encoding="utf-8").splitlines()]
+    for row in rows[1:3]:
+        row["text"] += " 끝."
+    other = tmp_path / "people.jsonl"
+    other.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    saved = [str(tmp_path / f"{n}.json") for n in range(2)]
+    for model, data, path in zip(models, (text, str(other)), saved, strict=True):
+        assert run(["evaluate", model, "--data", data, "--save", path]) == 0
+    capsys.readouterr()
+    assert run(["compare", *saved, "--lang", "en"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "of 4 documents" in out
+    assert "4 items that only one of them was asked left out" in out
 
 
 def test_text_without_chains_is_refused(models, tmp_path, capsys):

@@ -334,7 +334,7 @@ def test_of_the_conll_copies_one_version_is_read(tmp_path):
     novel(tmp_path)
     documents, groups, _ = read(tmp_path / "data" / "conll")
     assert [(document.doc_id, group) for document, group in zip(documents, groups, strict=True)] == [
-        ("7_0", "7")
+        ("7_0", "omniscent_separate/7_나루/7")
     ]
 
 

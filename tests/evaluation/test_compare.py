@@ -101,6 +101,18 @@ def test_real_results(tokenizer, items):
     assert all(entry.difference == 0 == entry.low == entry.high for entry in compare(good, good))
 
 
+def test_one_model_with_and_without_chains_is_not_compared(tokenizer):
+    """The same places are asked, but what is right differs: 0.2 would be said to be a difference of the model."""
+    there, here = (
+        build_items([planted(n, gold) for n in range(6)], tokenizer, 256, max_items=60)
+        for gold in (True, False)
+    )
+    assert {item.id for item in there.lambada} & {item.id for item in here.lambada}
+    a, b = (evaluate(copier(tokenizer, items), tokenizer, items) for items in (there, here))
+    with pytest.raises(DataError, match="gold chains differ"):
+        compare(a, b)
+
+
 def test_models_with_different_tokenisers_share_items(tokenizer, documents):
     other = train_tokenizer([document.text for document in documents], 300)
     some = [planted(n) for n in range(6)]
