@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Files that are made by a module of ours, as module=file; each module knows --write and --check.
 GENERATED := coref_k8s.telemetry.docs=docs/metrics.md coref_k8s.client.docs=docs/api.md charts.dashboards=charts/coref-k8s/dashboards
 
-.PHONY: help install demo test test-slow test-cluster check generate format images kind-load clean
+.PHONY: help install demo test test-slow test-cluster check generate format images kind-load release clean
 
 help:
 	@echo "make demo          a study on this machine, then who is who in a text: small model, shipped corpus, a few minutes"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-cluster  the tests of the cluster's side on the cluster that KUBECONFIG names"
 	@echo "make images        the images of controller and trial, with docker, podman or buildah"
 	@echo "make kind-load     puts them into the kind or k3d cluster"
+	@echo "make release       wheel, sdist, chart package and bill of materials of this commit, in dist/"
 	@echo "make check         style, types, import layers, generated files"
 	@echo "make generate      write generated files anew"
 
@@ -96,6 +97,26 @@ K3D_CLUSTER ?= k3s-default
 images:
 	$(BUILDER) build --file images/controller/Dockerfile --build-arg VERSION=$(VERSION) --tag $(CONTROLLER_IMAGE) .
 	$(BUILDER) build --file images/trial/Dockerfile --target $(TRIAL_TARGET) --build-arg VERSION=$(VERSION) --tag $(TRIAL_IMAGE) .
+
+# their versions would meddle with the project's
+$(VENV)/release/.installed:
+	$(PYTHON) -m venv $(VENV)/release
+	$(VENV)/release/bin/pip install --quiet --disable-pip-version-check build twine cyclonedx-bom
+	touch $@
+
+# Everything that a person then pushes (docs/release.md); images are made by `make images`, where a builder is.
+release: RELEASE := $(VENV)/release/bin
+release: export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null)
+release: install $(VENV)/release/.installed
+	@git diff --quiet HEAD || { echo 'commit first: a release is made of a commit'; exit 2; }
+	rm -rf dist
+	$(RELEASE)/python -m build --outdir dist
+	$(RELEASE)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/python -c 'import helm_python; helm_python.package("charts/coref-k8s", destination="dist")'
+	$(RELEASE)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --output-file dist/coref-k8s-$(VERSION).cdx.json
+	printf 'version  %s\ncommit   %s\nbuilt    make release, %s\n' '$(VERSION)' "$$(git rev-parse HEAD)" "$$($(PYTHON) -VV | head -n 1)" > dist/PROVENANCE
+	cd dist && sha256sum *.whl *.tar.gz *.tgz *.json PROVENANCE > SHA256SUMS
+	@cat dist/PROVENANCE; ls -l dist
 
 # From Docker directly. What podman and buildah have built goes through a file, which also drops their prefix localhost/.
 kind-load:

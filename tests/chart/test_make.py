@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -113,3 +117,29 @@ def test_kind_load_without_either_says_what_to_do(tmp_path: Path) -> None:
     code, calls, said = made(tmp_path, "kind-load", programs=())
     assert (code, calls) == (2, [])
     assert "neither kind nor k3d is here" in said
+
+
+@pytest.mark.slow
+def test_release_makes_all_that_is_pushed(tmp_path: Path) -> None:
+    """In a clone, since a release is made of a commit; takes its tools from the package index."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(clone)], check=True)
+    environment = Path(sys.prefix)
+    (environment / ".installed").touch()  # newer than the clone's pyproject.toml
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        ["make", "release", f"VENV={environment}"], cwd=clone, env=clean, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    sums = dict(reversed(line.split()) for line in (clone / "dist/SHA256SUMS").read_text().splitlines())
+    package = f"coref_k8s-{VERSION}"
+    chart = f"coref-k8s-{VERSION}"
+    assert sums.keys() == {
+        f"{package}-py3-none-any.whl", f"{package}.tar.gz", f"{chart}.tgz", f"{chart}.cdx.json", "PROVENANCE"
+    }  # fmt: skip
+    for name, checksum in sums.items():
+        assert hashlib.sha256((clone / "dist" / name).read_bytes()).hexdigest() == checksum
+    parts = json.loads((clone / f"dist/{chart}.cdx.json").read_text())["components"]
+    assert "optuna" in {part["name"] for part in parts}
+    with zipfile.ZipFile(clone / f"dist/{package}-py3-none-any.whl") as wheel:
+        assert "coref_k8s/wording/catalogue/cli.toml" in wheel.namelist()
