@@ -61,13 +61,14 @@ def resolve(
                 raise RequestError("coref.one-document", form=output)
             texts = iter(first)
         for document in resolver.stream(texts, check=run.passed):
-            run.done += 1
             if output_dir is None:
                 status.stop()  # both may go to one terminal
-                _show(document, output, first=run.done == 1)
+                _show(document, output, run)
                 status.start()
             else:
                 _keep(document, output, output_dir, taken)
+            run.done += 1
+            run.entities += len(document.chains)
     if output_dir is not None:
         note(say("coref.written", n=run.done, folder=str(output_dir)), markup=False)
     if run.failed:
@@ -83,7 +84,8 @@ class _Run:
         self._status = status
         self._name = ""
         self._passes = 0
-        self.failed = self.done = 0
+        self._named: set[str] = set()
+        self.failed = self.done = self.entities = 0
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Yield each text with its name; name what cannot be read."""
@@ -93,9 +95,9 @@ class _Run:
                 why = found.message.say(lang())
                 note(harmless(f"{place}: {why}" if place else why), style="red", markup=False)
             else:
-                self._name = found.doc_id
+                self._name = _unused(found.doc_id, self._named)
                 self._tell()
-                yield found.doc_id, found.text
+                yield self._name, found.text
 
     def passed(self) -> None:
         """Count a forward pass."""
@@ -175,27 +177,31 @@ def _row(row: Mapping[str, Any], place: str) -> Document | CorefError:
     return Document(found.doc_id or place, found.text)
 
 
-def _show(document: ResolvedDocument, form: Form, *, first: bool) -> None:
+def _show(document: ResolvedDocument, form: Form, run: _Run) -> None:
     if form == "table":
         _table(document)
         return
-    text = _written(document, form, colour=out.is_terminal and not out.no_color)
+    text = _written(document, form, colour=out.is_terminal and not out.no_color, before=run.entities)
     if form == "text" and out.is_terminal and out.no_color:
         text = harmless(text)
-    sys.stdout.write(text if first or form != "text" else f"\n{text}")
+    sys.stdout.write(f"\n{text}" if run.done and form == "text" else text)
     sys.stdout.flush()
 
 
-def _keep(document: ResolvedDocument, form: Form, folder: Path, taken: set[str]) -> None:
-    """Write a document's file; names that are used already get a number."""
-    base = (
-        document.doc_id.strip("/.").translate({ord(sign): "-" for sign in "/:\n\0"})[:_LONGEST] or "document"
-    )
-    name, number = base, 1
-    while name in taken:
+def _unused(name: str, taken: set[str]) -> str:
+    """Return a name, with a number where it is taken already, and take it."""
+    found, number = name, 1
+    while found in taken:
         number += 1
-        name = f"{base}-{number}"
-    taken.add(name)
+        found = f"{name}-{number}"
+    taken.add(found)
+    return found
+
+
+def _keep(document: ResolvedDocument, form: Form, folder: Path, taken: set[str]) -> None:
+    """Write a document's file."""
+    base = document.doc_id.strip("/.").translate({ord(sign): "-" for sign in "/:\n\0"})[:_LONGEST]
+    name = _unused(base or "document", taken)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / (name + _ENDINGS.get(form, f".{form}"))
@@ -205,7 +211,8 @@ def _keep(document: ResolvedDocument, form: Form, folder: Path, taken: set[str])
         raise RequestError("coref.cannot-write", folder=str(folder), why=why) from error
 
 
-def _written(document: ResolvedDocument, form: Form, *, colour: bool) -> str:
+def _written(document: ResolvedDocument, form: Form, *, colour: bool, before: int = 0) -> str:
+    """Return what is written of a document; `before`: entities of those that stand before it in the stream."""
     if form == "text":
         return document.to_text(colour=colour).rstrip("\n") + "\n"
     if form == "json":
@@ -213,7 +220,7 @@ def _written(document: ResolvedDocument, form: Form, *, colour: bool) -> str:
     if form == "jsonl":
         return document.to_json() + "\n"
     if form == "conllu":
-        return document.to_conllu()
+        return document.to_conllu(first=before + 1)
     if form == "conll":
         return document.to_conll()
     if form == "html":

@@ -88,9 +88,12 @@ class ResolvedDocument:
         """One JSON object; without `indent` one line of JSON lines."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
 
-    def to_conllu(self) -> str:
-        """CorefUD CoNLL-U with `Entity=`; words are cut where mentions begin and end."""
-        return to_conllu(self)
+    def to_conllu(self, first: int = 1) -> str:
+        """CorefUD CoNLL-U with `Entity=`; words are cut where mentions begin and end.
+
+        `first` is the number of its first entity: documents that are written to one file may not share any.
+        """
+        return to_conllu(self, first)
 
     def to_conll(self) -> str:
         """CoNLL-2012, one part."""

@@ -187,6 +187,27 @@ def test_names_that_are_almost_a_study(models, file, capsys):
         assert words in " ".join(capsys.readouterr().err.split())
 
 
+def test_documents_of_one_conllu_file_share_no_name_and_no_entity(model, tmp_path, capsys):
+    from udapi.core.document import Document as Treebank
+
+    for folder in ("가", "나/다"):
+        (tmp_path / "texts" / folder).mkdir(parents=True)
+        (tmp_path / "texts" / folder / "글.txt").write_text(TEXT, encoding="utf-8")
+    texts = str(tmp_path / "texts")
+    assert run(["resolve", model, texts, texts, "-o", "conllu"]) == 0
+    written = capsys.readouterr().out
+    treebank = Treebank()
+    treebank.from_conllu_string(written)
+    for one in ("newdoc id", "sent_id"):
+        names = [line for line in written.splitlines() if line.startswith(f"# {one} = ")]
+        assert len({*names}) == len(names) >= 4, names
+    chains = []
+    for path in (texts, texts):
+        assert run(["resolve", model, path, "-o", "jsonl"]) == 0
+        chains += [len(json.loads(line)["clusters"]) for line in capsys.readouterr().out.splitlines()]
+    assert len(treebank.coref_entities) == sum(chains)
+
+
 def test_a_folder_without_text_is_one_sentence(model, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(["resolve", model, str(tmp_path / "empty")]) == 1

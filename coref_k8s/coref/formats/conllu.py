@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from coref_k8s.coref.resolved import Mention, ResolvedDocument
 
 
-def to_conllu(document: ResolvedDocument) -> str:
-    """Return a document as a CoNLL-U file of its own; nothing for a text without a word, which the format cannot hold."""
+def to_conllu(document: ResolvedDocument, first: int = 1) -> str:
+    """Return a document as a CoNLL-U file of its own; nothing for a text without a word, which the format cannot hold.
+
+    `first` is the number of its first entity: no two documents of a file may share one.
+    """
+    # a slash would begin the name of a zone
+    sentence = _one_line(document.doc_id).replace("/", "-")
     lines = [f"# newdoc id = {_one_line(document.doc_id)}", "# global.Entity = eid-etype-head-other"]
     text = document.text
     after = 0
     for number, words in enumerate(sentences_of(document), start=1):
         if number > 1 and "\n\n" in text[after : words[0].start]:
             lines.append("# newpar")
-        lines.append(f"# sent_id = {_one_line(document.doc_id)}-s{number}")
+        lines.append(f"# sent_id = {sentence}-s{number}")
         forms = []
         rows = []
         for place, word in enumerate(words, start=1):
@@ -30,7 +35,7 @@ def to_conllu(document: ResolvedDocument) -> str:
             glued = text[word.end : word.end + 1].strip() != ""
             # at the end of a sentence a blank follows in the text as in the file
             forms.append(form if glued and place < len(words) else f"{form} ")
-            misc = [f"Entity={entity}"] if (entity := _brackets(word, words)) else []
+            misc = [f"Entity={entity}"] if (entity := _brackets(word, words, first)) else []
             misc += ["SpaceAfter=No"] if glued else []
             head, relation = ("0", "root") if place == 1 else ("1", "dep")
             columns = [str(place), form, "_", "_", "_", "_", head, relation, "_", "|".join(misc) or "_"]
@@ -41,12 +46,12 @@ def to_conllu(document: ResolvedDocument) -> str:
     return "\n".join(lines) + "\n" if after else ""
 
 
-def _brackets(word: Word, words: list[Word]) -> str:
+def _brackets(word: Word, words: list[Word], first: int) -> str:
     inner = [m for m in word.single if any(m.start >= outer.start for outer in word.closing)]
-    parts = [f"(e{m.chain + 1}--1)" for m in inner]
-    parts += [f"e{m.chain + 1})" for m in word.closing]
-    parts += [f"(e{m.chain + 1}--{_head(m, words)}" for m in word.opening]
-    parts += [f"(e{m.chain + 1}--1)" for m in word.single if m not in inner]
+    parts = [f"(e{m.chain + first}--1)" for m in inner]
+    parts += [f"e{m.chain + first})" for m in word.closing]
+    parts += [f"(e{m.chain + first}--{_head(m, words)}" for m in word.opening]
+    parts += [f"(e{m.chain + first}--1)" for m in word.single if m not in inner]
     return "".join(parts)
 
 
