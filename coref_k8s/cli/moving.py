@@ -22,12 +22,11 @@ def report(
     where: Where,
 ) -> None:
     """Write a study as one HTML file that works offline."""
-    from coref_k8s.client.moving import write_whole
-    from coref_k8s.report.page import report as page
+    from coref_k8s.client.reporting import write_report
 
-    _, view = find_study(where, name)
+    backend, view = find_study(where, name)
     path = output or Path(f"{name}.html")
-    write_whole(path, page(view, lang()).encode())
+    write_report(backend, view, path, lang())
     note(say("cli.open-report"), style="dim")
     write(str(path))
 

@@ -124,11 +124,10 @@ class Study:
 
         `lang` is `en` or `ko`, by default that of the locale. Raises RequestError when the file cannot be written.
         """
-        from coref_k8s.client.moving import write_whole
-        from coref_k8s.report.page import report
+        from coref_k8s.client.reporting import write_report
 
         file = Path(path or f"{self.name}.html")
-        write_whole(file, report(self.view, lang or locale_lang()).encode())
+        write_report(self._backend, self.view, file, lang or locale_lang())
         return file
 
     def logs(

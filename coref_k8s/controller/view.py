@@ -187,12 +187,12 @@ class LengthView(LengthState):
         """Open trials that are suspended, have no place yet, or go on when the study is resumed."""
         return [t for t in self.open if t.number in self.idle]
 
-    @property
+    @cached_property
     def ranked(self) -> list[TrialRecord]:
         """Complete trials, best first."""
         return ranked(self.trials)
 
-    @property
+    @cached_property
     def ordered(self) -> list[TrialRecord]:
         """All trials: complete ones best first, then the others by number."""
         first = self.ranked
@@ -204,7 +204,7 @@ class LengthView(LengthState):
         """The best score on dev: with a verdict the winner's mean, since the best of many single runs promises too much."""
         return self.verdict.dev if self.verdict else self.best.value if self.best else None
 
-    @property
+    @cached_property
     def best(self) -> TrialRecord | None:
         """The winner of the finalists; before a verdict, and without finalists, the best single run."""
         winner = None if self.verdict is None else self.verdict.winner

@@ -11,7 +11,9 @@ from html import escape
 
 from coref_k8s.report.html import labels, ticks
 
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 560, 290, 56, 14, 46, 12
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 560, 290, 56, 14, 52, 12
+#: Width of a character of the large letters of a phone.
+_CHARACTER = 11
 #: Trials beyond which a chart shows only the best: more are a grey wall that no one can read.
 MOST = 300
 
@@ -59,31 +61,31 @@ class Chart:
         if all(float(x).is_integer() for x, _ in points):
             x_ticks = [tick for tick in x_ticks if float(tick).is_integer()]
 
+        y_texts = labels(y_ticks)
+        left = max(LEFT, *(_CHARACTER * len(text) + 9 for text in y_texts))
+
         def place(x: float, y: float) -> tuple[float, float]:
             return (
-                LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
+                left + (x - x_low) / (x_high - x_low) * (WIDTH - left - RIGHT),
                 HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - BOTTOM - TOP),
             )
 
-        parts = [self._open((x_low, x_high, y_low, y_high))]
-        for tick, text in zip(y_ticks, labels(y_ticks), strict=True):
+        parts = [self._open((x_low, x_high, y_low, y_high), left)]
+        for tick, text in zip(y_ticks, y_texts, strict=True):
             _, y = place(x_low, tick)
-            parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+            parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(f'<text x="{left - 7}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
         for tick, text in zip(x_ticks, labels(x_ticks) if x_ticks else (), strict=True):
             x, _ = place(tick, y_low)
-            # a text that ends at the edge is not cut there
-            anchor = "end" if x > WIDTH - 3 * RIGHT and len(text) > 2 else "middle"
-            x = WIDTH - 1 if anchor == "end" and x > WIDTH - RIGHT - 2 else x
-            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 26}" text-anchor="{anchor}">{text}</text>')
+            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 26}" text-anchor="middle">{text}</text>')
         parts.append(
-            f'<text class="axis" x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.x_name)}</text>'
+            f'<text class="axis" x="{(WIDTH + left) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.x_name)}</text>'
         )
         drawn = "".join(
             _draw(mark, [place(*point) for point in mark.points], place) for mark in self._shown()
         )
         if self.window:
-            area = f'x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - BOTTOM - TOP}"'
+            area = f'x="{left}" y="{TOP}" width="{WIDTH - left - RIGHT}" height="{HEIGHT - BOTTOM - TOP}"'
             drawn = (
                 f'<clipPath id="part-{self.zooms}"><rect {area}/></clipPath>'
                 f'<g clip-path="url(#part-{self.zooms})">{drawn}</g>'
@@ -115,10 +117,10 @@ class Chart:
             if mark.line or all(x_low <= x <= x_high and y_low <= y <= y_high for x, y in mark.points)
         ]
 
-    def _open(self, ends: Window) -> str:
+    def _open(self, ends: Window, left: float) -> str:
         zoom = ""
         if self.zooms:
-            area = f"{LEFT},{WIDTH - RIGHT},{HEIGHT - BOTTOM},{TOP}"
+            area = f"{left},{WIDTH - RIGHT},{HEIGHT - BOTTOM},{TOP}"
             shown = ",".join(f"{end:.7g}" for end in ends)
             part = " data-part" if self.window else ""
             zoom = f' tabindex="0" data-zoom="{self.zooms}" data-ends="{shown}" data-area="{area}"{part}'

@@ -164,6 +164,7 @@ def trials(page: Context) -> str:
             *page.heads("words.trial", "words.state", "words.metric-score"),
             *(metric(name, page.lang) for name in columns),
         ]
+        ways = [kind for kind in ("log", "files") if any(page.links(kind, t) for t in shown)]
         rows: list[list[Cell]] = []
         for t in shown:
             rows.append(
@@ -172,11 +173,20 @@ def trials(page: Context) -> str:
                     *(score(t.metrics.get(name)) for name in columns),
                     UNKNOWN if t.seconds is None else f"{t.seconds:,.0f} s",
                     *(parameter(t.params.get(name)) for name in names),
+                    *(page.linked(t, kind, "→") if page.links(kind, t) else "" for kind in ways),
                 ]
             )  # fmt: skip
         opened = " open" if len(page.view.lengths) == 1 and len(shown) <= 30 else ""
         body = table(
-            [*heads, page.plain("words.time"), *names], rows, keys=[key_of(t) for t in shown], name="sortable"
+            [
+                *heads,
+                page.plain("words.time"),
+                *names,
+                *(page.plain(f"report.title-{kind}") for kind in ways),
+            ],
+            rows,
+            keys=[key_of(t) for t in shown],
+            name="sortable",
         )
         title = f"{page.length(one.seq_len)} ({len(one.trials)}): {page.plain('report.on-dev-once')}"
         parts.append(f"<details{opened}><summary>{escape(title)}</summary>{body}</details>")

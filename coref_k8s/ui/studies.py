@@ -119,22 +119,23 @@ def _reached(visit: Visit, views: list[StudyView]) -> str:
 
 def _progress(visit: Visit, views: list[StudyView]) -> str:
     chart = Chart(visit.plain("ui.trials-done"), visit.plain("ui.best-so-far"))
-    for number, view in enumerate(views):
-        for place, one in enumerate(view.lengths):
+    for view in views:
+        for one in view.lengths:
             line: list[tuple[float, float]] = []
             told = [t for t in scored(one.trials) if t.state is TrialState.COMPLETE]
             for count, trial in enumerate(sorted(told, key=lambda t: t.number), start=1):
                 best = max(trial.value or 0.0, line[-1][1] if line else float("-inf"))
                 line.append((count, best))
             if line:
-                style = f"c{number % _COLOURS}{' dash' if place % 2 else ''}"
+                drawn = len(chart.marks)
+                style = f"c{drawn % _COLOURS}{' dash' if drawn >= _COLOURS else ''}"
                 chart.marks.append(Mark(line, style, line=len(line) > 1))
                 label = f"{view.name}, {visit.plain('words.of-tokens', length=one.seq_len)}"
                 chart.legend.append((style, label))
-    drawn = chart.svg()
+    figure = chart.svg()
     return (
-        drawn
-        and f"<section><h2>{visit.say('ui.best-so-far')}</h2>{visit.about('ui.best-so-far-about')}{drawn}</section>"
+        figure
+        and f"<section><h2>{visit.say('ui.best-so-far')}</h2>{visit.about('ui.best-so-far-about')}{figure}</section>"
     )
 
 
@@ -143,7 +144,7 @@ def _differing(visit: Visit, views: list[StudyView]) -> str:
     if not rows:
         return visit.about("ui.same-request")
     heads = [visit.plain("cli.setting"), *(view.name for view in views)]
-    return f"<section><h2>{visit.say('ui.differing')}</h2>{table(heads, rows)}</section>"
+    return f"<section><h2>{visit.say('ui.differing')}</h2>{table(heads, rows, name='wraps')}</section>"
 
 
 def shown(value: object) -> str:

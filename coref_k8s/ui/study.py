@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
 from coref_k8s.report import numbers, pictures
@@ -16,6 +19,7 @@ from coref_k8s.report.html import Cell, table
 from coref_k8s.report.page import head, read_first, sections
 from coref_k8s.report.slices import slices
 from coref_k8s.report.timeline import timeline
+from coref_k8s.search.records import TrialState
 from coref_k8s.ui.reader import Seen
 from coref_k8s.ui.visit import LIVE_SECONDS, QUIET_SECONDS, Page, Visit, framed, url
 from coref_k8s.wording.formats import UNKNOWN, duration, score
@@ -46,6 +50,23 @@ def running(page: Context) -> str:
     return table(heads, rows, left=2)
 
 
+def importance(page: Context) -> str:
+    """What mattered, computed anew only when a trial has become complete: of many trials it takes a second."""
+    told = tuple((t.seq_len, t.number, t.value) for t in page.view.trials if t.state is TrialState.COMPLETE)
+    return _importance(_Same((page.view.name, page.lang, told), page))
+
+
+@dataclass(frozen=True)
+class _Same:
+    key: tuple[Any, ...]
+    page: Context = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _importance(same: _Same) -> str:
+    return pictures.importance(same.page)
+
+
 #: The pages of a study: name, and its sections in their order.
 TABS: dict[str, tuple[Section, ...]] = {
     "overview": (
@@ -60,7 +81,7 @@ TABS: dict[str, tuple[Section, ...]] = {
     "charts": (
         ("curves", pictures.curves, False),
         ("losses", pictures.losses, False),
-        ("importance", pictures.importance, False),
+        ("importance", importance, False),
         ("slices", slices, False),
         ("parallel", pictures.coordinates, False),
         ("timeline", timeline, False),
@@ -95,6 +116,8 @@ def study(visit: Visit, name: str, tab: str) -> str:
 def top(visit: Visit, seen: Seen, page: Context, *, whole: bool) -> str:
     """Return what stands above every page of a study; `whole` with all that is known at a glance."""
     notes = [seen.view.not_understood.say(visit.lang)] if seen.view.not_understood else []
+    if seen.view.message and not seen.view.ended:
+        notes.append(seen.view.message.say(visit.lang))
     if seen.idle:
         resume = f"coref-k8s resume {seen.view.name}"
         notes.append(visit.plain("ui.idle", resume=resume))

@@ -63,6 +63,29 @@ def test_it_opens_without_a_complaint_and_fits(
         ".filter(h => h > 0))"
     )
     assert least > 9
+    # every text of a chart is inside of the window, and the names on an axis neither repeat nor overlap
+    assert (
+        page.run(
+            "[...document.querySelectorAll('svg.plot text')].map(t => [t.textContent, t.getBoundingClientRect()])"
+            f".filter(([, r]) => r.width && (r.left < -0.5 || r.right > {width} + 0.5)).map(([t]) => t).join()"
+        )
+        == ""
+    )
+    assert (
+        page.run(
+            "[...document.querySelectorAll('#history, #by_length, #curves, #losses, #slices')].flatMap(s => [...s.querySelectorAll('svg.plot')])"
+            ".flatMap(svg => { const texts = [...svg.querySelectorAll('text:not(.axis)')]; return texts.filter((t, i) => texts.slice(0, i).some("
+            "o => { const [a, b] = [t, o].map(e => e.getBoundingClientRect()); return a.width && t.getAttribute('y') === o.getAttribute('y')"
+            " ? t.textContent === o.textContent || (a.left < b.right && b.left < a.right)"
+            " : a.width && a.top < b.bottom - 3 && b.top < a.bottom - 3 && a.left < b.right && b.left < a.right })) }).map(t => t.textContent).join()"
+        )
+        == ""
+    )
+    # what scrolls sideways shows that it does
+    assert page.run(
+        "[...document.querySelectorAll('.wide')].filter(w => w.scrollWidth > w.clientWidth)"
+        ".every(w => getComputedStyle(w).backgroundImage.includes('gradient'))"
+    )
 
 
 def test_korean_is_drawn_by_a_font_that_has_it(page: Browser, tmp_path: Path) -> None:
@@ -85,7 +108,7 @@ def test_the_mouse_follows_a_trial_through_every_chart(opened: Browser) -> None:
     followed = (
         "[...new Set([...document.querySelectorAll('.on')].map(e => e.closest('section').id))].sort().join()"
     )
-    assert opened.run(followed) == "by_length,curves,history,parallel,slices,timeline,trials"
+    assert opened.run(followed) == "by_length,curves,history,losses,parallel,slices,timeline,trials"
     tip = opened.run("document.querySelector('.tip').textContent")
     assert tip.startswith("1024 tokens, trial 4 · complete")
     assert "learning_rate = " in tip
@@ -109,6 +132,13 @@ def test_a_finger_near_a_line_picks_it(page: Browser, tmp_path: Path) -> None:
     assert box[0] >= 0
     assert box[1] <= 390
     assert page.complaints == []
+
+
+def test_tables_are_sorted_by_the_keyboard(opened: Browser) -> None:
+    opened.run("document.querySelector('#trials details').open = true")
+    opened.run("document.querySelectorAll('#trials table')[0].tHead.rows[0].cells[2].focus()")
+    opened.press("Enter")
+    assert opened.run("document.activeElement.getAttribute('aria-sort')") == "descending"
 
 
 def test_tables_are_sorted_by_a_click(opened: Browser) -> None:

@@ -19,6 +19,7 @@ import yaml
 from coref_k8s.controller.view import StudyView
 from coref_k8s.evaluation.compare import Difference
 from coref_k8s.report.budgets import budgets
+from coref_k8s.report.html import labels
 from coref_k8s.report.importance import importances
 from coref_k8s.report.page import report
 from coref_k8s.search.records import TrialRecord, TrialState
@@ -55,6 +56,41 @@ def test_everything_is_in_one_file(coref: Any, study: str, lang: str) -> None:
     for words in ("0.410", "0.450 … 0.550", "+0.300", "learning_rate", "coref-k8s submit", "<circle"):
         assert words in page
     assert ("최적화 이력" in page) == (lang == "ko")
+
+
+def test_a_local_study_leads_to_the_logs_and_files_of_its_trials(
+    coref: Any, study: str, tmp_path: Path
+) -> None:
+    (tmp_path / "data/studies/sample/512/1").mkdir(parents=True)
+    (tmp_path / "data/jobs/sample/sample-512-2-1").mkdir(parents=True)
+    (tmp_path / "data/jobs/sample/sample-512-2-1/log").write_text("boom")
+    (tmp_path / "reports").mkdir()
+    page = Path(coref("report", study, "-o", tmp_path / "reports/r.html").out.strip()).read_text("utf-8")
+    found = set(re.findall(r'href="([^"#:]+)"', page))
+    assert found == {"../data/studies/sample/512/1", "../data/jobs/sample/sample-512-2-1/log"}
+    assert all((tmp_path / "reports" / one).exists() for one in found)
+
+
+def test_the_losses_of_trials_are_drawn() -> None:
+    page = report(sample(), now=NOW)
+    assert 'aria-label="loss (nats) – step"' in page
+    assert "200" in section(page, "losses")  # the last step
+    assert 'id="losses"' not in report(changed(sample(), lambda one: replace(one, attrs={})), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0.4, 0.4005, 0.401], ["0.4", "0.4005", "0.401"]),
+        ([0.0, 0.5, 1.0], ["0", "0.5", "1"]),
+        ([1000.0, 1500.0, 12500.0], ["1000", "1500", "12500"]),
+        ([1e-5, 2.5e-5], ["1e-5", "2.5e-5"]),
+        ([0.12341, 0.12342], ["0.12341", "0.12342"]),
+        ([0.3], ["0.3"]),
+    ],
+)
+def test_no_two_names_on_an_axis_are_the_same(values: list[float], told: list[str]) -> None:
+    assert labels(values) == told
 
 
 def test_its_request_can_be_submitted_again(coref: Any, study: str, tmp_path: Path) -> None:

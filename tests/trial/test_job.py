@@ -66,6 +66,13 @@ def test_a_trial_from_order_to_result(house: House) -> None:
         assert stored.user_attrs[name] == result["measured"][name]
     assert {"coref-k8s", "python", "torch", "transformers", "optuna"} <= stored.user_attrs["versions"].keys()
     assert stored.user_attrs["versions"]["torch"] == version("torch")
+    curve, every = (
+        stored.user_attrs["losses"],
+        json.loads((house.folder(order) / "losses.json").read_text("utf-8")),
+    )
+    assert curve[-1][0] == len(every)
+    assert 2 <= len(curve) <= 40
+    assert sum(loss for _, loss in curve) / len(curve) == pytest.approx(sum(every) / len(every), rel=0.1)
     evidence = stored.user_attrs["evidence"]
     assert evidence["counts"]["coref"] == sum(bucket["n"] for bucket in evidence["buckets"])
     assert (evidence["buckets"][0]["above"], evidence["buckets"][0]["up_to"]) == (0, 512)

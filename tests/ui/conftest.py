@@ -19,7 +19,6 @@ from coref_k8s.client.moving import import_study
 from coref_k8s.client.where import Where
 from coref_k8s.controller.portable import to_file
 from coref_k8s.controller.view import StudyView
-from coref_k8s.search.records import LOSSES_ATTR
 from coref_k8s.settings import Settings
 from coref_k8s.study.paths import JOBS, LOG_FILE, ORDER_FILE, trial_folder
 from coref_k8s.ui.app import application
@@ -115,17 +114,11 @@ def _log(view: StudyView, seq_len: int, number: int) -> Iterator[str]:
         yield json.dumps({"ts": "2026-03-04T05:00:10Z", "section": "train_step", **who, **told})
 
 
-def with_losses(view: StudyView) -> StudyView:
-    """The study with what its trials have told of their losses."""
-    curve = [(10, 8.0), (20, 7.0), (30, 6.5)]
-    return replace(view, trials=[replace(t, attrs={**t.attrs, LOSSES_ATTR: curve}) for t in view.trials])
-
-
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`korean-long` with finalists, log and files of one trial; `chains`, a coreference study; `hostile` names."""
+    """`korean-long` with finalists, log and files of one trial; `chains`, a coreference study."""
     folder = tmp_path_factory.mktemp("data")
-    view = stored(with_finalists(with_losses(study())), folder, namespace="")
+    view = stored(with_finalists(study()), folder, namespace="")
     played(view, folder, 1024, 4)
     stored(study(6, (512,), task="coreference"), folder, name="chains", namespace="")
     return folder
