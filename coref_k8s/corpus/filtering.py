@@ -8,6 +8,7 @@ from collections import Counter
 from coref_k8s.corpus.quality import Quality
 from coref_k8s.study.spec import DatasetConfig, DataSpec
 from coref_k8s.text.document import Document, Split
+from coref_k8s.wording import Message
 
 #: Of two equal texts the one that must not be trained on is kept.
 PRIORITY: dict[Split, int] = {"test": 0, "dev": 1, "train": 2}
@@ -50,6 +51,10 @@ class Filters:
     def density(self, quality: Quality) -> bool:
         """Tell whether a document has the coreference density asked for."""
         return quality.coref_density >= self._spec.min_coref_density or self._drop("coref_density")
+
+    def removed(self) -> list[Message]:
+        """Return how many documents went for each reason, those that struck any."""
+        return [Message.of(f"corpus.removed-{why}", n=n) for why, n in self.counts.items() if n]
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count documents that something else removed."""

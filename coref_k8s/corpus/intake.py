@@ -76,7 +76,6 @@ def check_splits(
 
 def unusable(code: str, filters: Filters, loaded: Loaded, **values: Any) -> DataError:
     """Return the error of missing text; unless a source was lost on the way, another start finds the same."""
-    removed = [Message.of(f"corpus.removed-{why}", n=n) for why, n in filters.counts.items() if n]
     kind = DataError if loaded.lost else UnusableTextError
     read = sum(loaded.documents.values())
-    return kind(code, read=read, removed=removed or [Message.of("corpus.removed-none")], **values)
+    return kind(code, read=read, removed=filters.removed() or [Message.of("corpus.removed-none")], **values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from coref_k8s.corpus.filtering import Filters
 from coref_k8s.corpus.intake import Intake, check_splits
 from coref_k8s.corpus.local import TEXT_UNITS, files_of, is_there
 from coref_k8s.corpus.sources import Loaded, load_documents, named_sources
+from coref_k8s.study import yaml12
 from coref_k8s.study.spec import DatasetConfig, StudySpec
 from coref_k8s.text.document import Document
 from coref_k8s.wording import Message
@@ -78,6 +80,8 @@ def look(spec: StudySpec) -> Seen:
                 characters=characters[name],
             )
         )
+    if removed := filters.removed():
+        loaded.left_out.append(Message.of("corpus.filtered", removed=removed))
     splits, notes = intake.splits()
     lost = (
         Message.of("corpus.source-left-out", source=one.source, why=one.message) for one in loaded.skipped
@@ -102,5 +106,8 @@ def _one_document(found: list[Document], sources: Mapping[str, DatasetConfig]) -
     ]
     if not asked:
         return None
-    n, name, source = max(asked, key=lambda one: one[0])
-    return Message.of("corpus.one-document", file=f"{name}.txt", lines=n, source=source.source)
+    n, name, config = max(asked, key=lambda one: one[0])
+    # as it stands in YAML on one line, between the quotes of a shell
+    plain = yaml12.write([config.source], inline=True, width=10_000).strip()[1:-1] == config.source
+    source = config.source if plain else json.dumps(config.source, ensure_ascii=False)
+    return Message.of("corpus.one-document", file=f"{name}.txt", lines=n, source=source)

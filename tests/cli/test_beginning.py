@@ -73,6 +73,21 @@ def test_one_file_that_holds_a_whole_corpus_is_asked_about(coref: Any) -> None:
     assert not Path("d/studies").exists()
 
 
+def test_what_is_to_be_typed_for_lines_can_be_typed_and_short_lines_are_said(coref: Any) -> None:
+    folder = Path("내 글, 둘")
+    folder.mkdir()
+    (folder / "a.txt").write_text(LINES, encoding="utf-8")
+    answer = coref("init", str(folder / "a.txt"), "-o", "-")
+    setting = re.search(r"--set '(data\.sources=.*?\])'", answer.err)
+    assert setting
+    plan = coref("plan", "--model", "kakaobank/kf-deberta-base", "--set", setting[1])
+    assert plan.code == 0, plan.err
+    assert "내 글, 둘/a.txt" in plan.out
+    refused = coref("prepare", "--model", small(), "--seq-lengths", "512", "--set", setting[1])
+    assert refused.code == 1
+    assert "40 shorter than their source's minLength" in refused.err
+
+
 def small() -> str:
     """Return a model that can be looked at."""
     from transformers import AutoTokenizer
