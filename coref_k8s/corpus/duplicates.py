@@ -9,7 +9,7 @@ similarity, cannot do for a half or a chapter. tests/benchmarks/duplicates.py me
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ RUN, THRESHOLD = 12, 2 / 3
 FRACTION, LEAST = 8, 64
 #: Texts that a run leads to; one in more of them is a formula, and the texts of its kind have others.
 _LED_TO = 8
+#: A text shorter than this part of another that holds it is a piece of it.
+_PIECE = 0.75
 #: Shared runs from which two texts are compared, if both have more.
 _SHARED = 2
 _BEYOND = 1 << 32
@@ -56,29 +58,41 @@ def sketch(text: str) -> bytes:
 def near_duplicates(sketches: Iterable[tuple[int, bytes]]) -> set[int]:
     """Return the keys of texts that are near-duplicates of one that came earlier in the order given.
 
-    Time and memory grow with the number of texts: 4 bytes for one of 8 letters.
+    Where a text goes that holds an earlier one, its other pieces go too: the second half beside the first. Time and memory
+    grow with the number of texts: 4 bytes for one of 8 letters.
     """
     keys, kept = [], []
     for key, one in sketches:
         keys.append(key)
         kept.append(np.frombuffer(one, "<u4"))
-    dropped: set[int] = set()
-    for later, earlier in _pairs([one[1:] for one in kept]):
+    pairs = [divmod(pair, len(kept)) for pair in _pairs([one[1:] for one in kept]).tolist()]
+    copied: dict[int, int] = {}  # of which earlier one
+    for later, earlier in pairs:
         if (
-            later not in dropped
-            and earlier not in dropped
+            later not in copied
+            and earlier not in copied
             and _contained(kept[later], kept[earlier]) >= THRESHOLD
         ):
-            dropped.add(later)
-    return {keys[number] for number in dropped}
+            copied[later] = earlier
+    pieces = set()
+    for pair in pairs:
+        for whole, piece in (pair, pair[::-1]):
+            if (
+                copied.get(whole, piece) < piece
+                and piece not in copied
+                and _size(kept[piece]) < _PIECE * _size(kept[whole])
+                and _contained(kept[piece], kept[whole]) >= THRESHOLD
+            ):
+                pieces.add(piece)
+    return {keys[number] for number in {*copied, *pieces}}
 
 
-def _pairs(sketches: list[Hashes]) -> Iterator[tuple[int, int]]:
-    """Yield (later, earlier) of texts that have runs in common, by the later one."""
+def _pairs(sketches: list[Hashes]) -> npt.NDArray[np.int64]:
+    """Return the pairs of texts that have runs in common, sorted: number of the later one * texts + the earlier one."""
     sizes = np.array([len(one) for one in sketches], dtype=np.int64)
     owners = np.repeat(np.arange(len(sketches), dtype=np.int64), sizes)
     if not len(owners):
-        return
+        return owners
     hashes = np.concatenate(sketches)
     order = np.argsort(hashes, kind="stable")  # of equal hashes the earlier text's comes first
     hashes, owners = hashes[order], owners[order]
@@ -92,8 +106,7 @@ def _pairs(sketches: list[Hashes]) -> Iterator[tuple[int, int]]:
         found.append(owners[later] * len(sketches) + owners[first[later] + step])
     pairs, shared = np.unique(np.concatenate(found), return_counts=True)
     enough = np.minimum(_SHARED, np.minimum(*(sizes[side] for side in divmod(pairs, len(sketches)))))
-    for pair in pairs[shared >= enough].tolist():
-        yield divmod(pair, len(sketches))
+    return pairs[shared >= enough]
 
 
 def contained(a: bytes, b: bytes) -> float:
@@ -106,3 +119,8 @@ def _contained(a: Hashes, b: Hashes) -> float:
     left, right = (one[1 : 1 + np.searchsorted(one[1:], bound, "right")] for one in (a, b))
     shorter = min(len(left), len(right))
     return len(np.intersect1d(left, right, assume_unique=True)) / shorter if shorter else 0.0
+
+
+def _size(one: Hashes) -> float:
+    """Return about how many runs a text has."""
+    return (len(one) - 1) * _BEYOND / (int(one[0]) + 1)

@@ -86,6 +86,20 @@ def test_near_duplicates_are_found_and_others_kept(kind):
     assert found == set(range(len(texts), len(texts) + len(copies)))
 
 
+def test_the_other_half_of_a_text_goes_with_it():
+    whole, other = (document.text for document in shipped_documents()[:2])
+    first, second = whole[: len(whole) // 2], whole[len(whole) // 2 :]
+    for order in (
+        [first, whole, second, other],
+        [first, second, whole, other],
+        [first, other, whole, second],
+    ):
+        found = near_duplicates((n, sketch(text)) for n, text in enumerate(order))
+        assert {order[n] for n in found} == {whole, second}
+    # what is no part of anything that goes stays
+    assert not near_duplicates((n, sketch(text)) for n, text in enumerate([first, second, other]))
+
+
 def test_texts_of_one_formula_are_no_copies():
     names = [f"{first}{second}" for first in "가나다라마바사아자차" for second in "강산들물길솔별달"]
     texts = [
