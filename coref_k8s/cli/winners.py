@@ -30,6 +30,8 @@ def print_best(view: StudyView, root: str = "") -> None:
         if (path := model_folder(view, one, root)) is not None:
             # whole lines, to be copied: a terminal wraps them, we do not
             out.print(say("cli.model-is-in", folder=path), soft_wrap=True)
+            if view.spec.purpose.kind == "train":
+                out.print(say("cli.card-is-in", file=f"{path}/README.md"), soft_wrap=True)
             code = loading(view, path)
             out.print()
     if code:

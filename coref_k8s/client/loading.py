@@ -10,11 +10,10 @@ def model_folder(view: StudyView, one: LengthView, root: str) -> str | None:
     """Return the folder of a length's best model, `root` before it; None where the study keeps no models."""
     if one.best is None:
         return None
-    kind = view.spec.purpose.kind
-    kept = view.spec.training.keep_models if kind == "search" else kind == "train" or "test" in one.best.attrs
-    if not kept:
-        return None
-    return f"{root}{folder(view, one)}/model"
+    path, kind = f"{root}{folder(view, one)}", view.spec.purpose.kind
+    if kind == "ensemble":  # joined weights, or the members side by side: the card in it says which
+        return path if "test" in one.best.attrs else None
+    return f"{path}/model" if kind == "train" or view.spec.training.keep_models else None
 
 
 def loading(view: StudyView, path: str) -> list[str]:
@@ -25,7 +24,7 @@ def loading(view: StudyView, path: str) -> list[str]:
             f'document = Resolver.from_pretrained("{path}")("민수는 책을 샀다. 그는 그 책을 읽었다.")',
         ]
     if view.spec.purpose.kind == "ensemble":
-        return []  # one model or several: its card says how they are loaded
+        return []
     return [
         "from transformers import pipeline",
         f'fill = pipeline("fill-mask", "{path}")',

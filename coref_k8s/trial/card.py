@@ -143,17 +143,20 @@ def _licence(licence: str) -> str:
     return say("trial.card-licence", licence=licence)
 
 
+#: What a reader runs in the model's folder; elsewhere `.` is its path, or its name on the hub.
 _USAGE = {
     "mentions": """\
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-model = AutoModelForMaskedLM.from_pretrained("FOLDER")
-tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+folder = "."  # this one; elsewhere its path, or its name on the hub
+model = AutoModelForMaskedLM.from_pretrained(folder)
+tokenizer = AutoTokenizer.from_pretrained(folder)
 """,
     "coreference": """\
 from coref_k8s import Resolver
 
-document = Resolver.from_pretrained("FOLDER")("민수는 책을 샀다. 그는 그 책을 읽었다.")
+folder = "."  # this one; elsewhere its path, or its name on the hub
+document = Resolver.from_pretrained(folder)("민수는 책을 샀다. 그는 그 책을 읽었다.")
 for chain in document.chains:
     print(chain)
 """,
@@ -168,9 +171,10 @@ def usage_of_members(members: Sequence[str], task: str) -> str:
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
+folder = "."  # this one; elsewhere its path
 members = {list(members)!r}
-models = [AutoModelForMaskedLM.from_pretrained(f"FOLDER/{{name}}").eval() for name in members]
-tokenizer = AutoTokenizer.from_pretrained(f"FOLDER/{{members[0]}}")
+models = [AutoModelForMaskedLM.from_pretrained(f"{{folder}}/{{name}}").eval() for name in members]
+tokenizer = AutoTokenizer.from_pretrained(f"{{folder}}/{{members[0]}}")
 
 
 @torch.no_grad()

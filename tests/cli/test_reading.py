@@ -68,7 +68,7 @@ def test_a_study_is_told_in_korean(coref: Any, study: str, command: str) -> None
     left = set(re.findall(r"[A-Za-z]{3,}", text)) - {"LAMBADA", "Top", "sample", "dev"}
     assert left == set()
     if command == "status":
-        assert f"다음:\n  coref-k8s logs {study} " in answer.err
+        assert f"다음:\n  coref-k8s watch {study} " in answer.err
 
 
 def test_a_coreference_study_shows_the_metrics_of_its_task(coref: Any, study: str) -> None:

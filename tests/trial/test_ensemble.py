@@ -162,7 +162,9 @@ def test_what_is_not_shown_to_be_better_is_not_kept(house: House, join: Join) ->
     assert rows["greedy soup"]["score"] >= result["score"]
 
 
-def test_probabilities_are_averaged_where_that_is_better(house: House, join: Join) -> None:
+def test_probabilities_are_averaged_where_that_is_better(
+    house: House, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
     order, rows = join("average", 0.2, 0.1, averaging=0.9, grown=1)
     # their position ranges differ: equal weights would mean different things
     assert "uniform soup" not in rows
@@ -176,7 +178,8 @@ def test_probabilities_are_averaged_where_that_is_better(house: House, join: Joi
     code = re.search(r"```python\n(.*?)```", readme, re.S)
     assert code is not None
     space: dict[str, Any] = {}
-    exec(code.group(1).replace("FOLDER", str(folder)), space)
+    monkeypatch.chdir(folder)  # as the card has it
+    exec(code.group(1), space)
     found = space["probabilities"]("철수가 [MASK]에 갔다.")
     each = [
         model(**space["tokenizer"]("철수가 [MASK]에 갔다.", return_tensors="pt")) for model in space["models"]
