@@ -95,6 +95,12 @@ def test_best_names_a_folder_that_holds_a_model(coref: Any, study: Any) -> None:
         assert (Path("data") / found["folder"] / "model" / "config.json").is_file()
         assert 0 <= found["dev"]["score"] <= 1
         assert "coref_top5_gain" in found["dev"]["metrics"]
+    # the lines that are printed beside it do what they say
+    told = coref("best", "tiny").out
+    assert all(f"model: data/{found['folder']}/model" in told for found in best["lengths"].values())
+    space: dict[str, Any] = {}
+    exec("\n".join(line.strip() for line in told.partition("In Python:\n")[2].splitlines()), space)
+    assert space["fill"].model.config.max_position_embeddings == 192
 
 
 def test_data_show_by_study_and_by_hash(coref: Any, study: Any) -> None:
