@@ -85,10 +85,18 @@ class LocalBackend:
         url = make_url(self.settings.storage_url)
         return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
 
-    def _existing(self, name: str) -> LocalSession:
+    @cached_property
+    def _store(self) -> Store:
+        """The database alone: reading needs no Optuna and no loop, which take long to import."""
+        return Store(self.settings.storage_url)
+
+    def _check_exists(self, name: str) -> None:
         if not self.exists:
             url = masked_url(self.settings.storage_url).removeprefix("sqlite:///")
             raise NotFoundError("client.no-database", study=name, file=url)
+
+    def _existing(self, name: str) -> LocalSession:
+        self._check_exists(name)
         return self.session
 
     def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:
@@ -110,16 +118,13 @@ class LocalBackend:
         """Return all studies, oldest first."""
         if not self.exists:
             return []
-        store = Store(self.settings.storage_url)  # alone: listing needs no Optuna, which takes long to import
-        try:
-            found = store.list_studies(NAMESPACE)
-            return [replace(one, interrupted=self._interrupted(one)) for one in found]
-        finally:
-            store.close()
+        found = self._store.list_studies(NAMESPACE)
+        return [replace(one, interrupted=self._interrupted(one)) for one in found]
 
     def get(self, name: str) -> StudyView:
         """Return one study with its trials."""
-        view = read_view(self._existing(name).store, NAMESPACE, name)
+        self._check_exists(name)
+        view = read_view(self._store, NAMESPACE, name)
         return replace(view, interrupted=self._interrupted(view))
 
     def _interrupted(self, study: StudyRecord | StudyView) -> bool:
@@ -194,7 +199,7 @@ class LocalBackend:
     def is_running(self, name: str) -> bool:
         """Whether a process runs the study at the moment, and is not about to leave it."""
         own = self._own(name)
-        return not own.stopping if own else self._existing(name).is_running(name)
+        return not own.stopping if own else is_running(self.settings.data_dir, name)
 
     def start(self, name: str, *, metrics_port: int | None = None) -> None:
         """Run the study in this process, in the background, unless somebody runs it."""

@@ -45,7 +45,7 @@ class Database:
 
     def view(self, namespace: str, study: str) -> StudyView:
         """Return a study with its trials."""
-        return read_view(self.store(), namespace, study, self.storage())
+        return read_view(self.store(), namespace, study)
 
     def check_source(self, namespace: str, spec: StudySpec) -> None:
         """Raise RequestError when the study that this one is to start from has nothing to offer."""

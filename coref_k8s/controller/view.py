@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -22,14 +22,12 @@ from coref_k8s.controller.study import LengthState, StudyState, remaining
 from coref_k8s.errors import DataError
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import REASON_ATTR, TrialRecord, TrialState, ranked
+from coref_k8s.search.stored import FINALISTS, stored_trials, stored_verdicts
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.store.records import AttemptRecord, Outcome, StudyRecord
 from coref_k8s.store.store import Store
 from coref_k8s.study.names import Kind
 from coref_k8s.wording import NOTHING, Message
-
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
 
 
 @dataclass(frozen=True)
@@ -239,19 +237,11 @@ def _length(view: StudyView, seq_len: int) -> LengthView:
     )
 
 
-def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | None = None) -> StudyView:
-    """Return a study as the database has it. Raises NotFoundError, StorageError.
-
-    A long-running reader passes its open `storage`.
-    """
-    # here, so that whoever only receives views does not import Optuna
-    from coref_k8s.search.finalist_study import read_runs, read_verdicts
-    from coref_k8s.search.storage import open_storage
-    from coref_k8s.search.trials import read_trials
-
+def read_view(store: Store, namespace: str, name: str) -> StudyView:
+    """Return a study as the database has it. Raises NotFoundError, StorageError."""
     record = store.get_study(namespace, name)
-    storage = storage or open_storage(store.url)
-    trials = [t for length in record.spec.seq_lengths for t in read_trials(storage, name, length, namespace)]
+    engine = store.engine
+    trials = [t for length in record.spec.seq_lengths for t in stored_trials(engine, name, length, namespace)]
     lengths = record.spec.seq_lengths if record.spec.search.finalists else ()
     return StudyView.like(
         record,
@@ -260,8 +250,8 @@ def read_view(store: Store, namespace: str, name: str, storage: RDBStorage | Non
         statistics=record.statistics,
         trials=trials,
         attempts=store.attempts(namespace, name),
-        runs=[run for length in lengths for run in read_runs(storage, name, length, namespace)],
-        verdicts=read_verdicts(storage, name, lengths, namespace),
+        runs=[r for n in lengths for r in stored_trials(engine, name, n, namespace, part=FINALISTS)],
+        verdicts=stored_verdicts(engine, name, lengths, namespace),
     )
 
 

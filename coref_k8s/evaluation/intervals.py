@@ -19,9 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from coref_k8s.evaluation.sums import Array, Statistic
+from coref_k8s.search.verdict import MIN_DOCUMENTS
 
-#: Fewest documents that an interval can be made of.
-MIN_DOCUMENTS = 3
 CONFIDENCE = 0.95
 #: What rounding leaves of a difference of 0.
 _NOTHING = 1e-9

@@ -14,14 +14,13 @@ from optuna.trial import create_trial
 
 from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, TRIAL_ATTR, Run, missing_runs
 from coref_k8s.search.records import PARAMS_ATTR, TrialRecord
-from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
+from coref_k8s.search.storage import guarded
+from coref_k8s.search.stored import FINALISTS, VERDICT_ATTR, optuna_study_name, stored_verdicts
 from coref_k8s.search.trials import Trials, read_trials
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message
 
-#: Attribute of the Optuna study.
-_VERDICT_ATTR = "verdict"
 #: Why a finalist's run is given up.
 OUTDONE = Message.of("search.no-finalist-any-more")
 
@@ -74,18 +73,7 @@ def read_verdicts(
     storage: RDBStorage, study: str, seq_lengths: Sequence[int], namespace: str = ""
 ) -> list[Verdict]:
     """Return the verdicts of these lengths, those that there are."""
-    found = []
-    for seq_len in seq_lengths:
-        with guarded():
-            try:
-                study_id = storage.get_study_id_from_name(
-                    optuna_study_name(namespace, study, seq_len, FINALISTS)
-                )
-            except KeyError:
-                continue
-        verdict = _verdict(storage, study_id)
-        found += [verdict] if verdict is not None else []
-    return found
+    return stored_verdicts(storage.engine, study, seq_lengths, namespace)
 
 
 def write_verdict(storage: RDBStorage, study: str, verdict: Verdict, namespace: str = "") -> None:
@@ -94,10 +82,10 @@ def write_verdict(storage: RDBStorage, study: str, verdict: Verdict, namespace: 
         study_id = storage.get_study_id_from_name(
             optuna_study_name(namespace, study, verdict.seq_len, FINALISTS)
         )
-        storage.set_study_user_attr(study_id, _VERDICT_ATTR, verdict.to_dict())
+        storage.set_study_user_attr(study_id, VERDICT_ATTR, verdict.to_dict())
 
 
 def _verdict(storage: RDBStorage, study_id: int) -> Verdict | None:
     with guarded():
-        data = storage.get_study_user_attrs(study_id).get(_VERDICT_ATTR)
+        data = storage.get_study_user_attrs(study_id).get(VERDICT_ATTR)
     return None if data is None else Verdict.from_dict(data)

@@ -1,42 +1,22 @@
-"""Reads trials from Optuna's tables in one query a table, whatever their number: the one place that knows what is private there.
-
-The public way, `RDBStorage.get_all_trials`, builds an object of the ORM for every parameter of every trial: 5,000 finished
-trials take 7.6 s (SQLite) or 15.3 s (Postgres) with it, here 1.0 and 1.7 s; looking for news among 100 open ones 85 and 202 ms,
-here 7 and 20 ms (docs/decisions/063-optuna-as-a-library.md). Optuna's columns have not changed since 3.0;
-`tests/search/test_optuna_tables.py` holds what is read here to what Optuna itself reads.
+"""Optuna's trials, read from its tables by `coref_k8s.search.stored`: looking for news among 100 open ones takes 7 ms (SQLite) and
+20 ms (Postgres) so, and 85 and 202 ms in the public way (docs/decisions/063-optuna-as-a-library.md).
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections import defaultdict
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, select
+
+from coref_k8s.search.stored import REPORTS, TRIALS, Stored, number, of_trials, read
 
 #: Ids in one `IN`: every database takes so many.
 _CHUNK = 500
-_SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
-
-
-def _table(model: Any) -> Table:
-    table: Table = model.__table__
-    return table
-
-
-_TRIALS = _table(models.TrialModel)
-_PARAMS = _table(models.TrialParamModel)
-_VALUES = _table(models.TrialValueModel)
-_REPORTS = _table(models.TrialIntermediateValueModel)
-_USER = _table(models.TrialUserAttributeModel)
-_SYSTEM = _table(models.TrialSystemAttributeModel)
 
 
 class OptunaTables:
@@ -50,7 +30,7 @@ class OptunaTables:
     def all(self, *, after: int = -1) -> list[FrozenTrial]:
         """Return every trial whose id is above `after`, by number."""
         with self._storage.engine.connect() as connection:
-            wanted = (_TRIALS.c.study_id == self._study_id) & (_TRIALS.c.trial_id > after)
+            wanted = (TRIALS.c.study_id == self._study_id) & (TRIALS.c.trial_id > after)
             return self._read(connection, [wanted])
 
     def some(self, ids: Collection[int]) -> list[FrozenTrial]:
@@ -60,62 +40,45 @@ class OptunaTables:
         with self._storage.engine.connect() as connection:
             chunked = sorted(ids)
             chunks = [chunked[i : i + _CHUNK] for i in range(0, len(chunked), _CHUNK)]
-            return self._read(connection, [_TRIALS.c.trial_id.in_(chunk) for chunk in chunks])
+            return self._read(connection, [TRIALS.c.trial_id.in_(chunk) for chunk in chunks])
 
     def unfinished(self) -> dict[int, TrialState]:
         """Return the state of every trial without an outcome, by id."""
-        query = select(_TRIALS.c.trial_id, _TRIALS.c.state).where(
-            _TRIALS.c.study_id == self._study_id,
-            _TRIALS.c.state.in_((TrialState.RUNNING, TrialState.WAITING)),
+        query = select(TRIALS.c.trial_id, TRIALS.c.state).where(
+            TRIALS.c.study_id == self._study_id,
+            TRIALS.c.state.in_((TrialState.RUNNING.name, TrialState.WAITING.name)),
         )
         with self._storage.engine.connect() as connection:
-            return {row.trial_id: row.state for row in connection.execute(query)}
+            return {row.trial_id: TrialState[row.state] for row in connection.execute(query)}
 
     def reports(self) -> Iterator[tuple[int, int, float]]:
         """Yield id, step and value of every report of a running trial."""
-        running = (_TRIALS.c.study_id == self._study_id) & (_TRIALS.c.state == TrialState.RUNNING)
+        running = (TRIALS.c.study_id == self._study_id) & (TRIALS.c.state == TrialState.RUNNING.name)
         with self._storage.engine.connect() as connection:
-            for row in connection.execute(_of(_REPORTS, running)):
-                yield row.trial_id, row.step, _number(row.intermediate_value, row.intermediate_value_type)
+            for row in connection.execute(of_trials(REPORTS, running)):
+                yield row.trial_id, row.step, number(row.intermediate_value, row.intermediate_value_type)
 
     def _read(self, connection: Connection, conditions: list[Any]) -> list[FrozenTrial]:
-        found = [trial for condition in conditions for trial in self._chunk(connection, condition)]
+        found = [self._trial(one) for condition in conditions for one in read(connection, condition)]
         return sorted(found, key=lambda trial: trial.number)
 
-    def _chunk(self, connection: Connection, condition: Any) -> Iterator[FrozenTrial]:
-        trials = connection.execute(select(_TRIALS).where(condition)).all()
-        if not trials:
-            return
-        params, distributions = defaultdict(dict), defaultdict(dict)  # type: ignore[var-annotated]
-        for row in connection.execute(_of(_PARAMS, condition).order_by(_PARAMS.c.param_id)):
-            distribution = self._distribution(row.distribution_json)
-            params[row.trial_id][row.param_name] = distribution.to_external_repr(row.param_value)
-            distributions[row.trial_id][row.param_name] = distribution
-        values = {
-            row.trial_id: _number(row.value, row.value_type)
-            for row in connection.execute(_of(_VALUES, condition))
-        }
-        reports, user, system = defaultdict(dict), defaultdict(dict), defaultdict(dict)  # type: ignore[var-annotated]
-        for row in connection.execute(_of(_REPORTS, condition).order_by(_REPORTS.c.step)):
-            value = _number(row.intermediate_value, row.intermediate_value_type)
-            reports[row.trial_id][row.step] = value
-        for table, into in ((_USER, user), (_SYSTEM, system)):
-            for row in connection.execute(_of(table, condition)):
-                into[row.trial_id][row.key] = json.loads(row.value_json)
-        for row in trials:
-            yield FrozenTrial(
-                number=row.number,
-                state=row.state,
-                value=values.get(row.trial_id),
-                datetime_start=_local(row.datetime_start),
-                datetime_complete=_local(row.datetime_complete),
-                params=params[row.trial_id],
-                distributions=distributions[row.trial_id],
-                user_attrs=user[row.trial_id],
-                system_attrs=system[row.trial_id],
-                intermediate_values=reports[row.trial_id],
-                trial_id=row.trial_id,
-            )
+    def _trial(self, one: Stored) -> FrozenTrial:
+        distributions = {name: self._distribution(text) for name, (_, text) in one.params.items()}
+        return FrozenTrial(
+            number=one.number,
+            state=TrialState[one.state],
+            value=one.value,
+            datetime_start=_local(one.started),
+            datetime_complete=_local(one.ended),
+            params={
+                name: distributions[name].to_external_repr(value) for name, (value, _) in one.params.items()
+            },
+            distributions=distributions,
+            user_attrs=dict(one.user),
+            system_attrs=dict(one.system),
+            intermediate_values=dict(one.reports),
+            trial_id=one.trial_id,
+        )
 
     def _distribution(self, text: str) -> BaseDistribution:
         """Return the distribution; thousands of equal ones are one object."""
@@ -128,15 +91,6 @@ class OptunaTables:
 def id_of(trial: FrozenTrial) -> int:
     """Return the trial's id in the storage, which Optuna's interface takes and does not give."""
     return trial._trial_id
-
-
-def _of(table: Table, condition: Any) -> Select[Any]:
-    """Return the rows of a table that belong to the trials of a condition."""
-    return select(table).join(_TRIALS, _TRIALS.c.trial_id == table.c.trial_id).where(condition)
-
-
-def _number(value: float | None, kind: Any) -> float:
-    return _SPECIAL[kind.name] if value is None else value
 
 
 def _local(moment: datetime | None) -> datetime | None:

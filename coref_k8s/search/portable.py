@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from coref_k8s.search.finalist_study import write_verdict
 from coref_k8s.search.records import METRICS_ATTR, PARAMS_ATTR, TrialRecord
 from coref_k8s.search.space import distributions, space_for
-from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
+from coref_k8s.search.storage import guarded
+from coref_k8s.search.stored import FINALISTS, optuna_study_name
 from coref_k8s.search.trials import STATES, quiet
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec

@@ -23,14 +23,6 @@ from coref_k8s.store.engine import (
 )
 from coref_k8s.store.schema import version
 
-#: Part of a length's trials that are its finalists' runs.
-FINALISTS = "finalists"
-
-
-def optuna_study_name(namespace: str, study: str, seq_len: int | str = "", part: str = "") -> str:
-    """Return the name of one length's Optuna study: `[namespace/]study/length[/part]`, or what those of a study share."""
-    return "/".join(str(name) for name in (namespace, study, seq_len, part) if name)
-
 
 @contextmanager
 def guarded() -> Iterator[None]:

@@ -18,7 +18,8 @@ from coref_k8s.search.pruners import make_pruner
 from coref_k8s.search.records import TrialRecord, TrialState, ranked
 from coref_k8s.search.samplers import make_sampler
 from coref_k8s.search.space import distributions, space_for
-from coref_k8s.search.storage import guarded, optuna_study_name
+from coref_k8s.search.storage import guarded
+from coref_k8s.search.stored import optuna_study_name
 from coref_k8s.search.trials import Trials, quiet
 from coref_k8s.search.wilcoxon import clearly_worse, items_attr
 from coref_k8s.study.spec import StudySpec

@@ -19,9 +19,10 @@ from optuna.trial import TrialState as OptunaState
 
 from coref_k8s.errors import TrialError
 from coref_k8s.search.in_memory import StudyInMemory
-from coref_k8s.search.optuna_tables import OptunaTables, id_of
+from coref_k8s.search.optuna_tables import id_of
 from coref_k8s.search.records import METRICS_ATTR, PARAMS_ATTR, REASON_ATTR, TrialRecord, TrialState
-from coref_k8s.search.storage import FINALISTS, guarded, optuna_study_name
+from coref_k8s.search.storage import guarded
+from coref_k8s.search.stored import FINALISTS, optuna_study_name, stored_trials
 from coref_k8s.wording import NOTHING, Message
 
 #: Optuna's states by ours.
@@ -126,12 +127,7 @@ def read_trials(
     storage: RDBStorage, study: str, seq_len: int, namespace: str = "", *, part: str = ""
 ) -> list[TrialRecord]:
     """Return the trials of one length (of a `part` of it) without opening a study for asking; none when it was not begun."""
-    with guarded():
-        try:
-            study_id = storage.get_study_id_from_name(optuna_study_name(namespace, study, seq_len, part))
-        except KeyError:
-            return []
-        return [to_record(seq_len, frozen) for frozen in OptunaTables(storage, study_id).all()]
+    return stored_trials(storage.engine, study, seq_len, namespace, part=part)
 
 
 def to_record(seq_len: int, frozen: FrozenTrial) -> TrialRecord:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
@@ -47,6 +47,11 @@ class Store:
             columns = readable(self._engine)
         self._study = select(*columns)
         self._outdated = len(columns) < len(study_table.c)
+
+    @property
+    def engine(self) -> Engine:
+        """The way to the database, for whoever reads other tables of it."""
+        return self._engine
 
     def close(self) -> None:
         """Give the connections back."""

@@ -134,14 +134,14 @@ def test_runs_and_verdict_live_beside_the_trials(new_database: Callable[[str], s
     write_verdict(storage, "korean", verdict(), "lab")
     assert again.verdict() == verdict()
     assert read_verdicts(storage, "korean", [512, 1024], "lab") == [verdict()]
-    view = read_view(store, "lab", "korean", storage)
+    view = read_view(store, "lab", "korean")
     assert StudyView.from_json(view.to_json()) == view
     (length,) = view.lengths
     assert (length.verdict, len(length.runs), length.planned_runs) == (verdict(), 4, 10)
     # exported and imported, it is the same
     moved = from_file(to_file(renamed(view, "moved")), "a file")
     restore(store, "lab", moved)
-    found = read_view(store, "lab", "moved", storage)
+    found = read_view(store, "lab", "moved")
     assert found.verdicts == view.verdicts
     assert [replace(run, trial_id=0) for run in found.runs] == [replace(run, trial_id=0) for run in view.runs]
     delete_trials(storage, "korean", "lab")
