@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
 import pytest
 import torch
+from rich.console import Console
 
+from coref_k8s.cli.evaluation_tables import evaluation
 from coref_k8s.evaluation.compare import compare
 from coref_k8s.evaluation.evaluate import evaluate
 from coref_k8s.evaluation.items import ItemSet, build_items
@@ -102,6 +105,26 @@ def test_a_kind_is_counted_for_as_many_as_it_stands_for():
     share = items.counts["antecedents_pronoun"] / (12 * 22)
     assert m["antecedent"] == pytest.approx(1 - share)
     assert m["antecedent_seen"] == pytest.approx(1.0)
+
+
+def test_a_person_reads_them_by_type_and_distance():
+    documents = [scene(number) for number in range(12)]
+    tokenizer = train_tokenizer([one.text for one in documents], 300)
+    result = evaluate(constant(tokenizer, ["김영준"]), tokenizer, made(documents, tokenizer, max_items=100))
+    result.counts["antecedent_512_1024"] = 7
+    screen = Console(file=StringIO(), width=100)
+    screen.print(evaluation(result))
+    lines = [" ".join(line.split()) for line in screen.file.getvalue().splitlines()]
+    m = result.metrics
+    for words, n, name in (
+        ("all", 100, "antecedent"),
+        ("a pronoun", result.counts["antecedent_pronoun"], "antecedent_pronoun"),
+    ):
+        ends = f"{m[f'{name}_ci_low']:.3f} … {m[f'{name}_ci_high']:.3f}"
+        guesses = (m[f"baseline_{guess}_{name}"] for guess in ("frequent", "nearest"))
+        wanted = f"{words} {n} {m[name]:.3f} {ends} {' '.join(f'{guess:.3f}' for guess in guesses)}"
+        assert any(wanted in line for line in lines), (wanted, lines)
+    assert any("513–1,024 7 too few items" in line for line in lines)
 
 
 def test_who_says_always_the_same_is_right_by_chance():

@@ -165,6 +165,31 @@ def test_a_coreference_study_shows_chains_and_nothing_of_hidden_mentions() -> No
     assert 'id="chains"' not in report(sample(lengths=(1024,)), now=NOW)
 
 
+def test_gold_mentions_are_told_by_type_where_there_are_chains() -> None:
+    plain = sample(lengths=(1024,))
+    assert 'id="antecedents"' not in report(plain, now=NOW)
+    names = {"antecedent": 0.42, "antecedent_pronoun": 0.31, "antecedent_512_1024": 0.27}
+    metrics: dict[str, float] = {}
+    for name, value in names.items():
+        metrics |= {name: value, f"{name}_ci_low": value - 0.05, f"{name}_ci_high": value + 0.05}
+        metrics |= {f"baseline_frequent_{name}": 0.33, f"baseline_nearest_{name}": 0.22}
+    counts = {"antecedent": 200, "antecedent_new": 12, "antecedent_pronoun": 90, "antecedent_512_1024": 44}
+
+    def with_chains(one: TrialRecord) -> TrialRecord:
+        evidence = one.attrs.get("evidence", {}) | {"counts": counts}
+        return replace(one, metrics=one.metrics | metrics, attrs=one.attrs | {"evidence": evidence})
+
+    page = report(changed(plain, with_chains), now=NOW)
+    found = section(page, "antecedents")
+    assert re.search(r"a pronoun\s+90\s+0\.310\s+0\.260 … 0\.360\s+0\.330\s+0\.220", found)
+    assert re.search(r"513–1,024\s+44\s+0\.270", found)
+    assert "a new name" not in found  # too few for a number
+    assert re.search(r"antecedents\s+0\.420\s+0\.370 … 0\.470\s.*0\.330", section(page, "metrics"))
+    assert "0.83 for strings seen before, 0.63 for new names and −0.07 for pronouns" in section(
+        page, "metrics"
+    )
+
+
 def test_a_distance_with_few_items_has_no_number() -> None:
     text = section(report(sample(lengths=(2048,)), now=NOW), "distance")
     rows = dict(re.findall(r"(1–512|513–1,024|1,025–1,536|1,537–2,048)\s+(\d+ +\S+)", text))
