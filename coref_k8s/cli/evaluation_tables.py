@@ -26,7 +26,8 @@ _CHAINS = ("conll", "muc", "b3", "ceafe", "lea", "mention")
 def heading(result: EvaluationResult, model: str, text: str | None, split: str) -> str:
     """Return what was scored on what, and the score."""
     where = text or say("scores.documents", split=split)
-    return say("scores.head", model=model, length=result.seq_len, where=where, score=result.score)
+    code = "scores.head" if "score" in result.given else "scores.head-too-few"
+    return say(code, model=model, length=result.seq_len, where=where, score=result.score)
 
 
 def remarks(result: EvaluationResult) -> tuple[str, list[str]]:
@@ -38,22 +39,22 @@ def remarks(result: EvaluationResult) -> tuple[str, list[str]]:
 
 def evaluation(result: EvaluationResult) -> RenderableType:
     """Return the metrics with what no model scores, and the distance buckets; of chains what `_chains` says."""
-    m = result.metrics
     if result.view:
         return _chains(result)
+    m, counted = result.given, result.metrics
     table = headed(
         "words.metric", "words.value", "scores.context", "scores.interval", "scores.no-model", "scores.reference",
         "scores.reference-no-model", left=("words.metric",),
         spare=("scores.reference-no-model", "scores.reference", "scores.no-model", "scores.context"),
     )  # fmt: skip
     for name in SHOWN["mentions"]:
-        if name in m:
+        if name in counted:
             table.row(
                 metric(name, lang()),
-                score(m[name]),
+                score(m[name]) if name in m else say("words.too-small"),
                 gain(m, name),
                 interval_of(m, name),
-                score(guess_without(m, name)),
+                score(guess_without(m, name) if name in m else None),
                 score(m.get(f"seed_{name}")),
                 score(_best(m, [f"{one}_{name}" for one in _SEED_LISTS])),
             )

@@ -62,7 +62,8 @@ def _check_place(file: Path) -> None:
 def _show(result: EvaluationResult, model: str, text: str | None, split: str, output: str) -> None:
     if output == "json":
         shown = ("metrics", "counts", "buckets", "warnings", "seq_len", "thresholds", "seconds")
-        record = result.to_dict() | {"warnings": [spoken(one) for one in result.warnings]}
+        said = {"warnings": [spoken(one) for one in result.warnings], "metrics": result.given}
+        record = result.to_dict() | said
         write(dump({name: record[name] for name in shown} | {"items": result.items_sha256}, "json"))
         return
     out.print(f"{heading(result, model, text, split)}\n")

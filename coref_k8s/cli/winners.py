@@ -96,7 +96,7 @@ def _ensemble(trial: TrialRecord) -> Sheet:
 
 def _metrics(spec: StudySpec, figure: Figure) -> Sheet:
     """Return what was scored; gains and reference metrics where the task has them."""
-    metrics: Mapping[str, Any] = figure.metrics
+    metrics: Mapping[str, Any] = figure.given
     names = [name for name in metrics_of(spec) if name in metrics]
     gains = any(f"{name}_gain" in metrics for name in names)
     references = any(f"seed_{name}" in metrics for name in names)

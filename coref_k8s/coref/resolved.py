@@ -14,6 +14,7 @@ from coref_k8s.coref.formats.conllu import to_conllu
 from coref_k8s.coref.formats.marked import to_text
 from coref_k8s.coref.formats.page import to_html, to_notebook
 from coref_k8s.coref.surface import is_pronoun
+from coref_k8s.text.clean import clean_text
 from coref_k8s.wording import Lang
 
 
@@ -63,7 +64,7 @@ class ResolvedDocument:
         A name is two characters or more that are no pronoun, and names one mention in ten: a narrator who is called by
         name once stays "나".
         """
-        return [_name(Counter(mention.text for mention in chain)) for chain in self.chains]
+        return [_name(Counter(clean_text(mention.text).text for mention in chain)) for chain in self.chains]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: `clusters` as the project's own JSON lines have them, and every mention with its confidences."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from coref_k8s.corpus.tags import without_tag
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
 
@@ -24,12 +25,16 @@ class _Part:
         self.length = 0
         self.clusters: dict[str, list[tuple[int, int]]] = {}
         self.open: dict[str, list[int]] = {}
+        self.tagged = 0
 
     def word(self, form: str, column: str, place: str) -> None:
         if self.lines[-1]:
             self.lines[-1] += " "
             self.length += 1
         start = self.length
+        bare = without_tag(form)
+        self.tagged += bare != form
+        form = bare
         self.lines[-1] += form
         self.length += len(form)
         for bracket in column.split("|"):
@@ -56,7 +61,7 @@ class _Part:
             "\n".join(self.lines).rstrip("\n"),
             {label: sorted(set(spans)) for label, spans in self.clusters.items()},
             group=self.name if self.part else "",
-            beyond={"twice": twice} if twice else {},
+            beyond={kind: n for kind, n in (("twice", twice), ("tag", self.tagged)) if n},
         )
 
 

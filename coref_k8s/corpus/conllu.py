@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from coref_k8s.corpus.tags import without_tag
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
 from coref_k8s.text.words import Span, Words
@@ -57,7 +58,9 @@ class TreebankReader:
         """Add a form to the text."""
         self.text += "\n" if "NewPar=Yes" in misc and self.text else self.gap
         start = len(self.text)
-        self.text += form
+        bare = without_tag(form)
+        self.beyond["tag"] += bare != form
+        self.text += bare
         self.gap = "" if "SpaceAfter=No" in misc else " "
         return start, len(self.text)
 

@@ -17,7 +17,7 @@ from coref_k8s.text.document import Split
 from coref_k8s.text.tokenisers import rules_of
 
 #: Raised whenever the code writes other data from the same input.
-CODE_VERSION = 6
+CODE_VERSION = 7
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from coref_k8s.corpus.tags import without_tag
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
 
@@ -17,15 +18,17 @@ def ontonotes_row(row: Mapping[str, Any]) -> Document:
     name = str(row.get("doc_key") or "")
     spans: list[tuple[int, int]] = []
     lines = []
-    offset = 0
+    offset = tagged = 0
     for sentence in row["sentences"] or ():
         if not isinstance(sentence, list) or not all(isinstance(token, str) for token in sentence):
             raise DataError("coref_data.no-sentences", document=name)
         place = offset
-        for token in sentence:
+        bare = [without_tag(token) for token in sentence]
+        tagged += sum(one != token for one, token in zip(bare, sentence, strict=True))
+        for token in bare:
             spans.append((place, place + len(token)))
             place += len(token) + 1
-        line = " ".join(sentence)
+        line = " ".join(bare)
         lines.append(line)
         offset += len(line) + 1
     clusters = {}
@@ -37,4 +40,4 @@ def ontonotes_row(row: Mapping[str, Any]) -> Document:
         if not all(0 <= first <= last < len(spans) for first, last in pairs):
             raise DataError("coref_data.beyond-tokens", document=name, cluster=number, n=len(spans))
         clusters[str(number)] = sorted({(spans[first][0], spans[last][1]) for first, last in pairs})
-    return Document(name, "\n".join(lines), clusters)
+    return Document(name, "\n".join(lines), clusters, beyond={"tag": tagged} if tagged else {})

@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,15 @@ from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.local import is_local
 from coref_k8s.corpus.prepared import items_path, open_prepared
 from coref_k8s.corpus.progress import ProgressCallback, Reporter
-from coref_k8s.corpus.show import read_statistics
+from coref_k8s.corpus.show import add_remarks, read_statistics
 from coref_k8s.corpus.sources import Emitter
 from coref_k8s.study.paths import PREPARED, STATISTICS_FILE
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.document import Document, Split
+from coref_k8s.wording import Message
 
-#: Writes the evaluation items of one split: (documents, tokenizer, seq_len, split, path).
-EvalWriter = Callable[[list[Document], Any, int, str, Path], None]
+#: Writes the evaluation items of one split, and returns what is to be said of them: (documents, tokenizer, seq_len, split, path).
+EvalWriter = Callable[[list[Document], Any, int, str, Path], Iterable[Message] | None]
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,17 @@ def _write_items(folder: Path, spec: StudySpec, tokenizer: Any, eval_writer: Eva
     """Write the item files that are missing; each appears whole."""
     if eval_writer is None or spec.task != "mentions":
         return
+    remarks: list[Message] = []
     for seq_len in spec.seq_lengths:
         for split in ("dev", "test"):
             path = items_path(folder, seq_len, split)
             documents = [] if path.exists() else open_prepared(folder, seq_len).documents(split)
             if documents:
                 part = path.with_name(f".{os.getpid()}-{path.name}")
-                eval_writer(documents, tokenizer, seq_len, split, part)
+                remarks += eval_writer(documents, tokenizer, seq_len, split, part) or ()
                 part.replace(path)
+    if remarks:
+        add_remarks(folder, remarks)
 
 
 @contextlib.contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from coref_k8s.errors import DataError, NotFoundError
 from coref_k8s.study.paths import PREPARED, STATISTICS_FILE
+from coref_k8s.wording import Message
 
 
 def find_prepared(name: str, data_root: Path) -> Path:
@@ -32,3 +35,13 @@ def read_statistics(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError("corpus.damaged", file=str(folder / STATISTICS_FILE), why=str(error)) from error
     return statistics
+
+
+def add_remarks(folder: Path, remarks: Iterable[Message]) -> None:
+    """Add sentences to what `data show` and the report say of prepared data; each is said once."""
+    statistics = read_statistics(folder)
+    said = [*statistics["left_out"], *(one.dump() for one in remarks)]
+    statistics["left_out"] = [one for number, one in enumerate(said) if one not in said[:number]]
+    unfinished = folder / f".{STATISTICS_FILE}.{os.getpid()}"
+    unfinished.write_text(json.dumps(statistics, ensure_ascii=False, indent=1), encoding="utf-8")
+    unfinished.replace(folder / STATISTICS_FILE)

@@ -12,8 +12,8 @@ from typing import Any
 
 from coref_k8s.evaluation.evaluate import asked_by
 from coref_k8s.evaluation.extent import WHOLE, Extent
+from coref_k8s.evaluation.given import MIN_ITEMS
 from coref_k8s.evaluation.items import ItemSet
-from coref_k8s.evaluation.result import MIN_ITEMS
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.study.tasks import WEIGHTS
 

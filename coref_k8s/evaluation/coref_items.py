@@ -42,7 +42,7 @@ class CorefItem:
     distance: int
     """Tokens between antecedent and target; 0 for a first mention."""
     earlier: list[Span]
-    """Occurrences of the string left of the target in the window."""
+    """Where the string stands left of the target in the window, be it inside a longer token."""
     swap: str | None = None
     """A noun run of another document that may stand for the string: as many tokens, same josa class."""
 
@@ -93,14 +93,24 @@ def anaphoric(bench: Workbench, index: int, seq_len: int) -> Iterator[CorefItem]
             entity=mention.entity,
             antecedent=antecedent,
             distance=distance,
-            earlier=[span for span in earlier if span[0] >= first],
+            earlier=[
+                (start, stop)
+                for start, stop, _ in bench.places(mention.string)
+                if first <= start < mention.start
+            ],
         )
 
 
 def first_mentions(bench: Workbench, index: int, seq_len: int) -> Iterator[CorefItem]:
-    """Yield the first mentions of entities whose string has not been read before, in text order."""
+    """Yield the first mentions of entities whose string has not been read before, in text order.
+
+    With gold chains those of gold entities alone, singletons among them: what is not annotated may refer to anything.
+    """
+    gold = bool(bench.document.clusters)
     seen: set[str] = set()
     for mention in bench.mentions:
+        if gold and mention.entity.startswith("="):
+            continue
         known = mention.entity in seen
         seen.add(mention.entity)
         if known or bench.occurrences(mention.string)[0][0] < mention.start:

@@ -15,7 +15,8 @@ from coref_k8s.errors import DataError, UnusableTextError
 from coref_k8s.evaluation import registry
 from coref_k8s.evaluation.composite import Composite, available
 from coref_k8s.evaluation.extent import WHOLE, Extent, quick_extent
-from coref_k8s.evaluation.items import ItemSet
+from coref_k8s.evaluation.given import MIN_ITEMS, kind_of, too_few
+from coref_k8s.evaluation.items import MIN_FIRSTS, ItemSet
 from coref_k8s.evaluation.passes import LogitsFn, run
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.evaluation.score_antecedents import AntecedentPart
@@ -23,7 +24,8 @@ from coref_k8s.evaluation.score_coref import CorefPart
 from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
 from coref_k8s.evaluation.scorecard import Scorecard
 from coref_k8s.evaluation.vocabulary import Vocabulary
-from coref_k8s.study.tasks import ARM_METRICS, METRICS, WEIGHTS
+from coref_k8s.study.tasks import ARM_METRICS, METRICS, SHOWN, WEIGHTS
+from coref_k8s.wording import Message
 
 #: Items of a kind in a quick evaluation.
 QUICK_ITEMS = 64
@@ -73,6 +75,8 @@ def evaluate(
     custom, warnings = registry.computed(weights, model, tokenizer, items, full=full)
     card.metrics |= custom
     card.warnings += warnings
+    if full:
+        card.warnings += [*items.remarks(), *_too_few(card.counts, weights)]
     card.metrics["score"] = sum(weight * card.metrics[name] for name, weight in weights.items())
     if full and all(available(name, [card.item_scores]) for name in weights):
         card.metrics |= Composite(weights, [card.item_scores]).estimate().named("score")
@@ -90,6 +94,29 @@ def evaluate(
         full=full,
         seconds=time.monotonic() - begun,
     )
+
+
+def _too_few(counts: Mapping[str, int], weights: Mapping[str, float]) -> list[Message]:
+    """Say which headlines are not given, and that there is no score without them."""
+    found = too_few(dict.fromkeys((*SHOWN["mentions"], *weights)), counts)
+    if not found:
+        return []
+    code = "evaluation.too-few-for-score" if too_few(weights, counts) else "evaluation.too-few-items"
+    return [Message.of(code, metrics=[f"{name} ({n})" for name, n in found.items()], least=MIN_ITEMS)]
+
+
+def check_objective(items: ItemSet, weights: Mapping[str, float], split: str) -> None:
+    """Raise UnusableTextError when a study would maximise what is not given: see `check_askable`, and Coref F1 without first mentions.
+
+    Leaving Coref F1 out of the weighted sum would be another objective than the one asked for.
+    """
+    check_askable(items, weights)
+    named = next((name for name in weights if kind_of(name) == "f1"), None)
+    if named and items.few_firsts:
+        raise UnusableTextError(
+            "evaluation.objective-without-firsts", name=named, split=split, seq_len=items.seq_len,
+            n=len(items.firsts), least=MIN_FIRSTS,
+        )  # fmt: skip
 
 
 def check_askable(items: ItemSet, weights: Mapping[str, float]) -> None:

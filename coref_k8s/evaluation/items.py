@@ -9,7 +9,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,16 +20,20 @@ from coref_k8s.evaluation import antecedent_items, coref_items, lambada_items, s
 from coref_k8s.evaluation.antecedent_items import AntecedentItem
 from coref_k8s.evaluation.baselines import LISTED
 from coref_k8s.evaluation.coref_items import CorefItem
+from coref_k8s.evaluation.given import MIN_ITEMS
 from coref_k8s.evaluation.lambada_items import LambadaItem
 from coref_k8s.evaluation.seed_items import SeedItem
 from coref_k8s.evaluation.table import DocumentTable, Workbench, prepare
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.text.document import Document
+from coref_k8s.wording import Message
 
 #: Changes whenever the same documents would give other items.
-FORMAT = 4
-#: An earlier version whose items are the same: it had gold mentions to be linked beside them.
-_SAME = 3
+FORMAT = 5
+#: Earlier versions, whose items can still be asked: a study that began with them goes on with them.
+_EARLIER = (3, 4)
+#: Fewest first mentions that Coref F1 is given from: half of its items.
+MIN_FIRSTS = MIN_ITEMS // 2
 #: Documents looked at per item wanted: more documents make narrower intervals, and cost preparation time.
 DOCUMENTS_PER_ITEM = 2
 
@@ -58,12 +62,14 @@ class ItemSet:
     noun_ids: list[int]
     """Token ids that Kiwi calls a noun, for the `seed_` metrics."""
     counts: dict[str, int] = field(default_factory=dict)
-    """How many documents, noun runs and usable ones the items come from."""
+    """How many documents, noun runs and usable ones the items come from, and of gold mentions how many are such runs."""
+    format: int = FORMAT
+    """Version of the rules that made them."""
 
     @cached_property
     def payload(self) -> bytes:
         """The file's content."""
-        record = {"format": FORMAT, **{entry.name: getattr(self, entry.name) for entry in fields(self)}}
+        record = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return json.dumps(
             record, default=_fields, ensure_ascii=False, sort_keys=True, separators=(",", ":")
         ).encode()
@@ -84,6 +90,19 @@ class ItemSet:
             f"{kind}/{item.id}" for kind, group in zip(kinds, groups, strict=True) for item in group
         )
 
+    def remarks(self) -> Iterator[Message]:
+        """Yield what is to be said of documents that offer too little, a sentence each."""
+        gold, usable = self.counts.get("gold_mentions", 0), self.counts.get("usable_gold", 0)
+        if 2 * usable < gold:
+            yield Message.of("evaluation.few-askable", n=gold, share=usable / gold)
+        if self.few_firsts:
+            yield Message.of("evaluation.few-firsts", n=len(self.firsts), least=MIN_FIRSTS)
+
+    @property
+    def few_firsts(self) -> bool:
+        """Whether first mentions are what Coref F1 lacks: half of its items would be too few."""
+        return len(self.firsts) < min(MIN_FIRSTS, len(self.coref))
+
     def save(self, path: Path) -> Path:
         """Write the item file (whole or not at all); returns its path."""
         path = Path(path)
@@ -100,9 +119,9 @@ class ItemSet:
             record = json.loads(Path(path).read_bytes())
         except (OSError, ValueError) as error:
             raise DataError("evaluation.items-unreadable", path=str(path), why=str(error)) from error
-        version = record.pop("format", None) if isinstance(record, dict) else None
-        if version == _SAME:
-            record.pop("conll")
+        version = record.get("format") if isinstance(record, dict) else None
+        if version in _EARLIER:
+            record.pop("conll", None)  # gold mentions to be linked, which stood beside the items
         elif version != FORMAT:
             raise DataError("evaluation.items-of-another-version", path=str(path))
         record["tables"] = [_read(DocumentTable, entry) for entry in record["tables"]]
@@ -184,6 +203,8 @@ def build_items(
             "documents": len(benches),
             "runs": sum(bench.runs for bench in benches),
             "usable_runs": sum(len(bench.mentions) for bench in benches),
+            "gold_mentions": sum(bench.gold for bench in benches),
+            "usable_gold": sum(bench.usable_gold for bench in benches),
             "coref_candidates": len(candidates),
             "lambada_candidates": len(passages),
             **Counter(f"antecedents_{item.type}" for item in mentions),

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from coref_k8s.errors import DataError, reason
+from coref_k8s.evaluation.given import not_given
 from coref_k8s.wording import Message
-
-#: Fewest items from which a number is printed for a distance bucket.
-MIN_ITEMS = 30
 
 
 @dataclass
@@ -76,6 +74,22 @@ class EvaluationResult:
     def score(self) -> float:
         """The objective's value."""
         return self.metrics["score"]
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The metrics that rest on enough items to be shown; the score only where those do that it weighs."""
+        hidden = set(self.not_given)
+        return {name: value for name, value in self.metrics.items() if name not in hidden}
+
+    @property
+    def noted(self) -> dict[str, Any]:
+        """What a study keeps of a result on test documents: score, metrics, and which of them are not given."""
+        return {"score": self.score, "metrics": self.metrics, "not_given": self.not_given}
+
+    @property
+    def not_given(self) -> list[str]:
+        """Metrics that rest on too few items to be shown."""
+        return not_given(self.metrics, self.counts, self.weights)
 
     @property
     def item_ids(self) -> list[str]:

@@ -15,9 +15,10 @@ import numpy as np
 from coref_k8s.evaluation.antecedent_items import AntecedentItem
 from coref_k8s.evaluation.arms import assemble
 from coref_k8s.evaluation.coreference.breakdown import BOUNDS, TYPES
+from coref_k8s.evaluation.given import MIN_ITEMS
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.passes import Answer, Pass
-from coref_k8s.evaluation.result import MIN_ITEMS, ItemScores
+from coref_k8s.evaluation.result import ItemScores
 from coref_k8s.evaluation.scorecard import Scorecard
 from coref_k8s.evaluation.sums import share
 from coref_k8s.evaluation.vocabulary import Vocabulary

@@ -11,10 +11,11 @@ from coref_k8s.evaluation.arms import Arm, coref_pass
 from coref_k8s.evaluation.closed import Candidates, candidates, closed_passes, closed_scores, mid_rank
 from coref_k8s.evaluation.coref_items import BUCKETS, CorefItem, bucket
 from coref_k8s.evaluation.extent import WHOLE, Extent
+from coref_k8s.evaluation.given import MIN_ITEMS
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.kbest import best_strings
 from coref_k8s.evaluation.passes import Answer, Floats, Pass
-from coref_k8s.evaluation.result import MIN_ITEMS, Bucket, ItemScores
+from coref_k8s.evaluation.result import Bucket, ItemScores
 from coref_k8s.evaluation.scorecard import Scorecard, column
 from coref_k8s.evaluation.vocabulary import Vocabulary
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.text.alignment import Tokens
 from coref_k8s.text.document import Document
-from coref_k8s.text.korean import Analysis, analyse
+from coref_k8s.text.korean import Analysis, Span, analyse
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,19 @@ class Workbench:
     """Usable runs by start: their characters are token boundaries and their tokens are T(run)."""
     runs: int = 0
     """All noun runs, usable or not."""
+    gold: int = 0
+    """Gold mentions."""
+    usable_gold: int = 0
+    """Gold mentions that are usable runs."""
     by_string: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     """Token spans of the complete runs of each string, by start."""
-    _found: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    _found: dict[int, list[tuple[int, int, bool]]] = field(default_factory=dict)
 
-    def occurrences(self, string: int) -> list[tuple[int, int]]:
-        """Token spans where a string can be read: complete runs, and beginnings of word pieces (나루터지기).
+    def places(self, string: int) -> list[tuple[int, int, bool]]:
+        """Token spans (start, end exclusive, whether it can be read there) wherever a string stands in the text.
 
-        Sorted by start; a span covers every token that holds a part of the string.
+        Sorted by start; a span covers every token that holds a part of the string. It can be read where it is a complete
+        run or begins a token (나루터지기 for 나루터); inside a longer token (유일복 for 일복) it is only to be removed.
         """
         if string not in self._found:
             text, tokens, needle = self.document.text, self.tokens, self.table.strings[string]
@@ -93,18 +98,47 @@ class Workbench:
             spans = []
             at = text.find(needle)
             while at >= 0:
-                span = tokens.covering(at, at + len(needle))
-                if span[0] < span[1] and (tokens.starts[span[0]] == at or span[0] in complete):
-                    spans.append(span)
+                start, end = tokens.covering(at, at + len(needle))
+                if start < end:
+                    spans.append((start, end, tokens.starts[start] == at or start in complete))
                 at = text.find(needle, at + 1)
             self._found[string] = spans
         return self._found[string]
 
+    def occurrences(self, string: int) -> list[tuple[int, int]]:
+        """Token spans where a string can be read, sorted by start."""
+        return [(start, end) for start, end, readable in self.places(string) if readable]
+
+
+def cut_to_nouns(document: Document, runs: Sequence[Span]) -> Document:
+    """Return a document whose gold mentions are noun runs (or pronouns) where they hold one, signs and a tail.
+
+    Corpora of word tokens give mentions with what is glued to them: particles (김첨지는), quotes, a tag (김첨지/NNP).
+    A mention of several words stays as it is.
+    """
+    starts = [run.start for run in runs]
+
+    def cut(start: int, end: int) -> tuple[int, int]:
+        first = bisect_left(starts, start)
+        inside = runs[first : bisect_left(starts, end)]
+        if len(inside) != 1 or inside[0].end > end:
+            return start, end
+        before, after = document.text[start : inside[0].start], document.text[inside[0].end : end]
+        if any(map(str.isalnum, before)) or len(after.split()) > 1 or after[:1].isspace():
+            return start, end
+        return inside[0].start, inside[0].end
+
+    clusters = {
+        label: sorted({cut(start, end) for start, end in spans}) for label, spans in document.clusters.items()
+    }
+    return replace(document, clusters=clusters)
+
 
 def prepare(document: Document, vocabulary: Vocabulary) -> Workbench:
-    """Tokenise and analyse a document."""
+    """Tokenise and analyse a document, and cut its gold mentions to the noun runs in them."""
     tokens = vocabulary.tokenise(document.text)
     analysis = analyse(document.text)
+    document = cut_to_nouns(document, sorted([*analysis.noun_runs, *analysis.pronouns]))
     gold = defaultdict(str, {(start, end): name for start, end, name in document.mentions()})
     numbers: dict[str, int] = {}
     table = DocumentTable(document.doc_id, tokens.ids, [], [], [], [], document.group, document.digest)
@@ -124,4 +158,7 @@ def prepare(document: Document, vocabulary: Vocabulary) -> Workbench:
         bench.by_string[numbers[run.text]].append((start, end))
         if tokens.exactly(run.start, run.end) and tokens.ids[start:end] == pieces:
             bench.mentions.append(Mention(start, end, (run.start, run.end), numbers[run.text], entity))
+    spans = {mention.characters for mention in bench.mentions}
+    mentions = [(start, end) for start, end, _ in document.mentions()]
+    bench.gold, bench.usable_gold = len(mentions), sum(span in spans for span in mentions)
     return bench

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,18 @@ class Figure:
     """95 % interval over documents; None where there is none."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """What the score is made of; empty for a mean on dev, of which only the score is kept."""
+    not_given: Collection[str] = ()
+    """Metrics that rest on too few items to be shown to a person, `score` among them where it weighs one."""
+
+    @property
+    def few(self) -> bool:
+        """Whether the score is none to show."""
+        return "score" in self.not_given
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The metrics to show."""
+        return {name: value for name, value in self.metrics.items() if name not in self.not_given}
 
     @property
     def of(self) -> Message:
@@ -34,6 +46,8 @@ class Figure:
     @property
     def message(self) -> Message:
         """The figure as people read it: `0.528 on dev (one run; 95 % interval 0.401 … 0.655)`."""
+        if self.few:
+            return Message.of("verdict.figure-few", split=self.split)
         about = {"score": self.score, "split": self.split, "runs": self._runs}
         if self.low is None or self.high is None:
             return Message("verdict.figure", about)
@@ -53,8 +67,9 @@ def of_run(trial: TrialRecord) -> Figure | None:
     """Return what one run reached on dev; None without a result."""
     if trial.value is None:
         return None
+    hidden = trial.attrs.get("evidence", {}).get("not_given", ())
     low, high = (trial.metrics.get(f"score_ci_{end}") for end in ("low", "high"))
-    return Figure("dev", trial.value, 1, low, high, trial.metrics)
+    return Figure("dev", trial.value, 1, low, high, trial.metrics, hidden)
 
 
 def of_verdict(verdict: Verdict) -> tuple[Figure, Figure]:
@@ -76,7 +91,9 @@ def on_test(length: LengthView) -> Figure | None:
     if length.verdict is not None:
         return of_verdict(length.verdict)[1]
     found = tested(length.best, None)
-    return Figure("test", found.score, 1, found.low, found.high, found.metrics) if found is not None else None
+    if found is None:
+        return None
+    return Figure("test", found.score, 1, found.low, found.high, found.metrics, found.not_given)
 
 
 def reported(length: LengthView) -> Figure | None:

@@ -30,10 +30,10 @@ def metrics(page: Context) -> str:
     top = min(1.0, max(ends, default=1.0) * 1.1) or 1.0
     for length, figure in best:
         found: dict[str, Any] = {
-            **figure.metrics, "score": figure.score, "score_ci_low": figure.low, "score_ci_high": figure.high
+            **figure.given, "score": figure.score, "score_ci_low": figure.low, "score_ci_high": figure.high
         }  # fmt: skip
         for name in shown:
-            if (value := found.get(name)) is None:
+            if (value := found.get(name)) is None or name in figure.not_given:
                 continue
             low, high = found.get(f"{name}_ci_low"), found.get(f"{name}_ci_high")
             guess = guess_without(found, name)

@@ -131,7 +131,7 @@ def head(page: Context) -> str:
     counts = {state.value: sum(one.counts[state] for one in view.lengths) for state in TrialState}
     cards = [
         (
-            page.say("words.best-score"), score(figure.score if figure else None),
+            page.say("words.best-score"), score(figure.score if figure and not figure.few else None),
             page.say("words.trial-of-length", length=best.seq_len, trial=best.number)
             + f", {escape(page.said(figure.of))}" if best and figure else "",
         ),

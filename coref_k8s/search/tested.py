@@ -23,6 +23,8 @@ class Tested:
     """95 % interval over documents; None when the objective cannot be resampled."""
     metrics: Mapping[str, float]
     comparisons: tuple[Comparison, ...]
+    not_given: tuple[str, ...] = ()
+    """Metrics, or the score, that rest on too few items to be shown."""
 
 
 def tested(best: TrialRecord | None, verdict: Verdict | None) -> Tested | None:
@@ -43,6 +45,7 @@ def tested(best: TrialRecord | None, verdict: Verdict | None) -> Tested | None:
         comparisons=tuple(
             _comparison(name, [one for one in rows if one["against"] == name]) for name in rivals
         ),
+        not_given=tuple(noted.get("not_given", ())),
     )
 
 

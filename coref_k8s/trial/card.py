@@ -5,7 +5,7 @@ A `README.md` with the front matter that the Hugging Face hub reads. Pure: facts
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,8 @@ class Facts:
     steps: int | None = None
     model_revision: str | None = None
     hardware: str = "CPU"
+    not_given: Collection[str] = ()
+    """Metrics of the test documents that rest on too few items to be shown."""
     way: str = ""
     """How several models were joined."""
 
@@ -198,6 +200,9 @@ def _metrics(facts: Facts) -> Iterator[str]:
                 f"| {'' if low is None or high is None else f'{low:.3f} … {high:.3f}'} "
                 f"|{more} {_number(facts.dev.get(name))} |"
             )
+    if few := [heading for name, heading in _metrics_of(facts).items() if name in facts.not_given]:
+        yield ""
+        yield say("trial.card-not-given", metrics=few)
     reference = [
         f"{heading} {facts.test[f'seed_{name}']:.3f}"
         for name, heading in _metrics_of(facts).items()
@@ -238,6 +243,7 @@ def _remarks(statistics: Mapping[str, Any]) -> Iterator[str]:
     ]
     if lost:
         yield say("trial.card-left-out", sources=lost)
+    yield from (f"- {Message.load(one).say()}" for one in statistics.get("left_out", ()))
     yield from ("", *_licences(statistics))
 
 

@@ -69,7 +69,7 @@ class Candidate:
         if self.against is not None:
             found |= {name: value for name, value in asdict(self.against).items() if name != "metric"}
         if self.test is not None:
-            found["test"] = {"score": self.test.score, "metrics": self.test.metrics}
+            found["test"] = self.test.noted
         return found
 
 
@@ -243,8 +243,9 @@ class _Ensemble:
             members=one.members,
             base_on_hub=not Path(self.task.start).is_dir(),
             licence=licence_of(self.task.start, self.order.spec.model_revision),
-            test=one.test.metrics,
-            dev=one.dev.metrics,
+            test=one.test.given,
+            dev=one.dev.given,
+            not_given=one.test.not_given,
             compared=one.compared,
             statistics=self.task.prepared.statistics,
             items_sha256=one.test.items_sha256,
@@ -290,7 +291,7 @@ class _Ensemble:
         delivered = next((one for one in candidates if one.test is not None), None)
         tests: dict[str, Any] = {}
         if delivered is not None and delivered.test is not None:
-            tests["test"] = {"score": delivered.test.score, "metrics": delivered.test.metrics}
+            tests["test"] = delivered.test.noted
             tests["comparisons"] = as_rows(delivered.compared)
         order = self.order
         result = {

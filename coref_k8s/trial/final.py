@@ -49,8 +49,9 @@ def finish_final(session: Session) -> dict[str, Any]:
         members=order.spec.purpose.trials,
         base_on_hub=not Path(session.task.start).is_dir(),
         licence=licence_of(session.task.start, order.spec.model_revision),
-        test=test.metrics,
-        dev=dev.metrics,
+        test=test.given,
+        dev=dev.given,
+        not_given=test.not_given,
         compared=compared,
         statistics=session.task.prepared.statistics,
         items_sha256=test.items_sha256,
@@ -66,8 +67,7 @@ def finish_final(session: Session) -> dict[str, Any]:
         (path / "README.md").write_text(card(facts), encoding="utf-8")
 
     write_folder(folder.model, fill)
-    tests = {"score": test.score, "metrics": test.metrics}
-    return session.result("complete", test=tests, comparisons=as_rows(compared))
+    return session.result("complete", test=test.noted, comparisons=as_rows(compared))
 
 
 def untuned(task: Task, folder: TrialFolder) -> dict[str, EvaluationResult]:

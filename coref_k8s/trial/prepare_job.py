@@ -26,6 +26,7 @@ from coref_k8s.trial.models import load_tokenizer, model_path
 from coref_k8s.trial.observers import BusObserver
 from coref_k8s.trial.parents import Parent, parent_of
 from coref_k8s.trial.signals import StopSignal
+from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
     from coref_k8s.corpus.progress import ProgressCallback
@@ -80,7 +81,7 @@ def prepare_data(
     from coref_k8s.coref.encoded import Coverage, representable
     from coref_k8s.corpus.prepare import prepare
     from coref_k8s.corpus.prepared import items_path
-    from coref_k8s.evaluation.evaluate import check_askable
+    from coref_k8s.evaluation.evaluate import check_objective
     from coref_k8s.evaluation.items import build_items
 
     model = model_path(spec.model, settings.data_dir)
@@ -88,17 +89,20 @@ def prepare_data(
     if spec.data.packing and not packs(spec, config_of(model)):
         spec = spec.model_copy(update={"data": spec.data.model_copy(update={"packing": False})})
 
-    def write_items(documents: Iterable[Document], tokens: Any, seq_len: int, split: str, path: Path) -> None:
+    def write_items(
+        documents: Iterable[Document], tokens: Any, seq_len: int, split: str, path: Path
+    ) -> list[Message]:
         if parent is not None and (known := items_path(parent.path, seq_len, split)).is_file():
             shutil.copyfile(known, path)
-            return
+            return []
         # beside the items of a length lies what was counted of the training documents
         frequent = read_statistics(path.parent.parent)["frequent_nouns"]
         items = build_items(
             documents, tokens, seq_len, max_items=spec.data.eval_items, seed=spec.seed, frequent=frequent
         )
-        check_askable(items, spec.objective.weights)
+        check_objective(items, spec.objective.weights, split)
         items.save(path)
+        return [Message.of("evaluation.split", split=split, what=one) for one in items.remarks()]
 
     def measure(documents: Iterable[Document], tokens: Any) -> dict[str, Any]:
         # one document at a time: what Kiwi says of all of them would not fit

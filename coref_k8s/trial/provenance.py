@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from coref_k8s import __version__
+from coref_k8s.evaluation.given import not_given
 from coref_k8s.trial.files import read_json
 
 #: Libraries whose version can change a result.
@@ -43,7 +44,7 @@ def evidence(items: Path) -> dict[str, Any]:
     """Return what lies behind the metrics of a full evaluation, by its file; empty before there is one.
 
     `counts` of items by kind, `buckets` with their number of items (the scores of a bucket are metrics named
-    `..._to<up_to>`), `warnings`, `items_sha256`, and the `sample` of a coreference model. Small, since it is stored with every trial.
+    `..._to<up_to>`), `warnings`, `items_sha256`, the metrics `not_given` for want of items, and the `sample` of a coreference model. Small, since it is stored with every trial.
     """
     result: Mapping[str, Any] | None = read_json(items)
     if result is None:
@@ -54,4 +55,5 @@ def evidence(items: Path) -> dict[str, Any]:
         for name in ("counts", "warnings", "items_sha256", "sample")
         if result.get(name) is not None
     }
-    return {**kept, "buckets": buckets}
+    hidden = not_given(result["metrics"], result["counts"], result["weights"])
+    return {**kept, **({"not_given": hidden} if hidden else {}), "buckets": buckets}

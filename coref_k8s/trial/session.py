@@ -89,7 +89,7 @@ class Session:
         tests: dict[str, Any] = {}
         if self.order.kind is not Kind.TRIAL:
             result = self.test()
-            tests = {"test": {"score": result.score, "metrics": result.metrics}}
+            tests = {"test": result.noted}
 
         if keep_model:
             dev = EvaluationResult.read(self.folder.items("dev"))

@@ -14,7 +14,7 @@ from coref_k8s.evaluation.table import prepare
 from coref_k8s.evaluation.vocabulary import Vocabulary, normalise
 from coref_k8s.text.document import Document
 from coref_k8s.text.korean import josa_class
-from tests.evaluation.scripted import SEQ_LEN, planted
+from tests.evaluation.scripted import SEQ_LEN, planted, train_tokenizer
 
 FILLER = "바람이 골목 끝까지 불어와 낡은 간판을 흔들었다. "
 
@@ -42,19 +42,61 @@ def test_every_item_keeps_its_promises(items: ItemSet, tokenizer, vocabulary):
         assert item.string not in after
 
 
-def test_first_mentions_match_the_others_in_number_and_room(items: ItemSet):
-    assert len(items.firsts) == len(items.pairs) == len(items.coref)
-    assert len({first.id for first in items.firsts}) == len(items.firsts)
-    rooms = [
-        (items.coref[a].target[0] - items.coref[a].window[0], f.target[0] - f.window[0])
-        for a, f in zip(items.pairs, items.firsts, strict=True)
-    ]
-    mean = [sum(room[side] for room in rooms) / len(rooms) for side in (0, 1)]
-    assert mean[1] == pytest.approx(mean[0], rel=0.25)
+@pytest.mark.parametrize("gold", [True, False])
+def test_first_mentions_are_as_many_as_the_others_and_stand_first(tokenizer, gold):
+    documents = [planted(number, gold) for number in range(24)]
+    items = build_items(documents, tokenizer, SEQ_LEN, max_items=40)
+    assert len(items.firsts) == len(items.pairs) == len(items.coref) == 40
+    assert len({first.id for first in items.firsts}) == 40
     for first in items.firsts:
         table = items.tables[first.document]
         place = table.strings.index(first.string)
         assert min(run[0] for run in table.runs if run[2] == place) == first.target[0]
+        assert first.entity == (first.string if gold else f"={first.string}")
+    if not gold:  # gold entities are few, and introduced early: there is no choice
+        rooms = [
+            (items.coref[a].target[0] - items.coref[a].window[0], f.target[0] - f.window[0])
+            for a, f in zip(items.pairs, items.firsts, strict=True)
+        ]
+        mean = [sum(room[side] for room in rooms) / len(rooms) for side in (0, 1)]
+        assert mean[1] == pytest.approx(mean[0], rel=0.25)
+
+
+def test_what_no_chain_names_is_no_first_mention(tokenizer, vocabulary):
+    """구자영 is named once and 표은결 later by a pronoun's chain: singletons serve, what is not annotated does not."""
+    text = (
+        "구자영은 조용히 문을 열었다. 도서관 창가에는 먼지 앉은 사전이 줄지어 서 있었다. "
+        "그녀는 오래 기다렸다. 사람들은 표은결을 보았다."
+    )
+
+    def span(word):
+        return text.index(word), text.index(word) + len(word)
+
+    clusters = {"1": [span("구자영")], "2": [span("그녀"), span("표은결")]}
+    bench = prepare(Document("d", text, clusters), vocabulary)
+    firsts = list(coref_items.first_mentions(bench, 0, 128))
+    assert [(one.string, one.entity) for one in firsts] == [("구자영", "1")]
+    plain = prepare(Document("d", text), vocabulary)
+    assert {"구자영", "도서관", "표은결"} < {one.string for one in coref_items.first_mentions(plain, 0, 128)}
+
+
+def test_the_removed_arm_leaves_no_word_that_holds_the_string():
+    """유일복 holds 일복: a token of its own that no run of 일복 is."""
+    filler = "바람이 골목 끝까지 불어와 낡은 간판을 흔들었다. " * 2
+    text = f"유일복의 집에는 종이 걸렸다. 그 아들 일복은 문을 열었다. {filler}사람들은 일복을 오래 기다렸다."
+    tokenizer = train_tokenizer([text], 10)
+    tokenizer.add_tokens(["유일복의"])
+    vocabulary = Vocabulary(tokenizer)
+    spans = [(at, at + 2) for at in range(len(text)) if text.startswith(" 일복", at - 1)]
+    bench = prepare(Document("d", text, {"1": spans}), vocabulary)
+    (item,) = coref_items.anaphoric(bench, 0, 512)
+    assert (item.string, len(item.earlier)) == ("일복", 2)
+    assert item.antecedent == item.earlier[1]
+    removed = coref_pass(item, bench.table, vocabulary, 512, arm="removed")
+    full = coref_pass(item, bench.table, vocabulary, 512)
+    assert "일복" in tokenizer.decode(full.ids)
+    assert "일복" not in tokenizer.decode(removed.ids)
+    assert len(removed.ids) == len(full.ids)
 
 
 def test_few_items_of_one_document_bucket_or_string():

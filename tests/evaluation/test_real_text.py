@@ -43,7 +43,9 @@ def test_real_documents_give_real_items(real_documents, small_tokenizer):
     items = build_items(real_documents, small_tokenizer, 2048, max_items=60)
     assert items.counts["usable_runs"] > 0.5 * items.counts["runs"]
     assert len(items.coref) >= 25
-    assert len(items.pairs) == len(items.coref)
+    # gold entities that are first named by a noun not read before are few
+    assert 15 <= len(items.pairs) == len(items.firsts) <= len(items.coref)
+    assert not any(first.entity.startswith("=") for first in items.firsts)
     assert len(items.lambada) >= 25
     assert {bucket(item.distance) for item in items.coref} > {0}
     gold = {document.doc_id: document for document in real_documents}
@@ -51,7 +53,8 @@ def test_real_documents_give_real_items(real_documents, small_tokenizer):
         document = gold[items.tables[item.document].doc_id]
         start, end = map(int, item.id.rsplit(":", 1)[1].split("-"))
         assert document.text[start:end] == item.string
-        assert (start, end) in document.clusters[item.entity]
+        # a mention that carries its particle is cut to the noun in it
+        assert any(first <= start and end <= last for first, last in document.clusters[item.entity])
 
     copied = evaluate(copier(small_tokenizer, items), small_tokenizer, items)
     assert copied.metrics["coref_top1"] >= 0.95
