@@ -42,8 +42,6 @@ class Seen:
     backend: Backend
     view: StudyView
     at: datetime
-    idle: bool
-    """Whether it has not ended and nobody works on it."""
 
 
 def places(where: Where) -> list[Backend]:
@@ -90,7 +88,7 @@ class Reader:
 
     def _study(self, name: str) -> Seen:
         backend, view = find_in(self.places, name)
-        return Seen(backend, view, datetime.now(UTC), not view.ended and not backend.is_running(name))
+        return Seen(backend, view, datetime.now(UTC))
 
     def log(self, name: str, seq_len: int, trial: int) -> list[str]:
         """Return the lines of a trial's log."""

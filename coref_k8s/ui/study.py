@@ -19,10 +19,10 @@ from coref_k8s.report.html import Cell, table
 from coref_k8s.report.page import head, read_first, sections
 from coref_k8s.report.slices import slices
 from coref_k8s.report.timeline import timeline
-from coref_k8s.search.records import TrialState
+from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.ui.reader import Seen
 from coref_k8s.ui.visit import LIVE_SECONDS, QUIET_SECONDS, Page, Visit, framed, url
-from coref_k8s.wording.formats import UNKNOWN, duration, score
+from coref_k8s.wording.formats import duration, score
 
 Section = tuple[str, Callable[[Context], str], bool]
 
@@ -35,19 +35,27 @@ def running(page: Context) -> str:
         for trial in [*one.open, *(run for run in one.runs if run.open)]:
             name = "words.trial-of-length" if "role" not in trial.attrs else "ui.run-of-length"
             told = max(trial.intermediate, default=0)
-            since = duration(page.now - trial.started_at, page.lang) if trial.started_at else UNKNOWN
             waits = trial in one.waiting
+            state = page.plain("words.state-waiting" if waits else "words.state-running")
             rows.append(
                 [
                     page.linked(trial, "trial", page.plain(name, length=one.seq_len, trial=trial.number)),
-                    page.plain("words.state-waiting" if waits else "words.state-running"),
-                    f"{told} / {evaluations}", score(trial.intermediate.get(told)), since,
+                    page.said(page.view.stands) if page.view.interrupted else state,
+                    f"{told} / {evaluations}", score(trial.intermediate.get(told)),
+                    duration(taken(page, trial), page.lang),
                 ]
             )  # fmt: skip
     if not rows or page.view.ended:
         return ""
     heads = page.heads("words.trial", "words.state", "report.evaluation", "words.metric-score", "words.time")
     return table(heads, rows, left=2)
+
+
+def taken(page: Context, trial: TrialRecord) -> float | None:
+    """Return how long a trial took, or takes so far (seconds); None where nobody works on it."""
+    if trial.seconds is not None or not trial.open or trial.started_at is None or page.view.interrupted:
+        return trial.seconds
+    return (page.now - max(trial.started_at, page.view.counted_from)).total_seconds()
 
 
 def importance(page: Context) -> str:
@@ -118,7 +126,7 @@ def top(visit: Visit, seen: Seen, page: Context, *, whole: bool) -> str:
     notes = [seen.view.not_understood.say(visit.lang)] if seen.view.not_understood else []
     if seen.view.message and not seen.view.ended:
         notes.append(seen.view.message.say(visit.lang))
-    if seen.idle:
+    if seen.view.interrupted:
         resume = f"coref-k8s resume {seen.view.name}"
         notes.append(visit.plain("ui.idle", resume=resume))
     remarks = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
@@ -151,5 +159,5 @@ def in_study(visit: Visit, seen: Seen, tab: str, title: str, body: str, *trail: 
         )
         for one in TABS
     ]
-    seconds = QUIET_SECONDS if seen.view.ended or seen.idle else LIVE_SECONDS
+    seconds = QUIET_SECONDS if seen.view.ended or seen.view.interrupted else LIVE_SECONDS
     return Page(title, body, [(name, url("studies", name)), *trail], tabs, seconds)

@@ -24,7 +24,7 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.study.paths import TrialFolder, trial_folder
 from coref_k8s.telemetry.bus import Section
 from coref_k8s.ui.reader import Seen
-from coref_k8s.ui.study import in_study, top
+from coref_k8s.ui.study import in_study, taken, top
 from coref_k8s.ui.visit import Visit, framed, url
 from coref_k8s.wording.formats import UNKNOWN, duration, number, score
 
@@ -90,10 +90,7 @@ def _head(page: Context, one: LengthView, found: TrialRecord, steps: Sequence[Ma
     if found.open and steps:
         last = steps[-1]
         boxes.append((page.say("report.step"), f"{number(last['step'])} / {number(last['steps'])}", ""))
-    spent = found.seconds
-    if spent is None and found.open and found.started_at:
-        spent = (page.now - found.started_at).total_seconds()
-    boxes.append((page.say("words.time"), duration(spent, page.lang), ""))
+    boxes.append((page.say("words.time"), duration(taken(page, found), page.lang), ""))
     attrs = found.attrs
     peak = (
         attrs.get("gpu_peak_bytes")

@@ -42,9 +42,6 @@ class Place:
     def studies(self) -> list[Any]:
         return []
 
-    def is_running(self, name: str) -> bool:
-        return False
-
     def folder(self, relative: str) -> Path | None:
         return None
 

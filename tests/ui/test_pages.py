@@ -318,6 +318,7 @@ def test_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> None:
     stored(study(3, (512,)), tmp_path, name="left", namespace="", phase=Phase.RUNNING, finished_at=None)
     with served(tmp_path) as address:
         assert "coref-k8s resume left" in text_of(get(f"{address}/studies/left").text)
+        assert "interrupted" in text_of(get(address).text).lower()
 
 
 def test_the_command_serves_until_it_is_told_to_stop(data_dir: Path, tmp_path: Path) -> None:
