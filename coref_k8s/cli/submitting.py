@@ -130,8 +130,8 @@ def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
     backend.refuse(dry_run=how.dry_run, output=how.output, metrics_port=how.metrics_port)
     spec, found = backend.fit(spec)
     spec, warnings = backend.check(spec)
-    tell(warnings)
     resource = backend.submit(study, spec, dry_run=how.dry_run)
+    tell(warnings)
     if found:
         note(said(found))
     if how.dry_run or how.output:

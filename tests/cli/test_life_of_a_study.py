@@ -39,7 +39,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "LC_ALL",
     ):
         monkeypatch.delenv(name, raising=False)
-    Path("text.txt").write_text("글", encoding="utf-8")
+    Path("texts").mkdir()
+    for number in range(5):  # one for each split at least
+        Path(f"texts/{number}.txt").write_text(f"{number}번째 글이다. " * 40, encoding="utf-8")
     Path("model").mkdir()
     sizes = {
         "model_type": "deberta-v2",
@@ -58,7 +60,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 SUBMIT = (
     "submit", "--local", "--seq-lengths", "512", "--trials", "2", "--model", "model", "--parallelism", "2",
-    "--sampler", "random", "--set", "data.sources=[{source: text.txt}]", "--name", "one",
+    "--sampler", "random", "--set", "data.sources=[{source: texts}]", "--name", "one",
 )  # fmt: skip
 
 
@@ -262,9 +264,7 @@ def test_a_missing_source_is_a_warning_while_another_is_left_and_a_name_is_made_
     coref: Any, place: Path
 ) -> None:
     own = list(SUBMIT[:-2])
-    own[own.index("data.sources=[{source: text.txt}]")] = (
-        "data.sources=[{source: text.txt}, {source: ./none}]"
-    )
+    own[own.index("data.sources=[{source: texts}]")] = "data.sources=[{source: texts}, {source: ./none}]"
     answer = coref(*own, "--gpus", "0", "--max-gpu-hours", "1")
     assert answer.code == 0
     assert "warning: source ./none will be left out" in answer.err

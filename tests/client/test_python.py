@@ -21,7 +21,7 @@ __all__ = ["place"]
 
 SPEC = {
     "seq_lengths": (512,), "trials": 2, "parallelism": 2, "model": "model",
-    "search": {"sampler": "random"}, "data": {"sources": ({"source": "text.txt"},)},
+    "search": {"sampler": "random"}, "data": {"sources": ({"source": "texts"},)},
 }  # fmt: skip
 
 
