@@ -55,6 +55,8 @@ def test_offsets_are_those_of_the_text_as_it_is_given(saved):
         assert all(text[m.start : m.end] == m.text for m in document.mentions)
         found = [unicodedata.normalize("NFC", m.text) for m in document.mentions]
         assert found == [m.text for m in composed.mentions]
+        assert document.names == composed.names
+        assert unicodedata.normalize("NFC", document.to_conllu()) == composed.to_conllu()
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "😀", "漢字 ᄒᆞᆫ글 \ud800 [MASK] \x00", "가" * 2000])

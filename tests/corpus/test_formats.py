@@ -206,6 +206,10 @@ def test_text_is_composed_and_its_chains_are_carried_over(tmp_path):
     rows = {"sentences": [[apart, "e\u0301"]], "clusters": [[[0, 0], [1, 1]]], "doc_key": "e"}
     (tmp_path / "e.jsonl").write_text(json.dumps(rows))
     (tmp_path / unicodedata.normalize("NFD", "f가.txt")).write_text(apart)
+    words = f"#begin document (g); part 000\ng 0 0 {apart} - (0)\ng 0 1 e\u0301 - (1)\n\n#end document\n"
+    (tmp_path / "g.conll").write_text(words)
+    pieces = {"doc_key": "h", "sentences": [["[CLS]", apart, "##" + apart]], "subtoken_map": [0, 0, 0]}
+    (tmp_path / "h.jsonl").write_text(json.dumps({**pieces, "clusters": [[[1, 2]]]}))
     documents = read(tmp_path)[0]
     assert all(unicodedata.is_normalized("NFC", d.text + d.title + d.doc_id) for d in documents)
     assert documents[0].text == "한글\n둘"
@@ -214,6 +218,8 @@ def test_text_is_composed_and_its_chains_are_carried_over(tmp_path):
     assert mentions(documents[3])[0] == ("김영희는", "e1")
     assert mentions(documents[5]) == [("한글", "0"), ("é", "0")]
     assert documents[6].doc_id == "f가"
+    assert mentions(documents[7]) == [("한글", "0"), ("é", "1")]
+    assert mentions(documents[8]) == [("한글한글", "0")]
 
 
 @given(
