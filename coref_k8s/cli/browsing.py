@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -46,4 +48,6 @@ def ui(
     address = f"http://{shown}:{listener.getsockname()[1]}/"
     write(f"{address}?token={token}" if made_up else address)
     note(say("ui.serving"), style="dim")
+    # what reading a local study needs takes seconds to import: while the reader opens the address
+    Thread(target=import_module, args=("coref_k8s.search.storage",), daemon=True).start()
     serve(app, listener)

@@ -7,10 +7,10 @@ from typing import Any
 
 from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.client.comparing import settings
+from coref_k8s.client.comparing import settings, told
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.claims import claim
-from coref_k8s.wording.formats import UNKNOWN, duration, interval, parameter, score
+from coref_k8s.wording.formats import UNKNOWN, duration, interval, score
 
 
 def as_table(rows: Sequence[dict[str, Any]]) -> Sheet:
@@ -50,17 +50,5 @@ def settings_table(views: Sequence[StudyView]) -> Sheet | None:
     for view in views:
         table.column(view.name, wrapped=True)
     for path, values in differing.items():
-        table.row(path, *map(_shown, values))
+        table.row(path, *map(told, values))
     return table
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(_shown(one.get("source", one) if isinstance(one, dict) else one) for one in value)
-    if isinstance(value, dict):
-        return (
-            _shown(value["choices"])
-            if "choices" in value
-            else f"{_shown(value['low'])} … {_shown(value['high'])}"
-        )
-    return parameter(value)

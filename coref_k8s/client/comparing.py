@@ -7,6 +7,7 @@ from typing import Any
 
 from coref_k8s.controller.view import LengthView, StudyView
 from coref_k8s.search.tested import tested
+from coref_k8s.wording.formats import parameter
 
 
 def side_by_side(views: Sequence[StudyView], price: float | None = None) -> list[dict[str, Any]]:
@@ -38,6 +39,17 @@ def settings(views: Sequence[StudyView]) -> dict[str, list[Any]]:
     paths = dict.fromkeys(path for one in found for path in one if path.split(".")[0] not in leave)
     values = {path: [one.get(path) for one in found] for path in paths}
     return {path: each for path, each in values.items() if any(value != each[0] for value in each)}
+
+
+def told(value: Any) -> str:
+    """Return a field's value as people read it."""
+    if isinstance(value, list):
+        return ", ".join(told(one.get("source", one) if isinstance(one, dict) else one) for one in value)
+    if isinstance(value, dict):
+        return (
+            told(value["choices"]) if "choices" in value else f"{told(value['low'])} … {told(value['high'])}"
+        )
+    return parameter(value)
 
 
 def _leaves(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -55,8 +55,16 @@ def _differences(page: Context) -> list[list[Cell]]:
 
 
 def _candidates(page: Context) -> list[list[Cell]]:
+    known = {(trial.seq_len, trial.number): trial for trial in page.view.trials}
     return [
-        [str(verdict.seq_len), str(one.trial), score(one.mean), ", ".join(score(s) for s in one.scores)]
+        [
+            str(verdict.seq_len),
+            page.linked(trial, "trial", str(one.trial))
+            if (trial := known.get((verdict.seq_len, one.trial)))
+            else str(one.trial),
+            score(one.mean),
+            ", ".join(score(s) for s in one.scores),
+        ]
         for verdict in page.view.verdicts
         for one in verdict.candidates
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from coref_k8s.client.comparing import settings, side_by_side
+from coref_k8s.client.comparing import settings, side_by_side, told
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import CorefError
 from coref_k8s.report.charts import Chart, Mark
@@ -14,7 +14,7 @@ from coref_k8s.report.html import Cell, Raw, table
 from coref_k8s.search.records import TrialState
 from coref_k8s.store.records import StudyRecord
 from coref_k8s.ui.visit import LIVE_SECONDS, QUIET_SECONDS, Page, Visit, framed, url
-from coref_k8s.wording.formats import UNKNOWN, duration, interval, parameter, score
+from coref_k8s.wording.formats import UNKNOWN, duration, interval, score
 
 #: Lines that a comparison tells apart by colour.
 _COLOURS = 6
@@ -103,16 +103,16 @@ def _reached(visit: Visit, views: list[StudyView]) -> str:
         rows.append(
             [
                 Raw(f'<a href="{url("studies", row["study"])}">{escape(row["study"])}</a>'),
-                str(row["seq_len"]), row["model"],
+                str(row["seq_len"]),
                 f"{row['trials']}" + (f" + {row['runs']}" if row["runs"] else ""),
                 score(row["score"] if row["dev"] is None else row["dev"]), score(row["test"]),
                 interval(row["test_ci_low"], row["test_ci_high"]), claim(against, visit.lang) if against else UNKNOWN,
-                duration(row["hours"] * 3600, visit.lang), f"{row['gpu_hours']:.2f}",
+                duration(row["hours"] * 3600, visit.lang), f"{row['gpu_hours']:.2f}", row["model"],
             ]
         )  # fmt: skip
     heads = (
-        "words.study", "words.tokens", "words.model", "words.trials", "ui.best-dev", "cli.on-test", "words.interval",
-        "cli.untuned", "words.time", "cli.gpu-hours",
+        "words.study", "words.tokens", "words.trials", "ui.best-dev", "cli.on-test", "words.interval",
+        "cli.untuned", "words.time", "cli.gpu-hours", "words.model",
     )  # fmt: skip
     return table([visit.plain(code) for code in heads], rows, left=1)
 
@@ -140,21 +140,8 @@ def _progress(visit: Visit, views: list[StudyView]) -> str:
 
 
 def _differing(visit: Visit, views: list[StudyView]) -> str:
-    rows: list[list[Cell]] = [[path, *map(shown, values)] for path, values in settings(views).items()]
+    rows: list[list[Cell]] = [[path, *map(told, values)] for path, values in settings(views).items()]
     if not rows:
         return visit.about("ui.same-request")
     heads = [visit.plain("cli.setting"), *(view.name for view in views)]
     return f"<section><h2>{visit.say('ui.differing')}</h2>{table(heads, rows, name='wraps')}</section>"
-
-
-def shown(value: object) -> str:
-    """Return a field of a request in which studies differ."""
-    if isinstance(value, list):
-        return ", ".join(shown(one.get("source", one) if isinstance(one, dict) else one) for one in value)
-    if isinstance(value, dict):
-        return (
-            shown(value["choices"])
-            if "choices" in value
-            else f"{shown(value['low'])} … {shown(value['high'])}"
-        )
-    return parameter(value)
