@@ -98,7 +98,7 @@ def compare(
         raise RequestError("cli.different-lengths", model=model, other=other)
     seq_len = seq_len or next(iter(lengths), None)
     asked = _Asked(text, prepared, seq_len, split, items)
-    _check_tasks(model, other, settings)
+    _check_tasks(model, other, split, settings)
     a, b = (result_of(one, asked, settings) for one in (model, other))
     found = differences(a, b)
     if output == "json":
@@ -108,11 +108,16 @@ def compare(
     out.print(f"\n{claim(found[0], model, other)}")
 
 
-def _check_tasks(model: str, other: str, settings: Settings) -> None:
+def _check_tasks(model: str, other: str, split: Split, settings: Settings) -> None:
     """Raise RequestError, before either is scored, for models of two tasks; saved results are looked at as results."""
     if any(one.endswith(".json") for one in (model, other)):
         return
-    finds = {one: (Path(_path(one, settings)) / COREF_FILE).is_file() for one in (model, other)}
+    finds = {}
+    for one in (model, other):
+        trial = trial_named(one, settings)
+        # of a run whose model was not kept the scores are there
+        if trial is None or not trial.folder.items(split).is_file() or trial.folder.model.is_dir():
+            finds[one] = (Path(_path(one, settings)) / COREF_FILE).is_file()
     if len({*finds.values()}) > 1:
         masks, chains = sorted(finds, key=lambda one: finds[one])
         raise RequestError("cli.different-tasks", chains=chains, masks=masks)

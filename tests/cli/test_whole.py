@@ -316,7 +316,16 @@ def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
 def test_the_final_training_of_the_best_on_more_text(coref: Any, study: Any) -> None:
     answer = coref("train", "tiny", "--from-best", "--seq-len", "128", "--train-limit", "none")
     assert answer.code == 0, answer.err + answer.out
-    assert "test documents:" in answer.out
+    assert re.search(r"128 tokens: trial 0, score 0\.\d+ on test \(one run", answer.out)
+    for words in (
+        "on test, one run",
+        "on dev, one run",
+        "on test: ",
+        "on dev: ",
+        "model: data/",
+        "card:  data/",
+    ):
+        assert words in answer.out
     assert "trained for" not in answer.out
     winner = yaml.safe_load(coref("best", "tiny", "--seq-len", "128", "-o", "yaml").out)["lengths"][128]
     found = yaml.safe_load(coref("best", "tiny-final-128", "--output", "yaml").out)["lengths"][128]
