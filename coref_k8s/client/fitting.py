@@ -6,6 +6,7 @@ from coref_k8s.client.planning import GIB, plan_study
 from coref_k8s.errors import RequestError, SizingError
 from coref_k8s.local.hardware import Machine, this_machine
 from coref_k8s.sizing.resources import parse_quantity
+from coref_k8s.store.records import StudyRecord
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Message
 
@@ -26,6 +27,21 @@ def fitted(spec: StudySpec, machine: Machine | None = None) -> tuple[StudySpec, 
             "client.too-few-gpus", asked=gpus, shown=len(usable), here=_gpus_of(machine), most=len(usable)
         )
     return _on_gpus(spec, machine, gpus) if gpus else _on_cpu(spec, machine)
+
+
+def check_gpus(study: StudyRecord, machine: Machine | None = None) -> None:
+    """Raise RequestError for a study that goes on only where there are GPUs: begun elsewhere, or by release 0.1."""
+    if not study.spec.pod.gpus:
+        return
+    machine = machine or this_machine()
+    if study.spec.pod.gpus > len(machine.usable_gpus):
+        raise RequestError(
+            "client.no-gpus-to-go-on",
+            study=study.name,
+            asked=study.spec.pod.gpus,
+            here=_gpus_of(machine),
+            most=len(machine.usable_gpus),
+        )
 
 
 def _on_gpus(spec: StudySpec, machine: Machine, gpus: int) -> tuple[StudySpec, Message]:

@@ -263,10 +263,13 @@ class LocalBackend:
 
     def resume(self, name: str) -> None:
         """Let a study that has ended go on; `follow` or `start` runs it. One that has not ended is left as it is."""
+        from coref_k8s.client.fitting import check_gpus
         from coref_k8s.local.lock import controller_lock
 
         store = self._existing(name).store
-        if store.get_study(NAMESPACE, name).ended:
+        study = store.get_study(NAMESPACE, name)
+        check_gpus(study)
+        if study.ended:
             store.resume(NAMESPACE, name)
             return
         with controller_lock(self.settings.data_dir, name):  # raises when another process runs it

@@ -10,6 +10,8 @@ from coref_k8s.client.fitting import fitted
 from coref_k8s.client.planning import plan_study
 from coref_k8s.errors import RequestError, SizingError
 from coref_k8s.local.hardware import Gpu, Machine
+from coref_k8s.settings import Settings
+from coref_k8s.store import Phase, Store
 from coref_k8s.study.reading import build_spec
 
 GIB = 2**30
@@ -82,6 +84,18 @@ def test_memory_that_is_asked_for_is_taken_as_far_as_it_is_there(asked, chosen):
 def test_bf16_on_a_card_without_it_is_refused():
     with pytest.raises(RequestError, match=r"Tesla T4 does not compute in it"):
         fitted(build_spec(training={"precision": "bf16"}), machine(T4))
+
+
+def test_a_study_that_was_begun_on_gpus_says_at_once_how_to_go_on(coref_here):
+    store = Store(Settings.from_env().storage_url)
+    store.create_study("", "old", build_spec(seq_lengths=[512], data={"sources": [{"source": "text.txt"}]}))
+    store.set_phase("", "old", Phase.FAILED)
+    said = coref_here("resume", "old")
+    assert said.code == 2
+    assert "this machine has no GPU" in said.err
+    assert "coref-k8s submit --local --gpus 0 --warm-start-from old" in said.err
+    assert store.get_study("", "old").phase is Phase.FAILED
+    store.close()
 
 
 def test_what_is_fitted_stays_so():
