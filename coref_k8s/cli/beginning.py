@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -60,7 +61,8 @@ def init(
 
     write_whole(output, text.encode())
     write(str(output))
-    suggest(f"plan -f {output}", f"submit --local -f {output}")
+    file = shlex.quote(str(output))
+    suggest(f"plan --local -f {file}", f"submit --local -f {file}")
 
 
 def _look(spec: StudySpec) -> None:
@@ -109,7 +111,7 @@ def _request(sources: Sequence[str], task: Task, model: str | None) -> dict[str,
 
 
 def _head(name: str, output: Path) -> list[str]:
-    file = "study.yaml" if str(output) == "-" else str(output)
+    file = shlex.quote("study.yaml" if str(output) == "-" else str(output))
     lines = say("cli.init-head", file=file).splitlines()
     return [
         *(f"# {line}".rstrip() for line in lines),

@@ -34,6 +34,8 @@ class Screen(Console):
 
 #: Columns of a table that is to show everything.
 _ALL = 10_000
+#: Columns over which a command and what it is for are read as one line.
+_READABLE = 100
 #: Results; what a pipe or a redirect receives.
 out = Screen(soft_wrap=False, markup=False, emoji=False, highlight=False)
 #: Remarks: what to type next, progress, warnings.
@@ -83,13 +85,15 @@ def suggest(*commands: str) -> None:
     for command in commands:
         about = f"cli.next-{command.partition(' ')[0]}"
         lines.append((f"  coref-k8s {command}", f"  # {say(about)}" if has(about) else ""))
-    # what a command is for stands beside it where both have room
-    beside = [len(line) for line, about in lines if len(line) + cell_len(about) <= err.width]
-    longest = max(beside, default=0)
-    fits = [longest + cell_len(about) <= err.width >= len(line) for line, about in lines]
+    # a long command has no words beside it, so that those of short ones stay near
+    width = min(err.width, _READABLE)
+    told_of = sorted((cell_len(line), cell_len(about)) for line, about in lines if about)
+    while told_of and told_of[-1][0] + max(about for _, about in told_of) > width:
+        told_of.pop()
+    longest = told_of[-1][0] if told_of else 0
     told = [
-        f"{line:{longest}}{about}" if fit and len(line) <= longest else line
-        for (line, about), fit in zip(lines, fits, strict=True)
+        f"{line}{' ' * (longest - cell_len(line))}{about}" if about and cell_len(line) <= longest else line
+        for line, about in lines
     ]
     note("\n".join(["", say("cli.next"), *told]), style="dim")
 

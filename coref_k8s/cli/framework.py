@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from coref_k8s.cli.help import show, usage
-from coref_k8s.cli.near import option_meant, parameter_meant
+from coref_k8s.cli.near import option_alike, option_meant, parameter_meant
 from coref_k8s.cli.speech import lang, say
 from coref_k8s.wording import Message, has
 
@@ -113,7 +113,7 @@ def _mistake(error: Any) -> Message:
         near = option_meant(error.option_name, known)
         if not near and (hint := parameter_meant(error.option_name, known)):
             return hint
-        near = near or sorted(error.possibilities or ())
+        near = near or option_alike(error.option_name, known)
         code = "cli.no-such-option-near" if near else "cli.no-such-option"
         return Message.of(code, option=error.option_name, near=near)
     if kind == "MissingParameter":

@@ -121,6 +121,8 @@ class LiveState:
     """What tells it from others of its name, as soon as that is known."""
     since: datetime | None = None
     """Events that name no study count from here on."""
+    fixed: bool = False
+    """Whether no other study is shown after this one, as when somebody has named it."""
     phase: Phase = Phase.PENDING
     interrupted: bool = False
     """Whether nobody works on it."""
@@ -195,7 +197,8 @@ class LiveState:
         """Take over an event of the bus; those of other studies and unknown ones change nothing."""
         section, study = event.get("section"), event.get("study")
         if study is not None:
-            if self.study is None or (section == "study_begin" and self.study != study and self.ended):
+            begins = section == "study_begin" and self.ended and not self.fixed
+            if self.study is None or begins:
                 self.study = study
             if study != self.study or not self._same(event):
                 return
@@ -218,7 +221,8 @@ class LiveState:
             if event.get("section") != "study_begin":
                 return False
             # nothing is left of the other one but what was told of it
-            vars(self).update(vars(LiveState(self.study, since=self.since, news=self.news, told=self.told)))
+            kept = {"since": self.since, "fixed": self.fixed, "news": self.news, "told": self.told}
+            vars(self).update(vars(LiveState(self.study, **kept)))
         self.uid = str(uid)
         return True
 

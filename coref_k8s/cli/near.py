@@ -69,6 +69,11 @@ def option_meant(typed: str, known: Collection[str]) -> list[str]:
     return [ours for ours, theirs in _OPTIONS.items() if typed in theirs and ours in known]
 
 
+def option_alike(typed: str, known: Collection[str]) -> list[str]:
+    """Return the option that is spelled most alike."""
+    return get_close_matches(typed, sorted(known), n=1)
+
+
 def parameter_meant(typed: str, known: Collection[str]) -> Message | None:
     """Return how a tuned parameter is set, for one that was typed as an option of a request."""
     if "--set" not in known or "--seq-lengths" not in known:

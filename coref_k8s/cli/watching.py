@@ -11,6 +11,7 @@ from typing import Any
 
 from coref_k8s.cli.console import out
 from coref_k8s.cli.live import LiveState
+from coref_k8s.cli.next_steps import suggest_next
 from coref_k8s.cli.reading import note_if_idle
 from coref_k8s.cli.view import Watcher
 from coref_k8s.cli.where_options import Study, Where, placed
@@ -26,17 +27,20 @@ from coref_k8s.errors import CorefError
 def watch(name: Study, *, where: Where) -> int:
     """Show a study live until it ends; Ctrl-C only ends the view. Piped, it writes one line for every event."""
     backend, view = find_study(where, name)
-    state = LiveState(study=name, since=view.started_at or view.created_at)
+    state = LiveState(study=name, fixed=True, since=view.started_at or view.created_at)
     with suppress(KeyboardInterrupt):
         Watcher(state, out).show(backend.follow(name, run=False))
     with suppress(CorefError):  # deleted meanwhile
-        note_if_idle(backend, backend.get(name))
+        view = backend.get(name)
+        note_if_idle(backend, view)
+        if view.ended:
+            suggest_next(backend, view, after="watch")
     return 0
 
 
 def followed(backend: Backend, name: str, metrics_port: int | None) -> StudyView:
     """Show a study until it ends or Ctrl-C, running it where nobody else does; return how it stands then."""
-    state = LiveState(study=name, since=datetime.now(UTC))
+    state = LiveState(study=name, fixed=True, since=datetime.now(UTC))
     with suppress(KeyboardInterrupt):
         Watcher(state, out).show(backend.follow(name, metrics_port=metrics_port))
     return backend.get(name)

@@ -299,9 +299,10 @@ def _beyond(source: str, counts: Counter[str]) -> Iterator[Message]:
 
 
 def _warn(message: Message, source: str, bus: Emitter | None) -> None:
-    _log.warning("%s", message)
-    if bus:
+    if bus:  # whose events stand in the log too
         bus.emit("warning", **said(message), source=source)
+    else:
+        _log.warning("%s", message)
 
 
 def _reason(error: Exception) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def test_the_file_is_a_request_as_it_stands_and_with_everything_that_it_shows(
     assert (whole.parallelism, whole.data.train_limit) == (spec.parallelism, spec.data.train_limit)
     plan = coref("plan", "-f", "study.yaml", "--model", "kakaobank/kf-deberta-base", "--lang", lang)
     assert plan.code == 0, plan.err
+
+
+def test_init_says_what_to_type_next_as_a_shell_takes_it(
+    coref: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    answer = coref("init", "texts", "-o", "내 것.yaml", "--lang", "en")
+    next_ones = answer.err.partition("Next:\n")[2].splitlines()
+    assert [shlex.split(line, comments=True) for line in next_ones] == [
+        ["coref-k8s", "plan", "--local", "-f", "내 것.yaml"],
+        ["coref-k8s", "submit", "--local", "-f", "내 것.yaml"],
+    ]
+    assert all("  # " in line and line == line.rstrip() and len(line) <= 80 for line in next_ones)
+    assert "-f '내 것.yaml'" in Path("내 것.yaml").read_text(encoding="utf-8")
 
 
 def test_init_looks_at_the_text_and_says_what_is_passed_over(coref: Any) -> None:

@@ -118,6 +118,8 @@ def test_the_help_of_a_request_is_short_and_grouped_and_says_how_to_see_the_rest
         ("submit --epochs 3", "Did you mean --epoch-choices?"),
         ("submit --n-trials 3", "Did you mean --trials?"),
         ("plan --seq-len 512", "Did you mean --seq-lengths?"),
+        ("plan --trails 3", "Did you mean --trials?"),
+        ("plan --seqlengths 512", "Did you mean --seq-lengths?"),
         ("submit --lr 1e-5", "learning_rate is tuned; a value that stays: --set search.space.learning_rate='{choices: ["),
         ("submit --learning-rate 1e-5", "--set search.space.learning_rate="),
         ("submit --warmup-ratio 0.1", "warmup_ratio is tuned"),

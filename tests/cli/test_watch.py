@@ -52,6 +52,26 @@ def test_watch_in_a_pipe_is_a_line_an_event(coref: Callable[..., Any], study: st
     assert "512 트라이얼 1 완료: 점수 0.410" in korean.out
 
 
+def test_watch_shows_the_study_that_was_named_however_many_began_after_it(
+    coref: Callable[..., Any], study: str
+) -> None:
+    settings = Settings.from_env()
+    store = Store(settings.storage_url)
+    store.set_phase("", study, Phase.SUCCEEDED)
+    uid = store.get_study("", study).uid
+    store.close()
+    with Bus(settings.bus) as bus:
+        bus.emit("study_begin", study=study, study_uid=uid, seq_lengths=[512], trials=1)
+        bus.emit("study_end", study=study, study_uid=uid, phase="succeeded")
+        bus.emit("study_begin", study="later", seq_lengths=[1024], trials=1)
+        bus.emit("trial_begin", study="later", kind="trial", seq_len=1024, trial=7, step=0, steps=4)
+    answer = coref("watch", study, "--lang", "en")
+    assert answer.code == 0, answer.err
+    assert "study Succeeded" in answer.out
+    assert "1024 trial 7" not in answer.out
+    assert f"coref-k8s results {study}" in answer.err
+
+
 def test_watch_sees_the_end_that_somebody_else_writes(
     coref: Callable[..., Any], study: str, monkeypatch: pytest.MonkeyPatch, terminal: io.StringIO
 ) -> None:
