@@ -221,8 +221,8 @@ class LiveState:
             if event.get("section") != "study_begin":
                 return False
             # nothing is left of the other one but what was told of it
-            kept = {"since": self.since, "fixed": self.fixed, "news": self.news, "told": self.told}
-            vars(self).update(vars(LiveState(self.study, **kept)))
+            anew = LiveState(self.study, since=self.since, fixed=self.fixed, news=self.news, told=self.told)
+            vars(self).update(vars(anew))
         self.uid = str(uid)
         return True
 

@@ -52,9 +52,7 @@ def test_the_file_is_a_request_as_it_stands_and_with_everything_that_it_shows(
     assert plan.code == 0, plan.err
 
 
-def test_init_says_what_to_type_next_as_a_shell_takes_it(
-    coref: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_says_what_to_type_next_as_a_shell_takes_it(coref: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     answer = coref("init", "texts", "-o", "내 것.yaml", "--lang", "en")
     next_ones = answer.err.partition("Next:\n")[2].splitlines()
