@@ -121,6 +121,8 @@ class LiveState:
     """What tells it from others of its name, as soon as that is known."""
     since: datetime | None = None
     """Events that name no study count from here on."""
+    news_since: datetime | None = None
+    """What happened before is shown as it stands, and told no more."""
     fixed: bool = False
     """Whether no other study is shown after this one, as when somebody has named it."""
     phase: Phase = Phase.PENDING
@@ -221,8 +223,8 @@ class LiveState:
             if event.get("section") != "study_begin":
                 return False
             # nothing is left of the other one but what was told of it
-            anew = LiveState(self.study, since=self.since, fixed=self.fixed, news=self.news, told=self.told)
-            vars(self).update(vars(anew))
+            kept = ("study", "since", "news_since", "fixed", "news", "told")
+            vars(self).update(vars(LiveState()) | {name: getattr(self, name) for name in kept})
         self.uid = str(uid)
         return True
 
@@ -344,5 +346,7 @@ class LiveState:
         self._tell(when, say(code, who=who, score=trial.score, why=trial.reason or "?"))
 
     def _tell(self, when: datetime, text: str) -> None:
+        if self.news_since is not None and when < self.news_since:
+            return
         self.news.append((when, text))
         self.told += 1

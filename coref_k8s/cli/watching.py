@@ -40,7 +40,8 @@ def watch(name: Study, *, where: Where) -> int:
 
 def followed(backend: Backend, name: str, metrics_port: int | None) -> StudyView:
     """Show a study until it ends or Ctrl-C, running it where nobody else does; return how it stands then."""
-    state = LiveState(study=name, fixed=True, since=datetime.now(UTC))
+    began = datetime.now(UTC)
+    state = LiveState(study=name, fixed=True, since=began, news_since=began)
     with suppress(KeyboardInterrupt):
         Watcher(state, out).show(backend.follow(name, metrics_port=metrics_port))
     return backend.get(name)

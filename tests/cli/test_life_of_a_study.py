@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +178,13 @@ def test_ctrl_c_leaves_a_study_that_resume_finishes(coref: Any, place: Path) -> 
     assert told.out.startswith("one  Interrupted")
     assert "coref-k8s resume one goes on with it" in told.err
     Path("data/hold").unlink()
-    assert coref("resume", "one").code == 0
+    stopped = datetime.now()
+    resumed = coref("resume", "one")
+    assert resumed.code == 0
+    # what was said when it was started is not said again
+    times = re.findall(r"(?m)^(\d\d:\d\d:\d\d) ", resumed.out)
+    assert times
+    assert min(times) >= f"{stopped:%H:%M:%S}"
     assert results() == sorted(set(results()))
     assert len(results()) == 2
 
