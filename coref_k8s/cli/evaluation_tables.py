@@ -13,6 +13,7 @@ from coref_k8s.report import chains
 from coref_k8s.report.claims import claim as claimed
 from coref_k8s.report.metrics import gain, guess_without, interval_of, metric
 from coref_k8s.study.tasks import SHOWN
+from coref_k8s.wording import has
 from coref_k8s.wording.formats import difference, interval, number, score
 
 if TYPE_CHECKING:
@@ -33,8 +34,16 @@ def heading(result: EvaluationResult, model: str, text: str | None, split: str) 
 def remarks(result: EvaluationResult) -> tuple[str, list[str]]:
     """Return how many items of each kind there were, and the warnings."""
     shown = {kind: n for kind, n in result.counts.items() if not kind.startswith(("recall_", "antecedent_"))}
-    counted = ", ".join(f"{kind} {count}" for kind, count in shown.items())
+    counted = ", ".join(f"{_kind(kind)} {number(count)}" for kind, count in shown.items())
     return say("scores.items", counts=counted), [said(one) for one in result.warnings]
+
+
+def _kind(kind: str) -> str:
+    """Return what items of a kind are called; those of the reference metrics bear the metric's name."""
+    if kind.startswith("seed_"):
+        return say("scores.kind-reference", metric=metric(kind.removeprefix("seed_"), lang()))
+    code = f"scores.kind-{kind}"
+    return say(code) if has(code) else kind
 
 
 def evaluation(result: EvaluationResult) -> RenderableType:

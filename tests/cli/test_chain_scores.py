@@ -54,12 +54,15 @@ def test_scores_of_chains_stand_beside_what_needs_no_model(models, text, capsys,
         "no model: equal nouns linked",
         "gold mentions given",
         "a pronoun",
-        "1–512",
+        "1–512 tokens",
+        "items: documents ",
     ):
         assert words in out
     assert run(["evaluate", models[0], "--data", text, "--lang", "ko"]) == 0
     out = capsys.readouterr().out
     assert "대명사" in out
+    assert "1–512 토큰" in out
+    assert "문항: 문서 " in out
     assert "모델 없이: 같은 명사를 연결" in out
     assert run(["evaluate", models[0], "--data", text, "-o", "json"]) == 0
     record = json.loads(capsys.readouterr().out)

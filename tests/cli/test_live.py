@@ -369,4 +369,4 @@ def test_stored_words_are_told_in_the_readers_language() -> None:
     state.apply({"ts": NOW.isoformat(), "section": "warning", **WHO, **said(smaller)})
     text = shown(state, 120)
     assert "데이터: 형태소 분석 3 / 9" in text
-    assert "경고: 512 트라이얼 0: 5단계에서 GPU 메모리가 부족합니다. 배치 2 × 누적 4로 계속합니다" in text
+    assert "경고: 512 트라이얼 0: 5스텝에서 GPU 메모리가 부족합니다. 배치 2 × 누적 4로 계속합니다" in text

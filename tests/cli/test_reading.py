@@ -244,7 +244,7 @@ def test_events_in_a_log_are_sentences_and_json_has_them_whole(coref: Any, study
     whole = coref("logs", study, "-o", "json").out.splitlines()
     assert whole == [f"512-1-1 | {line}" for line in lines]
     korean = coref("logs", study, "--lang", "ko").out
-    assert "8단계, dev: 점수 0.310" in korean
+    assert "8스텝, dev: 점수 0.310" in korean
     assert korean.startswith("512-1-1 | ")
 
 

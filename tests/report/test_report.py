@@ -150,7 +150,7 @@ def test_a_coreference_study_shows_chains_and_nothing_of_hidden_mentions() -> No
         assert re.search(rf"{name}\s+{value:.3f}\s.*\s{guess}", metrics), name
     assert re.search(r"no model: equal nouns linked\s+0\.111\s+0\.071 … 0\.151", chains)
     assert re.search(r"a pronoun\s+300\s+0\.400", chains)
-    assert re.search(r"513–1,024\s+100\s+0\.400", chains)
+    assert re.search(r"513–1,024 tokens\s+100\s+0\.400", chains)
     assert "LEA" in section(page, "trials")
     text = re.sub(r"\s+", "", section(page, "sample"))
     # by the gold entities' numbers
@@ -182,7 +182,7 @@ def test_gold_mentions_are_told_by_type_where_there_are_chains() -> None:
     page = report(changed(plain, with_chains), now=NOW)
     found = section(page, "antecedents")
     assert re.search(r"a pronoun\s+90\s+0\.310\s+0\.260 … 0\.360\s+0\.330\s+0\.220", found)
-    assert re.search(r"513–1,024\s+44\s+0\.270", found)
+    assert re.search(r"513–1,024 tokens\s+44\s+0\.270", found)
     assert "a new name" not in found  # too few for a number
     assert re.search(r"antecedents\s+0\.420\s+0\.370 … 0\.470\s.*0\.330", section(page, "metrics"))
     assert "0.83 for strings seen before, 0.63 for new names and −0.07 for pronouns" in section(
