@@ -97,6 +97,7 @@ def test_best_names_a_folder_that_holds_a_model(coref: Any, study: Any) -> None:
         assert "coref_top5_gain" in found["dev"]["metrics"]
     # the lines that are printed beside it do what they say
     told = coref("best", "tiny").out
+    assert re.search(r"128 tokens: trial \d, no score on dev, there are too few items", told)
     assert all(f"model: data/{found['folder']}/model" in told for found in best["lengths"].values())
     space: dict[str, Any] = {}
     exec("\n".join(line.strip() for line in told.partition("In Python:\n")[2].splitlines()), space)
