@@ -54,8 +54,9 @@ def _length(view: StudyView, one: LengthView) -> Iterator[RenderableType]:
     yield from (Text(f"  {sentence}") for sentence in told)
     yield ""
     for figure in _shown(one, found):
-        yield _metrics(view.spec, figure)
-        yield ""
+        if not figure.given.keys().isdisjoint(metrics_of(view.spec)):  # of too few items there is no number
+            yield _metrics(view.spec, figure)
+            yield ""
     if "ensemble" in trial.attrs:
         yield from (_ensemble(trial), "")
     claims = [row for row in trial.attrs.get("comparisons", ()) if row["metric"] == "score"]

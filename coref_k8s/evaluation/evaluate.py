@@ -106,13 +106,14 @@ def _too_few(counts: Mapping[str, int], weights: Mapping[str, float]) -> list[Me
 
 
 def check_objective(items: ItemSet, weights: Mapping[str, float], split: str) -> None:
-    """Raise UnusableTextError when a study would maximise what is not given: see `check_askable`, and Coref F1 without first mentions.
+    """Raise UnusableTextError when a study would maximise what is nothing: see `check_askable`, and Coref F1 without first mentions.
 
-    Leaving Coref F1 out of the weighted sum would be another objective than the one asked for.
+    Leaving Coref F1 out of the weighted sum would be another objective than the one asked for. A few first mentions are
+    enough to steer by, as a few items are, though not for a number that is shown.
     """
     check_askable(items, weights)
     named = next((name for name in weights if kind_of(name) == "f1"), None)
-    if named and items.few_firsts:
+    if named and items.coref and not items.firsts:
         raise UnusableTextError(
             "evaluation.objective-without-firsts", name=named, split=split, seq_len=items.seq_len,
             n=len(items.firsts), least=MIN_FIRSTS,

@@ -11,8 +11,6 @@ from coref_k8s.wording import Message
 
 #: Weight of the newest loss in the moving average.
 _SMOOTHING = 0.1
-#: Losses from which on the average tells more than what single batches happen to hold.
-_ENOUGH = 10
 #: After warm-up, training has diverged when the average is this many times its best ...
 RATIO = 3.0
 #: ... and this much above it (nats), so that a very small best does not call noise a divergence.
@@ -24,7 +22,7 @@ class DivergenceWatch:
     """Watches the loss of every step; its state goes into checkpoints.
 
     Diverged: a loss that is not finite, at any time; or, after warm-up, a smoothed loss (bias-corrected
-    exponential average, of 10 losses or more) above 3 times its best so far and 2 nats above it.
+    exponential average) above 3 times its best so far and 2 nats above it.
     """
 
     warmup: int
@@ -55,8 +53,6 @@ class DivergenceWatch:
                 break
             self.average += _SMOOTHING * (loss - self.average)
             smooth = self.average / (1 - (1 - _SMOOTHING) ** self.seen)
-            if self.seen < _ENOUGH:
-                continue
             self.best = min(self.best, smooth)
             if self.seen > self.warmup and smooth > RATIO * self.best and smooth > self.best + MARGIN:
                 self.reason = Message.of(

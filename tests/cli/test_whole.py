@@ -164,13 +164,13 @@ def test_compare_says_no_more_than_the_interval_allows(coref: Any, base: Any) ->
         (["evaluate", "model", "--data", "none.txt", "--seq-len", "128"], "none.txt does not exist"),
         (
             ["evaluate", "bare", "--data", "short.txt", "--seq-len", "128"],
-            "the tokeniser of bare cannot be opened",
+            "bare cannot be opened",
         ),
         (
             ["evaluate", "model", "--data", "short.txt", "--seq-len", "128"],
             "there is nothing to ask at 128 tokens",
         ),
-        (["evaluate", "tiny/128/9", "--prepared", "tiny", "--seq-len", "128"], "tiny/128/9"),
+        (["evaluate", "tiny/128/9", "--prepared", "tiny", "--seq-len", "128"], "study 'tiny' has no trial 9"),
         (["evaluate", "none.json"], "none.json: No such file"),
         (["evaluate", "model", "--prepared", "tiny", "--seq-len", "512"], "512"),
         (["compare", "tiny/128/0", "tiny/192/0"], "say at which both are scored: --seq-len TOKENS"),
@@ -317,10 +317,8 @@ def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
 def test_the_final_training_of_the_best_on_more_text(coref: Any, study: Any) -> None:
     answer = coref("train", "tiny", "--from-best", "--seq-len", "128", "--train-limit", "none")
     assert answer.code == 0, answer.err + answer.out
-    assert re.search(r"128 tokens: trial 0, score 0\.\d+ on test \(one run", answer.out)
+    assert "128 tokens: trial 0, score not given on test (too few items)" in answer.out
     for words in (
-        "on test, one run",
-        "on dev, one run",
         "on test: ",
         "on dev: ",
         "model: data/",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from coref_k8s.errors import UnusableTextError
 from coref_k8s.evaluation import coref_items
 from coref_k8s.evaluation.arms import TRUNCATED, coref_pass, lambada_pass
 from coref_k8s.evaluation.closed import MAX_LENGTHS, candidates
+from coref_k8s.evaluation.evaluate import check_objective
 from coref_k8s.evaluation.items import ItemSet, build_items
 from coref_k8s.evaluation.table import prepare
 from coref_k8s.evaluation.vocabulary import Vocabulary, normalise
@@ -60,6 +63,17 @@ def test_first_mentions_are_as_many_as_the_others_and_stand_first(tokenizer, gol
         ]
         mean = [sum(room[side] for room in rooms) / len(rooms) for side in (0, 1)]
         assert mean[1] == pytest.approx(mean[0], rel=0.25)
+
+
+def test_a_study_that_weighs_coref_f1_needs_first_mentions(items: ItemSet):
+    check_objective(items, {"coref_f1": 1.0}, "dev")
+    check_objective(replace(items, firsts=items.firsts[:1]), {"coref_f1": 1.0}, "dev")
+    without = replace(items, firsts=())
+    check_objective(without, {"coref_top5": 1.0}, "dev")
+    with pytest.raises(
+        UnusableTextError, match=r"objective weighs coref_f1, but .* dev documents have 0 first mentions"
+    ):
+        check_objective(without, {"coref_f1": 0.5, "coref_top5": 0.5}, "dev")
 
 
 def test_what_no_chain_names_is_no_first_mention(tokenizer, vocabulary):
