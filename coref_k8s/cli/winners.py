@@ -48,8 +48,7 @@ def _length(view: StudyView, one: LengthView) -> Iterator[RenderableType]:
     if one.verdict is not None:  # its first sentence says who wins, with the figures
         head = f"{say('words.of-tokens', length=one.seq_len)}: {told.pop(0)}"
     else:
-        code = "cli.best-of-length-few" if found.few else "cli.best-of-length"
-        head = say(code, length=one.seq_len, trial=trial.number, figure=found.message)
+        head = say("cli.best-of-length", length=one.seq_len, trial=trial.number, figure=found.message)
     yield Text(head, "bold")
     yield from (Text(f"  {sentence}") for sentence in told)
     yield ""

@@ -75,8 +75,10 @@ def of_run(trial: TrialRecord) -> Figure | None:
 def of_verdict(verdict: Verdict) -> tuple[Figure, Figure]:
     """Return what the winner reaches on dev and on test, over its runs."""
     runs = len(verdict.won.scores)
-    test = Figure("test", verdict.test, runs, verdict.low, verdict.high, verdict.metrics)
-    return Figure("dev", verdict.dev, runs), test
+    hidden = verdict.not_given
+    test = Figure("test", verdict.test, runs, verdict.low, verdict.high, verdict.metrics, hidden)
+    # dev has as many items as test, but for chance
+    return Figure("dev", verdict.dev, runs, not_given=[name for name in hidden if name == "score"]), test
 
 
 def on_dev(length: LengthView) -> Figure | None:

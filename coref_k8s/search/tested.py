@@ -30,7 +30,9 @@ class Tested:
 def tested(best: TrialRecord | None, verdict: Verdict | None) -> Tested | None:
     """Return what is known on test: from the verdict, or from what the best trial has noted; None when nothing is."""
     if verdict is not None:
-        return Tested(verdict.test, verdict.low, verdict.high, verdict.metrics, verdict.comparisons)
+        return Tested(
+            verdict.test, verdict.low, verdict.high, verdict.metrics, verdict.comparisons, verdict.not_given
+        )
     noted = best.attrs.get("test") if best is not None else None
     if best is None or not noted:
         return None

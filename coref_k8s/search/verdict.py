@@ -97,6 +97,8 @@ class Verdict:
     """Best first, by mean dev score."""
     comparisons: tuple[Comparison, ...]
     made_at: datetime
+    not_given: tuple[str, ...] = ()
+    """Metrics that rest on too few test items to be shown, `score` among them where it weighs one."""
 
     @property
     def won(self) -> Candidate:

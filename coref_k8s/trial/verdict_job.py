@@ -101,6 +101,7 @@ def judge(
         candidates=tuple(sorted(candidates, key=lambda one: (-one.mean, one.trial))),
         comparisons=tuple(_compared(ours, mine, role, each) for role, each in rivals.items()),
         made_at=now,
+        not_given=tuple(ours.not_given),
     )
 
 

@@ -97,7 +97,7 @@ def test_best_names_a_folder_that_holds_a_model(coref: Any, study: Any) -> None:
         assert "coref_top5_gain" in found["dev"]["metrics"]
     # the lines that are printed beside it do what they say
     told = coref("best", "tiny").out
-    assert re.search(r"128 tokens: trial \d, no score on dev, there are too few items", told)
+    assert re.search(r"128 tokens: trial \d, score not given on dev \(too few items\)", told)
     assert all(f"model: data/{found['folder']}/model" in told for found in best["lengths"].values())
     space: dict[str, Any] = {}
     exec("\n".join(line.strip() for line in told.partition("In Python:\n")[2].splitlines()), space)
@@ -267,7 +267,7 @@ def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
         "--finalists", "1", "--finalist-seeds", "1",
     )  # fmt: skip
     assert answer.code == 0, answer.err + answer.out
-    assert "trial 0 wins: " in answer.out
+    assert "trial 0 wins: not given on dev (too few items); not given on test (too few items)" in answer.out
     assert "the defaults on test" in answer.out
     best = json.loads(coref("best", "sure", "-o", "json").out)["lengths"]["128"]
     assert best["folder"].startswith("studies/sure/128/finalist-")
