@@ -37,7 +37,7 @@ def plan_batch(
     `accumulation` is the sampled parameter (the table's by default). `tier` counts the times that the
     trial ran out of memory at batch 1: from then on it starts at batch 1, with checkpointing unless the
     request forbids it. `correction` scales the estimate by what was measured on this hardware. Raises
-    SizingError when one sequence does not fit.
+    SizingError when one sequence does not fit; of a model whose shape is unknown that is not held against a CPU.
     """
     shape = shape_of(spec.model)
     memory = spec.gpu_memory_gb * 2**30 if spec.pod.gpus else size_pod(spec, seq_len, tier=tier).memory_bytes
@@ -57,7 +57,12 @@ def plan_batch(
         if (predicted := predict(shape, spec, seq_len, batch, switch, correction)) <= budget
     ]
     if not fitting:
-        need = predict(shape, spec, seq_len, 1, switches[-1], correction) / USABLE / 2**30
+        least = predict(shape, spec, seq_len, 1, switches[-1], correction)
+        if shape.assumed and not spec.pod.gpus:
+            # a model that cannot be seen from here may be small, and on a CPU many are: the trial will show
+            fitting = [(0.0, switches[-1], -1, least)]
+    if not fitting:
+        need = least / USABLE / 2**30
         code = "sizing.no-fit" if spec.pod.gpus else "sizing.no-fit-host"
         raise SizingError(code, size=memory / 2**30, seq_len=seq_len, model=spec.model, need=need)
     _, switch, negative, predicted = min(fitting)

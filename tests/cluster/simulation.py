@@ -9,9 +9,11 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState as OptunaState
 
 from coref_k8s.cluster.database import Database
@@ -63,7 +65,8 @@ class Trials:
         value = 0.3 + (hash(json.dumps(order.params, sort_keys=True)) % 1000) / 2000
         storage = self.database.storage()
         storage.set_trial_user_attr(order.trial_id, "metrics", {"coref_f1": value})
-        storage.set_trial_state_values(order.trial_id, OptunaState.COMPLETE, [value])
+        with suppress(UpdateFinishedTrialError):  # as a trial does that has its outcome already
+            storage.set_trial_state_values(order.trial_id, OptunaState.COMPLETE, [value])
 
     def _judge(self, order: Order) -> None:
         """Do what the verdict's job does, with made-up items: the pods have left no files."""

@@ -124,7 +124,7 @@ def test_a_person_reads_them_by_type_and_distance():
         guesses = (m[f"baseline_{guess}_{name}"] for guess in ("frequent", "nearest"))
         wanted = f"{words} {n} {m[name]:.3f} {ends} {' '.join(f'{guess:.3f}' for guess in guesses)}"
         assert any(wanted in line for line in lines), (wanted, lines)
-    assert any("513–1,024 7 too few items" in line for line in lines)
+    assert any("513–1,024 tokens 7 too few items" in line for line in lines)
 
 
 def test_who_says_always_the_same_is_right_by_chance():

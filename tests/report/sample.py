@@ -83,7 +83,7 @@ def _trial(spec: StudySpec, draw: random.Random, length: int, number: int) -> Tr
                 "sample": SAMPLE,
             }
             attrs |= {"evidence": evidence}
-    attrs |= {"losses": [(40 * step, 8.0 - score * step) for step in range(1, 6)]}
+    attrs |= {"losses": [[40 * step, 8.0 - score * step] for step in range(1, 6)]}
     value = None if state is TrialState.FAILED else told[max(told)]
     return TrialRecord(
         length,
