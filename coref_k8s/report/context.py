@@ -15,8 +15,26 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.wording import Lang, Message, say
 
 
+class Speaker:
+    """Says texts in the reader's language."""
+
+    lang: Lang
+
+    def plain(self, code: str, **values: object) -> str:
+        """Return a text that is not escaped."""
+        return say(code, self.lang, **values)
+
+    def say(self, code: str, **values: object) -> str:
+        """Return a text, escaped."""
+        return escape(self.plain(code, **values))
+
+    def about(self, code: str, **values: object) -> str:
+        """Return an explanation as a paragraph."""
+        return f'<p class="about">{self.say(code, **values)}</p>'
+
+
 @dataclass(frozen=True)
-class Context:
+class Context(Speaker):
     """A study as it is shown."""
 
     view: StudyView
@@ -37,18 +55,6 @@ class Context:
         """Return a text that leads to what there is of a trial, or the text alone."""
         href = self.links(kind, trial)
         return Raw(f'<a href="{escape(href)}">{escape(text)}</a>') if href else text
-
-    def plain(self, code: str, **values: object) -> str:
-        """Return a text that is not escaped."""
-        return say(code, self.lang, **values)
-
-    def say(self, code: str, **values: object) -> str:
-        """Return a text, escaped."""
-        return escape(self.plain(code, **values))
-
-    def about(self, code: str, **values: object) -> str:
-        """Return an explanation as a paragraph."""
-        return f'<p class="about">{self.say(code, **values)}</p>'
 
     def said(self, message: Any) -> str:
         """Return a message, or what the database holds of it, in words; not escaped."""

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from coref_k8s import __version__
 from coref_k8s.report.charts import Window
-from coref_k8s.report.context import Context
+from coref_k8s.report.context import Context, Speaker
 from coref_k8s.report.page import about_trials, document
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.ui.reader import Reader, Seen
@@ -32,7 +32,7 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Visit:
+class Visit(Speaker):
     """One look at one page."""
 
     reader: Reader
@@ -40,18 +40,6 @@ class Visit:
     path: str
     query: Sequence[tuple[str, str]]
     outside: Outside = Outside()
-
-    def plain(self, code: str, **values: object) -> str:
-        """Return a text that is not escaped."""
-        return say(code, self.lang, **values)
-
-    def say(self, code: str, **values: object) -> str:
-        """Return a text, escaped."""
-        return escape(self.plain(code, **values))
-
-    def about(self, code: str, **values: object) -> str:
-        """Return an explanation as a paragraph."""
-        return f'<p class="about">{self.say(code, **values)}</p>'
 
     def asked(self, name: str, default: str = "") -> str:
         """Return a parameter of the address."""
