@@ -21,9 +21,12 @@ from coref_k8s.wording import Message
 from coref_k8s.wording.formats import UNKNOWN, duration, parameter
 
 
-def as_tables(spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None = None) -> RenderableType:
+def as_tables(
+    spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None = None, here: Here | None = None
+) -> RenderableType:
     """Return the plan as tables and sentences for a person; `power` is what its finalists can show."""
-    sentences = [one.say(lang()) for one in _sentences(spec, plans, power)]
+    parallelism = spec.parallelism if here is None else here.at_once
+    sentences = [one.say(lang()) for one in _sentences(spec, plans, power, parallelism)]
     return Group(_sizes(spec, plans), "", _spaces(plans), "", *sentences)
 
 
@@ -99,12 +102,14 @@ def _grouped(plans: dict[int, LengthPlan]) -> list[tuple[list[int], dict[str, Ra
     return columns
 
 
-def _sentences(spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None) -> list[Message]:
+def _sentences(
+    spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None, parallelism: int
+) -> list[Message]:
     """Return what the plan has to say."""
     search, lengths = spec.search, list(map(str, plans))
     at_once: dict[str, object] = {
         "n": spec.trials * len(plans), "each": spec.trials, "lengths": len(plans),
-        "parallelism": spec.parallelism, "sampler": search.sampler, "pruner": search.pruner,
+        "parallelism": parallelism, "sampler": search.sampler, "pruner": search.pruner,
     }  # fmt: skip
     said = [Message("plan.trials-each" if len(plans) > 1 else "plan.trials", at_once)]
     if search.warm_start and len(plans) > 1:

@@ -61,7 +61,7 @@ def plan(
     check_choices(spec)
     power = power_of(spec, _studies(where) if spec.search.finalists else ())
     if output == "table":
-        out.print(as_tables(spec, plans, power))
+        out.print(as_tables(spec, plans, power, here))
         if here is not None:
             out.print(*expected_table(here), sep="\n")
     else:

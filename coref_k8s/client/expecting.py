@@ -64,6 +64,11 @@ class Here:
     """By length."""
     rests_on: Sequence[Message]
 
+    @property
+    def at_once(self) -> int:
+        """Most trials that run at the same time here: what was asked for, or what the machine has room for."""
+        return int(self.found.values["n"])
+
     def as_data(self) -> dict[str, Any]:
         """Return it as plain data, keys in camelCase, times in seconds."""
         return {

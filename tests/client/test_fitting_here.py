@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -117,6 +118,8 @@ def test_plan_shows_sizes_and_times_for_this_machine(coref_here, tmp_path):
         "10 steps that are asked for",
     ):
         assert words in " ".join(said.out.split())
+    # one number of trials at once, that of the machine
+    assert len(set(re.findall(r"(\d+) at once", said.out))) == 1
     data = json.loads(coref_here("plan", "--local", *asked, "-o", "json").out)
     times = data["here"]["expected"]
     assert times["512"]["steps"] == 10
