@@ -6,8 +6,6 @@ role, seed and parameters are attributes. The verdict is an attribute of the stu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
@@ -15,7 +13,7 @@ from optuna.trial import create_trial
 from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, TRIAL_ATTR, Run, missing_runs
 from coref_k8s.search.records import PARAMS_ATTR, TrialRecord
 from coref_k8s.search.storage import guarded
-from coref_k8s.search.stored import FINALISTS, VERDICT_ATTR, optuna_study_name, stored_verdicts
+from coref_k8s.search.stored import FINALISTS, VERDICT_ATTR, optuna_study_name
 from coref_k8s.search.trials import Trials, read_trials
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec
@@ -67,13 +65,6 @@ class FinalistStudy(Trials):
 def read_runs(storage: RDBStorage, study: str, seq_len: int, namespace: str = "") -> list[TrialRecord]:
     """Return the runs of a length's finalists without opening them for more; none when none was begun."""
     return read_trials(storage, study, seq_len, namespace, part=FINALISTS)
-
-
-def read_verdicts(
-    storage: RDBStorage, study: str, seq_lengths: Sequence[int], namespace: str = ""
-) -> list[Verdict]:
-    """Return the verdicts of these lengths, those that there are."""
-    return stored_verdicts(storage.engine, study, seq_lengths, namespace)
 
 
 def write_verdict(storage: RDBStorage, study: str, verdict: Verdict, namespace: str = "") -> None:

@@ -16,12 +16,12 @@ from coref_k8s.search.finalist_study import write_verdict
 from coref_k8s.search.records import METRICS_ATTR, PARAMS_ATTR, TrialRecord
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import guarded
-from coref_k8s.search.stored import FINALISTS, optuna_study_name
-from coref_k8s.search.trials import STATES, quiet
+from coref_k8s.search.stored import FINALISTS, STATES, optuna_study_name
+from coref_k8s.search.trials import quiet
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec
 
-_OPTUNA = {ours: theirs for theirs, ours in STATES.items()}
+_OPTUNA = {ours: TrialState[theirs] for theirs, ours in STATES.items()}
 _VALUED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 

@@ -172,22 +172,42 @@ def _study_id(connection: Connection, name: str) -> int | None:
 
 
 def _record(seq_len: int, one: Stored) -> TrialRecord:
-    attrs = dict(one.user)
-    value = one.value
-    if value is None and one.reports:
-        value = one.reports[max(one.reports)]
-    return TrialRecord(
+    return as_record(
+        one.state,
+        dict(one.user),
+        one.value,
+        dict(one.reports),
+        {name: _parameter(*pair) for name, pair in one.params.items()},
         seq_len=seq_len,
         number=one.number,
         trial_id=one.trial_id,
-        state=STATES[one.state],
-        params=attrs.pop(PARAMS_ATTR, {name: _parameter(*pair) for name, pair in one.params.items()}),
-        value=value,
-        intermediate=dict(one.reports),
-        metrics=attrs.pop(METRICS_ATTR, {}),
-        attrs=attrs,
         started_at=_utc(one.started),
         finished_at=_utc(one.ended),
+    )
+
+
+def as_record(
+    state: str,
+    attrs: dict[str, Any],
+    value: float | None,
+    reports: dict[int, float],
+    params: dict[str, Any],
+    **more: Any,
+) -> TrialRecord:
+    """Return what Optuna knows of a trial as a record: `state` is its name of it, without a value the last report is.
+
+    `attrs` are taken over, but for parameters and metrics that were stored as attributes.
+    """
+    if value is None and reports:
+        value = reports[max(reports)]
+    return TrialRecord(
+        state=STATES[state],
+        params=attrs.pop(PARAMS_ATTR, params),
+        value=value,
+        intermediate=reports,
+        metrics=attrs.pop(METRICS_ATTR, {}),
+        attrs=attrs,
+        **more,
     )
 
 

@@ -20,19 +20,10 @@ from optuna.trial import TrialState as OptunaState
 from coref_k8s.errors import TrialError
 from coref_k8s.search.in_memory import StudyInMemory
 from coref_k8s.search.optuna_tables import id_of
-from coref_k8s.search.records import METRICS_ATTR, PARAMS_ATTR, REASON_ATTR, TrialRecord, TrialState
+from coref_k8s.search.records import REASON_ATTR, TrialRecord
 from coref_k8s.search.storage import guarded
-from coref_k8s.search.stored import FINALISTS, optuna_study_name, stored_trials
+from coref_k8s.search.stored import FINALISTS, as_record, optuna_study_name, stored_trials
 from coref_k8s.wording import NOTHING, Message
-
-#: Optuna's states by ours.
-STATES = {
-    OptunaState.WAITING: TrialState.WAITING,
-    OptunaState.RUNNING: TrialState.RUNNING,
-    OptunaState.COMPLETE: TrialState.COMPLETE,
-    OptunaState.PRUNED: TrialState.PRUNED,
-    OptunaState.FAIL: TrialState.FAILED,
-}
 
 
 class Trials:
@@ -132,20 +123,15 @@ def read_trials(
 
 def to_record(seq_len: int, frozen: FrozenTrial) -> TrialRecord:
     """Return an Optuna trial as a record."""
-    attrs = dict(frozen.user_attrs)
-    value = frozen.values[0] if frozen.values else None
-    if value is None and frozen.intermediate_values:
-        value = frozen.intermediate_values[max(frozen.intermediate_values)]
-    return TrialRecord(
+    return as_record(
+        frozen.state.name,
+        dict(frozen.user_attrs),
+        frozen.values[0] if frozen.values else None,
+        dict(frozen.intermediate_values),
+        dict(frozen.params),
         seq_len=seq_len,
         number=frozen.number,
         trial_id=id_of(frozen),
-        state=STATES[frozen.state],
-        params=attrs.pop(PARAMS_ATTR, dict(frozen.params)),
-        value=value,
-        intermediate=dict(frozen.intermediate_values),
-        metrics=attrs.pop(METRICS_ATTR, {}),
-        attrs=attrs,
         started_at=_utc(frozen.datetime_start),
         finished_at=_utc(frozen.datetime_complete),
     )

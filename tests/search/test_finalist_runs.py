@@ -11,7 +11,7 @@ import pytest
 
 from coref_k8s.controller.portable import from_file, renamed, restore, to_file
 from coref_k8s.controller.view import StudyView, read_view
-from coref_k8s.search.finalist_study import read_runs, read_verdicts, write_verdict
+from coref_k8s.search.finalist_study import read_runs, write_verdict
 from coref_k8s.search.finalists import (
     Role,
     fresh_seeds,
@@ -25,6 +25,7 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.space import default_params, space_for
 from coref_k8s.search.storage import open_storage
+from coref_k8s.search.stored import stored_verdicts
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.trials import delete_trials
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
@@ -133,7 +134,7 @@ def test_runs_and_verdict_live_beside_the_trials(new_database: Callable[[str], s
     assert len(trials.trials()) == 1, "the search does not see them"
     write_verdict(storage, "korean", verdict(), "lab")
     assert again.verdict() == verdict()
-    assert read_verdicts(storage, "korean", [512, 1024], "lab") == [verdict()]
+    assert stored_verdicts(storage.engine, "korean", [512, 1024], "lab") == [verdict()]
     view = read_view(store, "lab", "korean")
     assert StudyView.from_json(view.to_json()) == view
     (length,) = view.lengths
