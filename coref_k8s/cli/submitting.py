@@ -21,6 +21,7 @@ from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
 from coref_k8s.client.expecting import plan_here, views_of
+from coref_k8s.client.local import LocalBackend
 from coref_k8s.client.models import as_found_here, names_result
 from coref_k8s.client.planning import as_data, plan_study
 from coref_k8s.client.power import power_of
@@ -54,12 +55,13 @@ def plan(
     _, spec = read_request(file, None, settings, flags)
     this, here = open_local(where), None
     spec = as_found_here(spec, this)
+    views = _studies(where, this) if where.here or spec.search.finalists else []
     if where.here:
-        here = plan_here(this, spec)
+        here = plan_here(this, spec, views)
         spec = here.spec
     plans = plan_study(spec)
     check_choices(spec)
-    power = power_of(spec, _studies(where) if spec.search.finalists else ())
+    power = power_of(spec, views)
     if output == "table":
         out.print(as_tables(spec, plans, power, here))
         if here is not None:
@@ -69,10 +71,10 @@ def plan(
         write(dump(data if here is None else data | {"here": here.as_data()}, output))
 
 
-def _studies(where: Where) -> list[StudyView]:
+def _studies(where: Where, this: LocalBackend) -> list[StudyView]:
     """Return the studies of this machine, whose finalists tell what others can show; none where they cannot be read."""
     try:
-        return [] if where.there else views_of(open_local(where))
+        return [] if where.there else views_of(this)
     except CorefError:
         if where.here:
             raise

@@ -86,10 +86,13 @@ class Here:
         }
 
 
-def plan_here(backend: LocalBackend, spec: StudySpec) -> Here:
-    """Return what a request comes to on this machine. Raises RequestError and SizingError as `fitted` does."""
+def plan_here(backend: LocalBackend, spec: StudySpec, views: Sequence[StudyView]) -> Here:
+    """Return what a request comes to on this machine, of which `views` are the studies.
+
+    Raises RequestError and SizingError as `fitted` does.
+    """
     spec, found = backend.fit(spec)
-    times, rests_on = expected_times(spec, plan_study(spec), int(found.values["n"]), views_of(backend))
+    times, rests_on = expected_times(spec, plan_study(spec), int(found.values["n"]), views)
     return Here(spec, found, times, rests_on)
 
 

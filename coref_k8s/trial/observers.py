@@ -9,11 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
+from coref_k8s.store.patience import PATIENCE, patiently
 from coref_k8s.study.order import Order
 from coref_k8s.telemetry.bus import Bus, Section, said
+from coref_k8s.trial.signals import StopSignal
 from coref_k8s.wording import Message
+
+T = TypeVar("T")
 
 #: Least time between two `train_step` lines (seconds).
 STEP_INTERVAL = 2.0
@@ -200,6 +205,11 @@ class BusObserver:
         """Say on the bus and on stderr what a person should know."""
         print(f"warning: {message}", file=sys.stderr, flush=True)
         self._bus.emit(Section.WARNING, **self._who, **said(message))
+
+
+def waiting(order: Order, bus: Bus, stop: StopSignal) -> Callable[[Callable[[], T]], T]:
+    """Return what calls something that needs the database, and waits for that while it is away, for an hour at most."""
+    return partial(patiently, sleep=stop.sleep, on_wait=BusObserver(bus, order).warn, most=PATIENCE)
 
 
 def _rounded(fields: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,13 @@ from coref_k8s.settings import Settings
 from coref_k8s.sizing.shape import config_of
 from coref_k8s.sizing.suitable import packs
 from coref_k8s.store import Store
-from coref_k8s.store.patience import PATIENCE, patiently
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.text.document import Document
 from coref_k8s.trial.files import write_json
 from coref_k8s.trial.models import load_tokenizer, model_path
-from coref_k8s.trial.observers import BusObserver
+from coref_k8s.trial.observers import waiting
 from coref_k8s.trial.parents import Parent, parent_of
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.wording import Message
@@ -40,7 +38,7 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     """
     # what is half done is in a folder aside, which the next preparation removes
     stop.leave_at_once()
-    wait = partial(patiently, sleep=stop.sleep, on_wait=BusObserver(bus, order).warn, most=PATIENCE)
+    wait = waiting(order, bus, stop)
     store = wait(lambda: Store(settings.storage_url))
     parent = wait(lambda: parent_of(order, store, settings.data_dir))
     if parent is not None and parent.serves(order.spec):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from coref_k8s.controller.snapshot import Unit
@@ -23,13 +22,12 @@ from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.settings import Settings
-from coref_k8s.store.patience import PATIENCE, patiently
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.study.paths import TrialFolder, work_folder
 from coref_k8s.telemetry.bus import Bus, Section
 from coref_k8s.trial.files import write_json
-from coref_k8s.trial.observers import BusObserver
+from coref_k8s.trial.observers import waiting
 from coref_k8s.trial.signals import StopSignal
 
 #: Results on test by run number.
@@ -43,7 +41,7 @@ def run_verdict(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     """
     assert order.seq_len is not None
     stop.leave_at_once()
-    wait = partial(patiently, sleep=stop.sleep, on_wait=BusObserver(bus, order).warn, most=PATIENCE)
+    wait = waiting(order, bus, stop)
     seq_len = order.seq_len
     storage = wait(lambda: open_storage(settings.storage_url))
     every = wait(lambda: read_runs(storage, order.study, seq_len, order.namespace))
