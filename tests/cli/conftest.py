@@ -30,13 +30,19 @@ def english() -> None:
 
 
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Study `sample` in the data folder `data` of the working directory: 512 is done, 1024 is under way."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the database in the data folder `data` of an empty working directory, without a cluster."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     for name in ("COREF_DATA_DIR", "COREF_STORAGE_URL", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
-    url = Settings.from_env().storage_url
+    return Settings.from_env().storage_url
+
+
+@pytest.fixture
+def study(here: str) -> str:
+    """Study `sample` in the data folder `data` of the working directory: 512 is done, 1024 is under way."""
+    url = here
     spec = build_spec(seq_lengths=[512, 1024], trials=3, parallelism=2, search={"sampler": "random"})
     store = Store(url)
     store.create_study("", "sample", spec)

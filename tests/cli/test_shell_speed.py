@@ -14,7 +14,6 @@ from sqlalchemy import insert
 
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.stored import STUDIES, TRIALS, USER
-from coref_k8s.settings import Settings
 from coref_k8s.store import Phase, Store
 from coref_k8s.study.reading import build_spec
 
@@ -56,17 +55,12 @@ def test_help_takes_at_most_twice_what_the_libraries_take() -> None:
 
 
 @pytest.fixture
-def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def big(here: str) -> str:
     """A study of 2 x 100 complete trials in the data folder of the working directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    for name in ("COREF_DATA_DIR", "COREF_STORAGE_URL", "KUBERNETES_SERVICE_HOST"):
-        monkeypatch.delenv(name, raising=False)
-    url = Settings.from_env().storage_url
-    store = Store(url)
+    store = Store(here)
     store.create_study("", "big", build_spec(seq_lengths=[512, 1024], trials=100))
     store.set_phase("", "big", Phase.SUCCEEDED)
-    open_storage(url)  # makes the tables
+    open_storage(here)  # makes the tables
     params = {f"parameter_{n}": 0.1 * n for n in range(12)}
     metrics = {f"metric_{n}": 0.01 * n for n in range(30)}
     with store.engine.begin() as connection:
