@@ -20,7 +20,7 @@ from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend
 from coref_k8s.client.comparing import side_by_side
 from coref_k8s.client.readable import readable
-from coref_k8s.client.results import best_trials, length_of, trial_rows, with_result
+from coref_k8s.client.results import best_trials, length_of, one_of, trial_rows, with_result
 from coref_k8s.client.where import find_study, open_backends
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
@@ -184,6 +184,7 @@ def logs(
     name: Study,
     *,
     trial: Annotated[int | None, typer.Option("--trial", metavar="NUMBER")] = None,
+    run: Annotated[int | None, typer.Option("--run", metavar="NUMBER")] = None,
     seq_len: SeqLen = None,
     follow: Annotated[bool, typer.Option("--follow", "-f")] = False,
     output: Annotated[Literal["text", "json"], typer.Option("--output", "-o")] = "text",
@@ -191,9 +192,10 @@ def logs(
 ) -> None:
     """Print the log of a trial, or of the whole study."""
     backend, view = find_study(where, name)
-    if trial is not None and seq_len is None:
-        seq_len = length_of(view, trial, option)
-    for line in backend.logs(name, seq_len, trial, follow=follow):
+    kind, number = one_of(trial, run, option)
+    if number is not None and seq_len is None:
+        seq_len = length_of(view, kind, number, option)
+    for line in backend.logs(name, seq_len, number, follow=follow, kind=kind):
         write(line if output == "json" else readable(line, lang()))
 
 

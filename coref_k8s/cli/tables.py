@@ -15,7 +15,8 @@ from coref_k8s.report.budgets import budgets
 from coref_k8s.report.claims import conclusions
 from coref_k8s.report.figures import on_dev
 from coref_k8s.report.metrics import interval_of
-from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.search.finalists import stands_for
+from coref_k8s.search.records import SEED_ATTR, TrialRecord, TrialState
 from coref_k8s.store.records import Phase, standing
 from coref_k8s.study.tasks import SHOWN
 from coref_k8s.wording import Message
@@ -211,15 +212,14 @@ def _metric(trial: TrialRecord, name: str) -> str:
 
 def _runs(title: str, runs: Sequence[TrialRecord]) -> Sheet:
     table = headed(
-        "words.run", "cli.run-of", "cli.seed", "words.metric-score", "words.interval", "words.time", "words.state",
-        left=("cli.run-of", "words.state"), spare=("words.time", "cli.seed", "words.interval"), title=title,
+        "words.run", "words.run-of", "words.seed", "words.metric-score", "words.interval", "words.time", "words.state",
+        left=("words.run-of", "words.state"), spare=("words.time", "words.seed", "words.interval"), title=title,
     )  # fmt: skip
     for run in sorted(runs, key=lambda run: (-(run.value or 0.0), run.number)):
-        trial, role = run.attrs.get("of_trial"), run.attrs.get("role")
         table.row(
             str(run.number),
-            say("words.trial-number", n=trial) if trial is not None else say(f"words.role-{role}"),
-            str(run.attrs.get("seed")),
+            said(stands_for(run)),
+            str(run.attrs[SEED_ATTR]),
             score(run.value),
             interval_of(run.metrics, "score"),
             _span(run),

@@ -114,7 +114,7 @@ def _length_cells(one: LiveLength, width: int) -> list[RenderableType]:
 
 def _trial_cells(trial: LiveTrial, width: int) -> list[RenderableType]:
     wide = width >= _WIDE
-    name = Text(f"  {say('live.finalist' if trial.finalist else 'words.trial-number', n=trial.number)}")
+    name = Text(f"  {say('words.run-number' if trial.finalist else 'words.trial-number', n=trial.number)}")
     if trial.waits:
         said = Text(trial.waits, style="yellow")
         return [name, Text(say("words.state-waiting"), style="yellow"), "", said, ""]

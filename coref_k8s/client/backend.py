@@ -10,6 +10,7 @@ from coref_k8s.client.following import Moment
 from coref_k8s.client.where import Where
 from coref_k8s.controller.view import StudyView
 from coref_k8s.store.records import StudyRecord
+from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Message
 
@@ -70,8 +71,10 @@ class Backend(Protocol):
         """Return one study with its trials."""
         ...
 
-    def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
-        """Yield log lines of one trial, or of the whole study with the job's name before each line."""
+    def logs(
+        self, name: str, seq_len: int | None, number: int | None, *, follow: bool, kind: Kind = Kind.TRIAL
+    ) -> Iterator[str]:
+        """Yield log lines of one trial, or run of a finalist, or of the whole study with the job's name before each line."""
         ...
 
     def is_running(self, name: str) -> bool:

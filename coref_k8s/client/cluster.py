@@ -186,8 +186,10 @@ class ClusterBackend:
         followed = (resource.get("status") or {}).get("resumed") or ""
         return not record_of(resource).ended or resume_token(resource) != followed
 
-    def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
-        """Return log lines of the pods of one trial, or of the study with the job's name before each line."""
+    def logs(
+        self, name: str, seq_len: int | None, number: int | None, *, follow: bool, kind: Kind = Kind.TRIAL
+    ) -> Iterator[str]:
+        """Return log lines of the pods of one trial or run, or of the study with the job's name before each line."""
         from coref_k8s.client.logs import log_lines
         from coref_k8s.cluster.podlogs import job_log
 
@@ -199,11 +201,13 @@ class ClusterBackend:
 
         return log_lines(
             name,
-            lambda: self._jobs(name, seq_len, trial),
+            lambda: self._jobs(name, seq_len, number, kind),
             log,
             follow=follow,
             ended=lambda: not self.is_running(name),
-            missing=None if trial is None else NotFoundError("client.pods-gone", trial=trial, study=name),
+            missing=None
+            if number is None
+            else NotFoundError("client.pods-gone", which=kind.numbered(number), study=name),
         )
 
     def start(self, name: str, *, metrics_port: int | None = None) -> None:
@@ -232,13 +236,13 @@ class ClusterBackend:
             return NotFoundError("client.unknown-study-near", study=name, place=self.place, near=near[0])
         return NotFoundError("client.unknown-study", study=name, place=self.place)
 
-    def _jobs(self, name: str, seq_len: int | None, trial: int | None) -> list[str]:
-        wanted_labels = {names.STUDY_LABEL: name, names.SEQ_LEN_LABEL: seq_len, names.TRIAL_LABEL: trial}
+    def _jobs(self, name: str, seq_len: int | None, number: int | None, kind: Kind) -> list[str]:
+        wanted_labels = {names.STUDY_LABEL: name, names.SEQ_LEN_LABEL: seq_len, names.TRIAL_LABEL: number}
         selector = ",".join(f"{key}={value}" for key, value in wanted_labels.items() if value is not None)
         found, _ = self.api.list(JOBS, labels=selector)
         found.sort(key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"]))
-        # finalists have numbers of their own: asked for a trial, theirs are not meant
-        kinds = {kind.value for kind in (Kind if trial is None else (Kind.TRIAL,))}
+        # runs of finalists have numbers of their own
+        kinds = {one.value for one in (Kind if number is None else (kind,))}
         return [
             job["metadata"]["name"]
             for job in found

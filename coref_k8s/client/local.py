@@ -22,6 +22,7 @@ from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.local.lock import is_running
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.store import Store, StudyRecord
+from coref_k8s.study.names import Kind
 from coref_k8s.study.paths import MODEL_FILE, TrialFolder, trial_folder
 from coref_k8s.study.reading import amended
 from coref_k8s.study.spec import StudySpec
@@ -130,8 +131,10 @@ class LocalBackend:
     def _interrupted(self, study: StudyRecord | StudyView) -> bool:
         return not study.ended and not is_running(self.settings.data_dir, study.name)
 
-    def logs(self, name: str, seq_len: int | None, trial: int | None, *, follow: bool) -> Iterator[str]:
-        """Return the log lines of one trial, or of all jobs with the job's name before each line."""
+    def logs(
+        self, name: str, seq_len: int | None, number: int | None, *, follow: bool, kind: Kind = Kind.TRIAL
+    ) -> Iterator[str]:
+        """Return the log lines of one trial or run, or of all jobs with the job's name before each line."""
         from coref_k8s.client.logs import local_jobs, log_lines
 
         session = self._existing(name)
@@ -139,13 +142,13 @@ class LocalBackend:
         runner = session.runner(gpus_per_job=0)
         return log_lines(
             name,
-            lambda: local_jobs(runner, name, seq_len, trial),
+            lambda: local_jobs(runner, name, seq_len, number, kind),
             lambda job, goes_on: runner.logs(job, follow=goes_on),
             follow=follow,
             ended=lambda: not session.is_running(name),
             missing=None
-            if trial is None
-            else NotFoundError("client.no-log", trial=trial, seq_len=seq_len, study=name),
+            if number is None
+            else NotFoundError("client.no-log", which=kind.numbered(number), seq_len=seq_len, study=name),
         )
 
     def fit(self, spec: StudySpec) -> tuple[StudySpec, Message]:

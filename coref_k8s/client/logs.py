@@ -78,16 +78,16 @@ def _short(study: str, job: str) -> str:
 
 
 def local_jobs(
-    runner: ProcessRunner, study: str, seq_len: int | None = None, trial: int | None = None
+    runner: ProcessRunner, study: str, seq_len: int | None, number: int | None, kind: Kind
 ) -> list[str]:
-    """Return the jobs that have a log, in the order in which they began: all, or those of a length or a trial."""
+    """Return the jobs that have a log, in the order in which they began: all, or those of a length, a trial or a run."""
     found = []
     for path in (runner.root / study).glob(f"*/{LOG_FILE}"):
         # a job's order is written once, when it is started
         text = path.with_name(ORDER_FILE)
         order = json.loads(text.read_text(encoding="utf-8"))
-        # finalists have numbers of their own: asked for a trial, theirs are not meant
-        is_it = trial is None or (order["kind"], order["trial"]) == (Kind.TRIAL, trial)
+        # runs of finalists have numbers of their own
+        is_it = number is None or (order["kind"], order["trial"]) == (kind, number)
         if is_it and seq_len in (None, order["seqLen"]):
             found.append((text.stat().st_mtime, path.parent.name))
     return [name for _, name in sorted(found)]

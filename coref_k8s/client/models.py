@@ -132,7 +132,7 @@ def _result(name: str, backend: Backend) -> NamedTrial:
         return found
     kind, known = (Kind.FINALIST, view.runs) if parts[3] else (Kind.TRIAL, view.trials)
     if all(one.number != number for one in known):
-        raise NotFoundError("client.no-trial", study=study, trial=number)
+        raise NotFoundError("client.not-in-study", study=study, which=kind.numbered(number))
     below = work_folder(view.spec, study, kind, seq_len, number)
     return NamedTrial(name, study, seq_len, TrialFolder(root / below))
 

@@ -12,8 +12,7 @@ from coref_k8s.client.moving import write_whole
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.page import report
 from coref_k8s.search.records import TrialRecord
-from coref_k8s.study.names import Kind
-from coref_k8s.study.paths import JOBS, LOG_FILE, trial_folder
+from coref_k8s.study.paths import JOBS, LOG_FILE, work_folder
 from coref_k8s.wording import Lang
 
 
@@ -24,13 +23,13 @@ def write_report(backend: Backend, view: StudyView, file: Path, lang: Lang) -> N
 
 def _links(backend: Backend, view: StudyView, file: Path) -> Callable[[str, TrialRecord], str]:
     """Return where a trial's log and files are, as seen from the report; nowhere in a cluster."""
-    jobs = {(a.seq_len, a.trial): a.job_name for a in view.attempts if a.kind is Kind.TRIAL}
+    jobs = {(a.kind, a.seq_len, a.trial): a.job_name for a in view.attempts}
     beside = file.absolute().parent
 
     def link(kind: str, trial: TrialRecord) -> str:
         if kind == "files":
-            found = backend.folder(trial_folder(view.spec, view.name, trial.seq_len, trial.number))
-        elif kind == "log" and (job := jobs.get((trial.seq_len, trial.number))):
+            found = backend.folder(work_folder(view.spec, view.name, trial.kind, trial.seq_len, trial.number))
+        elif kind == "log" and (job := jobs.get((trial.kind, trial.seq_len, trial.number))):
             folder = backend.folder(f"{JOBS}/{view.name}/{job}")
             found = None if folder is None else folder / LOG_FILE
         else:

@@ -45,7 +45,7 @@ def trial_rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
 
 
 def _which(trial: TrialRecord) -> dict[str, Any]:
-    if "role" not in trial.attrs:
+    if trial.kind is Kind.TRIAL:
         return {"trial": trial.number}
     return {"run": trial.number, **{name: trial.attrs.get(name) for name in ("role", "of_trial", "seed")}}
 
@@ -118,12 +118,24 @@ def with_result(view: StudyView, seq_len: int | None = None) -> StudyView:
     return found
 
 
-def length_of(view: StudyView, number: int, spelled: Spelled = str) -> int:
-    """Return the one length that has a trial of this number. Raises RequestError for several, NotFoundError for none."""
-    lengths = sorted({trial.seq_len for trial in view.trials if trial.number == number})
+def one_of(trial: int | None, run: int | None, spelled: Spelled = str) -> tuple[Kind, int | None]:
+    """Return what is meant by the number of a trial, or of a finalists' run. Raises RequestError for both."""
+    if trial is not None and run is not None:
+        raise RequestError("client.trial-and-run", trial=spelled("trial"), run=spelled("run"))
+    return (Kind.TRIAL, trial) if run is None else (Kind.FINALIST, run)
+
+
+def length_of(view: StudyView, kind: Kind, number: int, spelled: Spelled = str) -> int:
+    """Return the one length that has this trial, or run. Raises RequestError for several, NotFoundError for none."""
+    known = [one for one in (*view.trials, *view.runs) if (one.kind, one.number) == (kind, number)]
+    lengths = sorted({one.seq_len for one in known})
     if len(lengths) > 1:
-        option = spelled("seq_len")
-        raise RequestError("client.trial-of-several-lengths", trial=number, lengths=lengths, option=option)
+        raise RequestError(
+            "client.in-several-lengths",
+            which=kind.numbered(number),
+            lengths=lengths,
+            option=spelled("seq_len"),
+        )
     if not lengths:
-        raise NotFoundError("client.no-trial", study=view.name, trial=number)
+        raise NotFoundError("client.not-in-study", study=view.name, which=kind.numbered(number))
     return lengths[0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from coref_k8s.client.checks import is_remark
 from coref_k8s.client.html import studies_html, study_html
-from coref_k8s.client.results import best_trials, length_of, trial_rows, with_result
+from coref_k8s.client.results import best_trials, length_of, one_of, trial_rows, with_result
 from coref_k8s.client.where import Where, find_in, open_backends
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
@@ -131,16 +131,22 @@ class Study:
         return file
 
     def logs(
-        self, *, seq_len: int | None = None, trial: int | None = None, follow: bool = False
+        self,
+        *,
+        seq_len: int | None = None,
+        trial: int | None = None,
+        run: int | None = None,
+        follow: bool = False,
     ) -> Iterator[str]:
-        """Yield the lines of its log, or of one trial's; with `follow` those to come, until the end.
+        """Yield the lines of its log, of one trial's, or of one `run`'s of its finalists; with `follow` those to come.
 
-        Lines of several jobs have the job's name in front. Raises RequestError for a trial number that several
-        lengths have, unless `seq_len` (tokens) says which one.
+        Lines of several jobs have the job's name in front. Raises RequestError for a number that several lengths have,
+        unless `seq_len` (tokens) says which one, and for a trial and a run at once.
         """
-        if trial is not None and seq_len is None:
-            seq_len = length_of(self.view, trial)
-        return self._backend.logs(self.name, seq_len, trial, follow=follow)
+        kind, number = one_of(trial, run)
+        if number is not None and seq_len is None:
+            seq_len = length_of(self.view, kind, number)
+        return self._backend.logs(self.name, seq_len, number, follow=follow, kind=kind)
 
     def cancel(self) -> Study:
         """End it and return when it has ended; what is finished stays. Raises RequestError when it has ended."""

@@ -16,8 +16,8 @@ from coref_k8s.controller.runner import Reason, Runner
 from coref_k8s.controller.snapshot import PREPARATION, Unit, gpu_seconds
 from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageError
 from coref_k8s.search.finalist_study import OUTDONE
-from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, Role
-from coref_k8s.search.records import TrialRecord
+from coref_k8s.search.finalists import Role
+from coref_k8s.search.records import ROLE_ATTR, SEED_ATTR, TrialRecord
 from coref_k8s.search.space import default_params
 from coref_k8s.search.trials import Trials
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store

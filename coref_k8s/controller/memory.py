@@ -15,16 +15,8 @@ from datetime import datetime, timedelta
 from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Attempt, FinalsSnapshot, LengthSnapshot, TrialSnapshot, Unit
 from coref_k8s.search.finalist_study import FinalistStudy
-from coref_k8s.search.finalists import (
-    ROLE_ATTR,
-    Role,
-    Run,
-    missing_runs,
-    planned_runs,
-    surplus_runs,
-    wanted_runs,
-)
-from coref_k8s.search.records import TrialRecord, TrialState, ranked
+from coref_k8s.search.finalists import Role, Run, missing_runs, planned_runs, surplus_runs, wanted_runs
+from coref_k8s.search.records import ROLE_ATTR, TrialRecord, TrialState, ranked
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.sizing.correction import Correction

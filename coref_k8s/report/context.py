@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -12,6 +12,7 @@ from coref_k8s.controller.view import StudyView
 from coref_k8s.report.charts import Chart, Window
 from coref_k8s.report.html import Cell, Raw
 from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.study.names import Kind
 from coref_k8s.wording import Lang, Message, say
 
 
@@ -56,9 +57,22 @@ class Context(Speaker):
         href = self.links(kind, trial)
         return Raw(f'<a href="{escape(href)}">{escape(text)}</a>') if href else text
 
+    def ways(self, trials: Sequence[TrialRecord]) -> list[str]:
+        """Return what these lead to beside a page of their own: `log`, `files`."""
+        return [what for what in ("log", "files") if any(self.links(what, one) for one in trials)]
+
+    def arrows(self, trial: TrialRecord, ways: Sequence[str]) -> list[Cell]:
+        """Return a cell for each of the `ways`, which leads there."""
+        return [self.linked(trial, what, "→") if self.links(what, trial) else "" for what in ways]
+
     def said(self, message: Any) -> str:
         """Return a message, or what the database holds of it, in words; not escaped."""
         return Message.load(message).say(self.lang)
+
+    def named(self, trial: TrialRecord) -> str:
+        """Return `1024 tokens, trial 3`, or of a finalist `1024 tokens, run 2`; not escaped."""
+        which = trial.kind.numbered(trial.number)
+        return self.plain("words.one-of-length", length=trial.seq_len, which=which)
 
     def heads(self, *codes: str) -> list[str]:
         """Return the headings of columns, not escaped; an empty code is a column without one."""
@@ -74,8 +88,9 @@ class Context(Speaker):
 
 
 def key_of(trial: TrialRecord) -> str:
-    """Return the name under which the page's script follows a trial."""
-    return f"{trial.seq_len}-{trial.number}"
+    """Return the name under which the page's script follows a trial, or a run of a finalist."""
+    run = "run" if trial.kind is Kind.FINALIST else ""
+    return f"{trial.seq_len}-{run}{trial.number}"
 
 
 def scored(trials: list[TrialRecord]) -> list[TrialRecord]:

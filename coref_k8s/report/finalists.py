@@ -1,21 +1,23 @@
-"""The section of what was shown on test documents: every difference with its interval, and the finalists by seed."""
+"""The section of what was shown on test documents: every difference with its interval, the finalists and their runs."""
 
 from __future__ import annotations
 
 from coref_k8s.report.claims import claim, named
-from coref_k8s.report.context import Context
+from coref_k8s.report.context import Context, key_of
 from coref_k8s.report.html import Cell, forest, reach_of, table
-from coref_k8s.report.metrics import metric, metrics_of
+from coref_k8s.report.metrics import interval_of, metric, metrics_of
+from coref_k8s.search.finalists import stands_for
+from coref_k8s.search.records import SEED_ATTR, TrialState
 from coref_k8s.search.tested import tested
-from coref_k8s.wording.formats import difference, interval, score
+from coref_k8s.wording.formats import difference, duration, interval, score
 
 
 def finalists(page: Context) -> str:
-    """Differences and candidates; empty before anything was tested."""
-    differences, candidates = _differences(page), _candidates(page)
-    if not differences and not candidates:
+    """Differences, candidates and runs; empty before anything was tested."""
+    differences, candidates, runs = _differences(page), _candidates(page), _runs(page)
+    if not differences and not candidates and not runs:
         return ""
-    body = page.about("report.finalists-about" if candidates else "report.tested-about")
+    body = page.about("report.finalists-about" if candidates or runs else "report.tested-about")
     if differences:
         heads = page.heads(
             "words.tokens", "report.against", "words.metric", "report.winner", "report.rival", "words.difference", "",
@@ -25,6 +27,8 @@ def finalists(page: Context) -> str:
     if candidates:
         heads = page.heads("words.tokens", "words.trial", "report.mean-dev", "report.runs")
         body += f"<h3>{page.say('report.candidates')}</h3>" + table(heads, candidates)
+    if runs:
+        body += f"<details><summary>{page.say('report.title-runs')} ({len(page.view.runs)})</summary>{runs}</details>"
     return body
 
 
@@ -68,3 +72,24 @@ def _candidates(page: Context) -> list[list[Cell]]:
         for verdict in page.view.verdicts
         for one in verdict.candidates
     ]
+
+
+def _runs(page: Context) -> str:
+    """Every run, its score on dev, and the way to what is left of it."""
+    runs = page.view.runs
+    ways = [] if any(page.links("trial", run) for run in runs) else page.ways(runs)
+    rows: list[list[Cell]] = []
+    for run in runs:
+        state = "dropped" if run.state is TrialState.PRUNED else run.state.value
+        rows.append(
+            [
+                str(run.seq_len), page.linked(run, "trial", str(run.number)), page.said(stands_for(run)),
+                str(run.attrs[SEED_ATTR]), score(run.value), interval_of(run.metrics, "score"),
+                duration(run.seconds, page.lang), page.plain(f"words.state-{state}"), *page.arrows(run, ways),
+            ]
+        )  # fmt: skip
+    heads = page.heads(
+        "words.tokens", "words.run", "words.run-of", "words.seed", "words.on-dev", "words.interval", "words.time", "words.state",
+        *(f"report.title-{way}" for way in ways),
+    )  # fmt: skip
+    return table(heads, rows, left=3, keys=[key_of(run) for run in runs]) if rows else ""

@@ -133,7 +133,7 @@ def parameters(page: Context) -> str:
     if not names:
         return ""
     heads: list[Cell] = [page.plain("words.parameter")]
-    heads += [page.plain("words.trial-of-length", length=t.seq_len, trial=t.number) for t in best]
+    heads += [page.named(t) for t in best]
     rows = [[name, *(placed(page, trial, name) for trial in best)] for name in names]
     return page.about("report.params-about") + table(heads, rows)
 
@@ -164,7 +164,7 @@ def trials(page: Context) -> str:
             *page.heads("words.trial", "words.state", "words.metric-score"),
             *(metric(name, page.lang) for name in columns),
         ]
-        ways = [kind for kind in ("log", "files") if any(page.links(kind, t) for t in shown)]
+        ways = page.ways(shown)
         rows: list[list[Cell]] = []
         for t in shown:
             rows.append(
@@ -173,7 +173,7 @@ def trials(page: Context) -> str:
                     *(score(t.metrics.get(name)) for name in columns),
                     UNKNOWN if t.seconds is None else f"{t.seconds:,.0f} s",
                     *(parameter(t.params.get(name)) for name in names),
-                    *(page.linked(t, kind, "→") if page.links(kind, t) else "" for kind in ways),
+                    *page.arrows(t, ways),
                 ]
             )  # fmt: skip
         opened = " open" if len(page.view.lengths) == 1 and len(shown) <= 30 else ""

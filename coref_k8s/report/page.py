@@ -98,7 +98,7 @@ def asset(name: str) -> str:
 def about_trials(page: Context, body: str) -> str:
     """Return what the script shows of the trials that are drawn in a page."""
     drawn = set(re.findall(r' data-t="([^"]+)"', body))
-    found = {key_of(t): _about(page, t) for t in page.view.trials if key_of(t) in drawn}
+    found = {key_of(t): _about(page, t) for t in (*page.view.trials, *page.view.runs) if key_of(t) in drawn}
     text = json.dumps(found, ensure_ascii=False).replace("<", "\\u003c")
     return f'<script type="application/json" id="about-trials">{text}</script>'
 
@@ -132,7 +132,7 @@ def head(page: Context) -> str:
     cards = [
         (
             page.say("words.best-score"), score(figure.score if figure and not figure.few else None),
-            page.say("words.trial-of-length", length=best.seq_len, trial=best.number)
+            escape(page.named(best))
             + f", {escape(page.said(figure.of))}" if best and figure else "",
         ),
         (page.say("report.trials-done"), f"{view.done} / {sum(one.planned for one in view.lengths)}", page.say("report.by-state", **counts)),
@@ -176,8 +176,7 @@ def read_first(page: Context) -> str:
 
 def _about(page: Context, trial: TrialRecord) -> str:
     """What the page shows of a trial that is pointed at."""
-    head = page.plain("words.trial-of-length", length=trial.seq_len, trial=trial.number)
-    lines = [f"{head} · {page.plain(f'words.state-{trial.state.value}')}"]
+    lines = [f"{page.named(trial)} · {page.plain(f'words.state-{trial.state.value}')}"]
     scores = {"score": trial.value} | {name: trial.metrics.get(name) for name in metrics_of(page.view.spec)}
     values = [
         f"{metric(name, page.lang)} {score(value)}" for name, value in scores.items() if value is not None

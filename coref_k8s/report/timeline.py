@@ -7,6 +7,7 @@ from datetime import datetime
 from coref_k8s.report.charts import MOST, legend, polyline
 from coref_k8s.report.context import Context, key_of
 from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.study.names import Kind
 from coref_k8s.wording.formats import duration
 
 _WIDTH, _LEFT, _RIGHT, _LANE, _BOTTOM = 560, 4, 4, 10, 22
@@ -32,12 +33,10 @@ def timeline(page: Context) -> str:
         free[lane : lane + 1] = [_end(one, page.now)]
         ends = ((start - first).total_seconds(), (_end(one, page.now) - first).total_seconds())
         left, right = (_LEFT + at / whole * (_WIDTH - _LEFT - _RIGHT) for at in ends)
-        run = "role" in one.attrs
-        style = f"bar {_STYLES.get(one.state, 'faint')}{' thin' if run else ''}"
+        thin = " thin" if one.kind is Kind.FINALIST else ""
+        style = f"bar {_STYLES.get(one.state, 'faint')}{thin}"
         y = lane * _LANE + _LANE / 2
-        bars.append(
-            polyline([(left, y), (max(right - 0.7, left + 0.5), y)], style, "" if run else key_of(one))
-        )
+        bars.append(polyline([(left, y), (max(right - 0.7, left + 0.5), y)], style, key_of(one)))
     height = len(free) * _LANE
     step = next((one for one in _STEPS if whole / one <= 5), 86_400 * max(1, round(whole / 86_400 / 5)))
     axis = []

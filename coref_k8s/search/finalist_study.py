@@ -10,8 +10,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
-from coref_k8s.search.finalists import ROLE_ATTR, SEED_ATTR, TRIAL_ATTR, Run, missing_runs
-from coref_k8s.search.records import PARAMS_ATTR, TrialRecord
+from coref_k8s.search.finalists import Run, missing_runs
+from coref_k8s.search.records import PARAMS_ATTR, ROLE_ATTR, SEED_ATTR, TRIAL_ATTR, TrialRecord
 from coref_k8s.search.storage import guarded
 from coref_k8s.search.stored import FINALISTS, VERDICT_ATTR, optuna_study_name
 from coref_k8s.search.trials import Trials, read_trials

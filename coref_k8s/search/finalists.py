@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from coref_k8s.search.records import TrialRecord, TrialState, ranked
+from coref_k8s.search.records import ROLE_ATTR, SEED_ATTR, TRIAL_ATTR, TrialRecord, TrialState, ranked
 from coref_k8s.search.space import default_params
+from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
 
 
 class Role(StrEnum):
@@ -28,8 +30,6 @@ class Role(StrEnum):
     """The model as it came, without training."""
 
 
-#: Attributes of a run in the storage.
-ROLE_ATTR, TRIAL_ATTR, SEED_ATTR = "role", "of_trial", "seed"
 #: What a run is known by: its role, its trial, its seed.
 Key = tuple[str, int | None, int]
 
@@ -54,6 +54,14 @@ def key_of(record: TrialRecord) -> Key:
     """Return the key of a run that the storage has."""
     attrs = record.attrs
     return (str(attrs[ROLE_ATTR]), attrs.get(TRIAL_ATTR), int(attrs[SEED_ATTR]))
+
+
+def stands_for(record: TrialRecord) -> Message:
+    """Return which trial a run runs again, or what else it stands for."""
+    trial = record.attrs.get(TRIAL_ATTR)
+    if trial is not None:
+        return Kind.TRIAL.numbered(trial)
+    return Message.of(f"words.role-{record.attrs[ROLE_ATTR]}")
 
 
 def fresh_seeds(spec: StudySpec, seq_len: int) -> list[int]:

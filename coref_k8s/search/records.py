@@ -8,12 +8,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from coref_k8s.study.names import Kind
 from coref_k8s.wording import Message
 
 #: Attributes of a trial in the storage that are facts of a record; a finalist's run has its parameters among them.
 METRICS_ATTR, REASON_ATTR, PARAMS_ATTR = "metrics", "reason", "params"
 #: Attribute of a trial with its training loss so far: pairs of a step and the mean loss (nats) of the steps up to it.
 LOSSES_ATTR = "losses"
+#: Attributes that only the run of a finalist has: what it stands for, the number of its trial (none of the defaults and of
+#: the untuned model), and its seed.
+ROLE_ATTR, TRIAL_ATTR, SEED_ATTR = "role", "of_trial", "seed"
 #: Best trials that are carried over from one length, or study, to another.
 CARRIED = 3
 
@@ -58,6 +62,11 @@ class TrialRecord:
         """How long it took; None unless it has begun and ended."""
         begun, ended = self.started_at, self.finished_at
         return (ended - begun).total_seconds() if begun and ended else None
+
+    @property
+    def kind(self) -> Kind:
+        """Whether it is a trial of the search or the run of a finalist, which has a number of its own."""
+        return Kind.FINALIST if ROLE_ATTR in self.attrs else Kind.TRIAL
 
     @property
     def open(self) -> bool:

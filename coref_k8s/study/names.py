@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from coref_k8s.errors import RequestError
+from coref_k8s.wording import Message
 
 #: Longest study name (characters): leaves room for what `job_name` adds in a 63-character Job name.
 MAX_NAME = 40
@@ -21,6 +22,10 @@ class Kind(StrEnum):
     TRIAL = "trial"
     FINALIST = "finalist"
     VERDICT = "verdict"
+
+    def numbered(self, number: int) -> Message:
+        """Return `trial 3`, or of a finalist `run 3`."""
+        return Message.of("words.run-number" if self is Kind.FINALIST else "words.trial-number", n=number)
 
 
 #: Kinds of jobs that need no GPU.

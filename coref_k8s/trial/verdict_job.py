@@ -17,8 +17,8 @@ from coref_k8s.evaluation.compare import VERDICTS, compare
 from coref_k8s.evaluation.compare import Difference as Paired
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.search.finalist_study import read_runs, write_verdict
-from coref_k8s.search.finalists import ROLE_ATTR, TRIAL_ATTR, Role
-from coref_k8s.search.records import TrialRecord, TrialState
+from coref_k8s.search.finalists import Role
+from coref_k8s.search.records import ROLE_ATTR, TRIAL_ATTR, TrialRecord, TrialState
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.settings import Settings

@@ -21,14 +21,14 @@ from starlette.routing import Route
 
 from coref_k8s.errors import CorefError, NotFoundError
 from coref_k8s.report.page import report
-from coref_k8s.study.paths import trial_folder
+from coref_k8s.study.names import Kind
 from coref_k8s.ui.guard import Guard
 from coref_k8s.ui.reader import Reader
 from coref_k8s.ui.studies import compare, studies
 from coref_k8s.ui.study import TABS, study
-from coref_k8s.ui.trial import of_study, trial
+from coref_k8s.ui.trial import folder_of, of_study, trial
 from coref_k8s.ui.trials import trials
-from coref_k8s.ui.visit import Outside, Page, Visit, framed
+from coref_k8s.ui.visit import PLACES, Outside, Page, Visit, framed
 from coref_k8s.wording import LANGUAGES, Lang, Message, locale_lang
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,6 @@ def application(
     `lang` wins over what the browser asks for, a choice in the page over both.
     """
     pages = _Pages(reader, lang, outside or Outside())
-    one = "/studies/{name}/trials/{seq_len:int}/{which:int}"
     addresses: dict[str, Callable[..., str | Response]] = {
         "/": studies,
         "/compare": compare,
@@ -79,11 +78,15 @@ def application(
         "/studies/{name}/trials": trials,
         **{f"/studies/{{name}}/{tab}": partial(study, tab=tab) for tab, sections in TABS.items() if sections},
         "/studies/{name}/report.html": _report,
-        one: trial,
-        f"{one}/log": _log,
-        f"{one}/files/{{path:path}}": _file,
-        "/{rest:path}": _nothing,
     }
+    ends: dict[str, Callable[..., str | Response]] = {
+        "": trial, "/log": _log, "/files/{path:path}": _file,
+    }  # fmt: skip
+    for kind, place in PLACES.items():
+        one = f"/studies/{{name}}/{place}/{{seq_len:int}}/{{number:int}}"
+        for end, make in ends.items():
+            addresses[one + end] = partial(make, kind=kind)
+    addresses["/{rest:path}"] = _nothing
     routes = [Route("/healthz", lambda _: PlainTextResponse("ok\n")), Route("/static/{name}", _static)]
     routes += [Route(address, pages.endpoint(make)) for address, make in addresses.items()]
     guard = Middleware(Guard, token=token, refuse=pages.sentence)
@@ -154,17 +157,18 @@ def _report(visit: Visit, name: str) -> Response:
     return _html(text, 200, held)
 
 
-def _log(visit: Visit, name: str, seq_len: int, which: int) -> Response:
-    return PlainTextResponse("".join(f"{line}\n" for line in visit.reader.log(name, seq_len, which)))
+def _log(visit: Visit, name: str, seq_len: int, number: int, kind: Kind) -> Response:
+    _, _, found = of_study(visit, name, kind, seq_len, number)
+    return PlainTextResponse("".join(f"{line}\n" for line in visit.reader.log(name, found)))
 
 
-def _file(visit: Visit, name: str, seq_len: int, which: int, path: str) -> Response:
+def _file(visit: Visit, name: str, seq_len: int, number: int, path: str, kind: Kind) -> Response:
     """Return a file of a trial's folder. Raises NotFoundError for every other."""
-    seen, _, _ = of_study(visit, name, seq_len, which)
-    folder = visit.reader.folder(name, trial_folder(seen.view.spec, name, seq_len, which))
+    seen, _, one = of_study(visit, name, kind, seq_len, number)
+    folder = seen.backend.folder(folder_of(seen, one))
     found = None if folder is None or "\0" in path else (folder / path).resolve()
     if folder is None or found is None or not _is_in(found, folder):
-        raise NotFoundError("ui.no-file", file=path, trial=which, study=name)
+        raise NotFoundError("ui.no-file", file=path, which=kind.numbered(number), study=name)
     if found.suffix in _SHOWN:
         return FileResponse(found, media_type="text/plain; charset=utf-8")
     return FileResponse(found, media_type="application/octet-stream", filename=found.name)

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from coref_k8s.client.backend import Backend
@@ -16,6 +15,7 @@ from coref_k8s.client.local import LocalBackend
 from coref_k8s.client.where import Where, find_in, open_backends
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import CorefError, NotFoundError
+from coref_k8s.search.records import TrialRecord
 from coref_k8s.store.records import StudyRecord
 from coref_k8s.wording import Message
 
@@ -90,15 +90,13 @@ class Reader:
         backend, view = find_in(self.places, name)
         return Seen(backend, view, datetime.now(UTC))
 
-    def log(self, name: str, seq_len: int, trial: int) -> list[str]:
-        """Return the lines of a trial's log."""
+    def log(self, name: str, trial: TrialRecord) -> list[str]:
+        """Return the lines of the log of a trial, or of a finalist's run."""
         backend = self.study(name).backend
-        key = "log", name, seq_len, trial
-        return self._fresh.get(key, lambda: list(backend.logs(name, seq_len, trial, follow=False)))
-
-    def folder(self, name: str, relative: str) -> Path | None:
-        """Return a folder below the data folder, where it can be read from here."""
-        return self.study(name).backend.folder(relative)
+        kind, seq_len, number = unit = trial.kind, trial.seq_len, trial.number
+        return self._fresh.get(
+            ("log", name, unit), lambda: list(backend.logs(name, seq_len, number, follow=False, kind=kind))
+        )
 
 
 class _Fresh:

@@ -33,13 +33,12 @@ def running(page: Context) -> str:
     evaluations = page.view.spec.training.evaluations
     for one in page.view.lengths:
         for trial in [*one.open, *(run for run in one.runs if run.open)]:
-            name = "words.trial-of-length" if "role" not in trial.attrs else "ui.run-of-length"
             told = max(trial.intermediate, default=0)
             waits = trial in one.waiting
             state = page.plain("words.state-waiting" if waits else "words.state-running")
             rows.append(
                 [
-                    page.linked(trial, "trial", page.plain(name, length=one.seq_len, trial=trial.number)),
+                    page.linked(trial, "trial", page.named(trial)),
                     page.said(page.view.stands) if page.view.interrupted else state,
                     f"{told} / {evaluations}", score(trial.intermediate.get(told)),
                     duration(taken(page, trial), page.lang),

@@ -20,8 +20,10 @@ from coref_k8s.report.numbers import placed
 from coref_k8s.report.page import sections
 from coref_k8s.report.pictures import Points, losses_of
 from coref_k8s.report.slices import pictures
-from coref_k8s.search.records import TrialRecord, TrialState
-from coref_k8s.study.paths import TrialFolder, trial_folder
+from coref_k8s.search.finalists import Role, stands_for
+from coref_k8s.search.records import ROLE_ATTR, SEED_ATTR, TrialRecord, TrialState
+from coref_k8s.study.names import Kind
+from coref_k8s.study.paths import TrialFolder, work_folder
 from coref_k8s.telemetry.bus import Section
 from coref_k8s.ui.reader import Seen
 from coref_k8s.ui.study import in_study, taken, top
@@ -33,12 +35,12 @@ _LINES, _POINTS = 300, 400
 _GIB = 2**30
 
 
-def trial(visit: Visit, name: str, seq_len: int, which: int) -> str:
+def trial(visit: Visit, name: str, seq_len: int, number: int, kind: Kind) -> str:
     """Return the page. Raises NotFoundError for a trial that is not there."""
-    seen, one, found = of_study(visit, name, seq_len, which)
+    seen, one, found = of_study(visit, name, kind, seq_len, number)
     page = visit.context(seen)
     lines, missing = _log(visit, name, found)
-    folder = visit.reader.folder(name, trial_folder(seen.view.spec, name, seq_len, which))
+    folder = seen.backend.folder(folder_of(seen, found))
     steps = [event for event in events_of(lines) if event.get("section") == Section.TRAIN_STEP]
     made = [
         ("scores", _scores(page, found), False),
@@ -49,41 +51,49 @@ def trial(visit: Visit, name: str, seq_len: int, which: int) -> str:
         ("files", _files(visit, seen, found, folder), False),
         ("log", _lines(visit, found, lines, missing), False),
     ]
-    title = page.plain("words.trial-of-length", length=seq_len, trial=which)
+    title = page.named(found)
     body = (
         f"{top(visit, seen, page, whole=False)}{_neighbours(page, one, found)}<h1>{escape(title)}</h1>{_head(page, one, found, steps)}"
         f"{sections(page, [each for each in made if each[1]])}"
     )
-    trail = (title, url("studies", name, "trials", seq_len, which))
+    trail = (title, page.links("trial", found))
     return framed(visit, in_study(visit, seen, "trials", f"{name}: {title}", body, trail), page)
 
 
-def of_study(visit: Visit, name: str, seq_len: int, which: int) -> tuple[Seen, LengthView, TrialRecord]:
-    """Return a trial with its study. Raises NotFoundError."""
+def of_study(
+    visit: Visit, name: str, kind: Kind, seq_len: int, number: int
+) -> tuple[Seen, LengthView, TrialRecord]:
+    """Return a trial, or a finalist's run, with its study. Raises NotFoundError."""
     seen = visit.reader.study(name)
     for one in seen.view.lengths:
-        for found in one.trials:
-            if (one.seq_len, found.number) == (seq_len, which):
+        for found in one.runs if kind is Kind.FINALIST else one.trials:
+            if (one.seq_len, found.number) == (seq_len, number):
                 return seen, one, found
-    raise NotFoundError("ui.no-trial", study=name, length=seq_len, trial=which)
+    raise NotFoundError("ui.no-trial", study=name, length=seq_len, which=kind.numbered(number))
+
+
+def folder_of(seen: Seen, found: TrialRecord) -> str:
+    """Return the folder of a trial, or of a finalist's run, below the data folder."""
+    return work_folder(seen.view.spec, seen.view.name, found.kind, found.seq_len, found.number)
 
 
 def _neighbours(page: Context, one: LengthView, found: TrialRecord) -> str:
-    order = one.ordered
+    order = one.runs if found.kind is Kind.FINALIST else one.ordered
     at = order.index(found)
     parts = []
     for place, code, mark in ((at - 1, "ui.better", "‹ {}"), (at + 1, "ui.next", "{} ›")):
         if 0 <= place < len(order):
             other = order[place]
             href = escape(page.links("trial", other))
-            text = page.say(code, trial=other.number)
+            which = other.kind.numbered(other.number)
+            text = page.say(code, which=which) if other.kind is Kind.TRIAL else escape(page.said(which))
             parts.append(f'<a href="{href}" rel="{"prev" if place < at else "next"}">{mark.format(text)}</a>')
     return f'<p class="pager">{" ".join(parts)}</p>' if parts else ""
 
 
 def _head(page: Context, one: LengthView, found: TrialRecord, steps: Sequence[Mapping[str, Any]]) -> str:
     state = page.say(f"words.state-{found.state.value}")
-    boxes = [(page.say("words.metric-score"), score(found.value), page.say("ui.on-dev"))]
+    boxes = [(page.say("words.metric-score"), score(found.value), page.say("words.on-dev"))]
     if found in one.ranked:
         place = page.plain("ui.place", place=one.ranked.index(found) + 1, n=len(one.ranked))
         boxes.append((page.say("ui.rank"), place, ""))
@@ -99,14 +109,19 @@ def _head(page: Context, one: LengthView, found: TrialRecord, steps: Sequence[Ma
     )
     if peak:
         said = attrs.get("predicted_bytes")
-        about = page.say("ui.predicted", gb=said / _GIB) if said else ""
-        boxes.append((page.say("ui.peak-memory"), f"{peak / _GIB:.2f} GiB", about))
+        predicted = page.say("ui.predicted", gb=said / _GIB) if said else ""
+        boxes.append((page.say("ui.peak-memory"), f"{peak / _GIB:.2f} GiB", predicted))
     if speed := attrs.get("tokens_per_second") or (steps[-1].get("tokens_per_second") if steps else None):
         boxes.append((page.say("ui.speed"), f"{speed:,.0f}", page.say("ui.tokens-a-second")))
+    about = ""
+    if found.kind is Kind.FINALIST:
+        untuned = found.attrs[ROLE_ATTR] == Role.UNTUNED
+        about = page.about("ui.untuned-about" if untuned else "ui.run-about", what=stands_for(found))
+        boxes.append((page.say("words.seed"), str(found.attrs[SEED_ATTR]), ""))
     cards = "".join(f"<div>{title}<b>{value}</b>{more}</div>" for title, value, more in boxes)
     why = page.said(found.reason)
     reason = f'<p class="note">{escape(why)}</p>' if why else ""
-    return f'<p><span class="state {found.state.value}">{state}</span></p>{reason}<div class="cards">{cards}</div>'
+    return f'<p><span class="state {found.state.value}">{state}</span></p>{about}{reason}<div class="cards">{cards}</div>'
 
 
 def _scores(page: Context, found: TrialRecord) -> str:
@@ -167,7 +182,7 @@ def _curve(page: Context, one: LengthView, found: TrialRecord) -> str:
         points = sorted(each.intermediate.items())
         style = f"{page.colour(one.seq_len)} best" if each is found else "faint"
         chart.marks.append(Mark(points, style, key_of(each), line=len(points) > 1))
-    chart.legend = [(page.colour(one.seq_len), page.plain("ui.this-trial"))]
+    chart.legend = [(page.colour(one.seq_len), page.plain(f"ui.this-{found.kind}"))]
     chart.legend += [("faint", page.plain("report.other-trials"))] if others else []
     return f"<h3>{page.say('report.title-curves')}</h3>{chart.svg()}"
 
@@ -212,7 +227,7 @@ def _parameters(page: Context, one: LengthView, found: TrialRecord) -> str:
         if best is not None and best is not found:
             cells.append(placed(page, best, name))
         rows.append([name, *cells])
-    heads: list[Cell] = [page.plain("words.parameter"), page.plain("ui.this-trial")]
+    heads: list[Cell] = [page.plain("words.parameter"), page.plain(f"ui.this-{found.kind}")]
     if best is not None and best is not found:
         heads.append(page.linked(best, "trial", page.plain("ui.best-trial", trial=best.number)))
     drawn = pictures(page, one, found)
@@ -223,7 +238,7 @@ def _parameters(page: Context, one: LengthView, found: TrialRecord) -> str:
 def _attempts(page: Context, found: TrialRecord) -> str:
     rows: list[list[Cell]] = []
     for one in page.view.attempts:
-        if (one.kind.value, one.seq_len, one.trial) != ("trial", found.seq_len, found.number):
+        if (one.kind, one.seq_len, one.trial) != (found.kind, found.seq_len, found.number):
             continue
         why = page.said(one.message)
         outcome = page.plain(f"words.outcome-{one.outcome.value}")
@@ -242,13 +257,12 @@ def _sample(page: Context, found: TrialRecord) -> str:
 
 
 def _files(visit: Visit, seen: Seen, found: TrialRecord, folder: Path | None) -> str:
-    relative = trial_folder(seen.view.spec, seen.view.name, found.seq_len, found.number)
-    where = f"<p><code>{escape(seen.backend.root + relative)}</code></p>"
+    where = f"<p><code>{escape(seen.backend.root + folder_of(seen, found))}</code></p>"
     if folder is None:
         return where + (
             visit.about("ui.files-elsewhere") if seen.backend.root == "/data/" else visit.about("ui.no-files")
         )
-    here = url("studies", seen.view.name, "trials", found.seq_len, found.number, "files")
+    here = f"{visit.path}/files"
     rows: list[list[Cell]] = []
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -273,7 +287,7 @@ def _log(visit: Visit, name: str, found: TrialRecord) -> tuple[list[str], str]:
     if found.state is TrialState.WAITING:
         return [], visit.plain("ui.not-begun")
     try:
-        return visit.reader.log(name, found.seq_len, found.number), ""
+        return visit.reader.log(name, found), ""
     except CorefError as error:
         return [], error.message.say(visit.lang)
 

@@ -14,6 +14,7 @@ from coref_k8s.report.charts import Window
 from coref_k8s.report.context import Context, Speaker
 from coref_k8s.report.page import about_trials, document
 from coref_k8s.search.records import TrialRecord
+from coref_k8s.study.names import Kind
 from coref_k8s.ui.reader import Reader, Seen
 from coref_k8s.wording import LANGUAGES, Lang, say
 
@@ -61,8 +62,7 @@ class Visit(Speaker):
 
     def context(self, seen: Seen) -> Context:
         """Return what the report's sections are given."""
-        here = url("studies", seen.view.name, "trials")
-        return Context(seen.view, self.lang, seen.at, self.zooms, _links(here))
+        return Context(seen.view, self.lang, seen.at, self.zooms, _links(seen.view.name))
 
 
 def url(*parts: object) -> str:
@@ -70,12 +70,15 @@ def url(*parts: object) -> str:
     return "/" + "/".join(quote(str(part), safe="") for part in parts)
 
 
-def _links(trials: str) -> Callable[[str, TrialRecord], str]:
+#: Where the pages of trials, and of finalists' runs, stand below their study's.
+PLACES = {Kind.TRIAL: "trials", Kind.FINALIST: "runs"}
+
+
+def _links(study: str) -> Callable[[str, TrialRecord], str]:
     ends = {"trial": "", "log": "#log", "files": "#files"}
 
-    def link(kind: str, trial: TrialRecord) -> str:
-        # runs of finalists have no page of their own
-        return "" if "role" in trial.attrs else f"{trials}/{trial.seq_len}/{trial.number}{ends[kind]}"
+    def link(what: str, trial: TrialRecord) -> str:
+        return url("studies", study, PLACES[trial.kind], trial.seq_len, trial.number) + ends[what]
 
     return link
 

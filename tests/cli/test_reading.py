@@ -197,11 +197,13 @@ def test_logs_of_one_trial_and_of_the_study(coref: Any, study: str) -> None:
         ("512-1-1", "first\n"),
         ("512-1-2", "second\n"),
         ("1024-0-1", "x\n"),
+        ("512-finalist1-1", "again\n"),
     ):
         folder = Path("data/jobs/sample") / f"sample-{job}"
         folder.mkdir(parents=True)
-        seq_len, trial = map(int, job.split("-")[:2]) if "prepare" not in job else (None, None)
-        order = {"kind": "prepare" if trial is None else "trial", "seqLen": seq_len, "trial": trial}
+        length, number = re.match(r"(\d*)\D+(\d+)", job).groups()  # type: ignore[union-attr]
+        kind = "finalist" if "finalist" in job else "trial" if length else "prepare"
+        order = {"kind": kind, "seqLen": int(length or 0) or None, "trial": int(number) if length else None}
         (folder / "order.json").write_text(json.dumps(order))
         (folder / "log").write_text(text)
     assert coref("logs", study, "--trial", "1", "--seq-len", "512").out == "first\nsecond\n"
@@ -210,7 +212,21 @@ def test_logs_of_one_trial_and_of_the_study(coref: Any, study: str) -> None:
     assert both.code == 2
     assert "lengths 512 and 1024 each have a trial 1; choose one with --seq-len" in both.err
     lines = coref("logs", study).out.splitlines()
-    assert lines == ["prepare-1 | counting", "512-1-1 | first", "512-1-2 | second", "1024-0-1 | x"]
+    every = [
+        "prepare-1 | counting",
+        "512-1-1 | first",
+        "512-1-2 | second",
+        "1024-0-1 | x",
+        "512-finalist1-1 | again",
+    ]
+    assert lines == every
+    assert coref("logs", study, "--run", "1", "--seq-len", "512").out == "again\n"
+    assert (
+        "run 1 of length 1024 of study 'sample' has no log"
+        in coref("logs", study, "--run", "1", "--seq-len", "1024").err
+    )
+    assert "study 'sample' has no run 9; " in coref("logs", study, "--run", "9").err
+    assert "give one of them" in coref("logs", study, "--run", "1", "--trial", "1").err
     assert coref("logs", study, "--seq-len", "1024").out == "1024-0-1 | x\n"
 
 

@@ -20,7 +20,8 @@ from coref_k8s.client.where import Where
 from coref_k8s.controller.portable import to_file
 from coref_k8s.controller.view import StudyView
 from coref_k8s.settings import Settings
-from coref_k8s.study.paths import JOBS, LOG_FILE, ORDER_FILE, trial_folder
+from coref_k8s.study.names import Kind, job_name
+from coref_k8s.study.paths import JOBS, LOG_FILE, ORDER_FILE, work_folder
 from coref_k8s.ui.app import application
 from coref_k8s.ui.reader import Reader, places
 from coref_k8s.ui.server import listening, server
@@ -84,23 +85,23 @@ def stored(view: StudyView, data_dir: Path, **changes: Any) -> StudyView:
     return found
 
 
-def played(view: StudyView, data_dir: Path, seq_len: int, number: int) -> None:
-    """Write the log and the files of a trial."""
-    folder = data_dir / trial_folder(view.spec, view.name, seq_len, number)
+def played(view: StudyView, data_dir: Path, seq_len: int, number: int, kind: Kind = Kind.TRIAL) -> None:
+    """Write the log and the files of a trial, or of a finalist's run."""
+    folder = data_dir / work_folder(view.spec, view.name, kind, seq_len, number)
     (folder / "model").mkdir(parents=True, exist_ok=True)
     (folder / "losses.json").write_text(json.dumps([9.0 - step / 10 for step in range(STEPS)]))
     (folder / "result.json").write_text(json.dumps({"score": 0.5, "remark": "한국어"}, ensure_ascii=False))
     (folder / "model" / "model.safetensors").write_bytes(b"\0" * 4096)
-    job = data_dir / JOBS / view.name / f"{view.name}-{seq_len}-{number}-1"
+    job = data_dir / JOBS / view.name / job_name(view.name, kind, seq_len, number, 1)
     job.mkdir(parents=True, exist_ok=True)
-    (job / ORDER_FILE).write_text(json.dumps({"kind": "trial", "trial": number, "seqLen": seq_len}))
+    (job / ORDER_FILE).write_text(json.dumps({"kind": kind, "trial": number, "seqLen": seq_len}))
     (job / LOG_FILE).write_text(
-        "".join(f"{line}\n" for line in _log(view, seq_len, number)), encoding="utf-8"
+        "".join(f"{line}\n" for line in _log(view, seq_len, number, kind)), encoding="utf-8"
     )
 
 
-def _log(view: StudyView, seq_len: int, number: int) -> Iterator[str]:
-    who = {"study": view.name, "kind": "trial", "seq_len": seq_len, "trial": number}
+def _log(view: StudyView, seq_len: int, number: int, kind: Kind) -> Iterator[str]:
+    who = {"study": view.name, "kind": kind, "seq_len": seq_len, "trial": number}
     yield json.dumps({"ts": "2026-03-04T05:00:00Z", "section": "trial_begin", **who, "steps": STEPS})
     yield "a library says <b>something</b>"
     for step in range(10, STEPS + 1, 10):
@@ -120,6 +121,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     view = stored(with_finalists(study()), folder, namespace="")
     played(view, folder, 1024, 4)
+    played(view, folder, 1024, 2, Kind.FINALIST)
     stored(study(6, (512,), task="coreference"), folder, name="chains", namespace="")
     return folder
 

@@ -20,6 +20,7 @@ from tests.ui.conftest import served
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 TRIAL = "/studies/korean-long/trials/1024/4"
+RUN = "/studies/korean-long/runs/1024/2"
 NUMBERS = "[...document.querySelectorAll('tr[data-t]')].map(r => +r.cells[0].textContent).join()"
 
 
@@ -63,7 +64,7 @@ def test_every_page_opens_without_a_complaint_and_fits(
     paths = {
         "studies": "/", "overview": "/studies/korean-long", "trials": "/studies/korean-long/trials",
         "charts": "/studies/korean-long/charts", "numbers": "/studies/korean-long/numbers", "trial": TRIAL,
-        "chains": "/studies/chains/trials/512/0", "compare": "/compare?study=korean-long&study=chains",
+        "run": RUN, "chains": "/studies/chains/trials/512/0", "compare": "/compare?study=korean-long&study=chains",
         "missing": "/studies/none",
     }  # fmt: skip
     for name, path in paths.items():
@@ -92,6 +93,12 @@ def test_clicks_lead_from_the_list_to_a_trial_and_on(page: Browser, address: str
     assert page.run("document.querySelectorAll('circle.marked').length") > 3
     follow(page, "a[rel=next]")
     assert page.run("document.querySelector('h1').textContent") != "1024 tokens, trial 4"
+    follow(page, "nav a[href='/studies/korean-long']")
+    page.click(*middle(page, "#finalists details summary"))
+    follow(page, f"a[href='{RUN}']")
+    assert page.run("document.querySelector('h1').textContent") == "1024 tokens, run 2"
+    follow(page, "a[rel=prev]")
+    assert page.run("location.pathname").endswith("/runs/1024/1")
 
 
 def test_typing_filters_and_a_heading_sorts_without_leaving_the_page(page: Browser, address: str) -> None:

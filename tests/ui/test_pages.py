@@ -24,6 +24,7 @@ from tests.report.sample import study
 from tests.ui.conftest import get, served, stored
 
 TRIAL = "/studies/korean-long/trials/1024/4"
+RUN = "/studies/korean-long/runs/1024/2"
 
 
 def text_of(page: str) -> str:
@@ -64,13 +65,18 @@ def test_every_link_of_every_page_leads_somewhere_and_nothing_leads_out(address:
         for found in re.findall(r'(?:href|src)="([^"]+)"', answer.text):
             target = urljoin(path, html.unescape(found)).split("#")[0]
             # one page of each kind: not all orders of the table, nor every trial
-            kind = re.sub(r"sort=\w+|length=\d+|/(1024|1536|2048|512)/\d+|way=\w+|page=\d+", "", target)
+            kind = re.sub(
+                r"sort=\w+|length=\d+|(?<=trials)/(1024|1536|2048|512)/\d+|(?<=runs)/(1536|2048)/\d+|way=\w+|page=\d+",
+                "",
+                target,
+            )
             if not target.startswith("data:") and kind not in seen:
                 seen.add(kind)
                 todo.append(target)
     kinds = " ".join(seen)
     for known in (
         "/trials",
+        "/runs/",
         "/charts",
         "/numbers",
         "/request",
@@ -117,6 +123,38 @@ def test_a_trial_has_a_page_with_all_that_is_known_of_it(address: str) -> None:
     assert held.startswith("attachment")
     # nothing was kept of another one; it says so
     assert "no log" in text_of(get(f"{address}/studies/korean-long/trials/1024/5").text)
+
+
+def test_a_run_of_a_finalist_has_a_page_of_its_own(address: str, data_dir: Path) -> None:
+    view = LocalBackend(Settings.from_env(data_dir=data_dir)).get("korean-long")
+    run = next(one for one in view.runs if (one.seq_len, one.number) == (1024, 2))
+    overview = get(f"{address}/studies/korean-long").text
+    assert f'href="{RUN}"' in overview
+    page = get(address + RUN).text
+    said = text_of(page)
+    for name in ("loss", "learning-rate", "memory"):
+        assert f'data-zoom="{name}"' in page, name
+    again, seed = f"trial {run.attrs['of_trial']} with a fresh seed", str(run.attrs["seed"])
+    for words in (
+        "1024 tokens, run 2",
+        again,
+        seed,
+        "this run",
+        "learning_rate",
+        "model.safetensors",
+        "step 40 of 40",
+    ):
+        assert words in said, words
+    assert "finalist-2" in said  # its own folder, not that of trial 2
+    assert json.loads(get(f"{address}{RUN}/log").text.splitlines()[2])["kind"] == "finalist"
+    assert json.loads(get(f"{address}{RUN}/files/result.json").text)["remark"] == "한국어"
+    untuned = text_of(get(f"{address}/studies/korean-long/runs/1024/0").text)
+    assert "scored without training" in untuned
+    missing = get(f"{address}/studies/korean-long/runs/1024/99")
+    assert (missing.code, "has no run 99 of 1024 tokens" in problem(missing.text)) == (404, True)
+    korean = text_of(get(f"{address}{RUN}?lang=ko").text)
+    assert f"트라이얼 {run.attrs['of_trial']}" in korean
+    assert "새 시드로 다시 실행했습니다" in korean
 
 
 @pytest.mark.parametrize(
