@@ -120,7 +120,7 @@ class LiveState:
     uid: str | None = None
     """What tells it from others of its name, as soon as that is known."""
     since: datetime | None = None
-    """Events that name no study count from here on."""
+    """Events that do not tell which study of its name they are of count from here on."""
     news_since: datetime | None = None
     """What happened before is shown as it stands, and told no more."""
     fixed: bool = False
@@ -208,8 +208,8 @@ class LiveState:
             when = datetime.fromisoformat(str(event["ts"]))
         except (KeyError, ValueError):
             return
-        if study is None and self.since is not None and when < self.since:
-            return  # said before this study, by one of a version that did not name its own
+        if event.get("study_uid") is None and self.since is not None and when < self.since:
+            return  # said before this study, by a version that did not tell studies of one name apart
         handler = getattr(self, f"_on_{section}", None)
         if handler is not None:
             handler(when, event)

@@ -1,5 +1,5 @@
 """The half-finished study of the command line's tests."""
 
-from tests.cli.conftest import study
+from tests.cli.conftest import here, study
 
-__all__ = ["study"]
+__all__ = ["here", "study"]
