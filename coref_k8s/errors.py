@@ -63,6 +63,10 @@ class StorageError(CorefError):
     """Raised when the database cannot be reached, opened or understood."""
 
 
+class ObjectStoreError(StorageError):
+    """Raised when the object storage that `storage.uri` names cannot be reached, or refuses."""
+
+
 class DataError(CorefError):
     """Raised when no usable text is left, or prepared data is missing or damaged."""
 

@@ -30,6 +30,10 @@ class Settings:
     """SQLAlchemy URL of the database; holds a password, so it is never printed (see `masked_url`)."""
     bus: Path | None
     """File that events are appended to; None writes them to standard output only."""
+    object_store: str | None = None
+    """Address of the object storage that keeps prepared data, checkpoints and models; None where the data folder does."""
+    object_store_secret: Path | None = None
+    """Folder with its credentials, a file a variable, as a cluster mounts them; None: they are in the environment."""
     order: str | None = field(default=None, repr=False)
     """The order of this trial (JSON); None outside trials."""
     hf_token: str | None = field(default=None, repr=False)
@@ -61,6 +65,8 @@ class Settings:
             data_dir=root,
             storage_url=checked_url(url) if url else sqlite_url(root / DATABASE_NAME),
             bus=None if bus == NO_BUS else expanded(bus),
+            object_store=env.get("COREF_OBJECT_STORE") or None,
+            object_store_secret=Path(secret) if (secret := env.get("COREF_OBJECT_STORE_SECRET")) else None,
             order=_value(env, "COREF_ORDER"),
             hf_token=_value(env, "HF_TOKEN"),
             metrics_port=_port(env.get("COREF_METRICS_PORT")),
@@ -75,6 +81,10 @@ class Settings:
             "COREF_STORAGE_URL": self.storage_url,
             "COREF_BUS": NO_BUS if self.bus is None else str(self.bus),
         }
+        if self.object_store:
+            variables["COREF_OBJECT_STORE"] = self.object_store
+        if self.object_store_secret:
+            variables["COREF_OBJECT_STORE_SECRET"] = str(self.object_store_secret)
         if self.hf_token:
             variables["HF_TOKEN"] = self.hf_token
         return variables
