@@ -101,8 +101,9 @@ class Sheet:
         squeezed = self._needed(shown) > width
         room = width - self._needed(shown, squeezed=squeezed)
         table = Table(
-            header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
-        )
+            show_header=any(self._columns[n].heading for n in shown),
+            header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True,
+        )  # fmt: skip
         for number, cells in self._widths(shown, squeezed, room).items():
             column = self._columns[number]
             table.add_column(
@@ -124,15 +125,19 @@ class Sheet:
         return widths
 
     def _list(self, shown: list[int]) -> Table:
-        """Return each row as lines of heading and value."""
+        """Return each row as lines of heading, where there are any, and value."""
+        headed = any(self._columns[number].heading for number in shown)
         table = Table.grid(padding=(0, _GAP))
-        table.add_column(style="bold", overflow="fold")
+        if headed:
+            table.add_column(style="bold", overflow="fold")
         table.add_column(overflow="fold")
         for place, (cells, style) in enumerate(self._rows):
             if place:
                 table.add_row()
             for number in shown:
-                table.add_row(_one_line(self._columns[number].heading), cells[number], style=style)
+                heading = [_one_line(self._columns[number].heading)] if headed else []
+                if headed or cells[number]:
+                    table.add_row(*heading, cells[number], style=style)
         return table
 
 

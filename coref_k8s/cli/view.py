@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from coref_k8s.cli.live import LiveLength, LiveState, LiveTrial
+from coref_k8s.cli.sheet import FirstThatFits, Sheet
 from coref_k8s.cli.speech import said, say
 from coref_k8s.cli.tables import bar, phase_text
 from coref_k8s.client.following import Moment
@@ -23,8 +23,8 @@ from coref_k8s.wording.formats import score
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _NEWS = 6
-#: Columns from which words are written out, and from which the speed has room.
-_WIDE, _WIDEST = 100, 120
+#: Tells how long a text is.
+_MEASURE = Console()
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -39,42 +39,45 @@ def sparkline(values: Sequence[float]) -> str:
 
 def screen(state: LiveState, now: datetime, width: int = 100, height: int = 60) -> RenderableType:
     """Return the whole view of a study at one moment, for a terminal of `width` columns and `height` lines."""
-    parts: list[RenderableType] = [_head(state, now)]
+    lengths = sorted(state.lengths.items())
+    above = [_head(state, now)]
     if state.message and state.ended:
-        parts.append(Text(state.message))
+        above.append(Text(state.message))
     if problem := state.problem or state.held:
-        parts.append(Text(problem, style="yellow"))
+        above.append(Text(problem, style="yellow"))
     if state.stopping:
-        parts.append(Text(say("live.stopping"), style="yellow"))
-    parts.append("")
-    grid = Table.grid(padding=(0, 2))
-    for _ in range(5):
-        grid.add_column(no_wrap=True, overflow="ellipsis")
+        above.append(Text(say("live.stopping"), style="yellow"))
+    below = [Text(f"{say('words.of-tokens', length=n)}: {told}") for n, one in lengths for told in one.finals]
     # what does not fit would be cut off at the bottom: first the running trials are shortened, then the news
-    finals = [(n, said) for n, one in sorted(state.lengths.items()) for said in one.finals]
-    told = [f"{say('words.of-tokens', length=n)}: {said}" for n, said in finals]
-    # an interval is not cut off: it may take two lines
-    lines = sum(-(-cell_len(one) // max(1, width)) for one in told)
-    room = height - 1 - len(parts) - len(state.lengths) - lines - (4 if state.news else 0)
-    running = [] if state.ended else [(n, t) for n in sorted(state.lengths) for t in state.lengths[n].running]
-    shown = len(running) if len(running) <= room else max(0, room - 1)
-    for length in sorted(state.lengths):
-        grid.add_row(*_length_cells(state.lengths[length], width))
-        for seq_len, trial in running[:shown]:
-            if seq_len == length:
-                grid.add_row(*_trial_cells(trial, width))
-    parts.append(grid)
-    cut = shown < len(running)
-    if cut:
-        parts.append(Text(f"  {say('live.more', n=len(running) - shown)}", style="dim"))
-    parts += [Text(one) for one in told]
-    news = list(state.news)[-min(_NEWS, max(2, room - shown - cut + 2)) :]
-    if news:
+    room = height - 2 - len(lengths) - _lines([*above, *below], width)
+    running = [] if state.ended else [trial for _, one in lengths for trial in one.running]
+    rows = room - (4 if state.news else 0)
+    shown = running if len(running) <= rows else running[: max(0, rows - 1)]
+    parts: list[RenderableType] = [*above, "", _rows(lengths, shown)]
+    if cut := len(running) - len(shown):
+        parts.append(Text(f"  {say('live.more', n=cut)}", style="dim"))
+    parts += below
+    if state.news:
         parts += ["", Text(say("live.events"), style="bold")]
-    for when, text in news:
-        stamp = (f" {when.astimezone():%H:%M:%S}  ", "dim")
-        parts.append(Text.assemble(stamp, (text, ""), no_wrap=True, overflow="ellipsis"))
+        parts += _news(state, max(2, room - len(shown) - bool(cut) - 2), width)
     return Group(*parts)
+
+
+def _news(state: LiveState, room: int, width: int) -> list[Text]:
+    """Return the last news that have room, oldest first."""
+    found: list[Text] = []
+    for when, text in reversed(list(state.news)[-_NEWS:]):
+        told = Text.assemble((f" {when.astimezone():%H:%M:%S}  ", "dim"), text)
+        room -= _lines([told], width)
+        if room < 0 and found:
+            break
+        found.insert(0, told)
+    return found
+
+
+def _lines(texts: Iterable[Text], width: int) -> int:
+    """Return how many lines texts take: nothing of them is cut off."""
+    return sum(len(one.wrap(_MEASURE, max(1, width))) for one in texts)
 
 
 def _head(state: LiveState, now: datetime) -> Text:
@@ -93,7 +96,50 @@ def _head(state: LiveState, now: datetime) -> Text:
     return head
 
 
-def _length_cells(one: LiveLength, width: int) -> list[RenderableType]:
+@dataclass(frozen=True)
+class _Form:
+    """How much is said of a trial in its line."""
+
+    words: bool = False
+    """Whether words are written out."""
+    speed: bool = False
+    loss: bool = True
+    left: bool = True
+
+    @property
+    def bars(self) -> int:
+        """Cells of a bar, and of a curve."""
+        return 16 if self.words else 8
+
+
+#: The first that has room is taken.
+_FORMS = (
+    _Form(words=True, speed=True),
+    _Form(words=True),
+    _Form(),
+    _Form(loss=False),
+    _Form(loss=False, left=False),
+)
+
+
+def _rows(lengths: Sequence[tuple[int, LiveLength]], shown: Sequence[LiveTrial]) -> RenderableType:
+    """Return a line for each length, and below it one for each of its trials that is shown."""
+    return FirstThatFits(*(_sheet(lengths, shown, form) for form in _FORMS))
+
+
+def _sheet(lengths: Sequence[tuple[int, LiveLength]], shown: Sequence[LiveTrial], form: _Form) -> Sheet:
+    sheet = Sheet()
+    for spare in (None, 1, None, None, 0):
+        sheet.column("", left=True, spare=spare)
+    for _, one in lengths:
+        sheet.row(*_length_cells(one, form))
+        for trial in one.running:
+            if any(trial is each for each in shown):
+                sheet.row(*_trial_cells(trial, form))
+    return sheet
+
+
+def _length_cells(one: LiveLength, form: _Form) -> list[str | Text]:
     best = one.best
     planned = one.planned if one.planned is not None else len(one.trials)
     failed = sum(t.state is TrialState.FAILED for t in one.trials.values())
@@ -105,47 +151,41 @@ def _length_cells(one: LiveLength, width: int) -> list[RenderableType]:
         fact.append(f", {say('live.failed', n=failed)}", style="red")
     return [
         Text(say("words.of-tokens", length=one.seq_len), style="bold"),
-        bar(one.done, planned, _bar_width(width)),
-        say("live.of", done=one.done, planned=planned) if width >= _WIDE else f"{one.done}/{planned}",
+        bar(one.done, planned, form.bars),
+        say("live.of", done=one.done, planned=planned) if form.words else f"{one.done}/{planned}",
         fact,
-        Text(sparkline([t.value or 0.0 for t in one.complete][-_bar_width(width) :]), style="green"),
+        Text(sparkline([t.value or 0.0 for t in one.complete][-form.bars :]), style="green"),
     ]
 
 
-def _trial_cells(trial: LiveTrial, width: int) -> list[RenderableType]:
-    wide = width >= _WIDE
-    name = Text(f"  {say('words.run-number' if trial.finalist else 'words.trial-number', n=trial.number)}")
-    if trial.waits:
-        said = Text(trial.waits, style="yellow")
-        return [name, Text(say("words.state-waiting"), style="yellow"), "", said, ""]
+def _trial_cells(trial: LiveTrial, form: _Form) -> list[str | Text]:
+    name = f"  {say('words.run-number' if trial.finalist else 'words.trial-number', n=trial.number)}"
+    if trial.waits:  # the last events say for what
+        return [name, Text(say("words.state-waiting"), style="yellow"), "", "", ""]
     done, of = trial.step, trial.steps or 0
     count = f"{done}/{of}"
     if not of and trial.scores and trial.evaluations:
         done, of = max(trial.scores), trial.evaluations
-        count = say("live.evaluations", done=done, planned=of) if wide else f"{done}/{of}"
+        count = say("live.evaluations", done=done, planned=of) if form.words else f"{done}/{of}"
     if not of:
         return [name, Text(say("live.starting"), style="dim"), "", "", ""]
     facts = []
     if trial.score is not None:
-        facts.append(say("live.score", score=trial.score) if wide else score(trial.score))
-    if trial.loss is not None:
+        facts.append(say("live.score", score=trial.score) if form.words else score(trial.score))
+    if trial.loss is not None and form.loss:
         facts.append(say("live.loss", loss=trial.loss))
-    if trial.step_seconds and trial.steps:
+    if trial.step_seconds and trial.steps and form.left:
         left = (trial.steps - trial.step) * trial.step_seconds
-        facts.append(say("words.left" if wide else "live.left-short", span=left))
-    if trial.tokens_per_second and width >= _WIDEST:
+        facts.append(say("words.left" if form.words else "live.left-short", span=left))
+    if trial.tokens_per_second and form.speed:
         facts.append(say("live.speed", n=trial.tokens_per_second))
     return [
         name,
-        bar(done, of, _bar_width(width)),
+        bar(done, of, form.bars),
         count,
         ", ".join(facts),
         Text(sparkline([trial.scores[key] for key in sorted(trial.scores)]), style="cyan"),
     ]
-
-
-def _bar_width(width: int) -> int:
-    return 16 if width >= _WIDE else 8
 
 
 class Watcher:

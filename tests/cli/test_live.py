@@ -180,6 +180,30 @@ def test_a_trial_is_one_line_whatever_the_width(lang: Any, width: int) -> None:
     assert max(map(cell_len, lines)) <= width
 
 
+@pytest.mark.parametrize("lang", ["en", "ko"])
+@pytest.mark.parametrize("width", [30, 60, 80, 120])
+def test_no_number_and_no_word_is_cut(lang: Any, width: int) -> None:
+    state = playing(lang)
+    who = {"ts": NOW.isoformat(), **WHO, "kind": "finalist", "trial": 12}
+    state.apply({**who, "section": "trial_begin", "steps": 46875})
+    state.apply(
+        {**who, "section": "train_step", "step": 1250, "steps": 46875, "loss": 3.14159, "step_seconds": 0.51}
+    )
+    state.sync(view(trials=(record(0, TrialState.FAILED, attrs={"reason": "x" * 50}),)), NOW)
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(screen(state, NOW, width, 24))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(cell_len, text.splitlines())) <= width
+    assert "…" not in text
+    joined = "".join(text.split())
+    facts = {
+        "en": ["best 0.400 (trial 1)", "1 failed", "run 12"],
+        "ko": ["최고 0.400 (트라이얼 1)", "실패 1", "최종 후보 실행 12"],
+    }
+    for words in (*facts[lang], "1250/46875", "x" * 50):
+        assert words.replace(" ", "") in joined, words
+
+
 def test_a_low_terminal_shows_how_many_more_run() -> None:
     state = LiveState()
     state.sync(view(trials=tuple(record(n, TrialState.RUNNING) for n in range(12))), NOW)
