@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 # Files that are made by a module of ours, as module=file; each module knows --write and --check.
-GENERATED := coref_k8s.telemetry.docs=docs/metrics.md coref_k8s.client.docs=docs/api.md charts.dashboards=charts/coref-k8s/dashboards
+GENERATED := docs.metrics_page=docs/metrics.md docs.api_page=docs/api.md charts.dashboards=charts/coref-k8s/dashboards
 
 .PHONY: help install demo test test-slow test-cluster check generate format images kind-load release clean
 
@@ -66,8 +66,8 @@ test-cluster: install
 	$(BIN)/pytest -m cluster
 
 check: install
-	$(BIN)/ruff check coref_k8s tests charts
-	$(BIN)/ruff format --check coref_k8s tests charts
+	$(BIN)/ruff check coref_k8s tests charts docs
+	$(BIN)/ruff format --check coref_k8s tests charts docs/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m coref_k8s.corpus.validate data/korean/documents/*.coref.txt
@@ -83,7 +83,7 @@ generate: install
 
 format: install
 	$(BIN)/ruff check --fix coref_k8s tests charts
-	$(BIN)/ruff format coref_k8s tests charts
+	$(BIN)/ruff format coref_k8s tests charts docs/*.py
 
 # BUILDER=buildah works without a daemon
 BUILDER ?= docker

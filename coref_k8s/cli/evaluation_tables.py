@@ -104,7 +104,7 @@ def _arms(m: dict[str, float]) -> Sheet:
 
 def claim(one: Difference, model: str, other: str) -> str:
     """Return the sentence that may be claimed, with the figures it rests on."""
-    return one.claim(model, other).say(lang())
+    return one.sentence(model, other).say(lang())
 
 
 def comparison(found: Sequence[Difference], model: str, other: str) -> RenderableType:
@@ -121,7 +121,7 @@ def comparison(found: Sequence[Difference], model: str, other: str) -> Renderabl
             difference(one.difference),
             interval(one.low, one.high, difference),
             say("scores.of", items=one.items, documents=one.documents),
-            claimed(one.verdict, lang()),
+            claimed(one.claim, lang()),
         )
     return Group(f"A: {model}\nB: {other}\n", table)
 

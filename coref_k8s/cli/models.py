@@ -102,7 +102,7 @@ def compare(
     a, b = (result_of(one, asked, settings) for one in (model, other))
     found = differences(a, b)
     if output == "json":
-        write(dump([{**vars(one), "verdict": one.verdict} for one in found], "json"))
+        write(dump([{**vars(one), "claim": one.claim} for one in found], "json"))
         return
     out.print(comparison(found, model, other))
     out.print(f"\n{claim(found[0], model, other)}")

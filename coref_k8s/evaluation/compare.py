@@ -15,7 +15,7 @@ from coref_k8s.wording import Message, has
 #: The row that a claim is made for: of a dozen, one of two would hold a false one.
 OBJECTIVE = "score"
 #: What is said by the sign of the objective's difference.
-VERDICTS = {1: "better", -1: "worse", 0: "no difference shown"}
+CLAIMS = {1: "better", -1: "worse", 0: "no difference shown"}
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Difference:
         return Estimate(self.difference, self.documents, self.error, self.freedom, -1.0, 1.0)
 
     @property
-    def verdict(self) -> str:
+    def claim(self) -> str:
         """`better`, `worse` or `no difference shown` of the objective; of other metrics nothing is claimed."""
-        return VERDICTS[sign(self.low, self.high)] if self.metric == OBJECTIVE else ""
+        return CLAIMS[sign(self.low, self.high)] if self.metric == OBJECTIVE else ""
 
-    def claim(self, a: Message | str, b: Message | str) -> Message:
+    def sentence(self, a: Message | str, b: Message | str) -> Message:
         """Return what may be claimed with the figures it rests on, or the figures alone."""
         code = f"words.metric-{self.metric}"
         values = {**vars(self), "metric": Message.of(code) if has(code) else self.metric}
@@ -60,9 +60,9 @@ class Difference:
             figures = Message.of("verdict.too-few", said=figures, least=MIN_DOCUMENTS)
         if self.left_out:
             figures = Message.of("verdict.left-out", said=figures, n=self.left_out)
-        if not self.verdict:
+        if not self.claim:
             return figures
-        code = f"verdict.sentence-{self.verdict.replace(' ', '-')}"
+        code = f"verdict.sentence-{self.claim.replace(' ', '-')}"
         return Message.of(code, model=a, other=b, figures=figures)
 
 

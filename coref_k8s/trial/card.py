@@ -217,7 +217,7 @@ def _comparisons(facts: Facts) -> Iterator[str]:
     names = Message.of("verdict.this-model"), Message.of("trial.it")
     for one in facts.compared:
         yield say("trial.card-against", against=one.against, split=one.split)
-        yield from (f"  - {d.claim(*names)}" for d in one.differences if d.metric in _metrics_of(facts))
+        yield from (f"  - {d.sentence(*names)}" for d in one.differences if d.metric in _metrics_of(facts))
     if not facts.compared:
         yield say("trial.card-nothing-compared")
 

@@ -55,7 +55,7 @@ class Candidate:
     @property
     def kept(self) -> bool:
         """Whether it is better than the best single model, by its interval over documents."""
-        return self.against is not None and self.against.verdict == "better"
+        return self.against is not None and self.against.claim == "better"
 
     def row(self) -> dict[str, Any]:
         """Return what is stored and shown of it."""
@@ -323,7 +323,7 @@ def _why_not(one: Candidate) -> Message:
         return Message.of("trial.nothing-helped")
     if one.against is None:
         return Message.of("verdict.no-item-scores")
-    return Message.of(f"words.claim-{one.against.verdict.replace(' ', '-')}")
+    return Message.of(f"words.claim-{one.against.claim.replace(' ', '-')}")
 
 
 def _position_range(config: Any) -> str:

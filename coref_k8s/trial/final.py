@@ -98,14 +98,14 @@ def as_it_came(task: Task) -> nn.Module:
 
 
 def as_rows(compared: Sequence[Compared]) -> list[dict[str, Any]]:
-    """Return comparisons as plain data, each difference with its verdict and its sentence."""
+    """Return comparisons as plain data, each difference with its claim (`verdict` in 0.1 too) and its sentence."""
     return [
         {
             "against": one.against.to_text(),
             "split": one.split,
             **asdict(difference),
-            "verdict": difference.verdict,
-            "sentence": difference.claim(Message.of("verdict.this-model"), one.against).to_text(),
+            "verdict": difference.claim,
+            "sentence": difference.sentence(Message.of("verdict.this-model"), one.against).to_text(),
         }
         for one in compared
         for difference in one.differences

@@ -13,7 +13,7 @@ from pathlib import Path
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.errors import DataError, TrialError
 from coref_k8s.evaluation.average import averaged
-from coref_k8s.evaluation.compare import VERDICTS, compare
+from coref_k8s.evaluation.compare import CLAIMS, compare
 from coref_k8s.evaluation.compare import Difference as Paired
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.search.finalist_study import read_runs, write_verdict
@@ -128,10 +128,10 @@ def _difference(
     one: Paired, mine: Sequence[EvaluationResult], theirs: Sequence[EvaluationResult], settings: bool
 ) -> Difference:
     if not settings or one.low is None or one.high is None:
-        return Difference(one.metric, one.b, one.difference, one.low, one.high, one.verdict)
+        return Difference(one.metric, one.b, one.difference, one.low, one.high, one.claim)
     sides = ([result.metrics.get(one.metric, 0.0) for result in side] for side in (mine, theirs))
     both = one.estimate.over_runs(*sides)
-    claim = one.verdict and VERDICTS[both.sign]
+    claim = one.claim and CLAIMS[both.sign]
     return Difference(
         one.metric, one.b, one.difference, both.low, both.high, claim, models=(one.low, one.high)
     )

@@ -146,7 +146,7 @@ def test_compare_says_no_more_than_the_interval_allows(coref: Any, base: Any) ->
     other_length = coref("compare", "tiny/128/0", "tiny/192/0", "--seq-len", "128")
     assert other_length.code == 0, other_length.err
     same = coref("compare", "tiny/128/0", "tiny/128/0", "-o", "json")
-    assert {one["verdict"] for one in json.loads(same.out)} <= {"no difference shown", ""}
+    assert {one["claim"] for one in json.loads(same.out)} <= {"no difference shown", ""}
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_finalists_say_how_sure_the_best_is(coref: Any, study: Any) -> None:
     assert by_hand.code == 0, by_hand.err
     (score,) = [one for one in json.loads(by_hand.out) if one["metric"] == "score"]
     row = next(r for r in best["comparisons"] if (r["against"], r["metric"]) == ("untuned", "score"))
-    assert (row["difference"], row["claim"]) == (pytest.approx(score["difference"]), score["verdict"])
+    assert (row["difference"], row["claim"]) == (pytest.approx(score["difference"]), score["claim"])
     # side by side
     rows = json.loads(coref("results", "tiny", "sure", "-o", "json").out)
     assert [(row["study"], row["seq_len"]) for row in rows] == [("tiny", 128), ("tiny", 192), ("sure", 128)]

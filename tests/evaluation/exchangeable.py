@@ -74,7 +74,7 @@ def false_claims(documents: int, *, equal: bool, repetitions: int, seed: int = 0
     claims = 0
     for _ in range(repetitions):
         world = World(rng, documents, equal=equal)
-        claims += compare(world.result(), world.result())[0].verdict != "no difference shown"
+        claims += compare(world.result(), world.result())[0].claim != "no difference shown"
     return claims / repetitions
 
 

@@ -40,20 +40,23 @@ def one(a: list[float], b: list[float], documents: list[str] = DOCUMENTS):
     assert (score.difference, score.low, score.high) == pytest.approx(
         (found.difference, found.low, found.high)
     )
-    assert found.verdict == ""  # claims are for the objective alone
+    assert found.claim == ""  # claims are for the objective alone
     return score
 
 
 def test_better_worse_and_no_difference():
     good, bad = [1.0] * 40, [0.0, 1.0] * 20
-    assert one(good, bad).verdict == "better"
+    assert one(good, bad).claim == "better"
     assert (
-        one(good, bad).claim("tuned", "untuned").say().startswith("tuned is better than untuned: score 1.000")
+        one(good, bad)
+        .sentence("tuned", "untuned")
+        .say()
+        .startswith("tuned is better than untuned: score 1.000")
     )
-    assert one(bad, good).verdict == "worse"
+    assert one(bad, good).claim == "worse"
     mixed = one([1.0, 0.0] * 20, [0.0, 1.0] * 20)
-    assert mixed.verdict == "no difference shown"
-    assert "No difference shown between A and B" in str(mixed.claim("A", "B"))
+    assert mixed.claim == "no difference shown"
+    assert "No difference shown between A and B" in str(mixed.sentence("A", "B"))
 
 
 def test_pairing_shows_what_two_separate_intervals_would_not():
@@ -61,7 +64,7 @@ def test_pairing_shows_what_two_separate_intervals_would_not():
     b = [float(i % 4 < (i // 4) % 4) for i in range(40)]
     a = [float(i % 4 < (i // 4) % 4 + 1) for i in range(40)]
     found = one(a, b)
-    assert found.verdict == "better"
+    assert found.claim == "better"
     assert (found.low, found.high) == pytest.approx((0.25, 0.25))
 
 
@@ -69,13 +72,13 @@ def test_few_documents_claim_nothing():
     found = one([1.0] * 8, [0.0] * 8, ["a"] * 4 + ["b"] * 4)
     assert found.difference == 1
     assert found.low is None
-    assert found.verdict == "no difference shown"
-    assert "too few documents for a claim, 3 would do" in str(found.claim("A", "B"))
+    assert found.claim == "no difference shown"
+    assert "too few documents for a claim, 3 would do" in str(found.sentence("A", "B"))
 
 
 def test_of_other_metrics_figures_are_given_and_nothing_is_claimed():
     _, found = compare(result([1.0] * 40, DOCUMENTS), result([0.0] * 40, DOCUMENTS))
-    assert str(found.claim("A", "B")).startswith("Coref Top5 1.000 against 0.000 (difference +1.000")
+    assert str(found.sentence("A", "B")).startswith("Coref Top5 1.000 against 0.000 (difference +1.000")
     # other objectives: no score in common
     other = replace(result([0.0] * 40, DOCUMENTS), weights={"coref_top5": 0.5})
     assert [one.metric for one in compare(result([1.0] * 40, DOCUMENTS), other)] == ["coref_top5"]
@@ -93,7 +96,7 @@ def test_real_results(tokenizer, items):
     good = evaluate(copier(tokenizer, items), tokenizer, items)
     flat = evaluate(constant(tokenizer, NAMES[:5]), tokenizer, items)
     found = {entry.metric: entry for entry in compare(good, flat)}
-    assert found["score"].verdict == "better"
+    assert found["score"].claim == "better"
     assert found["coref_f1"].low > 0
     assert found["coref_top5_gain"].low > 0
     assert found["score"].difference == pytest.approx(good.score - flat.score)
@@ -124,7 +127,7 @@ def test_models_with_different_tokenisers_share_items(tokenizer, documents):
     assert 0 < found["coref_top5"].items <= len(here.coref)
     left = len({item.id for item in here.coref} ^ {item.id for item in there.coref})
     assert found["coref_top5"].left_out == left
-    assert ("left out" in str(found["coref_top5"].claim("A", "B"))) == (left > 0)
+    assert ("left out" in str(found["coref_top5"].sentence("A", "B"))) == (left > 0)
 
 
 @pytest.mark.parametrize(

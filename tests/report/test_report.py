@@ -448,5 +448,5 @@ def test_the_sentence_of_a_comparison_is_told_in_korean(
     low: float | None, documents: int, korean: str
 ) -> None:
     found = Difference("score", 0.5, 0.3, 0.2, low, 0.3, 90, documents)
-    said = found.claim(Message.of("verdict.this-model"), Message.of("words.role-untuned"))
+    said = found.sentence(Message.of("verdict.this-model"), Message.of("words.role-untuned"))
     assert korean in said.say("ko")

@@ -29,12 +29,12 @@ from coref_k8s.study.names import Kind
 from coref_k8s.study.order import BatchPlan, Order, Resources
 from coref_k8s.study.paths import work_folder
 from coref_k8s.study.reading import build_spec
-from coref_k8s.telemetry.docs import main as document
-from coref_k8s.telemetry.docs import page
 from coref_k8s.telemetry.metrics import StudyMetrics
 from coref_k8s.trial.metrics import MetricsObserver
 from coref_k8s.trial.observers import CheckpointReport, EvaluationReport, MemoryReport, StepReport
 from coref_k8s.wording import NOTHING
+from docs.metrics_page import main as document
+from docs.metrics_page import page
 from tests.local.run_study import session
 from tests.ports import free_port
 from tests.report.sample import study, with_finalists

@@ -1,4 +1,4 @@
-"""Writes `docs/metrics.md` from the metrics themselves: `python -m coref_k8s.telemetry.docs --write FILE`."""
+"""Writes `docs/metrics.md` from the metrics themselves: `python -m docs.metrics_page --write FILE`."""
 
 from __future__ import annotations
 

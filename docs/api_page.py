@@ -1,4 +1,4 @@
-"""Writes `docs/api.md` from the docstrings of the public names: `python -m coref_k8s.client.docs --write FILE`."""
+"""Writes `docs/api.md` from the docstrings of the public names: `python -m docs.api_page --write FILE`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 import coref_k8s
 from coref_k8s import errors
-from coref_k8s.telemetry.docs import main
+from docs.metrics_page import main
 
 _HEAD = """\
 # Python API
