@@ -22,6 +22,7 @@ RUN, READ, CHANGE, DATA, SYSTEM = (f"help.panel-{one}" for one in ("run", "read"
 COMMANDS = (
     Verb("init", "coref_k8s.cli.beginning", RUN),
     Verb("plan", "coref_k8s.cli.submitting", RUN),
+    Verb("calibrate", "coref_k8s.cli.calibrating", RUN),
     Verb("submit", "coref_k8s.cli.submitting", RUN),
     Verb("train", "coref_k8s.cli.deriving", RUN),
     Verb("ensemble", "coref_k8s.cli.deriving", RUN),

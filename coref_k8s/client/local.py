@@ -21,6 +21,7 @@ from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.local.lock import is_running
 from coref_k8s.settings import Settings, masked_url
+from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.paths import MODEL_FILE, TrialFolder, trial_folder
@@ -130,6 +131,10 @@ class LocalBackend:
 
     def _interrupted(self, study: StudyRecord | StudyView) -> bool:
         return not study.ended and not is_running(self.settings.data_dir, study.name)
+
+    def calibrations(self) -> list[Calibration]:
+        """Return what `calibrate` has measured, newest first."""
+        return self._store.calibrations() if self.exists else []
 
     def logs(
         self, name: str, seq_len: int | None, number: int | None, *, follow: bool, kind: Kind = Kind.TRIAL

@@ -49,6 +49,8 @@ class Machine:
     """Memory that nobody uses, of the host or of its container (bytes)."""
     torch: str = ""
     """Version of torch that is installed; empty for none."""
+    processor: str = "CPU"
+    """Kind of processor."""
 
     @property
     def usable_gpus(self) -> tuple[Gpu, ...]:
@@ -67,7 +69,7 @@ def this_machine(environ: Mapping[str, str] | None = None, root: Path = Path("/"
         torch = version("torch")
     except PackageNotFoundError:
         torch = ""
-    return Machine(gpus(environ), cpu_cores(root), free_memory(root), torch)
+    return Machine(gpus(environ), cpu_cores(root), free_memory(root), torch, processor(root))
 
 
 def visible_gpus(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -129,6 +131,18 @@ def _nvidia(env: Mapping[str, str], query: str) -> Iterator[list[str]]:
         parts = [part.strip() for part in line.split(",")]
         if parts[0].isdigit() and len(parts) == query.count(",") + 1:
             yield parts
+
+
+def driver(environ: Mapping[str, str] | None = None) -> str:
+    """Return the version of the GPUs' driver; empty without one."""
+    found = _nvidia(os.environ if environ is None else environ, "index,driver_version")
+    return next((line[1] for line in found), "")
+
+
+def processor(root: Path = Path("/")) -> str:
+    """Return the kind of processor, as it calls itself."""
+    named = (line.split(":", 1) for line in _lines(root / "proc/cpuinfo") if ":" in line)
+    return next((value.strip() for key, value in named if key.strip() == "model name"), "CPU")[:200]
 
 
 def cpu_cores(root: Path = Path("/")) -> int:

@@ -106,6 +106,7 @@ class StudyRecord(Standing):
     """coref-k8s that wrote the request; empty before 0.2, which did not say, and where the request is not in the database."""
     interrupted: bool = False
     """Whether it has not ended and nobody works on it, where that is known: on one machine."""
+    expected_json: str | None = field(default=None, repr=False)
 
     @classmethod
     def of_request(cls, name: str, request: Any, version: str = "", **more: Any) -> StudyRecord:
@@ -170,6 +171,11 @@ class StudyRecord(Standing):
     def statistics(self) -> dict[str, Any]:
         """What preparation counted; empty before it has succeeded."""
         return json.loads(self.statistics_json) if self.statistics_json else {}
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What it was expected to take, by length (`sizing.forecast`); empty before that was worked out."""
+        return json.loads(self.expected_json) if self.expected_json else {}
 
 
 @dataclass(frozen=True)

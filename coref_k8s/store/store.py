@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,16 +12,17 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, inspect, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
 from coref_k8s import __version__
 from coref_k8s.errors import NotFoundError, RequestError, StorageError
+from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.store.engine import connect, mask, storage_errors
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase, StudyRecord
 from coref_k8s.store.schema import bring_up_to_date, readable
-from coref_k8s.store.tables import attempt_key, attempt_table, study_table
+from coref_k8s.store.tables import attempt_key, attempt_table, calibration_table, study_table
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import read_known, validated_name, with_unknown
 from coref_k8s.study.spec import StudySpec
@@ -129,6 +131,11 @@ class Store:
         with self._transaction() as connection:
             self._update(connection, namespace, name, values)
 
+    def set_expected(self, namespace: str, name: str, expected: Mapping[str, Any]) -> None:
+        """Note what the study is expected to take (`sizing.forecast.Expected` by length, as JSON)."""
+        with self._transaction() as connection:
+            self._update(connection, namespace, name, {"expected_json": json.dumps(expected)})
+
     def request_cancel(self, namespace: str, name: str) -> None:
         """Ask the controller to end the study."""
         with self._transaction() as connection:
@@ -186,6 +193,33 @@ class Store:
         query = query.order_by(_c.seq_len, _c.trial, _c.attempt)
         with self._reading() as connection:
             return [_attempt(row) for row in connection.execute(query)]
+
+    # -- calibrations ----------------------------------------------------------------------------------
+
+    def keep_calibration(self, found: Calibration) -> None:
+        """Keep what was measured; it replaces what was of the same kind of device, driver, versions, shape and precision."""
+        same = [
+            found.device,
+            found.threads,
+            found.driver,
+            dict(found.versions),
+            found.shape,
+            found.task,
+            found.precision,
+        ]
+        key = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+        row = {"device": found.device, "task": found.task, "measured_at": found.measured_at, "key": key}
+        with self._transaction() as connection:
+            connection.execute(delete(calibration_table).where(calibration_table.c.key == key))
+            connection.execute(insert(calibration_table).values(measured_json=found.to_json(), **row))
+
+    def calibrations(self) -> list[Calibration]:
+        """Return what was measured, newest first; nothing of a database that is older and may only be read."""
+        query = select(calibration_table.c.measured_json).order_by(calibration_table.c.measured_at.desc())
+        with self._reading() as connection:
+            if self._outdated and not inspect(connection).has_table(calibration_table.name):
+                return []
+            return [Calibration.from_json(text) for text in connection.scalars(query)]
 
     # -- inside ----------------------------------------------------------------------------------------
 

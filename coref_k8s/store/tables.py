@@ -1,4 +1,4 @@
-"""The two tables, as `migrations/` makes them. Columns are only ever added, with a default: an older program keeps working."""
+"""The tables, as `migrations/` makes them. Columns are only ever added, with a default: an older program keeps working."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ study_table = Table(
     Column("resumed_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("version", String(32), nullable=False, default=__version__, server_default=""),
+    Column("expected_json", Text),
 )
 
 attempt_table = Table(
@@ -81,3 +82,14 @@ attempt_key = {
     for name in ("namespace", "study", "kind", "seq_len", "trial", "attempt")
 }
 Index("ux_coref_attempt", *attempt_key.values(), unique=True)
+
+calibration_table = Table(
+    "coref_calibration",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("device", String(253), nullable=False),
+    Column("task", String(16), nullable=False),
+    Column("measured_at", UtcDateTime, nullable=False),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("measured_json", Text, nullable=False),
+)

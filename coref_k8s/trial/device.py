@@ -35,6 +35,11 @@ def autocast_dtype(precision: Literal["auto", "bf16", "fp32"], device: torch.dev
     return torch.bfloat16
 
 
+def precision_name(dtype: torch.dtype | None) -> str:
+    """Return what requests call the number format of a forward pass."""
+    return {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
+
+
 def autocast(dtype: torch.dtype | None, device: torch.device) -> AbstractContextManager[object]:
     """Return the context for a forward pass."""
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)

@@ -31,39 +31,13 @@ from coref_k8s.model.small import create_small_model
 from coref_k8s.trial.batches import MaskedSource, StepPlan
 from coref_k8s.trial.checkpoint import COST_SHARE, CheckpointClock, CheckpointStore
 from coref_k8s.trial.hyperparameters import Hyperparameters
-from coref_k8s.trial.masking import Masker, TokenSequence, Vocabulary
+from coref_k8s.trial.invented import invented_sequences
+from coref_k8s.trial.masking import Masker, Vocabulary
 from coref_k8s.trial.training import Trainer, TrainingPlan
 
 WAIT_TARGET = 0.03
 #: Weights of kf-deberta-base (12 layers, 768 wide, vocabulary 130,000).
 LARGE = 184_000_000
-
-
-def sequences(count: int, seq_len: int, vocabulary: Vocabulary) -> list[TokenSequence]:
-    """Sequences as dense in mentions as running text: one token in five belongs to a repeated noun."""
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(count):
-        ids = rng.integers(100, vocabulary.size, seq_len)
-        start = np.arange(5, seq_len - 5, 10)
-        entity = rng.integers(0, len(start) // 4, len(start))
-        last: dict[int, int] = {}
-        distance = []
-        for at, who in zip(start.tolist(), entity.tolist(), strict=True):
-            distance.append(at - last[who] if who in last else -1)
-            last[who] = at + 2
-        found.append(
-            TokenSequence(
-                ids,
-                np.zeros(seq_len, np.int64),
-                rng.random(seq_len) < 0.6,
-                start,
-                start + 2,
-                entity,
-                np.asarray(distance),
-            )
-        )
-    return found
 
 
 def measure(seq_len: int, steps: int, folder: Path) -> dict[str, float]:
@@ -75,7 +49,7 @@ def measure(seq_len: int, steps: int, folder: Path) -> dict[str, float]:
         len(tokenizer), tokenizer.mask_token_id, tokenizer.pad_token_id, tuple(tokenizer.all_special_ids)
     )
     hyper = Hyperparameters(learning_rate=1e-3)
-    data = sequences(64, seq_len, vocabulary)
+    data = invented_sequences(64, seq_len, vocabulary)
     source = MaskedSource(
         data, StepPlan(np.full(64, seq_len), 4, 0), Masker(vocabulary, hyper, seq_len), seed=0
     )

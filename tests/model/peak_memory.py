@@ -15,7 +15,7 @@ from coref_k8s.coref.training import Batch, loss
 from coref_k8s.model.convert import convert
 from coref_k8s.model.load import enable_checkpointing
 from coref_k8s.model.loss import masked_lm_loss
-from tests.coref.invented import invented_document, windows_of
+from coref_k8s.trial.invented import invented_document, windows_of
 
 
 def status(field):
