@@ -16,7 +16,7 @@ from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Attempt, FinalsSnapshot, LengthSnapshot, TrialSnapshot, Unit
 from coref_k8s.search.finalist_study import FinalistStudy
 from coref_k8s.search.finalists import Role, Run, missing_runs, planned_runs, surplus_runs, wanted_runs
-from coref_k8s.search.records import ROLE_ATTR, TrialRecord, TrialState, ranked
+from coref_k8s.search.records import ROLE_ATTR, TrialRecord, TrialState, ranked, unusable
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.sizing.correction import Correction
@@ -223,8 +223,15 @@ class LengthMemory(RunsMemory):
     """The trials of one length as a search has them."""
 
     study: LengthStudy
+    warnings: list[Message] = field(default_factory=list)
+    """What is to be told of the trials that have ended; a controller that starts anew tells it anew."""
     _expected: tuple[int, float] | None = None
     """Trials learnt from, and what one more was expected to add then."""
+
+    def _close(self, record: TrialRecord) -> None:
+        super()._close(record)
+        if (warning := unusable(record)) is not None:
+            self.warnings.append(warning)
 
     def _exhausted(self) -> Message | None:
         """Return why further trials are not worth their time; None while they are."""

@@ -100,10 +100,10 @@ class Cube:
 
 
 def _axis(one: BaseDistribution) -> _Number | _Choice:
-    if isinstance(one, FloatDistribution):
+    assert isinstance(one, FloatDistribution | CategoricalDistribution)
+    if isinstance(one, FloatDistribution) and one.low < one.high:
         return _Number(one.low, one.high, one.log)
-    assert isinstance(one, CategoricalDistribution)
-    choices = tuple(one.choices)
+    choices = tuple(one.choices) if isinstance(one, CategoricalDistribution) else (one.low,)
     if all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices):
         ranks = sorted(choices)  # type: ignore[type-var]
         codes = np.array([[ranks.index(c) / max(len(ranks) - 1, 1)] for c in choices])

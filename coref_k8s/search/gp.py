@@ -3,9 +3,9 @@
 A Gaussian process (`gaussian.py`) models the score of the trials of this length and, by one input more, of others.
 A trial that was stopped counts with the score that it was heading for, the less surely the earlier it was
 stopped; a running one with what the model expects of it, so that parallel trials do not all try the same place.
-What the model expects far from any trial falls off towards the edges of the ranges: whoever chose a range
-expects the good part inside it, and in ten dimensions a model without that spends its trials in corners.
-Why and what it is worth: docs/decisions/061-a-gaussian-process-of-our-own.md.
+Whether scores fall off towards the edges of the ranges, as where whoever chose them expects the good part inside, is not
+believed but read from the trials: at each ask the expectation of `EDGES` under which they are most probable.
+Why and what it is worth: docs/decisions/061-a-gaussian-process-of-our-own.md and 120-a-prior-that-is-fitted.md.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from coref_k8s.search.cube import Cube
-from coref_k8s.search.gaussian import GaussianProcess, fit
-from coref_k8s.search.prior import PriorTrial, best_of, levels
+from coref_k8s.search.gaussian import GaussianProcess, choose, one_thread
+from coref_k8s.search.prior import PriorTrial, best_of, final_score, finite_only, finite_reports, levels
 
-#: By how much a parameter at the edge of its range is expected to score below one in the middle (spreads of the scores).
-EDGE = 0.3
+#: By how much a parameter at the edge of its range may be expected to score below one in the middle (spreads of the scores).
+EDGES = (0.0, 0.1, 0.3)
 #: Exponent of the cost by which the expected improvement is divided: 1 tries few epochs until the end, 0 never.
 COST = 0.5
 #: How far another study lies from this one (sides of the unit cube): at 1 or less its trials count almost as own ones, and
@@ -73,52 +73,54 @@ class GPSampler(BaseSampler):
     ) -> dict[str, Any]:
         """Return the parameters to try; none, which means random ones, while too little is known."""
         own = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-        model = self._model(own)
-        if model is None:
-            return {}
-        place, _ = self._best(model[0], COST)
-        return self._cube.params(place)
+        begun = np.array([self._cube.place(t.params) for t in own if t.state is not TrialState.WAITING])
+        with one_thread():
+            model = self._model(own)
+            return {} if model is None else self._cube.params(self._best(model, COST, begun)[0])
 
     def expected_gain(self, study: Study) -> float | None:
         """Return by how much one more trial is expected to improve on the best (score); None while too little is known."""
-        model = self._model(study.get_trials(deepcopy=False))
-        if model is None:
-            return None
-        process, spread = model
-        return self._best(process, 0.0)[1] * spread
+        with one_thread():
+            model = self._model(study.get_trials(deepcopy=False))
+            if model is None:
+                return None
+            return self._best(model, 0.0, np.empty((0, self._cube.width)))[1] * model.spread
 
-    def _model(self, own: Sequence[FrozenTrial]) -> tuple[GaussianProcess, float] | None:
-        """Return what the trials teach, and the spread of scores that is 1 to the process."""
+    def _model(self, own: Sequence[FrozenTrial]) -> Model | None:
+        """Return what the trials teach; None while that is too little."""
         known = observed(self._trials(own))
         if known is None or len(known.values) < self._startup:
             return None
         known = known.fewer(MOST)  # more own ones than that
-        trend = self._trend(known.inputs)
-        process = fit(known.inputs, known.values - trend, known.extra)
-        running = [t.params for t in own if t.state is TrialState.RUNNING and not t.intermediate_values]
+        off = self._off(known.inputs)
+        chosen, process = choose(known.inputs, known.values + np.outer(EDGES, off), known.extra)
+        edge = EDGES[chosen]
+        running = [t.params for t in own if t.state is TrialState.RUNNING and not finite_reports(t)]
         if running:
             places = np.array([self._input(params, self._seq_len) for params in running])
             expected, _ = process.predict(places)
             process = process.given(
                 np.vstack([known.inputs, places]),
-                np.append(known.values - trend, expected),
+                np.append(known.values + edge * off, expected),
                 np.append(known.extra, np.zeros(len(places))),
             )
-        return process, known.spread
+        return Model(process, edge, known.spread)
 
     def _trials(self, own: Sequence[FrozenTrial]) -> list[Trial]:
-        """Return what has a score or was stopped, the prior's scores at this study's level."""
+        """Return what has a score or was stopped, the prior's scores at this study's level.
+
+        Values that are not finite are as if they had not been reported: `LengthStudy.unusable` tells of them.
+        """
         found = []
         for t in own:
-            done = t.state is TrialState.COMPLETE and t.values
-            if done or t.state is TrialState.PRUNED or t.intermediate_values:
-                place = self._input(t.params, self._seq_len)
-                found.append(Trial(place, t.intermediate_values, t.values[0] if done else None))
+            final, reports = final_score(t), finite_reports(t)
+            if final is not None or t.state is TrialState.PRUNED or reports:
+                found.append(Trial(self._input(t.params, self._seq_len), reports, final))
         prior = best_of(self._prior, max(0, MOST - len(found)))
         return [
             Trial(
                 self._input(one.params, one.record.seq_len, elsewhere=one.elsewhere),
-                {step: value + offset for step, value in one.record.intermediate.items()},
+                {step: value + offset for step, value in finite_only(one.record.intermediate).items()},
                 (one.record.value or 0.0) + offset if one.done else None,
             )
             for one, offset in zip(prior, levels(prior, own), strict=True)
@@ -133,19 +135,22 @@ class GPSampler(BaseSampler):
         away = [math.log2(seq_len / self._seq_len), ELSEWHERE * elsewhere]
         return np.append(self._cube.place(params), away if self._elsewhere else away[:1])
 
-    def _trend(self, inputs: np.ndarray) -> np.ndarray:
-        """Return what is expected of inputs (n, width or more) before any trial, (n,)."""
+    def _off(self, inputs: np.ndarray) -> np.ndarray:
+        """Return how far from the middle inputs (n, width or more) lie, summed over the numbers: 1 each at an edge, (n,)."""
         off = (2 * (inputs[:, : self._cube.width] - 0.5)) ** 2
-        return -EDGE * off[:, self._cube.numbers].sum(axis=1)
+        return off[:, self._cube.numbers].sum(axis=1)
 
-    def _best(self, process: GaussianProcess, cost: float) -> tuple[np.ndarray, float]:
-        """Return the place (width,) with the largest expected improvement per cost, at this length, and that."""
+    def _best(self, model: Model, cost: float, begun: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return the place (width,) that promises most per cost at this length, and the improvement expected there.
+
+        A place of `begun` (m, width), the trials that were begun, is chosen again only when no other is left.
+        """
+        process = model.process
 
         def expect(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             here = np.zeros((len(places), process.inputs.shape[1] - places.shape[1]))
-            inputs = np.hstack([places, here])
-            mean, deviation = process.predict(inputs)
-            return mean + self._trend(inputs), deviation
+            mean, deviation = process.predict(np.hstack([places, here]))
+            return mean - model.edge * self._off(places), deviation
 
         tried = process.inputs[:, : self._cube.width]
         means, _ = expect(tried)
@@ -156,13 +161,32 @@ class GPSampler(BaseSampler):
             improvement = expected_improvement(*expect(places), best)
             return improvement if epochs is None else improvement / epochs**cost
 
+        taken = {place.tobytes() for place in begun}
         kept = tried[np.argsort(-means)[:_KEPT]]
-        places = self._cube.random(self._draw, _ANYWHERE)
+        places = np.empty((0, self._cube.width))
+        drawn = self._cube.random(self._draw, _ANYWHERE)
         for radius in _ROUNDS:
-            places = np.vstack([places, self._cube.near(self._draw, kept, _NEAR, radius)])
-            places = places[np.argsort(-gain(places))[:_KEPT]]
-            kept = places
-        return places[0], float(gain(places[:1])[0])
+            drawn = np.vstack([drawn, self._cube.near(self._draw, kept, _NEAR, radius)])
+            places = np.vstack(
+                [places, [place for place in drawn if place.tobytes() not in taken] or places[:0]]
+            )
+            if not len(places):
+                return _again(begun, *expect(begun), process.noise), 0.0
+            places = places[np.argsort(-gain(places), kind="stable")[:_KEPT]]
+            kept, drawn = places, places[:0]
+        return places[0], float(expected_improvement(*expect(places[:1]), best)[0])
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the trials teach: a process beside an expectation."""
+
+    process: GaussianProcess
+    """Of scores of mean 0 and variance 1, less what is expected without any trial."""
+    edge: float
+    """That of `EDGES`."""
+    spread: float
+    """Spread of the scores that is 1 to the process."""
 
 
 @dataclass(frozen=True)
@@ -240,3 +264,21 @@ def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
     below = 0.5 * (1 + np.array([math.erf(v / math.sqrt(2)) for v in z]))
     return np.maximum(deviation * (z * below + density), 0.0)
+
+
+def _again(begun: np.ndarray, means: np.ndarray, deviations: np.ndarray, noise: float) -> np.ndarray:
+    """Return which place of a space without any other to try again: only noise is measured there.
+
+    The one whose next score promises most to change which place is thought best, of equals the one begun least: the
+    knowledge gradient (Frazier, Powell and Dayanik 2009), each place by itself.
+    """
+    places, at, counts = np.unique(begun, axis=0, return_index=True, return_counts=True)
+    means, deviations = means[at], deviations[at]
+    if len(places) == 1:
+        return begun[0]
+    rivals = np.full(len(places), means.max())
+    rivals[means.argmax()] = np.delete(means, means.argmax()).max()
+    moved = deviations**2 / np.sqrt(deviations**2 + noise)
+    worth = expected_improvement(-abs(means - rivals), moved, 0.0)
+    chosen: np.ndarray = places[np.lexsort((counts, -worth.round(3)))[0]]
+    return chosen

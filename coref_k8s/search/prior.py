@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class PriorTrial:
     @property
     def done(self) -> bool:
         """Whether it has a score of its end."""
-        return self.record.state is State.COMPLETE and self.record.value is not None
+        return self.record.state is State.COMPLETE and is_finite(self.record.value)
 
 
 class PriorSampler(BaseSampler):
@@ -88,7 +88,7 @@ def best_of(prior: Sequence[PriorTrial], count: int) -> list[PriorTrial]:
 
     def merit(one: PriorTrial) -> tuple[bool, float]:
         record = one.record
-        return record.state is State.COMPLETE, record.value if record.value is not None else -math.inf
+        return one.done, record.value if record.value is not None and is_finite(record.value) else -math.inf
 
     kept = sorted(range(len(prior)), key=lambda at: merit(prior[at]), reverse=True)[:count]
     return [prior[at] for at in sorted(kept)]
@@ -96,7 +96,7 @@ def best_of(prior: Sequence[PriorTrial], count: int) -> list[PriorTrial]:
 
 def levels(prior: Sequence[PriorTrial], own: Sequence[FrozenTrial]) -> list[float]:
     """Return by how much scores here lie above those of each trial's source: its length, or the other study."""
-    complete = [t for t in own if t.state is TrialState.COMPLETE and t.values]
+    complete = [(t.params, score) for t in own if (score := final_score(t)) is not None]
     sources: dict[tuple[int, bool], list[PriorTrial]] = {}
     for one in prior:
         sources.setdefault(one.source, []).append(one)
@@ -104,17 +104,38 @@ def levels(prior: Sequence[PriorTrial], own: Sequence[FrozenTrial]) -> list[floa
     return [offsets[one.source] for one in prior]
 
 
-def _level(prior: Sequence[PriorTrial], complete: Sequence[FrozenTrial]) -> float:
+def _level(prior: Sequence[PriorTrial], complete: Sequence[tuple[dict[str, Any], float]]) -> float:
     """Return the mean difference of the trials that ran in both; best to best before one has, 0 before anything."""
     known = [(p.params, p.record.value) for p in prior if p.done and p.record.value is not None]
     if not complete or not known:
         return 0.0
     pairs = [
-        t.values[0] - value for t in complete for params, value in known if params.items() <= t.params.items()
+        score - value for here, score in complete for params, value in known if params.items() <= here.items()
     ]
     if pairs:
         return statistics.fmean(pairs)
-    return max(t.values[0] for t in complete) - max(value for _, value in known)
+    return max(score for _, score in complete) - max(value for _, value in known)
+
+
+def is_finite(value: float | None) -> bool:
+    """Whether there is a value that a model can use."""
+    return value is not None and math.isfinite(value)
+
+
+def finite_only(reports: Mapping[int, float]) -> dict[int, float]:
+    """Return the reports that a model can use."""
+    return {step: value for step, value in reports.items() if math.isfinite(value)}
+
+
+def finite_reports(trial: FrozenTrial) -> dict[int, float]:
+    """Return the reports of a trial that a model can use."""
+    return finite_only(trial.intermediate_values)
+
+
+def final_score(trial: FrozenTrial) -> float | None:
+    """Return the score of a complete trial; None where there is none that a model can use."""
+    done = trial.state is TrialState.COMPLETE and trial.values
+    return trial.values[0] if done and math.isfinite(trial.values[0]) else None
 
 
 def _as_trial(one: PriorTrial, space: dict[str, BaseDistribution], offset: float) -> FrozenTrial:
@@ -125,5 +146,7 @@ def _as_trial(one: PriorTrial, space: dict[str, BaseDistribution], offset: float
         value=(one.record.value or 0.0) + offset if one.done else None,
         params=held,
         distributions={name: space[name] for name in held},
-        intermediate_values={step: value + offset for step, value in one.record.intermediate.items()},
+        intermediate_values={
+            step: value + offset for step, value in finite_only(one.record.intermediate).items()
+        },
     )

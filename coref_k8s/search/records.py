@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -74,7 +75,20 @@ class TrialRecord:
         return self.state is TrialState.RUNNING
 
 
+def unusable(record: TrialRecord) -> Message | None:
+    """Return what to say of a trial with values that are not finite, which no sampler can use; None for one without."""
+    values = [*record.intermediate.values(), *([] if record.value is None else [record.value])]
+    found = sorted({str(value) for value in values if not math.isfinite(value)})
+    if not found:
+        return None
+    return Message.of("search.not-finite", trial=record.number, length=record.seq_len, values=found)
+
+
 def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the complete trials, best first; equal scores in order of their number."""
-    complete = [r for r in records if r.state is TrialState.COMPLETE and r.value is not None]
+    """Return the complete trials with a finite score, best first; equal scores in order of their number."""
+    complete = [
+        r
+        for r in records
+        if r.state is TrialState.COMPLETE and r.value is not None and math.isfinite(r.value)
+    ]
     return sorted(complete, key=lambda r: (-(r.value or 0.0), r.number))

@@ -44,7 +44,7 @@ def means(study: LengthStudy, prior: list[PriorTrial]) -> dict[int, float]:
     if model is None:
         return {one.number: one.value or 0.0 for one in complete}
     inputs = np.array([sampler._input(one.params, study.seq_len) for one in complete])
-    found = model[0].predict(inputs)[0] + sampler._trend(inputs)
+    found = model.process.predict(inputs)[0] - model.edge * sampler._off(inputs)
     return {one.number: float(mean) for one, mean in zip(complete, found, strict=True)}
 
 

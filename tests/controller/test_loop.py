@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +22,7 @@ from coref_k8s.store import Outcome, Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.study.reading import build_spec
+from coref_k8s.telemetry.bus import Bus
 from coref_k8s.wording import NOTHING, Message
 from tests.controller.world import World
 
@@ -432,3 +436,18 @@ def test_a_preparation_whose_image_does_not_come_ends_the_study_with_one_job() -
     assert w.finish() is Phase.FAILED
     assert "no such image" in str(w.store.study.message)
     assert list(w.runner.orders) == ["demo-prepare-1"]
+
+
+def test_a_trial_with_values_that_are_not_finite_is_told_of_once(tmp_path: Path) -> None:
+    w = prepared(trials=3, parallelism=1)
+    w.loop = w.new_loop(bus=Bus(tmp_path / "bus"))
+    w.trials[512].all[0] = replace(w.trials[512].all[0], intermediate={1: 0.4, 2: math.nan})
+    for number in range(3):
+        w.succeed(f"demo-512-{number}-1")
+        w.settle()
+    told = [json.loads(line) for line in (tmp_path / "bus").read_text().splitlines()]
+    (warning,) = [event for event in told if event["section"] == "warning"]
+    assert (warning["code"], warning["seq_len"]) == ("search.not-finite", 512)
+    assert warning["message"] == (
+        "trial 0 of 512 tokens reported values that are not finite (nan); the search goes by its other reports"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import optuna
@@ -13,7 +14,7 @@ from optuna.trial import TrialState, create_trial
 
 from coref_k8s.search.cube import Cube
 from coref_k8s.search.gaussian import _gradient, fit
-from coref_k8s.search.gp import MOST, GPSampler, Trial, expected_improvement, observed
+from coref_k8s.search.gp import EDGES, MOST, GPSampler, Trial, expected_improvement, observed
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.records import TrialState as State
@@ -48,7 +49,9 @@ def test_hyperparameters_climb_the_likelihood() -> None:
     """The gradient is that of the log marginal likelihood (equation 2.30), by central differences."""
     draw = np.random.default_rng(1)
     x, y, extra = draw.random((9, 2)), draw.standard_normal(9), draw.random(9) * 0.1
-    squares = (x[:, None, :] - x[None, :, :]) ** 2
+    pairs = np.triu_indices(9, 1)
+    squares = (x[pairs[0]] - x[pairs[1]]) ** 2
+    worse = 3 * draw.standard_normal(9)
 
     def likelihood(theta: np.ndarray) -> float:
         kernel = math.exp(theta[2]) * np.array([[matern(a, b, np.exp(theta[:2])) for b in x] for a in x])
@@ -57,7 +60,9 @@ def test_hyperparameters_climb_the_likelihood() -> None:
         return float(-0.5 * y @ np.linalg.solve(covariance, y) - 0.5 * log)
 
     theta = np.log([0.5, 1.5, 0.8, 0.2])
-    for i, slope in enumerate(_gradient(theta, squares, y, extra)):
+    best, gradient = _gradient(theta, pairs, squares, np.array([worse, y]), extra)
+    assert best == 1
+    for i, slope in enumerate(gradient):
         step = 1e-5 * np.eye(4)[i]
         assert slope == pytest.approx((likelihood(theta + step) - likelihood(theta - step)) / 2e-5, rel=1e-4)
 
@@ -240,5 +245,92 @@ def test_of_a_large_prior_only_so_much_is_fitted_and_every_own_trial() -> None:
     study = study_of([(cube.params(p), 0.1) for p in cube.random(draw, 20)])
     model = GPSampler(SPACE, 1024, prior, seed=0, startup=5)._model(study.trials)
     assert model is not None
-    octaves = model[0].inputs[:, -1]
+    octaves = model.process.inputs[:, -1]
     assert (len(octaves), int((octaves == 0).sum())) == (MOST, 20)
+
+
+@pytest.mark.parametrize(("power", "edge"), [(2, max(EDGES)), (1, 0.0)])
+def test_whether_the_middle_is_better_is_read_from_the_trials(power: int, edge: float) -> None:
+    """Scores that fall off on both sides of the middle, and scores that rise from one end of each range to the other."""
+    cube = Cube(SPACE)
+    columns = np.flatnonzero(cube.numbers)
+    known = [
+        (cube.params(p), 1.0 - float(((p[columns] - 0.5) ** power).sum()))
+        for p in cube.random(np.random.default_rng(11), 40)
+    ]
+    model = GPSampler(SPACE, 1024, seed=0, startup=5)._model(study_of(known).trials)
+    assert model is not None
+    assert model.edge == edge
+
+
+def test_values_that_are_not_finite_are_as_if_never_reported() -> None:
+    cube = Cube(SPACE)
+    places = cube.random(np.random.default_rng(12), 24)
+    known = [(cube.params(p), 0.5 - float((p[0] - 0.3) ** 2)) for p in places[:20]]
+
+    def asked(*more: optuna.trial.FrozenTrial) -> dict[str, object]:
+        study = study_of(known)
+        study.add_trials(more)
+        study.sampler = GPSampler(SPACE, 1024, prior, seed=0, startup=5)
+        return study.ask(SPACE).params
+
+    def trial(at: int, reports: dict[int, float], value: float | None = None) -> optuna.trial.FrozenTrial:
+        state = TrialState.COMPLETE if value is not None else TrialState.PRUNED
+        params = cube.params(places[at])
+        return create_trial(
+            params=params, distributions=SPACE, value=value, state=state, intermediate_values=reports
+        )
+
+    prior: list[PriorTrial] = []
+    plain = asked(trial(20, {1: 0.1}))
+    assert asked(trial(20, {1: 0.1, 2: math.nan}), trial(21, {}, math.inf), trial(22, {}, -math.inf)) == plain
+    assert asked(trial(20, {1: 0.1, 2: math.inf})) == plain
+    # another length's neither
+    record = TrialRecord(512, 0, 0, State.COMPLETE, {}, 0.4)
+    prior = [PriorTrial(cube.params(places[23]), record)]
+    plain = asked(trial(20, {1: 0.1}))
+    broken = TrialRecord(512, 1, 1, State.COMPLETE, {}, math.inf, {1: math.nan})
+    prior.append(PriorTrial(cube.params(places[22]), broken))
+    first = asked(trial(20, {1: 0.1}))
+    assert all(SPACE[name]._contains(SPACE[name].to_internal_repr(value)) for name, value in first.items())
+    assert GPSampler(SPACE, 1024, prior, seed=0, startup=5)._model(study_of(known).trials) is not None
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_a_place_is_asked_again_only_when_there_is_no_other(noise: float) -> None:
+    """Of six places: each is tried before one is repeated, and repeats go to those that noise keeps apart least."""
+    space = {name: SPACE[name] for name in ("accumulation", "position_range")}
+    space["accumulation"] = optuna.distributions.CategoricalDistribution((1, 2))
+    worth = {
+        (a, p): 0.4 + 0.1 * n
+        for n, (a, p) in enumerate((a, p) for p in ("clamp", "rescale", "grow") for a in (1, 2))
+    }
+    study, draw = optuna.create_study(direction="maximize"), np.random.default_rng(13)
+    for name in worth:
+        params = dict(zip(space, name, strict=True))
+        if name != (2, "grow"):  # the best is found by asking
+            study.add_trial(create_trial(params=params, distributions=space, value=worth[name]))
+    asked = []
+    for number in range(35):
+        study.sampler = GPSampler(space, 1024, seed=number, startup=5)
+        trial = study.ask(space)
+        asked.append((trial.params["accumulation"], trial.params["position_range"]))
+        study.tell(trial, worth[asked[-1]] + noise * draw.standard_normal())
+    assert asked[0] == (2, "grow")
+    counts = {name: asked.count(name) for name in worth}
+    assert max(counts.values()) <= 20
+    assert min(counts.values()) >= (3 if noise == 0 else 0)
+
+
+def test_an_ask_takes_at_most_a_tenth_of_a_second_of_cpu() -> None:
+    """Of 120 observations, the most that a process is fitted to."""
+    cube, draw = Cube(SPACE), np.random.default_rng(14)
+    study = study_of([(cube.params(p), 0.5 - float(p @ p) / 20) for p in cube.random(draw, MOST)])
+    took = []
+    for seed in range(5):
+        study.sampler = GPSampler(SPACE, 1024, seed=seed, startup=5)
+        began = time.process_time()
+        study.ask(SPACE)
+        took.append(time.process_time() - began)
+        study.tell(study.trials[-1].number, state=TrialState.FAIL)
+    assert min(took) < 0.1
