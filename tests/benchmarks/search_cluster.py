@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -35,11 +35,23 @@ from coref_k8s.study.order import Order
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.wording import NOTHING, Message
-from tests.benchmarks.search_landscape import BASE, Landscape, Run
+from tests.benchmarks.search_landscape import BASE, Run
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 #: Trials per length that a study gets when it is extended.
 EXTENSION = 10
+
+
+class World(Protocol):
+    """What trials score, and what they cost."""
+
+    def run(self, length: int, params: dict[str, Any], number: int) -> Run:
+        """Return what a trial does."""
+        ...
+
+    def quality(self, length: int, params: dict[str, Any]) -> float:
+        """Return what parameters are worth in truth."""
+        ...
 
 
 @dataclass
@@ -114,7 +126,7 @@ class Gpus:
 class _Incumbents:
     """The best trial of each length as a user would name it: by its reported score."""
 
-    def __init__(self, landscape: Landscape, lengths: Sequence[int]) -> None:
+    def __init__(self, landscape: World, lengths: Sequence[int]) -> None:
         self._landscape, self._lengths = landscape, lengths
         self._best: dict[int, tuple[float, float]] = {}
 
@@ -127,41 +139,55 @@ class _Incumbents:
         return sum(found) / len(found)
 
 
-# -- the founding way ----------------------------------------------------------------------------------------
+# -- plain Optuna, one length after another --------------------------------------------------------------------
+
+#: What was complete at a length: score and parameters, best first.
+Complete = list[tuple[float, dict[str, Any]]]
+#: From a length, its place and what was complete at the one before to an Optuna study and the trials it gets.
+Opened = Callable[[int, int, Complete], tuple[optuna.Study, int]]
 
 
-def founding(spec: StudySpec, landscape: Landscape, seed: int, gpus: int) -> Curve:
-    """One length after another, each with plain Optuna; `gpus` trials at once."""
+def in_turn(spec: StudySpec, landscape: World, gpus: int, opened: Opened) -> Curve:
+    """One length after another; `gpus` trials at once."""
     curve, cluster = Curve(), Gpus(gpus)
-    best = _Incumbents(landscape, spec.seq_lengths)
-    for length in spec.seq_lengths:
+    best, complete = _Incumbents(landscape, spec.seq_lengths), Complete()
+    for place, length in enumerate(spec.seq_lengths):
         space = distributions(space_for(spec, length))
-        study = optuna.create_study(
-            direction="maximize", sampler=TPESampler(seed=seed * 100 + length), pruner=MedianPruner()
-        )
-        asked = 0
+        study, count = opened(length, place, sorted(complete, key=lambda one: -one[0]))
+        asked, complete = 0, Complete()
 
-        def fill(length: int, study: optuna.Study, space: dict[str, BaseDistribution]) -> None:
+        def fill(length: int, study: optuna.Study, space: dict[str, BaseDistribution], count: int) -> None:
             nonlocal asked
-            while asked < spec.trials and len(cluster.busy) < gpus:
+            while asked < count and len(cluster.busy) < gpus:
                 trial = study.ask(space)
                 asked += 1
                 cluster.start(trial, landscape.run(length, trial.params, trial.number))
 
-        fill(length, study, space)
+        fill(length, study, space, count)
         for trial, step, run in cluster.events():
             trial.report(run.reports[step - 1], step)
             if step == len(run.reports):
                 study.tell(trial, run.reports[-1])
+                complete.append((run.reports[-1], dict(trial.params)))
                 best.complete(length, run.reports[-1], trial.params)
                 cluster.stop(trial)
                 curve.points.append((cluster.spent, best.score()))
             elif trial.should_prune():
                 study.tell(trial, state=OptunaState.PRUNED)
                 cluster.stop(trial)
-            fill(length, study, space)
+            fill(length, study, space, count)
     curve.gpu_hours, curve.wall_hours, curve.idle_hours = cluster.spent, cluster.now, cluster.idle
     return curve
+
+
+def founding(spec: StudySpec, landscape: World, seed: int, gpus: int) -> Curve:
+    """The way of the report that this project started from: Optuna as it comes."""
+
+    def opened(length: int, place: int, complete: Complete) -> tuple[optuna.Study, int]:
+        sampler = TPESampler(seed=seed * 100 + length)
+        return optuna.create_study(direction="maximize", sampler=sampler, pruner=MedianPruner()), spec.trials
+
+    return in_turn(spec, landscape, gpus, opened)
 
 
 # -- ours ----------------------------------------------------------------------------------------------------
@@ -240,7 +266,7 @@ class _MemoryStore:
 class _Jobs:
     """A `Runner` on simulated GPUs."""
 
-    def __init__(self, cluster: Gpus, landscape: Landscape, clock: Any) -> None:
+    def __init__(self, cluster: Gpus, landscape: World, clock: Any) -> None:
         self.cluster, self._landscape, self._clock = cluster, landscape, clock
         self.jobs: dict[str, ObservedJob] = {}
         self.orders: dict[str, Order] = {}
@@ -286,7 +312,7 @@ def _order(spec: StudySpec, namespace: str, study: str, unit: Unit, **more: Any)
 
 def ours(
     spec: StudySpec,
-    landscape: Landscape,
+    landscape: World,
     seed: int,
     gpus: int,
     budget: float = 0.0,
