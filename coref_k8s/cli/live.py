@@ -14,8 +14,8 @@ from typing import Any
 
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.client.changes import planned_evaluations
-from coref_k8s.controller.runner import Reason
-from coref_k8s.controller.view import StudyView, Waiting
+from coref_k8s.controller.snapshot import Unit
+from coref_k8s.controller.view import StudyView
 from coref_k8s.report.claims import conclusions, sentences
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
@@ -141,7 +141,7 @@ class LiveState:
     problem: str = ""
     """What keeps the study from going on right now."""
     held: str = ""
-    """What its preparation or its verdict waits for."""
+    """What its preparation or its verdict waits for, or else what keeps the whole study."""
     stopping: bool = False
     """Whether the user has asked to leave."""
     news: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=200))
@@ -160,14 +160,15 @@ class LiveState:
     def sync(self, view: StudyView, now: datetime) -> None:
         """Take over what the database says."""
         self.study, self.uid = view.name, view.uid
-        before = self.phase
-        self.phase, self.message = view.phase, said(view.message)
+        before, earlier = self.phase, self.message
+        self.phase, self.message = view.phase, said(view.message or view.preparing)
         self.interrupted = view.interrupted
         self.started_at, self.finished_at = view.started_at, view.finished_at
         self.remaining, self.gpu_seconds = view.remaining(now), view.gpu_seconds
-        waits = {(w.kind, w.seq_len, w.trial): self._why(w) for w in view.waiting if w.reason}
-        others = {kind: why for (kind, _, number), why in waits.items() if number is None}
-        self.held = next((f"{kind.value}: {why}" for kind, why in others.items()), "")
+        waits = {(w.kind, w.seq_len, w.trial): said(w.told) for w in view.held}
+        others = [unit for unit in waits if unit[2] is None]
+        held = [say("live.waits", who=said(Unit(*unit).named), why=waits[unit]) for unit in others]
+        self._tell_held(held[0] if held else said(view.stuck), now)
         searches = view.spec.purpose.kind == "search"
         for one in view.lengths:
             length = self.length(one.seq_len)
@@ -187,8 +188,10 @@ class LiveState:
                 for sentence in sentences(one.verdict, lang()):
                     self._tell(now, f"{say('words.of-tokens', length=one.seq_len)}: {sentence}")
             length.winner = one.verdict.winner if one.verdict else None
-        if view.phase is not before and view.phase in TERMINAL:
-            self._tell_phase(now, view.message)
+        if (view.phase is not before and view.phase in TERMINAL) or (
+            view.phase is before and self.message not in ("", earlier) and not view.held
+        ):
+            self._tell_phase(now, view.message or view.preparing)
 
     def stop(self, now: datetime) -> None:
         """Note that the user has asked to leave."""
@@ -330,10 +333,11 @@ class LiveState:
             self._tell(now, say("live.goes-on", who=who))
         trial.waits = why
 
-    def _why(self, one: Waiting) -> str:
-        if one.reason is Reason.SUSPENDED:
-            return say("live.suspended")
-        return said(one.message) or str(one.reason)
+    def _tell_held(self, held: str, now: datetime) -> None:
+        """Say what keeps the preparation, the verdict or the whole study, and when it goes on."""
+        if held != self.held and not self.ended:
+            self._tell(now, held or say("live.study-goes-on"))
+        self.held = held
 
     def _tell_end(self, when: datetime, seq_len: int, trial: LiveTrial) -> None:
         if trial.announced:

@@ -115,8 +115,8 @@ def status(
         write(view.to_json(words=True).decode())
         return
     out.print(tables.status(view, backend.place))
-    if view.not_understood:
-        note(view.not_understood.say(lang()), style="yellow")
+    for problem in filter(None, (view.not_understood, view.stuck)):
+        note(problem.say(lang()), style="yellow")
     note_if_idle(backend, view)
     suggest_next(backend, view, after="status")
 

@@ -65,7 +65,7 @@ def status(view: StudyView, place: Message, now: datetime | None = None) -> Rend
     if (left := view.remaining(now)) is not None:
         head.append(f"; {say('words.left', span=left)}")
     parts: list[RenderableType] = [head]
-    parts += [Text(one) for one in (budgets(view, now, lang()), said(view.message)) if one]
+    parts += [Text(one) for one in (budgets(view, now, lang()), said(view.message or view.preparing)) if one]
     parts += ["", lengths(view), ""]
     stand = [
         Text(f"{say('words.of-tokens', length=one.seq_len)}: {sentence}")
@@ -74,7 +74,7 @@ def status(view: StudyView, place: Message, now: datetime | None = None) -> Rend
     ]
     if stand and (view.runs or view.verdicts or view.spec.purpose.kind != "search"):
         parts += [*stand, ""]
-    if any(one.reason for one in view.waiting):
+    if view.held:
         parts += [waiting(view), ""]
     if view.failures:
         parts += [failures(view), ""]
@@ -112,10 +112,9 @@ def lengths(view: StudyView) -> Sheet:
 def waiting(view: StudyView) -> Sheet:
     """Return what was begun and does not run, with what it waits for."""
     table = headed("words.state-waiting", "cli.for", left=("words.state-waiting",), wrapped=("cli.for",))
-    for one in view.waiting:
-        if one.reason is not None:
-            parts = [str(part) for part in (one.seq_len, one.kind.value, one.trial) if part is not None]
-            table.row(" ".join(parts), said(one.message) or one.reason.value)
+    for one in view.held:
+        parts = [str(part) for part in (one.seq_len, one.kind.value, one.trial) if part is not None]
+        table.row(" ".join(parts), said(one.told))
     return table
 
 

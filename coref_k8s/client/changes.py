@@ -47,8 +47,8 @@ def planned_evaluations(spec: StudySpec) -> int | None:
 
 def _held(view: StudyView | None, kind: Kind) -> Iterator[tuple[int | None, int | None]]:
     """Yield what was begun and waits for something, not only for its start."""
-    for one in view.waiting if view else ():
-        if one.kind is kind and one.reason:
+    for one in view.held if view else ():
+        if one.kind is kind:
             yield one.seq_len, one.trial
 
 

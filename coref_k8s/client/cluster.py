@@ -11,6 +11,7 @@ import difflib
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -25,7 +26,7 @@ from coref_k8s.cluster.admit import lost_fields, resume_token
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import AlreadyExists, ApiRefusal, Forbidden, Invalid, NotFound
 from coref_k8s.cluster.resources import JOBS, STUDIES
-from coref_k8s.cluster.summary import record_of
+from coref_k8s.cluster.summary import problem_of, record_of
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError
 from coref_k8s.store.records import StudyRecord
@@ -178,7 +179,7 @@ class ClusterBackend:
             return self._summary(resource)  # the controller's: it has not begun with this study
         except ApiRefusal as error:
             raise _unanswered(address, error) from error
-        return StudyView.from_json(data)
+        return replace(StudyView.from_json(data), problem=problem_of(resource))
 
     def is_running(self, name: str) -> bool:
         """Whether the study has not ended, or is to go on: the controller works on it."""
@@ -254,7 +255,8 @@ class ClusterBackend:
         message = record.message if resource.get("status") else Message.of("client.not-taken-up")
         lost = lost_fields(resource)
         trouble = record.not_understood or (Message.of("cluster.lost", fields=lost) if lost else NOTHING)
-        return StudyView.like(record, message=message, spec=record.spec, not_understood=trouble)
+        known = {"spec": record.spec, "not_understood": trouble, "problem": problem_of(resource)}
+        return StudyView.like(record, message=message, **known)
 
 
 def _go_on() -> dict[str, str | None]:

@@ -230,14 +230,12 @@ COLUMNS = [
     _column("Phase", "string", ".status.phase"),
     _column("Trials", "string", ".status.progress", description="Trials done of those asked for"),
     _column("Running", "integer", ".status.trials.running"),
-    _column(
-        "Waiting", "integer", ".status.trials.waiting", description="Trials begun whose pod does not run"
-    ),
+    _column("Waiting", "integer", ".status.trials.waiting", description="Begun, and no pod runs"),
     _column("Failed", "integer", ".status.trials.failed"),
     _column("Best", "string", ".status.bestScore", description="Highest score and its length"),
     _column("Age", "date", ".metadata.creationTimestamp"),
     _column("Task", "string", ".spec.task", description="What is trained and scored", priority=1),
-    _column("Message", "string", ".status.message", priority=1),
+    _column("Message", "string", ".status.message", description="What it waits for, or why it ended"),
 ]
 
 

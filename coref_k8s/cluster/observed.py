@@ -83,7 +83,7 @@ def slim_pod(pod: dict[str, Any]) -> dict[str, Any]:
 def _metadata(metadata: Json) -> dict[str, Any]:
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp",
             "deletionGracePeriodSeconds")  # fmt: skip
-    ours = (f"{names.GROUP}/", JOB_NAME_LABEL)
+    ours = (f"{names.GROUP}/", JOB_NAME_LABEL, names.QUEUE_LABEL)
     labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k.startswith(ours)}
     return {key: metadata[key] for key in kept if key in metadata} | {"labels": labels}
 
@@ -246,7 +246,9 @@ def _seen(job: Json, pods: list[Json], now: datetime) -> _Seen:
     if lost := _lost(pods, now, LOST_AFTER):
         return _Seen(State.FAILED, Reason.DISRUPTED, Message.of("cluster.node-lost", node=lost))
     if job.get("spec", {}).get("suspend") and not status.get("active"):
-        return _Seen(State.PENDING, Reason.SUSPENDED, Message.of("cluster.not-admitted"))
+        queue = (job["metadata"].get("labels") or {}).get(names.QUEUE_LABEL)
+        why = Message.of("cluster.not-admitted", queue=queue) if queue else Message.of("cluster.suspended")
+        return _Seen(State.PENDING, Reason.SUSPENDED, why)
     if silent := _lost(pods, now, SILENT_AFTER):
         return _Seen(State.RUNNING, Reason.DISRUPTED, Message.of("cluster.node-silent", node=silent))
     # one that has succeeded ends its Job, which only has to say so: nothing waits
@@ -255,11 +257,6 @@ def _seen(job: Json, pods: list[Json], now: datetime) -> _Seen:
         return _Seen(State.RUNNING)
     waiting = next((pod for pod in reversed(pods) if pod["status"].get("phase") == "Pending"), None)
     if waiting is None:
-        since = parse_time(status.get("startTime"))
-        if not pods and since is not None and now - since > STARTING_FOR:
-            # the namespace's quota or an admission policy refuses it
-            why = Message.of("cluster.no-pod", job=job["metadata"]["name"])
-            return _Seen(State.PENDING, Reason.UNSCHEDULABLE, why)
         return _Seen(State.PENDING)
     return _Seen(State.PENDING, *_waits_for(waiting, now))
 
@@ -299,7 +296,7 @@ def _waits_for(pod: Json, now: datetime) -> tuple[Reason | None, Message]:
         image = why in _IMAGE_TROUBLE
         if image or (why and why not in ("ContainerCreating", "PodInitializing")):
             told = f"{why}: {waiting.get('message') or (container.get('image', '') if image else '')}"
-            return Reason.IMAGE if image else Reason.UNSCHEDULABLE, Message.verbatim(told)
+            return Reason.IMAGE if image else Reason.NOT_STARTED, Message.verbatim(told)
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             told = str(condition.get("message") or condition.get("reason") or "")
@@ -308,7 +305,7 @@ def _waits_for(pod: Json, now: datetime) -> tuple[Reason | None, Message]:
         created = parse_time(pod["metadata"].get("creationTimestamp"))
         if created is not None and now - created > STARTING_FOR:
             why = Message.of("cluster.starting", node=node, pod=pod["metadata"]["name"])
-            return Reason.UNSCHEDULABLE, why
+            return Reason.NOT_STARTED, why
     return None, NOTHING
 
 

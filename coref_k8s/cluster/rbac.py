@@ -29,7 +29,8 @@ CONTROLLER: tuple[Rule, ...] = (
     _rule("", ["pods"], ["list", "watch"]),
     # the end of a failed trial's log goes to the database
     _rule("", ["pods/log"], ["get"]),
-    _rule("", ["events"], ["create"]),
+    # list: why a pod is refused or does not start is told in events only
+    _rule("", ["events"], ["create", "list"]),
     _rule("coordination.k8s.io", ["leases"], ["get", "create", "update"]),
 )
 

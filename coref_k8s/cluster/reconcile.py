@@ -26,6 +26,7 @@ from coref_k8s.cluster.runner import ClusterRunner
 from coref_k8s.cluster.status import ConditionReason
 from coref_k8s.cluster.study_status import (
     Trouble,
+    awaited,
     events_of,
     is_degraded,
     lost_trouble,
@@ -51,6 +52,8 @@ log = logging.getLogger(__name__)
 
 #: A round that did something is followed by another soon, so that the status shows what came of it (seconds).
 SOON = 0.5
+#: While pods do not run and nobody has said why, the study is looked at so often (seconds).
+UNSURE = 10.0
 DELETED = Message.of("controller.resource-deleted")
 
 
@@ -196,7 +199,10 @@ class StudyReconciler:
         status = study_status(resource, step.progress, results=self._results)
         self._meter.measure(step.progress)
         early = self._publisher.status(resource, status)
-        waits = [seconds for seconds in (after, early, SOON if step.actions else None) if seconds is not None]
+        # what does not run yet may have a reason soon, and nothing else tells
+        unsure = UNSURE if awaited(step.progress) and not is_degraded(status) else None
+        soon = SOON if step.actions else None
+        waits = [seconds for seconds in (after, early, unsure, soon) if seconds is not None]
         return min(waits, default=None)
 
     def _note(self, key: Key, step: Step) -> None:

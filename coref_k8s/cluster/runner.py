@@ -1,6 +1,6 @@
 """`ClusterRunner`: the `Runner` contract over the Jobs of one namespace.
 
-Reads come from the cache and cost no request; that it may lag behind what was just written is the
+Reads come from the cache and cost a request only for what waits; that it may lag behind what was just written is the
 controller's `JobMemory` to bridge.
 """
 
@@ -15,6 +15,7 @@ from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import Copy, JobCache
 from coref_k8s.cluster.errors import AlreadyExists, Invalid, NotFound, unless_replaced
+from coref_k8s.cluster.explain import Explainer
 from coref_k8s.cluster.jobs import job_manifest
 from coref_k8s.cluster.observed import (
     disrupted_names,
@@ -65,25 +66,27 @@ class ClusterRunner:
         self._api, self._cache, self._settings = api, cache, settings
         self._owner_of, self._guard, self._now = owner_of, guard, now
         self._seen: dict[str, dict[str, _Seen]] = {}  # study: Job: what it showed
+        self._explainer = Explainer(api, self.namespace, settings.data_claim)
 
     def capacity(self) -> int | None:
         """The bound of this installation; None when the cluster's scheduler decides alone."""
         return self._settings.max_parallelism
 
     def list(self, study: str) -> list[ObservedJob]:
-        """Return the jobs of a study, from the cache."""
+        """Return the jobs of a study, from the cache; what waits for long is asked about (`Explainer`)."""
         return [seen.job for seen in self._look(study)]
 
     def _look(self, study: str) -> tuple[_Seen, ...]:
         """Look at the Jobs that have changed, or that time changes: a look at a thousand live ones is a look at few."""
         before, now = self._seen.get(study, {}), self._now()
         after: dict[str, _Seen] = {}
+        self._explainer.look()
         for copy in self._cache.of(self.namespace, study):
             job, pods = copy
             name = job["metadata"]["name"]
             seen = before.get(name)
             if seen is None or seen.copy is not copy or time_tells(seen.job, job, pods):
-                shown = observed(job, pods, now)
+                shown = self._explainer.explained(observed(job, pods, now), job, pods, now)
                 seen = _Seen(copy, shown, _unwritten(copy, live=shown.live))
             after[name] = seen
         if after:

@@ -46,6 +46,7 @@ class ConditionReason(StrEnum):
     VERSION = "VersionMismatch"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE = "ImagePull"
+    NOT_STARTED = "NotStarted"
     SUSPENDED = "Suspended"
     DISRUPTED = "Disrupted"
     OUT_OF_MEMORY = "OutOfMemory"
@@ -80,7 +81,8 @@ class TrialCounts(Request):
     running: int = 0
     """Trials whose pod runs."""
     waiting: int = 0
-    """Trials begun whose pod does not run: suspended, or without a node or an image yet."""
+    """Trials begun whose pod does not run: suspended, refused, or without a node, an image or a volume yet; and what waits
+    so beside them: the preparation, runs of finalists, their comparison."""
     succeeded: int = 0
     """Trials with a score."""
     pruned: int = 0

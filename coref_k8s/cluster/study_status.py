@@ -14,14 +14,23 @@ from coref_k8s.controller.actions import Action, Fail, Record, SetPhase
 from coref_k8s.controller.loop import LONGEST_PAUSE
 from coref_k8s.controller.plan import UNPLACED_FOR
 from coref_k8s.controller.progress import LengthProgress, Progress
-from coref_k8s.controller.runner import Reason
+from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.errors import ClusterError, CorefError, RequestError, StorageError, UnknownKeyError
 from coref_k8s.store import Outcome, Phase
+from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import paths_of, read_known
-from coref_k8s.wording import Message, say
+from coref_k8s.wording import NOTHING, Message, say
 
 Json = dict[str, Any]
 
+#: What is said of a job that waits or is lost, by its reason.
+_TROUBLES = {
+    Reason.IMAGE: "cluster.image-trouble",
+    Reason.UNSCHEDULABLE: "cluster.pod-waits",
+    Reason.REFUSED: "cluster.pod-refused",
+    Reason.NOT_STARTED: "cluster.pod-not-started",
+    Reason.DISRUPTED: "cluster.pod-lost",
+}
 #: Longest message of a condition or an event (characters).
 LONGEST = 1000
 
@@ -51,18 +60,22 @@ def study_status(
     """
     spec = progress.spec
     trouble = trouble or trouble_of(progress)
+    waiting = awaited(progress)
+    told = trouble.message if trouble else progress.message or progress.preparing
+    if not trouble and waiting and not any(one.job.state is State.RUNNING for one in progress.running):
+        told = waiting
     planned = sum(length.planned for length in progress.lengths) or spec.trials * len(spec.seq_lengths)
     done = sum(length.done for length in progress.lengths)
     status: Json = {
         "phase": progress.phase.value,
-        "message": str(trouble.message if trouble else progress.message)[:LONGEST],
+        "message": str(told)[:LONGEST],
         "observedGeneration": resource["metadata"].get("generation"),
         "progress": f"{done}/{planned}",
         "trials": {
             "total": planned,
             "done": done,
             "running": sum(length.running for length in progress.lengths),
-            "waiting": sum(length.waiting for length in progress.lengths),
+            "waiting": sum(length.waiting for length in progress.lengths) + len(_beside(progress)),
             "succeeded": sum(length.complete for length in progress.lengths),
             "pruned": sum(length.pruned for length in progress.lengths),
             "failed": sum(length.failed for length in progress.lengths),
@@ -124,21 +137,35 @@ def trouble_in(error: Exception) -> Trouble:
 
 
 def trouble_of(progress: Progress) -> Trouble | None:
-    """Return what keeps trials from running: images at once, places after a moment in which a scheduler finds one."""
-    for running in progress.running:
-        job = running.job
-        told = {"job": job.name, "why": job.message}
-        if job.reason is Reason.IMAGE:
-            return Trouble(ConditionReason.IMAGE, Message.of("cluster.image-trouble", **told))
+    """Return what keeps trials from running: images at once, all else after a moment in which it may come right."""
+    jobs = [one.job for one in progress.running]
+    for job in jobs:
+        if job.reason is None or job.reason not in _TROUBLES:
+            continue
         late = job.created_at is not None and progress.now - job.created_at >= UNPLACED_FOR
-        if job.reason is Reason.UNSCHEDULABLE and late:
-            return Trouble(ConditionReason.UNSCHEDULABLE, Message.of("cluster.pod-waits", **told))
-        if job.reason is Reason.DISRUPTED:
-            return Trouble(ConditionReason.DISRUPTED, Message.of("cluster.pod-lost", **told))
-    waiting = [r.job for r in progress.running if r.job.reason is Reason.SUSPENDED]
-    if waiting and len(waiting) == len(progress.running):
-        return Trouble(ConditionReason.SUSPENDED, Message.of("cluster.queue-waits", job=waiting[0].name))
+        if late or job.reason in (Reason.IMAGE, Reason.DISRUPTED):
+            told = Message.of(_TROUBLES[job.reason], job=job.name, why=job.message)
+            return Trouble(ConditionReason(job.reason.value), told)
+    if jobs and all(job.reason is Reason.SUSPENDED for job in jobs):
+        told = Message.of("cluster.all-suspended", job=jobs[0].name, why=jobs[0].message)
+        return Trouble(ConditionReason.SUSPENDED, told)
     return None
+
+
+def awaited(progress: Progress) -> Message:
+    """Return which pods do not run yet though nothing is wrong so far; nothing when all do."""
+    jobs = [one.job for one in progress.running if one.job.state is State.PENDING]
+    if not jobs:
+        return NOTHING
+    first = next((job for job in jobs if job.message), jobs[0])
+    why = first.message or Message.of("cluster.being-started")
+    return Message.of("cluster.starting-up", n=len(jobs), job=first.name, why=why)
+
+
+def _beside(progress: Progress) -> list[ObservedJob]:
+    """Return what waits beside trials: the preparation, runs of finalists, their comparison."""
+    jobs = (one.job for one in progress.running)
+    return [job for job in jobs if job.state is State.PENDING and job.kind is not Kind.TRIAL]
 
 
 def not_ours(resource: Json, error: RequestError) -> Trouble | None:
@@ -235,7 +262,7 @@ def _conditions(
     phase, ended = progress.phase, progress.ended
     reason = ConditionReason(phase.value)
     prepared = progress.prepared is not None
-    told = progress.message or Message.verbatim(phase.value)
+    told = progress.message or progress.preparing or Message.verbatim(phase.value)
     return [
         (Condition.ACCEPTED, True, ConditionReason.ACCEPTED, Message.of("cluster.accepted")),
         (
@@ -249,7 +276,7 @@ def _conditions(
             Condition.DEGRADED,
             trouble is not None,
             trouble.reason if trouble else ConditionReason.AS_EXPECTED,
-            trouble.message if trouble else Message.of("cluster.as-expected"),
+            trouble.message if trouble else awaited(progress) or Message.of("cluster.as-expected"),
         ),
         (Condition.COMPLETE, ended, reason, told),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 from coref_k8s.cluster import names
 from coref_k8s.cluster.admit import annotation
 from coref_k8s.cluster.observed import parse_time
+from coref_k8s.cluster.status import Condition
 from coref_k8s.store.records import Phase, StudyRecord
 from coref_k8s.wording import Message
 
@@ -27,3 +28,10 @@ def record_of(resource: dict[str, Any]) -> StudyRecord:
         finished_at=parse_time(status.get("completionTime")),
         **({"created_at": created} if created else {}),
     )
+
+
+def problem_of(resource: dict[str, Any]) -> Message:
+    """Return what keeps a study from going on, in the words of its resource; empty when nothing does."""
+    conditions = (resource.get("status") or {}).get("conditions") or ()
+    told = (c.get("message") for c in conditions if c["type"] == Condition.DEGRADED and c["status"] == "True")
+    return Message.verbatim(next(told, None) or "")

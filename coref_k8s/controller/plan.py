@@ -44,6 +44,8 @@ from coref_k8s.wording import NOTHING, Message
 LINGER = timedelta(minutes=5)
 #: Time after which a pod without a place is told of: an autoscaler or a queue may need a moment.
 UNPLACED_FOR = timedelta(seconds=30)
+#: What pods wait for that is worth a word then, the first found first.
+_WAITED_FOR = (Reason.REFUSED, Reason.NOT_STARTED, Reason.UNSCHEDULABLE)
 #: Share of the shortest length's trials that have closed before a longer one begins, with warm start.
 LEAD = 0.5
 
@@ -74,7 +76,7 @@ class _Planner:
             self._phase(Phase.PREPARING, self._waiting())
             self._restart([PREPARATION], attempts, slots=1)
         else:
-            self._phase(Phase.RUNNING, self._waiting())
+            self._phase(Phase.RUNNING, self._waiting() or self._beyond())
             self._run(attempts, given_up)
         return self.out
 
@@ -269,14 +271,22 @@ class _Planner:
 
     def _waiting(self) -> Message:
         """Return what the study waits for; it stays the same while it waits."""
-        late = self._late(Reason.UNSCHEDULABLE, UNPLACED_FOR)
+        late = next((found for why in _WAITED_FOR if (found := self._late(why, UNPLACED_FOR))), [])
         if not late:
             return NOTHING
         since = min(job.created_at for job in late if job.created_at is not None)
+        told = "waits" if len(late) == 1 else "wait"
         return Message.of(
-            "controller.waits-for-a-node" if len(late) == 1 else "controller.wait-for-a-node",
+            f"controller.{told}-for-a-node"
+            if late[0].reason is Reason.UNSCHEDULABLE
+            else f"controller.{told}",
             unit=unit_of(late[0]).named,
             more=len(late) - 1,
             since=f"{since:%Y-%m-%d %H:%M}",
             why=late[0].message,
         )
+
+    def _beyond(self) -> Message:
+        """Return that trials go on that are not asked for any more, since their number was lowered."""
+        beyond = sum(min(len(n.open), max(0, n.asked - self.s.spec.trials)) for n in self.s.lengths)
+        return Message.of("controller.beyond", n=beyond, trials=self.s.spec.trials) if beyond else NOTHING

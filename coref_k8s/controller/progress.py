@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from coref_k8s.controller.finals import run_unit
 from coref_k8s.controller.memory import LengthMemory, StudyMemory
 from coref_k8s.controller.runner import ObservedJob, State
-from coref_k8s.controller.snapshot import LengthSnapshot, Snapshot, Unit, unit_of
-from coref_k8s.controller.study import LengthState, StudyState, remaining
+from coref_k8s.controller.snapshot import PREPARATION, LengthSnapshot, Snapshot, Unit, unit_of
+from coref_k8s.controller.study import LengthState, StudyState, preparing, remaining
 from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.verdict import Verdict
-from coref_k8s.store.records import Outcome
+from coref_k8s.store.records import Outcome, Phase
 from coref_k8s.study.names import Kind
 from coref_k8s.wording import NOTHING, Message
 
@@ -65,6 +65,8 @@ class Progress(StudyState):
     """Failed attempts by reason."""
     remaining: timedelta | None = None
     """Estimated time to the end; None when unknown."""
+    preparing: Message = NOTHING
+    """That the data are being prepared, and how that went before; nothing in any other phase."""
     problem: Message = NOTHING
     """What keeps the controller from going on right now, such as a database that is away."""
 
@@ -95,8 +97,16 @@ def progress_of(snapshot: Snapshot, memory: StudyMemory) -> Progress:
         gpu_seconds=snapshot.used_gpu_seconds(),
         ended_gpu_seconds=memory.attempts.gpu_seconds_by.copy(),
         failures=dict(memory.attempts.failures),
+        preparing=_preparing(snapshot),
         remaining=remaining(snapshot.lengths, snapshot.slots, snapshot.now),
     )
+
+
+def _preparing(snapshot: Snapshot) -> Message:
+    if snapshot.phase is not Phase.PREPARING:
+        return NOTHING
+    before = snapshot.attempts.get(PREPARATION, ())
+    return preparing([one.message for one in before if not one.forgiven and one.message])
 
 
 def _runs(view: LengthSnapshot, busy: set[Unit]) -> dict[str, int]:

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     DISRUPTED = "Disrupted"  # preempted, evicted, node or machine lost, exit 143
     CRASHED = "Crashed"  # anything else, after its retries
     UNSCHEDULABLE = "Unschedulable"
+    REFUSED = "Refused"  # nobody may make its pod: a quota, an admission policy or its webhook
+    NOT_STARTED = "NotStarted"  # its pod has a node and does not start: a volume, a Secret
     IMAGE = "ImagePull"
     SUSPENDED = "Suspended"
     NO_RESULT = "NoResult"  # ended well, and left none

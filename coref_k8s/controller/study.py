@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -115,6 +115,13 @@ class LengthState(_Reading):
         """Trials and runs of finalists without an outcome."""
         trials = len(self.begun_at) if self.exhausted else max(0, self.planned - self.done)
         return trials + max(0, self.planned_runs - self.runs_done)
+
+
+def preparing(failed: Sequence[Message]) -> Message:
+    """Return that the data are being prepared; `failed` is how each attempt at it ended before."""
+    if not failed:
+        return Message.of("controller.preparing")
+    return Message.of("controller.preparing-again", n=len(failed), why=failed[-1])
 
 
 def remaining(lengths: Iterable[LengthState], slots: int, now: datetime) -> timedelta | None:

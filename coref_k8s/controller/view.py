@@ -18,13 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from coref_k8s import __version__
 from coref_k8s.controller.runner import ObservedJob, Reason, State
-from coref_k8s.controller.study import LengthState, StudyState, remaining
+from coref_k8s.controller.study import LengthState, StudyState, preparing, remaining
 from coref_k8s.errors import DataError
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import REASON_ATTR, TrialRecord, TrialState, ranked
 from coref_k8s.search.stored import FINALISTS, stored_trials, stored_verdicts
 from coref_k8s.search.verdict import Verdict
-from coref_k8s.store.records import AttemptRecord, Outcome, StudyRecord
+from coref_k8s.store.records import AttemptRecord, Outcome, Phase, StudyRecord
 from coref_k8s.store.store import Store
 from coref_k8s.study.names import Kind
 from coref_k8s.wording import NOTHING, Message
@@ -41,6 +41,13 @@ class Waiting:
     """None while it only starts."""
     message: Message = NOTHING
     """What it waits for."""
+
+    @property
+    def told(self) -> Message:
+        """What it waits for, in the words of its reason where nobody says more."""
+        if self.message or self.reason is None:
+            return self.message
+        return Message.of(f"controller.reason-{self.reason.value.lower()}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,8 @@ class StudyView(StudyState):
     """What the finalists have shown, by length."""
     waiting: list[Waiting] = field(default_factory=list)
     """What was begun and does not run at the moment, where that is known (`with_jobs`)."""
+    problem: Message = NOTHING
+    """What keeps the study from going on, as the cluster has it; jobs that wait say the same more closely."""
 
     def with_jobs(self, jobs: Iterable[ObservedJob], capacity: int | None = None) -> StudyView:
         """Return the view with what its jobs say of work that does not run; `capacity` is the runner's."""
@@ -90,6 +99,23 @@ class StudyView(StudyState):
             verdicts=[v for v in self.verdicts if v.seq_len == seq_len],
             waiting=[w for w in self.waiting if w.seq_len == seq_len],
         )
+
+    @property
+    def held(self) -> list[Waiting]:
+        """What waits for something, and does not only start."""
+        return [one for one in self.waiting if one.reason is not None]
+
+    @property
+    def stuck(self) -> Message:
+        """What keeps the study from going on that no job says."""
+        return NOTHING if self.held or self.ended else self.problem
+
+    @property
+    def preparing(self) -> Message:
+        """How the preparation went before, while it is tried again."""
+        before = [one for one in self.attempts if one.kind is Kind.PREPARE and one.message]
+        failed = [one.message for one in before if one.finished_at and one.finished_at >= self.counted_from]
+        return preparing(failed) if failed and self.phase is Phase.PREPARING else NOTHING
 
     @property
     def done(self) -> int:

@@ -64,7 +64,7 @@ def test_what_a_trial_waits_for_is_shown_and_told_once() -> None:
         state.sync(replace(running, waiting=waits), NOW)
     told = [text for _, text in state.news]
     assert "512 trial 0 started" not in told
-    assert told.count("512 trial 0 waits: suspended; its queue has not admitted it") == 1
+    assert told.count("512 trial 0 waits: suspended") == 1
     assert told.count("512 trial 1 waits: 0/3 nodes are available") == 1
     assert shown(state).count("waiting") == 2
     state.sync(running, NOW)
@@ -77,11 +77,11 @@ def test_what_a_trial_waits_for_is_shown_and_told_once() -> None:
         ),
         NOW,
     )
-    assert "prepare: no such image" in shown(state)
+    assert "the preparation waits: no such image" in shown(state)
     speak("ko")
     korean = LiveState()
     korean.sync(replace(running, waiting=waits), NOW)
-    assert "512 트라이얼 0 대기: 보류됨; 대기열이 아직 받아들이지 않음" in [text for _, text in korean.news]
+    assert "512 트라이얼 0 대기: 보류됨" in [text for _, text in korean.news]
 
 
 def playing(lang: Any = "en") -> LiveState:

@@ -112,7 +112,7 @@ def test_what_does_not_run_is_shown_as_waiting_and_why(running: World, call: Cal
     running.running("korean-64-0-1")
     assert "waiting" not in waits_for("0 of 1 1 ")
     running.api.patch(JOBS, "korean-64-0-1", {"spec": {"suspend": True}})
-    told = waits_for("64 trial 0 suspended; its queue has not admitted it")
+    told = waits_for("64 trial 0 suspended, and by no queue of its study")
     assert "tokens progress running waiting" in told
     assert "0 of 1 0 1 " in told
     view = running.controllers[0].database.view(running.api.namespace, "korean")

@@ -51,6 +51,10 @@ def test_the_role_of_the_controller_has_what_it_uses_and_nothing_more(
     })  # fmt: skip
     world.controller()
     world.submit(spec={"trials": 2, "parallelism": 1})
+    # one that waits for its queue long enough to be asked about
+    world.submit("queued", spec={"pod": {"gpus": 0, "queueName": "team"}})
+    world.until(lambda: ("list", "events") in used, "a look at events")
+    world.kube.admin.delete(STUDIES, "queued", world.api.namespace)
     # one that fails, whose log is read; the other one is running when its study goes, database and all
     world.running("korean-64-1-1")
     world.annotate(purge="true")

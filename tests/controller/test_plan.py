@@ -394,7 +394,7 @@ def test_the_failure_that_ends_a_study_stays_told_until_its_jobs_have_ended() ->
         ({"max_duration": 3601}, {}),
         ({"max_gpu_hours": 1.16}, {"gpu_seconds": 3600.0}),
         ({"max_gpu_hours": 0.01}, {"gpus_per_job": 0}),
-        ({"max_failed_trials": 2}, {"lengths": (length(512, 0, complete=1, failed=9, forgiven=7),)}),
+        ({"max_failed_trials": 2}, {"lengths": (length(512, 0, failed=9, forgiven=7),)}),
     ],
 )
 def test_a_limit_that_is_not_reached_ends_nothing(limits, changes) -> None:

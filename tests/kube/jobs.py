@@ -185,7 +185,11 @@ class JobController:
             if delay := self._backoff(job):
                 self._queue.add(_place(job), delay)
                 return active, terminating
-            active = active + [self._create_pod(job) for _ in range(missing)]
+            try:
+                active = active + [self._create_pod(job) for _ in range(missing)]
+            except ApiError as error:
+                self._event(job, "FailedCreate", f"Error creating: {error.message}", kind="Warning")
+                self._queue.add(_place(job), 1.0)
         return active, terminating
 
     def _suspend_condition(self, job: Json) -> None:
@@ -272,9 +276,20 @@ class JobController:
             "ownerReferences": [reference],
         }
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+        self._check_quota(metadata["generateName"], meta["namespace"])
         pod = self._registry.create(self._pods, meta["namespace"], body, manager=_MANAGER).obj
         self._event(job, "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
         return pod
+
+    def _check_quota(self, pod: str, namespace: str) -> None:
+        """The admission of a ResourceQuota, as far as it counts pods."""
+        pods = [s for s in self._store.list(self._pods) if s.obj["metadata"]["namespace"] == namespace]
+        used = sum(_phase(one.obj) not in ("Succeeded", "Failed") for one in pods)
+        for quota in self._store.list(self._registry.resource("resourcequotas")):
+            meta, most = quota.obj["metadata"], quota.obj["spec"].get("hard", {}).get("pods")
+            if meta["namespace"] == namespace and most is not None and used >= int(most):
+                told = f"exceeded quota: {meta['name']}, requested: pods=1, used: pods={used}, limited: pods={most}"
+                raise ApiError(403, "Forbidden", f'pods "{pod}" is forbidden: {told}')
 
     def _delete_pod(self, pod: Json) -> None:
         options = {"preconditions": {"uid": pod["metadata"]["uid"]}}

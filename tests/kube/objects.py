@@ -6,6 +6,7 @@ from coref_k8s.cluster.resources import Resource
 
 SECRETS = Resource("", "v1", "secrets", "Secret")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False)
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")

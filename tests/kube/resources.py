@@ -61,6 +61,7 @@ BUILTIN = (
     _r("", "v1", "endpoints", "Endpoints", "", "ep"),
     _r("", "v1", "serviceaccounts", "ServiceAccount", "", "sa"),
     _r("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", "s", "pvc"),
+    _r("", "v1", "resourcequotas", "ResourceQuota", "s", "quota"),
     _r("batch", "v1", "jobs", "Job", "sg"),
     _r("apps", "v1", "deployments", "Deployment", "sg", "deploy"),
     _r("coordination.k8s.io", "v1", "leases", "Lease"),
