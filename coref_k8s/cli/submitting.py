@@ -143,6 +143,8 @@ def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
     if backend.is_running(study):
         if not how.output:
             out.print(say("cli.created", study=study, place=backend.place))
+        if unattended := backend.taken_up(study):
+            note(said(unattended), style="yellow")
         where = typed(backend.where)
         suggest(f"status {study}{where}", f"watch {study}{where}", f"logs {study} -f{where}")
         if not how.wait:

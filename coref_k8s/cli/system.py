@@ -33,7 +33,7 @@ def doctor(
     backend = open_cluster(Where(namespace=namespace, context=context))
     spec = backend.get(study).spec if study else StudySpec()
     failed = False
-    for finding in examine(backend.api, spec):
+    for finding in examine(backend.api, spec, study):
         failed = failed or finding.grade is Grade.FAILED
         out.print(Text.assemble(_MARKS[finding.grade.value], " ", said(finding.what)), soft_wrap=True)
         if finding.remedy:

@@ -96,7 +96,11 @@ class Backend(Protocol):
         ...
 
     def cancel(self, name: str) -> None:
-        """End the study and wait until it has ended."""
+        """End the study and wait until it has ended. Raises ClusterError when nobody is there to end it."""
+        ...
+
+    def taken_up(self, name: str) -> Message:
+        """Return that nobody takes a new study up; nothing when somebody does."""
         ...
 
     def resume(self, name: str) -> None:

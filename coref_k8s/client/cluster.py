@@ -25,6 +25,7 @@ from coref_k8s.cluster import names
 from coref_k8s.cluster.admit import lost_fields, resume_token
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.errors import AlreadyExists, ApiRefusal, Forbidden, Invalid, NotFound
+from coref_k8s.cluster.leading import leader
 from coref_k8s.cluster.resources import JOBS, STUDIES
 from coref_k8s.cluster.summary import problem_of, record_of
 from coref_k8s.controller.view import StudyView
@@ -38,6 +39,8 @@ Json = dict[str, Any]
 
 #: Pause between two looks at a study whose end is waited for (seconds).
 _LOOK_SECONDS = 0.5
+#: A controller that is at work has taken up what is asked of it by then (seconds).
+_TAKEN_UP_WITHIN = 5.0
 
 
 class ClusterBackend:
@@ -132,10 +135,30 @@ class ClusterBackend:
         self.change(name, dict(changes), **(_go_on() if goes_on else {}))
 
     def cancel(self, name: str) -> None:
-        """Ask for the end of the study and wait until it has ended."""
-        self.change(name, {}, cancel="true")
-        while not record_of(self._resource(name)).ended:
+        """Ask for the end of the study and wait until it has ended.
+
+        Raises ClusterError when there is no controller that would end it: what was asked stays asked.
+        """
+        resource = self.change(name, {}, cancel="true")
+        before, end = resource.get("status"), time.monotonic() + _TAKEN_UP_WITHIN
+        while not record_of(resource).ended:
+            untouched = time.monotonic() > end and resource.get("status") == before
+            if untouched and self._unattended():
+                told = {"study": name, "place": self.place, "annotation": names.CANCEL_ANNOTATION}
+                raise ClusterError("client.cancel-unattended", **told)
             time.sleep(_LOOK_SECONDS)
+            resource = self._resource(name)
+
+    def taken_up(self, name: str) -> Message:
+        """Return that nobody takes the study up, once that has lasted a few seconds; nothing when somebody does."""
+        end = time.monotonic() + _TAKEN_UP_WITHIN
+        while self._unattended():
+            if self._resource(name).get("status"):
+                return NOTHING  # a controller of all namespaces has its lease elsewhere
+            if time.monotonic() > end:
+                return Message.of("client.unattended", place=self.place, namespace=self.api.namespace)
+            time.sleep(_LOOK_SECONDS)
+        return NOTHING
 
     def resume(self, name: str) -> None:
         """Let a study that has ended go on."""
@@ -227,6 +250,14 @@ class ClusterBackend:
             return self.api.get(STUDIES, name)
         except NotFound as error:
             raise self._unknown(name) from error
+
+    def _unattended(self) -> bool:
+        """Whether it is known that no controller works in this namespace."""
+        try:
+            found = leader(self.api)
+        except ClusterError:
+            return False  # who may not look does not know
+        return found is None or not found.at_work
 
     def _unknown(self, name: str) -> NotFoundError | ClusterError:
         try:

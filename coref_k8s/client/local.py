@@ -27,7 +27,7 @@ from coref_k8s.study.names import Kind
 from coref_k8s.study.paths import MODEL_FILE, TrialFolder, trial_folder
 from coref_k8s.study.reading import amended
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.wording import Message
+from coref_k8s.wording import NOTHING, Message
 
 if TYPE_CHECKING:
     from coref_k8s.local.session import LocalSession
@@ -268,6 +268,10 @@ class LocalBackend:
         session.cancel(name)
         while self._goes_on(name):
             sleep(_LOOK_SECONDS)
+
+    def taken_up(self, name: str) -> Message:
+        """Return nothing: whoever submits here runs it."""
+        return NOTHING
 
     def resume(self, name: str) -> None:
         """Let a study that has ended go on; `follow` or `start` runs it. One that has not ended is left as it is."""

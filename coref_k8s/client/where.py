@@ -107,8 +107,8 @@ def find_in(places: Iterable[Backend], name: str) -> tuple[Backend, StudyView]:
         try:
             return backend, backend.get(name)
         except NotFoundError as error:
-            # the place that knows a name like it answers; else the last: a cluster that was asked, not this machine
-            if missing is None or "near" not in missing.message.values:
+            # the last place that knows a name like it answers, else the last: a cluster that was asked, not this machine
+            if missing is None or "near" in error.message.values or "near" not in missing.message.values:
                 missing = error
     assert missing is not None
     raise missing

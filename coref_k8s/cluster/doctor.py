@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -14,9 +14,10 @@ from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.errors import Forbidden, NotFound
-from coref_k8s.cluster.observed import parse_time
-from coref_k8s.cluster.resources import CRDS, LEASES, NODES, SERVICES, STUDIES, VOLUME_CLAIMS, Resource
+from coref_k8s.cluster.leading import leader, services
+from coref_k8s.cluster.resources import CRDS, NODES, STUDIES, VOLUME_CLAIMS, Resource
 from coref_k8s.cluster.settings import JobSettings
+from coref_k8s.cluster.summary import problem_of, record_of
 from coref_k8s.errors import ClusterError
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.study.spec import StudySpec
@@ -24,8 +25,8 @@ from coref_k8s.wording import NOTHING, Message, has
 
 Json = dict[str, Any]
 
-#: A lease that was not renewed for so long has no controller behind it (seconds).
-LEASE_AGE = 60.0
+#: A study's status says within a minute what it waits for; longer is not waited for it (seconds).
+WATCH_SECONDS = 75.0
 
 
 class Grade(StrEnum):
@@ -73,8 +74,11 @@ class Answer:
         return label
 
 
-def examine(api: ClusterApi, spec: StudySpec) -> Iterator[Finding]:
-    """Yield what is found, in the order in which things depend on each other; `spec` says what is needed."""
+def examine(api: ClusterApi, spec: StudySpec, study: str | None = None) -> Iterator[Finding]:
+    """Yield what is found, in the order in which things depend on each other; `spec` says what is needed.
+
+    A `study` that waits is watched until its status says why, for a minute at most.
+    """
     yield (reachable := _api(api))
     if reachable.grade is Grade.FAILED:
         return
@@ -89,6 +93,8 @@ def examine(api: ClusterApi, spec: StudySpec) -> Iterator[Finding]:
     for check in checks:
         yield _safely(check)
     yield from _told(answer)
+    if study is not None:
+        yield _safely(lambda: progress(api, study))
 
 
 def _safely(check: Callable[[], Finding]) -> Finding:
@@ -164,21 +170,14 @@ def permissions(api: ClusterApi, service: str = "") -> Finding:
 
 
 def controller(api: ClusterApi) -> Finding:
-    """Check that somebody holds a fresh lease."""
-    found, _ = api.list(LEASES)
-    ours = [lease for lease in found if lease["metadata"]["name"].endswith("-controller")]
-    held = [one for one in ours if one["spec"].get("holderIdentity") and one["spec"].get("renewTime")]
-    if not held:
+    """Check that our controller holds a fresh lease."""
+    found = leader(api)
+    if found is None:
         return Finding.of(Grade.FAILED, "no-controller", namespace=api.namespace)
-    ages = {
-        lease["spec"]["holderIdentity"]: (datetime.now(UTC) - renewed).total_seconds()
-        for lease in held
-        if (renewed := parse_time(lease["spec"].get("renewTime"))) is not None
-    }
-    holder, age = min(ages.items(), key=lambda one: one[1])
-    if age > LEASE_AGE:
-        return Finding.of(Grade.FAILED, "old-lease", holder=holder, age=round(age))
-    return Finding.of(Grade.OK, "controller", holder=holder.partition("_")[0], age=max(round(age), 0))
+    if not found.at_work:
+        return Finding.of(Grade.FAILED, "old-lease", holder=found.holder, age=round(found.age))
+    holder, age = found.holder.partition("_")[0], max(round(found.age), 0)
+    return Finding.of(Grade.OK, "controller", holder=holder, age=age)
 
 
 def gpus(api: ClusterApi, spec: StudySpec, label: str) -> Finding:
@@ -232,13 +231,38 @@ def volume(api: ClusterApi, wanted: str | None) -> Finding:
     return Finding.of(*((Grade.OK, "volume") if shared else (Grade.WARNING, "volume-of-one-node")), **said)
 
 
+def progress(
+    api: ClusterApi,
+    name: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Finding:
+    """Say how a study goes on, or what keeps it; one that waits is watched until that is known."""
+    end = clock() + WATCH_SECONDS
+    while True:
+        resource = api.get(STUDIES, name)
+        status = resource.get("status") or {}
+        trials = status.get("trials") or {}
+        told = {"study": name, "phase": status.get("phase"), "progress": status.get("progress")}
+        told |= {"running": trials.get("running", 0), "waiting": trials.get("waiting", 0)}
+        if why := problem_of(resource):
+            return Finding.of(Grade.FAILED, "study-kept", **told, why=why)
+        if record_of(resource).ended:
+            return Finding.of(Grade.OK, "study-ended", **told)
+        if status and not told["waiting"]:
+            return Finding.of(Grade.OK, "study-runs", **told)
+        if clock() > end:
+            code = "study-waits" if status else "study-not-taken-up"
+            return Finding.of(Grade.WARNING, code, **told, why=Message.verbatim(status.get("message") or ""))
+        sleep(1.0)
+
+
 def ask(api: ClusterApi) -> Answer:
     """Ask the controller for what only it can know: its database, its settings, whether Prometheus comes by."""
     service = ""
     try:
-        found, _ = api.list(
-            SERVICES, labels=f"{names.NAME_LABEL}={names.APP},{names.COMPONENT_LABEL}=controller"
-        )
+        found = services(api)
         if not found:
             return Answer(trouble=Finding.of(Grade.FAILED, "no-service", namespace=api.namespace))
         service = f"{found[0]['metadata']['name']}:{found[0]['spec']['ports'][0]['port']}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ import yaml
 from coref_k8s.client.cluster import ClusterBackend
 from coref_k8s.client.extending import new_count
 from coref_k8s.client.manifest import manifest
-from coref_k8s.cluster import rbac
+from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.admit import wanted
 from coref_k8s.cluster.doctor import gpus
-from coref_k8s.cluster.resources import JOBS, STUDIES, VOLUME_CLAIMS
+from coref_k8s.cluster.resources import JOBS, LEASES, STUDIES, VOLUME_CLAIMS
 from coref_k8s.errors import RequestError
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import spec_from_mapping
@@ -193,6 +195,35 @@ def test_before_the_controller_has_looked(world: World, call: Callable[..., Any]
     answer = call("status", "korean")
     assert (answer.code, "controller has not taken it up" in answer.out) == (0, True)
     assert "did you mean 'korean'" in call("status", "koraen").err
+
+
+def test_without_a_controller_it_is_said_what_nobody_does(world: World, call: Callable[..., Any]) -> None:
+    # a lease of another program, whatever its name ends in
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    spec = {"holderIdentity": "other_1_0a1b2c3d", "renewTime": now, "leaseDurationSeconds": 15}
+    body = {"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": {"name": "some-controller"}}
+    world.api.create(LEASES, {**body, "spec": spec})
+    submitted = call("submit", *SMALL, "--name", "korean")
+    assert (submitted.code, "no controller works in" in submitted.err) == (0, True), submitted
+    assert "no controller holds a lease" in call("doctor").out
+    cancelled = call("cancel", "korean")
+    assert (cancelled.code, "the next controller ends it" in cancelled.err) == (1, True), cancelled
+    assert world.study()["metadata"]["annotations"][names.CANCEL_ANNOTATION] == "true"
+    world.controller()
+    world.until_phase("Cancelled")
+
+
+def test_the_doctor_watches_a_study_until_it_knows_why_it_waits(
+    running: World, call: Callable[..., Any]
+) -> None:
+    running.submit("far", spec={"pod": {"gpus": 0, "nodeSelector": {"disk": "golden"}}})
+    began = time.monotonic()
+    told = " ".join(call("doctor", "far").out.split())
+    assert "✗ study far (Preparing, 0/2) does not go on: a pod has waited for a node" in told
+    assert time.monotonic() - began < 60
+    running.submit("korean")
+    running.until_phase("Succeeded")
+    assert "✓ study korean has ended: Succeeded, 2/2" in call("doctor", "korean").out
 
 
 def test_cancel_resume_extend_delete(running: World, call: Callable[..., Any]) -> None:
