@@ -14,7 +14,7 @@ from coref_k8s.cli.requesting import File, Set, read_request
 from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import lang, said, say
-from coref_k8s.cli.where_options import DataDir, Storage, Where, typed_anew
+from coref_k8s.cli.where_options import DataDir, Storage, Where, name_place
 from coref_k8s.client.where import open_local
 from coref_k8s.sizing.calibration import Calibration, Point
 from coref_k8s.wording.formats import UNKNOWN, duration, percent
@@ -37,11 +37,11 @@ def calibrate(
     flags: dict[SpecOption, Any],
 ) -> None:
     """Measure memory and time of training steps on this machine's GPU or CPU, for `plan` to rest on."""
-    backend = open_local(Where(local=True, data_dir=data_dir, storage=storage))
+    where = Where(local=True, data_dir=data_dir, storage=storage)
+    name_place(where)
+    backend = open_local(where)
     if action == "show":
-        return _print(
-            backend.calibrations(), output, f"calibrate{typed_anew(backend).removeprefix(' --local')}"
-        )
+        return _print(backend.calibrations(), output, "calibrate")
     from coref_k8s.client.calibrating import calibrate as measure
 
     _, spec = read_request(file, None, settings, flags)
@@ -51,7 +51,7 @@ def calibrate(
     found = measure(backend, spec, deadline, lambda one: note(said(one), style="dim"))
     _print([found], output, None)
     if output == "table":
-        suggest(f"plan{typed_anew(backend)} --model {spec.model}")
+        suggest(f"plan --local --model {spec.model}")
     return None
 
 

@@ -9,7 +9,7 @@ import typer
 
 from coref_k8s.cli.console import out
 from coref_k8s.cli.speech import say
-from coref_k8s.cli.where_options import Study, Where, placed, typed
+from coref_k8s.cli.where_options import Study, Where, placed
 from coref_k8s.client.where import find_study
 from coref_k8s.errors import RequestError
 
@@ -23,8 +23,7 @@ def cancel(name: Study, *, where: Where) -> None:
     if view.ended:
         raise RequestError("client.ended-already", study=name, phase=view.phase.words)
     backend.cancel(name)
-    resume = f"coref-k8s resume {name}{typed(backend.where)}"
-    out.print(say("cli.cancelled", study=name, resume=resume), soft_wrap=True)
+    out.print(say("cli.cancelled", study=name), soft_wrap=True)
 
 
 @placed

@@ -14,6 +14,7 @@ from rich.console import Console, ConsoleDimensions
 
 from coref_k8s.cli.speech import said, say
 from coref_k8s.wording import Message, has
+from coref_k8s.wording.commands import typed
 
 
 class Screen(Console):
@@ -78,13 +79,16 @@ class SpokenWarnings(logging.Handler):
 
 
 def suggest(*commands: str) -> None:
-    """Say what can be typed next: commands of ours, without their first word, each whole and on a line of its own."""
+    """Say what can be typed next: commands of ours, without their first word, each whole and on a line of its own.
+
+    What names the place is put behind them.
+    """
     if not commands:
         return
     lines = []
     for command in commands:
         about = f"cli.next-{command.partition(' ')[0]}"
-        lines.append((f"  coref-k8s {command}", f"  # {say(about)}" if has(about) else ""))
+        lines.append((f"  coref-k8s {command}{typed()}", f"  # {say(about)}" if has(about) else ""))
     # a long command has no words beside it, so that those of short ones stay near
     width = min(err.width, _READABLE)
     told_of = sorted((cell_len(line), cell_len(about)) for line, about in lines if about)

@@ -21,8 +21,7 @@ from coref_k8s.cli.parsing import MultiValueCommand
 from coref_k8s.cli.requesting import File, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import say
-from coref_k8s.cli.where_options import DataDir, typed_anew
-from coref_k8s.settings import Settings
+from coref_k8s.cli.where_options import DataDir, settings_at
 from coref_k8s.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ def prepare(
     """Prepare data without a study, to look at them or to choose among them."""
     _, spec = read_request(file, None, settings, flags)
     from coref_k8s.client.checks import check_before_start, is_remark, localised, require_trial_packages
-    from coref_k8s.client.local import LocalBackend
 
     require_trial_packages()
     spec = localised(spec)
@@ -46,7 +44,7 @@ def prepare(
 
     # what is left out stands in the statistics, and is said below in the reader's language
     logging.getLogger("coref_k8s.corpus").addHandler(logging.NullHandler())
-    kept = Settings.from_env(data_dir=data_dir)
+    kept = settings_at(data_dir)
     with _bars() as progress:
         done = prepare_data(spec, kept, None, progress)
     for line in losses(done.statistics):
@@ -54,8 +52,7 @@ def prepare(
     note(summary(done.statistics))
     path = done.path.relative_to(Path.cwd()) if done.path.is_relative_to(Path.cwd()) else done.path
     write(str(path))
-    there = typed_anew(LocalBackend(kept))
-    suggest(f"data show {path}", f"submit{there}{_same(spec)} --dataset-choice {path}")
+    suggest(f"data show {path}", f"submit --local{_same(spec)} --dataset-choice {path}")
 
 
 def _same(spec: StudySpec) -> str:
@@ -119,7 +116,7 @@ def show(
     from coref_k8s.client.local import prepared_folder
     from coref_k8s.corpus.show import read_statistics
 
-    statistics = read_statistics(prepared_folder(name, Settings.from_env(data_dir=data_dir)))
+    statistics = read_statistics(prepared_folder(name, settings_at(data_dir)))
     if output == "json":
         write(dump(statistics, "json"))
     else:

@@ -8,7 +8,7 @@ import typer
 
 from coref_k8s.cli.console import note, out
 from coref_k8s.cli.speech import lang, said, say
-from coref_k8s.cli.where_options import Study, Where, option, placed, typed
+from coref_k8s.cli.where_options import Study, Where, option, placed
 from coref_k8s.client.extending import FIELDS, extension
 from coref_k8s.client.power import power_of
 from coref_k8s.client.where import find_study
@@ -45,7 +45,7 @@ def extend(
         options = " / ".join(map(option, found.in_vain))
         note(say("cli.in-vain", why=said(view.message), options=options), style="yellow")
     if (found.goes_on or not view.ended) and not backend.is_running(name):
-        note(say("cli.resume-goes-on", resume=f"coref-k8s resume {name}{typed(backend.where)}"), style="dim")
+        note(say("cli.resume-goes-on", study=name), style="dim")
 
 
 def _shown(value: Any) -> str:

@@ -15,6 +15,7 @@ from coref_k8s.cli.console import SpokenWarnings
 from coref_k8s.cli.lazy import LazyGroup, Verb
 from coref_k8s.cli.mistakes import answer
 from coref_k8s.cli.speech import speak, take_language
+from coref_k8s.wording.commands import place_commands
 
 RUN, READ, CHANGE, DATA, SYSTEM = (f"help.panel-{one}" for one in ("run", "read", "change", "data", "system"))
 
@@ -64,6 +65,7 @@ def app() -> LazyGroup:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are one sentence on stderr."""
     speak(None)
+    place_commands("")
     try:
         chosen, rest = take_language(sys.argv[1:] if arguments is None else arguments)
         speak(chosen)

@@ -12,7 +12,7 @@ import typer
 from coref_k8s.cli.console import Wide, dump, err, out, warn, write
 from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, heading, remarks
 from coref_k8s.cli.speech import say
-from coref_k8s.cli.where_options import DataDir
+from coref_k8s.cli.where_options import DataDir, settings_at
 from coref_k8s.client.local import prepared_folder
 from coref_k8s.client.models import trial_named
 from coref_k8s.errors import RequestError
@@ -47,7 +47,7 @@ def evaluate(
     if save is not None:
         _check_place(save)
     asked = _Asked(text, prepared, seq_len, split, items)
-    result = result_of(model, asked, Settings.from_env(data_dir=data_dir))
+    result = result_of(model, asked, settings_at(data_dir))
     _show(result, model, text, split, output)
     if save is not None:  # last, so that a full disk costs the file and not the answer
         save.write_text(result.to_json(), encoding="utf-8")
@@ -89,7 +89,7 @@ def compare(
     """Say whether one model is better than another, and how sure that is."""
     from coref_k8s.evaluation.compare import compare as differences
 
-    settings = Settings.from_env(data_dir=data_dir)
+    settings = settings_at(data_dir)
     trials = [trial for one in (model, other) if (trial := trial_named(one, settings)) is not None]
     if text is None and trials:
         prepared = prepared or trials[0].study

@@ -9,7 +9,7 @@ import typer
 
 from coref_k8s.cli.console import note, suggest, write
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.cli.where_options import DataDir, Storage, Study, Where, placed, typed
+from coref_k8s.cli.where_options import DataDir, Storage, Study, Where, name_place, placed
 from coref_k8s.client.where import find_study, open_local
 from coref_k8s.errors import RequestError
 
@@ -65,10 +65,12 @@ def import_(
 
     if for_namespace is not None and storage is None:
         raise RequestError("cli.namespace-without-storage")
-    there = open_local(Where(data_dir=data_dir, storage=storage))
+    where = Where(data_dir=data_dir, storage=storage)
+    name_place(where)
+    there = open_local(where)
     view = import_study(file, there.settings.storage_url, name=name, namespace=for_namespace or "")
     note(say("cli.imported", study=view.name, n=len(view.trials), phase=view.phase.words))
     if for_namespace is not None:
         note(say("cli.imported-next", study=view.name, namespace=for_namespace), style="dim")
     else:
-        suggest(f"results {view.name}{typed(there.where)}")
+        suggest(f"results {view.name}")

@@ -1,9 +1,8 @@
-"""What can be typed next: whole commands, with what names the place where it is needed."""
+"""What can be typed next."""
 
 from __future__ import annotations
 
 from coref_k8s.cli.console import suggest
-from coref_k8s.cli.where_options import typed, typed_anew
 from coref_k8s.client.backend import Backend
 from coref_k8s.controller.view import StudyView
 from coref_k8s.store.records import Phase
@@ -11,13 +10,9 @@ from coref_k8s.store.records import Phase
 
 def suggest_next(backend: Backend, view: StudyView, *, after: str = "") -> None:
     """Say what can be done with a study now; not the command `after` which that is said."""
-    where, found = typed(backend.where), []
     running = not view.ended and backend.is_running(view.name)
-    for step in _steps(view, running):
-        if step.partition(" ")[0] != after:
-            found.append(f"{step}{where}")
-    found += _uses(backend, view)
-    suggest(*found)
+    steps = [*_steps(view, running), *_uses(backend, view)]
+    suggest(*(step for step in steps if step.partition(" ")[0] != after))
 
 
 def _steps(view: StudyView, running: bool) -> list[str]:
@@ -40,12 +35,10 @@ def _uses(backend: Backend, view: StudyView) -> list[str]:
         return []
     if view.spec.task == "coreference":
         # reads the folder of this machine
-        return [f"resolve {view.name} TEXT.txt{typed(backend.where)}"] if backend.here else []
+        return [f"resolve {view.name} TEXT.txt"] if backend.here else []
     if view.spec.purpose.kind == "ensemble":
         return []
     length = view.spec.seq_lengths[-1]
     model = f"{view.name}/{length}"
-    new = (
-        f"submit{typed_anew(backend)} --task coreference --seq-lengths {length} --model {model} --data CHAINS"
-    )
-    return [new]
+    here = " --local" if backend.here else ""
+    return [f"submit{here} --task coreference --seq-lengths {length} --model {model} --data CHAINS"]

@@ -15,7 +15,7 @@ from coref_k8s.cli.console import Wide, dump, note, out, write
 from coref_k8s.cli.next_steps import suggest_next
 from coref_k8s.cli.sheet import headed
 from coref_k8s.cli.speech import lang, said, say
-from coref_k8s.cli.where_options import Study, Where, option, placed, typed
+from coref_k8s.cli.where_options import Study, Where, option, placed
 from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend
 from coref_k8s.client.comparing import side_by_side
@@ -45,7 +45,7 @@ def list_(
         write(dump([_listed(record, str(place)) for record, place in found], "json"))
         return
     if not found:
-        note(say("cli.no-studies", submit="coref-k8s submit --local --seq-lengths 512 1024"))
+        note(say("cli.no-studies"))
         return
     wrapped = ("words.tokens", "words.model", "cli.where")
     codes = (
@@ -77,7 +77,7 @@ def list_(
         )
     out.print(table)
     if any(record.interrupted for record, _ in found):
-        note(say("cli.some-interrupted", resume="coref-k8s resume NAME"), style="yellow")
+        note(say("cli.some-interrupted"), style="yellow")
     for record, _ in found:
         if record.not_understood:
             note(record.not_understood.say(lang()), style="yellow")
@@ -202,8 +202,7 @@ def logs(
 def note_if_idle(backend: Backend, view: StudyView) -> None:
     """Say how to go on with a study that has not ended and that nobody works on."""
     if not view.ended and not backend.is_running(view.name):
-        resume = f"coref-k8s resume {view.name}{typed(backend.where)}"
-        note(say("cli.idle", resume=resume), style="yellow")
+        note(say("cli.idle", study=view.name), style="yellow")
 
 
 def _csv(rows: list[dict[str, object]]) -> str:

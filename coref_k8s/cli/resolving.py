@@ -15,7 +15,7 @@ import typer
 from coref_k8s.cli.console import err, note, out
 from coref_k8s.cli.sheet import Sheet
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.cli.where_options import DataDir
+from coref_k8s.cli.where_options import DataDir, Where, name_place
 from coref_k8s.client.checks import require_trial_packages
 from coref_k8s.corpus.marked import SUFFIX as MARKED
 from coref_k8s.errors import CorefError, DataError, RequestError, reason
@@ -50,6 +50,7 @@ def resolve(
     require_trial_packages()
     from coref_k8s.client.resolver import Resolver
 
+    name_place(Where(data_dir=data_dir))
     resolver = Resolver.from_pretrained(model, data_dir=data_dir, device=device, windows=windows)
     taken: set[str] = set()
     with err.status("") as status:

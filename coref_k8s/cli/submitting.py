@@ -16,7 +16,7 @@ from coref_k8s.cli.requesting import File, Name, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import said, say
 from coref_k8s.cli.watching import followed
-from coref_k8s.cli.where_options import Study, Where, placed, typed
+from coref_k8s.cli.where_options import Study, Where, placed
 from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
@@ -145,13 +145,11 @@ def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
             out.print(say("cli.created", study=study, place=backend.place))
         if unattended := backend.taken_up(study):
             note(said(unattended), style="yellow")
-        where = typed(backend.where)
-        suggest(f"status {study}{where}", f"watch {study}{where}", f"logs {study} -f{where}")
+        suggest(f"status {study}", f"watch {study}", f"logs {study} -f")
         if not how.wait:
             return 0
     else:
-        resume = f"coref-k8s resume {study}{typed(backend.where)}"
-        note(say("cli.in-foreground", study=study, resume=resume), style="dim")
+        note(say("cli.in-foreground", study=study), style="dim")
     return conclude(backend, followed(backend, study, how.metrics_port))
 
 
@@ -171,13 +169,11 @@ def resume(name: Study, *, where: Where, metrics_port: MetricsPort = None) -> in
 def conclude(backend: Backend, view: StudyView) -> int:
     """Say how a followed study stands, what is best and what to type next; return the exit code."""
     out.print()
-    named = f"{view.name}{typed(backend.where)}"
     if not view.ended and backend.is_running(view.name):
-        status = f"coref-k8s status {named}"
-        note(say("cli.left-running", study=view.name, place=backend.place, status=status))
+        note(say("cli.left-running", study=view.name, place=backend.place))
         return 130
     if not view.ended:
-        note(say("cli.left-stopped", study=view.name, resume=f"coref-k8s resume {named}"))
+        note(say("cli.left-stopped", study=view.name))
         return 130
     if any(one.best for one in view.lengths):
         print_best(view, backend.root)

@@ -14,7 +14,7 @@ from rich.text import Text
 from coref_k8s import __version__
 from coref_k8s.cli.console import out
 from coref_k8s.cli.speech import said
-from coref_k8s.cli.where_options import Context, Namespace, Where
+from coref_k8s.cli.where_options import Context, Namespace, Where, name_place
 from coref_k8s.client.where import open_cluster
 from coref_k8s.errors import RequestError
 
@@ -30,7 +30,9 @@ def doctor(
     from coref_k8s.cluster.doctor import Grade, examine
     from coref_k8s.study.spec import StudySpec
 
-    backend = open_cluster(Where(namespace=namespace, context=context))
+    where = Where(namespace=namespace, context=context)
+    name_place(where)
+    backend = open_cluster(where)
     spec = backend.get(study).spec if study else StudySpec()
     failed = False
     for finding in examine(backend.api, spec, study):

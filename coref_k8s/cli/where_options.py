@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from coref_k8s.cli.expanding import expand, keyword
-from coref_k8s.client.backend import Backend
 from coref_k8s.client.where import Where
+from coref_k8s.settings import Settings, masked_url
+from coref_k8s.wording.commands import place_commands
 
 Study = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 Local = Annotated[bool, typer.Option("--local", rich_help_panel="help.panel-where")]
@@ -43,25 +44,27 @@ def placed(function: Callable[..., Any]) -> Callable[..., Any]:
 def _gather(values: Mapping[str, Any]) -> Where:
     where = Where(**values)
     where.check(option)
+    name_place(where)
     return where
+
+
+def name_place(where: Where) -> None:
+    """Let every command that this run prints end with what the reader has typed to name a place: ` -n x`."""
+    names = {"-n": where.namespace, "--context": where.context, "--data-dir": where.data_dir}
+    storage = None if where.storage is None else masked_url(where.storage)
+    place_commands(
+        "".join(
+            f" {name} {quote(str(value))}" for name, value in {**names, "--storage": storage}.items() if value
+        )
+    )
+
+
+def settings_at(data_dir: Path | None) -> Settings:
+    """Return the settings of this machine with this data folder, and let commands name it. Raises RequestError."""
+    name_place(Where(data_dir=data_dir))
+    return Settings.from_env(data_dir=data_dir)
 
 
 def option(name: str) -> str:
     """Return the option that fills a parameter."""
     return f"--{name.replace('_', '-')}"
-
-
-def typed(where: Where) -> str:
-    """Return what is typed after a command to name a place: empty when it is found without, else ` -n x`."""
-    names = {"-n": where.namespace, "--context": where.context, "--data-dir": where.data_dir}
-    return "".join(
-        f" {name} {quote(str(value))}"
-        for name, value in {**names, "--storage": where.storage}.items()
-        if value
-    )
-
-
-def typed_anew(backend: Backend) -> str:
-    """Return what is typed after a command that makes something new to name the place: ` --local` as well."""
-    where = typed(backend.where)
-    return f" --local{where}" if backend.here else where

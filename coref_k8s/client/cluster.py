@@ -156,7 +156,7 @@ class ClusterBackend:
             if self._resource(name).get("status"):
                 return NOTHING  # a controller of all namespaces has its lease elsewhere
             if time.monotonic() > end:
-                return Message.of("client.unattended", place=self.place, namespace=self.api.namespace)
+                return Message.of("client.unattended", place=self.place)
             time.sleep(_LOOK_SECONDS)
         return NOTHING
 

@@ -44,7 +44,7 @@ class NamedTrial:
     def model(self) -> Path:
         """Folder of its model. Raises NotFoundError when there is none."""
         if (found := model_within(self.folder.path)) is None:
-            raise NotFoundError("client.trial-without-model", trial=self.name)
+            raise NotFoundError("client.trial-without-model", trial=self.name, study=self.study)
         return found
 
 

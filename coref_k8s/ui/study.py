@@ -126,8 +126,7 @@ def top(visit: Visit, seen: Seen, page: Context, *, whole: bool) -> str:
     if seen.view.message and not seen.view.ended:
         notes.append(seen.view.message.say(visit.lang))
     if seen.view.interrupted:
-        resume = f"coref-k8s resume {seen.view.name}"
-        notes.append(visit.plain("ui.idle", resume=resume))
+        notes.append(visit.plain("ui.idle", study=seen.view.name))
     remarks = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     if not whole:
         return remarks

@@ -8,6 +8,7 @@ The words stand in `catalogue/<topic>.toml`, both languages beside each other:
 
 The code of that text is `<topic>.name-taken`. A value in braces may carry a format (`formats.py`): `{span:duration}`,
 `{n:count}`, `{n:trial|trials}` for a plural, `{study:이/가}` for the particle that fits the value's last syllable.
+Behind every command in a sentence stands `{typed}` (`commands.py`): what names the place that the reader works in.
 Codes and values travel through the controller, trials and the database (`Message`); words are made where they are shown.
 """
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from coref_k8s.wording.commands import typed
 from coref_k8s.wording.language import Lang
 
 #: Shown where a value is unknown.
@@ -106,7 +107,9 @@ class Words(string.Formatter):
         self._say = say
 
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Return a value; messages among them are said first, in the same language."""
+        """Return a value; messages among them are said first, in the same language. `typed` is known without."""
+        if key == "typed" and key not in kwargs:
+            return typed()
         return self._said(kwargs[str(key)])
 
     def _said(self, value: Any) -> Any:

@@ -230,6 +230,24 @@ def test_logs_of_one_trial_and_of_the_study(coref: Any, study: str) -> None:
     assert coref("logs", study, "--seq-len", "1024").out == "1024-0-1 | x\n"
 
 
+def test_commands_in_sentences_name_the_place(coref: Any, study: str) -> None:
+    Path("data").rename("my data")
+    there = ("--data-dir", "my data")
+    for command, told in (
+        (("status", "nobody"), "coref-k8s list"),
+        (("logs", study, "--trial", "99"), f"coref-k8s results {study} --all"),
+        (("logs", study, "--trial", "0", "--seq-len", "512"), f"coref-k8s results {study} --all"),
+        (("evaluate", f"{study}/512/1"), f"coref-k8s results {study}"),
+        (("data", "show", "none"), "coref-k8s prepare"),
+    ):
+        answer = coref(*command, *there)
+        assert f"{told} --data-dir 'my data'" in answer.out + answer.err, command
+        korean = coref(*command, *there, "--lang", "ko")
+        assert f"{told} --data-dir 'my data'" in korean.out + korean.err, command
+    Path("my data").rename("data")
+    assert "--data-dir" not in coref("logs", study, "--trial", "99").err
+
+
 def test_events_in_a_log_are_sentences_and_json_has_them_whole(coref: Any, study: str) -> None:
     folder = Path("data/jobs/sample/sample-512-1-1")
     folder.mkdir(parents=True)

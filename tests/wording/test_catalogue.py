@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import string
 from collections.abc import Iterator, Mapping
 
@@ -81,6 +82,25 @@ def test_no_words_for_people_outside_of_the_catalogue() -> None:
 
 def test_errors_carry_codes() -> None:
     assert set(source.worded_errors()) == set()
+
+
+def test_commands_in_sentences_name_their_place() -> None:
+    """Behind a command that takes `--data-dir` or `-n` stands what the reader has typed to name a place."""
+    placed = {
+        verb.name
+        for verb in COMMANDS
+        if verb.name not in ("data", "ui", "import")
+        and {"data_dir", "namespace"} & {parameter.name for parameter in verb.load().params}
+    }
+    assert {"status", "submit", "prepare", "doctor"} <= placed
+    command = re.compile(rf"coref-k8s (?:{'|'.join(placed)})(?![a-z])")
+    said = {code for code in CODES if not code.startswith(("help.", "fields."))} - {"cli.init-head"}
+    counted = {
+        (code, lang): (len(command.findall(text)), text.count("{typed}"))
+        for code in said
+        for lang, text in entry(code).items()
+    }
+    assert {one for one, (commands, places) in counted.items() if commands != places} == set()
 
 
 def test_korean_keeps_to_its_terms() -> None:
