@@ -12,13 +12,14 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Files that are made by a module of ours, as module=file; each module knows --write and --check.
 GENERATED := docs.metrics_page=docs/metrics.md docs.api_page=docs/api.md charts.dashboards=charts/coref-k8s/dashboards
 
-.PHONY: help install demo test test-slow test-cluster check generate format images kind-load release clean
+.PHONY: help install demo test test-slow test-cluster test-real check generate format images kind-load release clean
 
 help:
 	@echo "make demo          a study on this machine, then who is who in a text: small model, shipped corpus, a few minutes"
 	@echo "make test          all tests (installs Postgres and jq where they are missing)"
 	@echo "make test-slow     the larger versions of some tests as well"
 	@echo "make test-cluster  the tests of the cluster's side on the cluster that KUBECONFIG names"
+	@echo "make test-real     studies with real pods there: eviction, a drained node, a full disk, upgrade, uninstall"
 	@echo "make images        the images of controller and trial, with docker, podman or buildah"
 	@echo "make kind-load     puts them into the kind or k3d cluster"
 	@echo "make release       wheel, sdist, chart package and bill of materials of this commit, in dist/"
@@ -63,7 +64,13 @@ test-slow: install $(VENV)/checkov/.installed
 test-cluster: install
 	@test -n "$$KUBECONFIG" || { echo 'set KUBECONFIG to the cluster to test on'; exit 2; }
 	sh tests/install-services.sh postgres
-	$(BIN)/pytest -m cluster
+	$(BIN)/pytest -m cluster --timeout 600
+
+# Installs the chart in a namespace of its own; names what the cluster lacks and skips only that. COREF_REAL_VALUES: a file
+# with the values of that cluster (images, classes); COREF_REAL_CHART: another chart.
+test-real: install
+	@test -n "$$KUBECONFIG" || { echo 'set KUBECONFIG to the cluster to test on'; exit 2; }
+	$(BIN)/pytest -m real -rs --timeout 3600 tests/real
 
 check: install
 	$(BIN)/ruff check coref_k8s tests charts docs

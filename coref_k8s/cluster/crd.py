@@ -80,6 +80,8 @@ def _spec_rules() -> list[dict[str, str]]:
          f"each of seqLengths must be a positive multiple of {LENGTH_STEP}"),
         ("self.search.spaceByLength.all(k, self.seqLengths.exists(l, string(l) == k))",
          "search.spaceByLength names a length that is not among seqLengths"),
+        ("!has(self.pod.resourceClaims) || self.pod.resourceClaims.all(k, k == '*' || self.seqLengths.exists(l, string(l) == k))",
+         "pod.resourceClaims names something that is no length of the study; name one of its lengths, or * for all others"),
         ("self.search.finalists <= self.trials", "finalists are chosen of the trials; give more trials"),
         (f"!({search}) || (!has(self.purpose.study) && size(self.purpose.trials) == 0)",
          "purpose.study and purpose.trials are for purpose.kind train and ensemble"),

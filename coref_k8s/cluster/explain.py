@@ -92,6 +92,8 @@ class Explainer:
 
     def _without_pod(self, seen: ObservedJob, job: Json, pods: list[Json], *, silent: bool) -> ObservedJob:
         """Say why there is no pod: a quota, an admission policy or a webhook refuses it."""
+        if job.get("status", {}).get("active"):
+            return seen  # not shown yet, or in another cluster
         about = {"kind": "Job", "uid": str(job["metadata"]["uid"])}
         word = self._ask(seen.uid, about, reason="FailedCreate")
         last = parse_time(pods[-1]["metadata"].get("creationTimestamp")) if pods else None

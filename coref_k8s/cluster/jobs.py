@@ -10,10 +10,12 @@ from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
 from coref_k8s.study.names import WITHOUT_GPU
 from coref_k8s.study.order import Order, Resources
 from coref_k8s.study.paths import HUB_CACHE
-from coref_k8s.study.spec import Toleration
+from coref_k8s.study.spec import EVERY_LENGTH, Toleration
 
 #: Name of the only container.
 CONTAINER = "trial"
+#: Name within a pod of the claim of its GPUs.
+GPU_CLAIM = "gpu"
 #: Exit code of a process that SIGKILL ended; without a disruption, that is the memory limit.
 EXIT_KILLED = 137
 #: Where secrets and the CA bundle are mounted.
@@ -144,6 +146,7 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
     # One volume that one node has at a time may be tied to a node or a zone by its first pod, which mostly needs no
     # GPU (a preparation, `helm test`): it must not end up where no trial with one can follow.
     near_gpus = settings.same_node and not resources.gpus and bool(settings.gpu_memory_label)
+    claim = _claim(order)
     if resources.gpus or near_gpus:
         tolerations.insert(0, {"key": pod.gpu_resource, "operator": "Exists", "effect": "NoSchedule"})
     if tolerations:
@@ -151,7 +154,10 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
     if settings.runtime_class:
         spec["runtimeClassName"] = settings.runtime_class
     affinity: Manifest = {}
-    if resources.gpus and resources.gpu_memory_mb and settings.gpu_memory_label:
+    if claim:
+        # the template says which devices: a node's label knows nothing of their shares
+        spec["resourceClaims"] = [{"name": GPU_CLAIM, "resourceClaimTemplateName": claim}]
+    elif resources.gpus and resources.gpu_memory_mb and settings.gpu_memory_label:
         affinity["nodeAffinity"] = _gpu_affinity(settings.gpu_memory_label, resources.gpu_memory_mb)
     elif near_gpus:
         affinity["nodeAffinity"] = _near_gpus(settings.gpu_memory_label)
@@ -160,6 +166,14 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
     if affinity:
         spec["affinity"] = affinity
     return spec
+
+
+def _claim(order: Order) -> str:
+    """Return the template of the claim with which a pod has its GPUs; empty where it asks for them by resource name."""
+    if not order.resources.gpus:
+        return ""
+    claims = order.spec.pod.resource_claims
+    return claims.get(str(order.seq_len)) or claims.get(EVERY_LENGTH) or ""
 
 
 def _toleration(toleration: Toleration) -> Manifest:
@@ -194,7 +208,7 @@ def _container(order: Order, settings: JobSettings) -> Manifest:
         "imagePullPolicy": settings.image_pull_policy,
         "command": list(settings.command),
         "env": [{"name": name, "value": value} for name, value in environment(order, settings).items()],
-        "resources": _resources(order.resources, order.spec.pod.gpu_resource),
+        "resources": _resources(order),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -234,12 +248,14 @@ def environment(order: Order, settings: JobSettings) -> dict[str, str]:
     return {**variables, **settings.env}
 
 
-def _resources(resources: Resources, gpu_resource: str) -> Manifest:
+def _resources(order: Order) -> Manifest:
+    resources = order.resources
     fixed = {"memory": str(resources.memory_bytes), "ephemeral-storage": str(resources.ephemeral_bytes)}
-    if resources.gpus:
-        fixed[gpu_resource] = str(resources.gpus)
+    claimed: Manifest = {"claims": [{"name": GPU_CLAIM}]} if _claim(order) else {}
+    if resources.gpus and not claimed:
+        fixed[order.spec.pod.gpu_resource] = str(resources.gpus)
     # no CPU limit: throttling a trial while cores are idle only keeps its GPU waiting
-    return {"requests": {"cpu": f"{resources.cpu_millis}m", **fixed}, "limits": fixed}
+    return {"requests": {"cpu": f"{resources.cpu_millis}m", **fixed}, "limits": fixed, **claimed}
 
 
 def _mounts(settings: JobSettings) -> list[Manifest]:

@@ -253,6 +253,8 @@ def _seen(job: Json, pods: list[Json], now: datetime) -> _Seen:
         return _Seen(State.RUNNING, Reason.DISRUPTED, Message.of("cluster.node-silent", node=silent))
     # one that has succeeded ends its Job, which only has to say so: nothing waits
     at_work = any(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
+    # a queue over several clusters runs its pods elsewhere: then only the Job's own status tells of them
+    at_work = at_work or (not pods and bool(status.get("ready")))
     if at_work or job["metadata"].get("deletionTimestamp"):
         return _Seen(State.RUNNING)
     waiting = next((pod for pod in reversed(pods) if pod["status"].get("phase") == "Pending"), None)

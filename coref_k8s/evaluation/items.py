@@ -31,7 +31,7 @@ from coref_k8s.wording import Message
 #: Changes whenever the same documents would give other items.
 FORMAT = 5
 #: Earlier versions, whose items can still be asked: a study that began with them goes on with them.
-_EARLIER = (3, 4)
+_EARLIER = (2, 3, 4)
 #: Fewest first mentions that Coref F1 is given from: half of its items.
 MIN_FIRSTS = MIN_ITEMS // 2
 #: Documents looked at per item wanted: more documents make narrower intervals, and cost preparation time.

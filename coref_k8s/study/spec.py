@@ -288,6 +288,10 @@ class Toleration(Request):
         return self
 
 
+#: Key of `pod.resourceClaims` for the lengths that are not named.
+EVERY_LENGTH = "*"
+
+
 class PodSpec(Request):
     """Where and how pods run; of these, one machine knows GPUs and memory only."""
 
@@ -297,6 +301,8 @@ class PodSpec(Request):
     """GPUs of a trial; 0 runs on CPU. On one machine those that are there, when not given."""
     gpu_resource: Name = "nvidia.com/gpu"
     """Resource name of a GPU."""
+    resource_claims: Keyed[Name] = added({})
+    """ResourceClaimTemplate of a trial's GPUs by sequence length, `*` for all others, in the place of the resource name (DRA, Kubernetes 1.34): whole cards, MIG slices or shares by memory, `gpus` of them."""
     cpu: Cores | None = None
     """CPU request, such as `4`; by length when not given."""
     memory: Memory | None = None
@@ -416,6 +422,9 @@ class StudySpec(Request):
         for length in self.search.space_by_length:
             if length not in self.seq_lengths:
                 refuse("length-not-tuned", "search", "spaceByLength", str(length), length=length)
+        for key in self.pod.resource_claims:
+            if key != EVERY_LENGTH and key not in map(str, self.seq_lengths):
+                refuse("claim-of-no-length", "pod", "resourceClaims", key, key=key)
         return self
 
     @model_validator(mode="after")

@@ -84,10 +84,21 @@ def test_examples_are_all_there() -> None:
     assert [path.stem for path in STUDY_FILES] == [
         "coreference",
         "cpu-smoke",
+        "dra",
         "full",
         "minimal",
         "spot-kueue",
     ]
+
+
+def test_claims_of_the_example_are_in_the_strict_schema() -> None:
+    found = documents(EXAMPLES / "dra.yaml")
+    templates = {one["metadata"]["name"] for one in found if one["kind"] == "ResourceClaimTemplate"}
+    for one in found:
+        if one["kind"] == "ResourceClaimTemplate":
+            kubernetes_validate.validate(one, "1.34", strict=True)
+    (study,) = [one for one in found if one["kind"] == "CorefStudy"]
+    assert set(study["spec"]["pod"]["resourceClaims"].values()) == templates
 
 
 def test_full_study_has_every_default() -> None:

@@ -55,6 +55,15 @@ GPU_STUDY = {
     },
     "limits": {"retries": 4},
 }
+#: GPUs by a claim, another one for one length; a queue admits it, with a priority of its own.
+CLAIM_STUDY = {
+    "seqLengths": [1024, 2048],
+    "pod": {
+        "resourceClaims": {"*": "mig-2g", "2048": "whole-gpu"},
+        "queueName": "team-queue",
+        "labels": {"kueue.x-k8s.io/priority-class": "overnight"},
+    },
+}
 
 CASES: dict[str, tuple[Order, JobSettings]] = {
     "trial-cpu": (make_order(), JobSettings(run_as_user=None)),
@@ -62,6 +71,7 @@ CASES: dict[str, tuple[Order, JobSettings]] = {
         make_order(seq_len=2048, trial=12, attempt=2, spec=GPU_STUDY, resources=gpu_resources()),
         EVERYTHING,
     ),
+    "trial-claim": (make_order(seq_len=2048, spec=CLAIM_STUDY, resources=gpu_resources()), EVERYTHING),
     "prepare": (make_order(kind=Kind.PREPARE), JobSettings()),
     "finalist": (make_order(kind=Kind.FINALIST, trial=2, resources=gpu_resources()), JobSettings()),
     "verdict": (make_order(kind=Kind.VERDICT, trial=None), JobSettings()),
@@ -87,7 +97,7 @@ def test_manifest_is_the_golden_file(case: str) -> None:
     assert found == yaml.safe_load(path.read_text())
 
 
-@pytest.mark.parametrize("version", ["1.31", "1.36", "1.37"])
+@pytest.mark.parametrize("version", ["1.31", "1.34", "1.36", "1.37"])
 @pytest.mark.parametrize("case", CASES)
 def test_manifest_passes_the_strict_schema(case: str, version: str) -> None:
     kubernetes_validate.validate(build(case), version, strict=True)
@@ -116,6 +126,41 @@ def test_only_pods_that_serve_metrics_have_their_port(kind: Kind) -> None:
     serves = kind in (Kind.TRIAL, Kind.FINALIST)
     assert ("ports" in made) == serves
     assert any(one["name"] == "COREF_METRICS_PORT" for one in made["env"]) == serves
+
+
+def test_gpus_are_claimed_by_length_or_asked_for_by_name() -> None:
+    def claimed(seq_len: int, pod: dict[str, Any], kind: Kind = Kind.TRIAL, gpus: int = 1) -> tuple[Any, ...]:
+        spec = {"seqLengths": [1024, 2048], "pod": pod}
+        resources = gpu_resources().model_copy(update={"gpus": gpus})
+        order = make_order(kind=kind, seq_len=seq_len, spec=spec, resources=resources)
+        made = job_manifest(order, JobSettings(), namespace="lab", owner_uid=UID)
+        asked = container(made)["resources"]
+        claims = made["spec"]["template"]["spec"].get("resourceClaims", [])
+        names = [one["resourceClaimTemplateName"] for one in claims]
+        assert bool(names) == ("claims" in asked)
+        return names, asked["limits"].get("nvidia.com/gpu")
+
+    both = {"resourceClaims": {"*": "mig-2g", "2048": "whole-gpu"}}
+    assert claimed(1024, both) == (["mig-2g"], None)
+    assert claimed(2048, both) == (["whole-gpu"], None)
+    assert claimed(1024, {"resourceClaims": {"2048": "whole-gpu"}}) == ([], "1")
+    assert claimed(1024, both, gpus=0) == ([], None)
+    with pytest.raises(RequestError, match=r"resourceClaims.*'512', which is no length of the study"):
+        spec_from_mapping({"seqLengths": [1024], "pod": {"resourceClaims": {"512": "mig"}}})
+
+
+def test_a_queue_admits_every_job_of_a_study_preparation_and_verdict_too() -> None:
+    for kind in Kind:
+        order = make_order(
+            kind=kind, trial=None if kind is Kind.VERDICT else 0, spec=CLAIM_STUDY, seq_len=2048
+        )
+        made = job_manifest(order, EVERYTHING, namespace="lab", owner_uid=UID)
+        labels = made["metadata"]["labels"]
+        assert labels["kueue.x-k8s.io/queue-name"] == "team-queue"
+        assert labels["kueue.x-k8s.io/priority-class"] == "overnight"
+        assert made["spec"]["suspend"] is True
+        # one pod set of one pod: what a quota is asked for
+        assert (made["spec"]["parallelism"], made["spec"]["completions"]) == (1, 1)
 
 
 def test_secrets_are_files_and_never_variables() -> None:

@@ -122,6 +122,9 @@ def test_who_it_is() -> None:
         (job(("FailureTarget", "PodFailurePolicy", POLICY.format(42))), [pod()], State.RUNNING, None, None),
         (job(suspend=True), [], State.PENDING, Reason.SUSPENDED, None),
         (job(), [pod()], State.RUNNING, None, None),
+        # its pod is in another cluster, as MultiKueue has it: the Job alone tells of it
+        (job(status={"active": 1, "ready": 1}), [], State.RUNNING, None, None),
+        (job(status={"active": 1, "ready": 0}), [], State.PENDING, None, None),
         # its Job will say so in a moment
         (job(), [pod(phase="Succeeded", state=ended(0))], State.RUNNING, None, None),
     ],
