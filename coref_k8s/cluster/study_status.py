@@ -14,7 +14,7 @@ from coref_k8s.controller.actions import Action, Fail, Record, SetPhase
 from coref_k8s.controller.loop import LONGEST_PAUSE
 from coref_k8s.controller.plan import UNPLACED_FOR
 from coref_k8s.controller.progress import LengthProgress, Progress
-from coref_k8s.controller.runner import ObservedJob, Reason, State
+from coref_k8s.controller.runner import Reason, State
 from coref_k8s.errors import ClusterError, CorefError, RequestError, StorageError, UnknownKeyError
 from coref_k8s.store import Outcome, Phase
 from coref_k8s.study.names import Kind
@@ -75,7 +75,7 @@ def study_status(
             "total": planned,
             "done": done,
             "running": sum(length.running for length in progress.lengths),
-            "waiting": sum(length.waiting for length in progress.lengths) + len(_beside(progress)),
+            "waiting": sum(length.waiting for length in progress.lengths) + _beside(progress),
             "succeeded": sum(length.complete for length in progress.lengths),
             "pruned": sum(length.pruned for length in progress.lengths),
             "failed": sum(length.failed for length in progress.lengths),
@@ -162,10 +162,11 @@ def awaited(progress: Progress) -> Message:
     return Message.of("cluster.starting-up", n=len(jobs), job=first.name, why=why)
 
 
-def _beside(progress: Progress) -> list[ObservedJob]:
-    """Return what waits beside trials: the preparation, runs of finalists, their comparison."""
-    jobs = (one.job for one in progress.running)
-    return [job for job in jobs if job.state is State.PENDING and job.kind is not Kind.TRIAL]
+def _beside(progress: Progress) -> int:
+    """Return how much waits beside trials: the preparation, also while there is no Job for it, and what finalists need."""
+    jobs = [one.job for one in progress.running if one.job.kind is not Kind.TRIAL]
+    missing = progress.phase is Phase.PREPARING and not any(job.kind is Kind.PREPARE for job in jobs)
+    return sum(job.state is State.PENDING for job in jobs) + missing
 
 
 def not_ours(resource: Json, error: RequestError) -> Trouble | None:

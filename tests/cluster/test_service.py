@@ -453,6 +453,7 @@ def test_jobs_that_the_server_refuses_are_told_and_come_when_it_takes_them(world
     )
     assert world.condition("Degraded")["reason"] == "Refused"
     assert 'cannot create resource "jobs"' in told["message"]
+    world.until(lambda: world.status()["trials"]["waiting"] == 1, "the preparation to be counted")
     assert world.jobs() == []
     world.kube.as_service_account(*account, rbac.rules("controller")).close()
     world.until_phase("Succeeded")
