@@ -7,7 +7,7 @@ from rich.text import Text
 
 from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.client.expecting import Here
+from coref_k8s.client.expecting import Outlook
 from coref_k8s.client.planning import GIB, LengthPlan, spared_share
 from coref_k8s.client.power import Power
 from coref_k8s.search.finalists import planned_runs
@@ -21,23 +21,33 @@ from coref_k8s.wording import Message
 from coref_k8s.wording.formats import UNKNOWN, duration, parameter
 
 
-def as_tables(
-    spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None = None, here: Here | None = None
-) -> RenderableType:
-    """Return the plan as tables and sentences for a person; `power` is what its finalists can show."""
-    parallelism = spec.parallelism if here is None else here.at_once
-    sentences = [one.say(lang()) for one in _sentences(spec, plans, power, parallelism)]
-    return Group(_sizes(spec, plans), "", _spaces(plans), "", *sentences)
+def as_tables(seen: Outlook, power: Power | None = None, price: float | None = None) -> RenderableType:
+    """Return the plan as tables and sentences for a person: sizes, ranges, times; `power` is what its finalists can show.
+
+    `price` is that of a GPU-hour.
+    """
+    spec, plans = seen.spec, dict(seen.plans)
+    sentences = [one.say(lang()) for one in _sentences(spec, plans, power, seen.at_once)]
+    found = ["", seen.found.say(lang())] if seen.found else []
+    times = [one.say(lang()) for one in seen.sentences(price)]
+    return Group(
+        _sizes(spec, plans), "", _spaces(plans), "", *sentences, *found, "", _times(seen), "", *times
+    )
 
 
-def expected_table(here: Here) -> list[RenderableType]:
-    """Return what was found on this machine, how long trials are expected to take on it, and what that rests on."""
-    codes = ("words.tokens", "plan.steps", "plan.a-step", "plan.a-trial", "plan.all-trials")
-    table = headed(*codes, spare=("plan.steps", "plan.a-step"))
-    for length, one in here.times.items():
-        step = f"{one.step_seconds:.2f} s" if one.step_seconds < 10 else _about(one.step_seconds)
-        table.row(str(length), f"{one.steps:,}", step, _about(one.trial_seconds), _about(one.seconds))
-    return ["", here.found.say(lang()), "", table, "", *(one.say(lang()) for one in here.rests_on)]
+def _times(seen: Outlook) -> Sheet:
+    """Return how long trials are expected to take."""
+    codes = ("words.tokens", "plan.steps", "plan.a-step", "plan.training", "plan.evaluation", "plan.start", "plan.a-trial",
+             "plan.all-trials")  # fmt: skip
+    table = headed(
+        *codes, spare=("plan.start", "plan.evaluation", "plan.training", "plan.steps", "plan.a-step")
+    )
+    for length, one in seen.times.items():
+        step = f"{one.step_seconds:.2g} s" if one.step_seconds < 10 else _about(one.step_seconds)
+        parts = (one.training_seconds, one.evaluation_seconds, one.start_seconds, one.trial_seconds)
+        low, high = one.seconds
+        table.row(str(length), f"{one.steps:,}", step, *map(_about, parts), f"{_about(low)} – {_about(high)}")
+    return table
 
 
 def _about(seconds: float) -> str:

@@ -11,7 +11,7 @@ import typer
 from coref_k8s.cli.console import Wide, dump, note, out, suggest, tell, write
 from coref_k8s.cli.expanding import expand, keyword
 from coref_k8s.cli.next_steps import suggest_next
-from coref_k8s.cli.planning import as_tables, expected_table
+from coref_k8s.cli.planning import as_tables
 from coref_k8s.cli.requesting import File, Name, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import said, say
@@ -20,7 +20,7 @@ from coref_k8s.cli.where_options import Study, Where, placed
 from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
-from coref_k8s.client.expecting import plan_here, views_of
+from coref_k8s.client.expecting import outlook, plan_here, views_of
 from coref_k8s.client.local import LocalBackend
 from coref_k8s.client.models import as_found_here, names_result
 from coref_k8s.client.planning import as_data, plan_study
@@ -46,29 +46,25 @@ def plan(
     *,
     file: File = None,
     settings: Set = None,
+    price: Annotated[float | None, typer.Option("--gpu-hour-price", metavar="PRICE", min=0)] = None,
     output: Output = "table",
     where: Where,
     wide: Wide = False,
     flags: dict[SpecOption, Any],
 ) -> None:
-    """Show what a study would do, without doing it; with --local also on what, and how long it would take here."""
+    """Show what a study would do, how long it would take and what it would cost, without doing it."""
     _, spec = read_request(file, None, settings, flags)
-    this, here = open_local(where), None
+    this = open_local(where)
     spec = as_found_here(spec, this)
     views = _studies(where, this) if where.here or spec.search.finalists else []
-    if where.here:
-        here = plan_here(this, spec, views)
-        spec = here.spec
-    plans = plan_study(spec)
-    check_choices(spec)
-    power = power_of(spec, views)
+    seen = plan_here(this, spec, views) if where.here else outlook(spec)
+    check_choices(seen.spec)
+    power = power_of(seen.spec, views)
     if output == "table":
-        out.print(as_tables(spec, plans, power, here))
-        if here is not None:
-            out.print(*expected_table(here), sep="\n")
+        out.print(as_tables(seen, power, price))
     else:
-        data = as_data(spec, plans, power)
-        write(dump(data if here is None else data | {"here": here.as_data()}, output))
+        data = as_data(seen.spec, dict(seen.plans), power)
+        write(dump(data | {"here" if where.here else "there": seen.as_data(price)}, output))
 
 
 def _studies(where: Where, this: LocalBackend) -> list[StudyView]:

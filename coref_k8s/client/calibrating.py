@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -90,6 +90,22 @@ def calibrate(
         found = replace(found, complete=not left_out, notes=notes)
         backend.session.store.keep_calibration(found)
     return found
+
+
+def measured_lines(
+    spec: StudySpec,
+    data_dir: Path,
+    *,
+    seconds: bool = False,
+    memory: bool = False,
+    more: Sequence[Mapping[str, Any]] = (),
+) -> Iterator[dict[str, Any]]:
+    """Yield what a process of its own finds of a request's steps on one thread of this machine, and of `more` of them (`Step`)."""
+    asked = {
+        "spec": spec.model_dump_json(by_alias=True), "data_dir": str(data_dir), "deadline": 3600.0, "threads": 1,
+        "seconds": seconds, "memory": memory, "steps": list(more),
+    }  # fmt: skip
+    yield from _child(asked, None, memory and not seconds)
 
 
 def _with(found: Calibration, line: Mapping[str, Any]) -> Calibration:

@@ -88,10 +88,11 @@ class ClusterBackend:
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request, with the folder of a study's model; what it names else is looked for in the cluster, not here."""
         from coref_k8s.client.checks import check_request
+        from coref_k8s.client.expecting import warnings_of
         from coref_k8s.client.models import started
 
         spec = started(spec, self)
-        return spec, check_request(spec)
+        return spec, check_request(spec) + warnings_of(spec, here=False)
 
     def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:
         """Raise RequestError for what only this machine has."""

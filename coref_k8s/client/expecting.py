@@ -1,14 +1,12 @@
-"""How long a study will take on this machine, and what that rests on.
+"""How long a study will take and what it costs, before it starts, and what that rests on.
 
-The speed is that of trials of the same model that have run here; before there are any, a product of matrices is measured
-and a step is counted in operations.
+Times are those of `controller.expecting`; here is what only this machine knows: its text, its cards, its earlier trials.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,84 +14,132 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from coref_k8s.client.planning import LengthPlan, plan_study
+from coref_k8s.controller.expecting import (
+    USUAL_ROWS,
+    Basis,
+    Expected,
+    Source,
+    basis_of,
+    expected,
+    most_passes,
+    threads_of,
+    wall_seconds,
+)
 from coref_k8s.controller.view import StudyView
 from coref_k8s.corpus.local import SUFFIXES
-from coref_k8s.local.hardware import cpu_cores
+from coref_k8s.local.hardware import Machine, cpu_cores, this_machine
+from coref_k8s.sizing.calibration import Calibration, fitting
 from coref_k8s.sizing.shape import ModelShape, shape_of
+from coref_k8s.sizing.speed import Speed, operations
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message
 
 if TYPE_CHECKING:
     from coref_k8s.client.local import LocalBackend
 
-#: Share of the speed of a product of matrices that training reaches: 57 of 85 GFLOP/s for DeBERTa-v2 of width 768 at 2,043
-#: tokens on one core (docs/sizing.md), less for shorter inputs and small models.
-EFFICIENCY = 0.5
 #: Fewest bytes of text in a token; more, and there are fewer tokens.
 _BYTES_PER_TOKEN = 4
 #: A trial that takes longer on a CPU is said to before it starts (seconds).
 _LONG = 86_400
-#: Rows of the matrices that are multiplied to measure a CPU, and a GPU.
-_ROWS = {False: 768, True: 8192}
 
 
 @dataclass(frozen=True)
-class Expected:
-    """The training time of a length's trials; evaluations come on top, pruning takes away."""
-
-    steps: int
-    """Optimiser steps of a trial, at most."""
-    step_seconds: float
-    seconds: float
-    """Of all trials of the length."""
-
-    @property
-    def trial_seconds(self) -> float:
-        """Training time of one trial, at most."""
-        return self.steps * self.step_seconds
-
-
-@dataclass(frozen=True)
-class Here:
-    """A request as it would run on this machine."""
+class Outlook:
+    """What a request takes: times by length, and in all."""
 
     spec: StudySpec
-    found: Message
-    """What was found and chosen."""
+    plans: Mapping[int, LengthPlan]
     times: Mapping[int, Expected]
     """By length."""
-    rests_on: Sequence[Message]
+    basis: Basis
+    steps_said: Message
+    """What says how many steps there are."""
+    at_once: int
+    """Most trials that run at the same time."""
+    found: Message = NOTHING
+    """What was found on this machine and chosen; empty for a cluster."""
 
     @property
-    def at_once(self) -> int:
-        """Most trials that run at the same time here: what was asked for, or what the machine has room for."""
-        return int(self.found.values["n"])
+    def hours(self) -> tuple[float, float]:
+        """GPU-hours of the whole study, the least and the most; on a CPU hours of trials."""
+        low, high = (sum(one.seconds[which] for one in self.times.values()) for which in (0, 1))
+        gpus = max(1, self.spec.pod.gpus)
+        return low * gpus / 3600, high * gpus / 3600
 
-    def as_data(self) -> dict[str, Any]:
+    @property
+    def wall(self) -> tuple[float, float]:
+        """From start to end (seconds), the least and the most."""
+        return wall_seconds(self.times, self.at_once)
+
+    def sentences(self, price: float | None = None) -> list[Message]:
+        """Return what the study takes in all, what the times rest on, and whether a limit ends it before; `price` of a GPU-hour."""
+        low, high = self.hours
+        first, last = self.wall
+        code = "client.takes-gpu-hours" if self.spec.pod.gpus else "client.takes-hours"
+        said = [
+            Message.of(code, low=low, high=high, first=first, last=last, n=self.at_once),
+            *(
+                [Message.of("client.costs", low=low * price, high=high * price, price=price)]
+                if price is not None and self.spec.pod.gpus
+                else []
+            ),
+            self.basis.said,
+            self.steps_said,
+        ]
+        return [*said, *([limit] if (limit := self.limit) else [])]
+
+    @property
+    def limit(self) -> Message:
+        """Return that `limits.maxGpuHours` will end the study before its trials are done; empty when it will not."""
+        most, (low, high) = self.spec.limits.max_gpu_hours, self.hours
+        if most is None or not self.spec.pod.gpus or low <= most:
+            return NOTHING
+        return Message.of("client.limit-ends-it", most=most, low=low, high=high)
+
+    def as_data(self, price: float | None = None) -> dict[str, Any]:
         """Return it as plain data, keys in camelCase, times in seconds."""
+        low, high = self.hours
         return {
             "found": str(self.found),
-            "restsOn": [str(one) for one in self.rests_on],
+            "source": self.basis.source.value,
+            "restsOn": [str(self.basis.said), str(self.steps_said)],
+            "gpuHours" if self.spec.pod.gpus else "hours": [round(low, 3), round(high, 3)],
+            **(
+                {}
+                if price is None or not self.spec.pod.gpus
+                else {"cost": [round(low * price, 2), round(high * price, 2)]}
+            ),
+            "wallSeconds": [round(one, 1) for one in self.wall],
+            "warnings": [str(self.limit)] if self.limit else [],
             "expected": {
                 str(length): {
                     "steps": one.steps,
                     "stepSeconds": round(one.step_seconds, 4),
+                    "startSeconds": round(one.start_seconds, 1),
+                    "trainingSeconds": round(one.training_seconds, 1),
+                    "evaluationSeconds": round(one.evaluation_seconds, 1),
                     "trialSeconds": round(one.trial_seconds, 1),
-                    "seconds": round(one.seconds, 1),
+                    "seconds": [round(each, 1) for each in one.seconds],
                 }
                 for length, one in self.times.items()
             },
         }
 
 
-def plan_here(backend: LocalBackend, spec: StudySpec, views: Sequence[StudyView]) -> Here:
+def plan_here(backend: LocalBackend, spec: StudySpec, views: Sequence[StudyView]) -> Outlook:
     """Return what a request comes to on this machine, of which `views` are the studies.
 
     Raises RequestError and SizingError as `fitted` does.
     """
     spec, found = backend.fit(spec)
-    times, rests_on = expected_times(spec, plan_study(spec), int(found.values["n"]), views)
-    return Here(spec, found, times, rests_on)
+    return outlook(
+        spec,
+        backend.calibrations(),
+        views,
+        machine=this_machine(),
+        at_once=int(found.values["n"]),
+        found=found,
+    )
 
 
 def views_of(backend: LocalBackend) -> list[StudyView]:
@@ -101,122 +147,76 @@ def views_of(backend: LocalBackend) -> list[StudyView]:
     return [backend.get(study.name) for study in backend.studies() if not study.problem]
 
 
-def too_long(spec: StudySpec) -> Message:
-    """Return a warning when a trial of a fitted request takes more than a day on this CPU; empty when it does not."""
-    if spec.pod.gpus:
-        return NOTHING
-    at_once = min(spec.parallelism, cpu_cores())
-    times, _ = expected_times(spec, plan_study(spec), at_once, ())
-    longest = max(times.values(), key=lambda one: one.trial_seconds)
-    if longest.trial_seconds < _LONG:
-        return NOTHING
-    return Message.of("client.long-on-cpu", span=longest.trial_seconds, steps=longest.steps)
+def outlook(
+    spec: StudySpec,
+    calibrations: Sequence[Calibration] = (),
+    views: Sequence[StudyView] = (),
+    *,
+    machine: Machine | None = None,
+    at_once: int | None = None,
+    found: Message = NOTHING,
+) -> Outlook:
+    """Return what a request takes: on a `machine`, for which it has been fitted, or on a cluster's cards (None).
 
-
-def expected_times(
-    spec: StudySpec, plans: Mapping[int, LengthPlan], at_once: int, views: Sequence[StudyView]
-) -> tuple[dict[int, Expected], list[Message]]:
-    """Return the times by length, and what they rest on; `views` are the studies of this machine.
-
-    The request is one that fits the machine (`fitted`), of which `at_once` trials run at the same time.
+    `views` are studies whose trials may have shown how fast steps are. Raises SizingError when no batch fits.
     """
-    shape = shape_of(spec.model)
-    known = _speeds(spec, views)
-    steps, why = _steps(spec, plans)
-    if known:
-        n = sum(map(len, known.values()))
-        rests_on = Message.of("client.rests-on-trials", n=n, model=spec.model)
-    else:
-        rate = measured_rate(gpu=spec.pod.gpus > 0)
-        rests_on = Message.of("client.rests-on-product", rate=rate / 1e9, share=EFFICIENCY)
-    times = {}
-    for length, plan in plans.items():
-        work = operations(shape, length)
-        if known:
-            # tokens a second at the nearest length, as far as it differs by its operations
-            near = min(known, key=lambda other: abs(other - length))
-            speed = median(known[near]) * operations(shape, near) / work
-        else:
-            # the cores are shared by the trials that run at once, GPUs are not
-            speed = EFFICIENCY * rate / work / (1 if spec.pod.gpus else at_once)
-        seconds = plan.batch.effective_batch * length / speed
-        rounds = math.ceil(spec.trials / at_once)
-        times[length] = Expected(steps[length], seconds, rounds * steps[length] * seconds)
-    return times, [rests_on, why]
+    shape, at_once = shape_of(spec.model), at_once or spec.parallelism
+    card = machine.usable_gpus[0].model if machine and spec.pod.gpus and machine.usable_gpus else None
+    calibration = fitting(calibrations, spec, shape, card)
+    plans = plan_study(spec, calibration)
+    cores = None if machine is None else machine.cores
+    basis = None if calibration is not None and calibration.speed else _of_trials(spec, shape, views)
+    basis = basis or basis_of(spec, shape, calibration, threads=threads_of(spec, cores, at_once), card=card)
+    rows, said = _rows(spec, plans)
+    batches = {length: plan.batch for length, plan in plans.items()}
+    return Outlook(spec, plans, expected(spec, shape, batches, rows, basis), basis, said, at_once, found)
 
 
-def operations(shape: ModelShape, seq_len: int) -> float:
-    """Return the floating-point operations of training on one token: forward, and twice that backward."""
-    h, up = shape.hidden, 3 if shape.gated else 2
-    products = (
-        2 if not shape.position_buckets else 4
-    )  # scores, context, and both directions of relative positions
-    layer = 4 * h * h + up * h * shape.intermediate + products * seq_len * h
-    head = 0.15 * h * (h + shape.vocabulary)
-    return 3 * 2 * (shape.layers * layer + head)
+def warnings_of(spec: StudySpec, calibrations: Sequence[Calibration] = (), *, here: bool) -> list[Message]:
+    """Return what of a request's time its sender should know before it starts: too long on this CPU, more than a limit allows."""
+    if here and not spec.pod.gpus:
+        at_once = min(spec.parallelism, cpu_cores())
+        seen = outlook(spec, calibrations, machine=this_machine(), at_once=at_once)
+        longest = max(seen.times.values(), key=lambda one: one.training_seconds)
+        if longest.training_seconds < _LONG:
+            return []
+        return [Message.of("client.long-on-cpu", span=longest.training_seconds, steps=longest.steps)]
+    if spec.limits.max_gpu_hours is None or not spec.pod.gpus:
+        return []
+    seen = outlook(spec, calibrations, machine=this_machine() if here else None)
+    return [seen.limit] if seen.limit else []
 
 
-def measured_rate(*, gpu: bool) -> float:
-    """Return how many floating-point operations a second this machine's cores, or its first GPU, multiply matrices with.
-
-    On the CPU it is told from the time that the cores have worked, since others may use them at this moment.
-    """
-    rows = _ROWS[gpu]
-    if gpu:
-        import torch
-
-        one = torch.rand(rows, rows, device="cuda", dtype=torch.bfloat16)
-
-        def multiply() -> float:
-            torch.cuda.synchronize()
-            began = time.perf_counter()
-            one @ one
-            torch.cuda.synchronize()
-            return time.perf_counter() - began
-
-    else:
-        import numpy as np
-
-        matrix = np.ones((rows, rows), np.float32)
-
-        def multiply() -> float:
-            began = time.thread_time()
-            matrix @ matrix
-            return time.thread_time() - began
-
-    multiply()  # the first one starts threads
-    return 2 * rows**3 / max(1e-6, median(multiply() for _ in range(5)))
-
-
-def _speeds(spec: StudySpec, views: Sequence[StudyView]) -> dict[int, list[float]]:
-    """Return the tokens a second of trials of the same model on the same kind of device, by length."""
-    found: dict[int, list[float]] = {}
+def _of_trials(spec: StudySpec, shape: ModelShape, views: Sequence[StudyView]) -> Basis | None:
+    """Return how fast steps were in trials of the same model, task and kind of device; None before there are any."""
+    rates: list[float] = []
     for view in views:
         if (view.spec.model, view.spec.task) != (spec.model, spec.task):
             continue
         for trial in view.trials:
             speed = trial.attrs.get("tokens_per_second")
             if speed and ("gpu_name" in trial.attrs) == (spec.pod.gpus > 0):
-                found.setdefault(trial.seq_len, []).append(float(speed))
-    return found
+                rates.append(float(speed) * operations(shape, trial.seq_len, spec.task))
+    if not rates:
+        return None
+    speed = Speed.of_rate(median(rates), shape, spec.task)
+    return Basis(speed, Source.TRIALS, Message.of("client.rests-on-trials", n=len(rates), model=spec.model))
 
 
-def _steps(spec: StudySpec, plans: Mapping[int, LengthPlan]) -> tuple[dict[int, int], Message]:
-    """Return the most optimiser steps of a trial by length, and what says so."""
-    if spec.training.max_steps is not None:
-        steps = spec.training.max_steps
-        return dict.fromkeys(plans, steps), Message.of("client.steps-asked", n=steps)
+def _rows(spec: StudySpec, plans: Mapping[int, LengthPlan]) -> tuple[dict[int, int], Message]:
+    """Return the most training sequences by length, and what says how many steps they make."""
     limit, size = spec.data.train_limit, _text_bytes(spec)
-    epochs = max(spec.training.epoch_choices)
     tokens = math.inf if size is None else size / _BYTES_PER_TOKEN
     tokens *= 1 - spec.data.dev_share - spec.data.test_share
     found = {}
-    for length, plan in plans.items():
+    for length in plans:
         chunks = min(math.inf if limit is None else limit, max(1, tokens / length))
-        chunks = 50_000 if math.isinf(chunks) else chunks
-        found[length] = math.ceil(math.ceil(chunks) / plan.batch.effective_batch * epochs)
+        found[length] = USUAL_ROWS if math.isinf(chunks) else math.ceil(chunks)
+    epochs = most_passes(spec, next(iter(plans)))
+    if spec.training.max_steps is not None:
+        return found, Message.of("client.steps-asked", n=spec.training.max_steps)
     if size is None:
-        return found, Message.of("client.steps-of-limit", n=limit or 50_000, epochs=epochs)
+        return found, Message.of("client.steps-of-limit", n=limit or USUAL_ROWS, epochs=epochs)
     return found, Message.of("client.steps-of-text", size=size / 1e6, epochs=epochs)
 
 

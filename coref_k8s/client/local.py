@@ -166,15 +166,14 @@ class LocalBackend:
     def check(self, spec: StudySpec) -> tuple[StudySpec, list[Message]]:
         """Return the request with absolute paths, with warnings; raise what cannot work here."""
         from coref_k8s.client.checks import check_before_start, check_request, localised
-        from coref_k8s.client.expecting import too_long
+        from coref_k8s.client.expecting import warnings_of
         from coref_k8s.client.models import started
 
         spec = localised(started(spec, self))
         warnings = check_request(spec)
         if spec.search.warm_start_from is not None:
             self._check_source(spec.search.warm_start_from)
-        if long := too_long(spec):
-            warnings.append(long)
+        warnings += warnings_of(spec, self.calibrations(), here=True)
         return spec, warnings + check_before_start(spec, text=not self._prepared_elsewhere(spec))
 
     def _prepared_elsewhere(self, spec: StudySpec) -> bool:

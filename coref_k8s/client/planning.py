@@ -8,6 +8,7 @@ from typing import Any
 from coref_k8s.client.power import Power, power_of
 from coref_k8s.search.space import space_for
 from coref_k8s.sizing.batch import plan_batch
+from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.sizing.suitable import check_suitable, left_out
 from coref_k8s.study.order import BatchPlan, Resources
@@ -25,8 +26,8 @@ class LengthPlan:
     space: dict[str, Range]
 
 
-def plan_study(spec: StudySpec) -> dict[int, LengthPlan]:
-    """Return the plan of each length, in the order in which they run.
+def plan_study(spec: StudySpec, calibration: Calibration | None = None) -> dict[int, LengthPlan]:
+    """Return the plan of each length, in the order in which they run, by what was measured of such trials where it was.
 
     Raises SizingError when no batch fits, ModelError when the model cannot do what is asked.
     """
@@ -36,7 +37,7 @@ def plan_study(spec: StudySpec) -> dict[int, LengthPlan]:
         space = space_for(spec, length)
         choices = space["accumulation"].choices or () if "accumulation" in space else ()
         fixed = int(choices[0]) if len(choices) == 1 else None  # else the memory table's
-        batch = plan_batch(spec, length, accumulation=fixed)
+        batch = plan_batch(spec, length, accumulation=fixed, calibration=calibration)
         plans[length] = LengthPlan(batch, size_pod(spec, length), space)
     return plans
 

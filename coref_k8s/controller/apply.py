@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from coref_k8s.controller import actions as do
 from coref_k8s.controller.actions import Action
 from coref_k8s.controller.carry import Carrier
+from coref_k8s.controller.expecting import expected_of, threads_of
 from coref_k8s.controller.memory import StudyMemory
 from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.runner import Reason, Runner
@@ -20,9 +21,12 @@ from coref_k8s.search.finalists import Role
 from coref_k8s.search.records import ROLE_ATTR, SEED_ATTR, TrialRecord
 from coref_k8s.search.space import default_params
 from coref_k8s.search.trials import Trials
+from coref_k8s.sizing.calibration import Calibration, fitting
+from coref_k8s.sizing.shape import shape_of
 from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
 from coref_k8s.study.names import WITHOUT_GPU, Kind, job_name
 from coref_k8s.study.order import Order
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus, Section, last_words, said
 from coref_k8s.wording import Message
 
@@ -62,6 +66,8 @@ class Applier:
         self._order = order
         self._gpus_per_job = 0
         self._last_lines: dict[Unit, str] = {}
+        self._calibration: tuple[StudySpec, Calibration | None] | None = None
+        self._noted = False
 
     def apply(self, actions: list[Action], *, gpus_per_job: int) -> Exception | None:
         """Carry out the actions; return the first failure. It holds up the rest of its own unit only, and the study's end.
@@ -183,6 +189,7 @@ class Applier:
                 params=None if trial is None else trial.params,
                 prepared=study.prepared or "",
                 correction=self._correction(unit),
+                calibration=self._calibrated(study.spec),
                 study_uid=study.uid,
                 **_as_a_finalist(unit, trial),
             )
@@ -197,6 +204,27 @@ class Applier:
         """What the trials of the unit's length measured, as a factor on the memory estimate."""
         length = self._memory.lengths.get(unit.seq_len) if unit.seq_len is not None else None
         return length.correction.factor if length is not None else 1.0
+
+    def _calibrated(self, spec: StudySpec) -> Calibration | None:
+        """Return what was measured of such trials before this study's first."""
+        if self._calibration is None or self._calibration[0] != spec:
+            known = self._store.calibrations()
+            self._calibration = spec, fitting(known, spec, shape_of(spec.model)) if known else None
+        return self._calibration[1]
+
+    def note_expected(self, capacity: int | None, slots: int) -> None:
+        """Note what the study is expected to take, once its data are prepared and nothing is noted."""
+        study = self._memory.study
+        if study.prepared is None or study.expected or self._noted or study.ended or not self._may_write():
+            return
+        self._noted, spec = True, study.spec
+        if spec.purpose.kind == "ensemble":
+            return
+        try:
+            found = expected_of(study, self._calibrated(spec), threads_of(spec, capacity, slots))
+        except CorefError:
+            return  # a model that cannot be seen from here, or that holds no batch: trials will tell
+        self._store.set_expected(study.namespace, study.name, found)
 
     def _refused(self, unit: Unit, attempt: int, tier: int, message: Message) -> None:
         name = job_name(self._memory.name, unit.kind, unit.seq_len, unit.trial, attempt)

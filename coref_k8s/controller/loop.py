@@ -80,6 +80,7 @@ class StudyLoop:
         snapshot = self._observer.observe(interrupted=interrupted)
         progress = progress_of(snapshot, self._memory)
         actions = plan(snapshot)
+        self._applier.note_expected(snapshot.capacity, snapshot.slots)
         failure = self._applier.apply(actions, gpus_per_job=snapshot.gpus_per_job)
         ended = snapshot.phase in TERMINAL or interrupted
         return Step(progress, tuple(actions), ended and not snapshot.jobs and not actions, failure)

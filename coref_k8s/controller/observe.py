@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from coref_k8s.controller.expecting import trial_seconds
 from coref_k8s.controller.memory import FinalsMemory, LengthMemory, StudyMemory
 from coref_k8s.controller.runner import ObservedJob, Runner
 from coref_k8s.controller.snapshot import PREPARATION, LengthSnapshot, Snapshot, unit_of
@@ -55,7 +56,8 @@ class Observer:
             for record in self._store.attempts(memory.namespace, memory.name):
                 memory.attempts.add(record)
             self._loaded = True
-        state = StudyState.like(study, spec=spec, message=study.message, capacity=self._runner.capacity())
+        told = {"expected": trial_seconds(study.expected), "capacity": self._runner.capacity()}
+        state = StudyState.like(study, spec=spec, message=study.message, **told)
         lengths: tuple[LengthSnapshot, ...] = ()
         # one that was imported has its trials, but nothing prepared here
         if study.prepared is not None or (study.ended and memory.attempts.of_trials):

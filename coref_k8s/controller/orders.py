@@ -8,6 +8,7 @@ from typing import Any
 
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.sizing.batch import plan_batch
+from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.study.names import WITHOUT_GPU
 from coref_k8s.study.order import Order
@@ -27,19 +28,27 @@ def make_order(
     params: Mapping[str, Any] | None = None,
     prepared: str = "",
     correction: float = 1.0,
+    calibration: Calibration | None = None,
     seed: int | None = None,
     untuned: bool = False,
     study_uid: str = "",
 ) -> Order:
     """Return the order of one attempt at a unit. Raises SizingError when no batch fits the GPU.
 
-    `correction` scales the memory estimate by what earlier trials of the length measured.
+    `correction` scales the memory estimate by what earlier trials of the length measured; `calibration` is what was measured before.
     """
     batch = None
     on_cpu = unit.kind in WITHOUT_GPU
     if unit.seq_len is not None and not on_cpu:
         accumulation = (params or {}).get("accumulation")
-        batch = plan_batch(spec, unit.seq_len, accumulation=accumulation, tier=tier, correction=correction)
+        batch = plan_batch(
+            spec,
+            unit.seq_len,
+            accumulation=accumulation,
+            tier=tier,
+            correction=correction,
+            calibration=calibration,
+        )
     return Order(
         kind=unit.kind,
         study=study,

@@ -98,7 +98,7 @@ def progress_of(snapshot: Snapshot, memory: StudyMemory) -> Progress:
         ended_gpu_seconds=memory.attempts.gpu_seconds_by.copy(),
         failures=dict(memory.attempts.failures),
         preparing=_preparing(snapshot),
-        remaining=remaining(snapshot.lengths, snapshot.slots, snapshot.now),
+        remaining=remaining(snapshot.lengths, snapshot.slots, snapshot.now, snapshot.expected),
     )
 
 

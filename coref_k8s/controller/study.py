@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -47,6 +47,8 @@ class StudyState(_Reading, Standing):
     """Folder of the prepared data below the data folder; None until there are any."""
     interrupted: bool = False
     """Whether it has not ended and nobody works on it, where that is known: on one machine."""
+    expected: Mapping[int, float] = field(default_factory=dict)
+    """What a trial of each length was expected to take before any had ended (seconds); empty before that was worked out."""
     capacity: int | None = None
     """Most jobs at once where it runs; None where a scheduler decides, or where that is not known."""
 
@@ -124,18 +126,32 @@ def preparing(failed: Sequence[Message]) -> Message:
     return Message.of("controller.preparing-again", n=len(failed), why=failed[-1])
 
 
-def remaining(lengths: Iterable[LengthState], slots: int, now: datetime) -> timedelta | None:
-    """Return the estimated time until every trial is done, `slots` at once; None before any trial is complete.
+def remaining(
+    lengths: Iterable[LengthState], slots: int, now: datetime, expected: Mapping[int, float] | None = None
+) -> timedelta | None:
+    """Return the estimated time until every trial is done, `slots` at once.
 
-    A length without a complete trial is taken to cost its share of tokens more than the nearest known one.
+    What a trial takes is known of lengths with complete trials. Of others it is what was `expected` of it (seconds), times what
+    the known ones have taken more or less than expected; without any expectation it is the nearest known one's, by tokens.
+    None when neither is there.
     """
-    lengths = list(lengths)
+    lengths, expected = list(lengths), expected or {}
     known = {one.seq_len: mean for one in lengths if (mean := one.mean_seconds)}
-    if not known:
+    if not known and not expected.keys() >= {one.seq_len for one in lengths}:
         return None
     seconds = 0.0
     for one in lengths:
-        near = min(known, key=lambda length: abs(length - one.seq_len))
         spent = sum((now - began).total_seconds() for began in one.begun_at)
-        seconds += max(0.0, one.left * known[near] * one.seq_len / near - spent)
+        seconds += max(0.0, one.left * _trial_seconds(one.seq_len, known, expected) - spent)
     return timedelta(seconds=seconds / slots)
+
+
+def _trial_seconds(seq_len: int, known: Mapping[int, float], expected: Mapping[int, float]) -> float:
+    if seq_len in known:
+        return known[seq_len]
+    if not known:
+        return expected[seq_len]
+    near = min(known, key=lambda length: abs(length - seq_len))
+    if seq_len in expected and near in expected:
+        return known[near] * expected[seq_len] / expected[near]
+    return known[near] * seq_len / near

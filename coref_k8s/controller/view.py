@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from coref_k8s import __version__
+from coref_k8s.controller.expecting import trial_seconds
 from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.study import LengthState, StudyState, preparing, remaining
 from coref_k8s.errors import DataError
@@ -139,7 +140,11 @@ class StudyView(StudyState):
 
     def remaining(self, now: datetime) -> timedelta | None:
         """Estimated time to the end, from the mean duration of complete trials of each length; None when unknown."""
-        return None if self.ended or self.interrupted else remaining(self.lengths, self.slots, now)
+        return (
+            None
+            if self.ended or self.interrupted
+            else remaining(self.lengths, self.slots, now, self.expected)
+        )
 
     def to_json(self, *, words: bool = False) -> bytes:
         """Return the view as JSON; with `words` messages are English text, as people and older versions read them."""
@@ -274,6 +279,7 @@ def read_view(store: Store, namespace: str, name: str) -> StudyView:
         spec=record.spec,
         not_understood=record.not_understood,
         statistics=record.statistics,
+        expected=trial_seconds(record.expected),
         trials=trials,
         attempts=store.attempts(namespace, name),
         runs=[r for n in lengths for r in stored_trials(engine, name, n, namespace, part=FINALISTS)],

@@ -11,17 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from coref_k8s.evaluation.evaluate import asked_by
-from coref_k8s.evaluation.extent import WHOLE, Extent
+from coref_k8s.evaluation.extent import SHARE, TRAINED, WHOLE, Extent
 from coref_k8s.evaluation.given import MIN_ITEMS
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.study.tasks import WEIGHTS
 
-#: Most that the full evaluation may cost (share of the training), as counted; measured on a CPU it is less, since
-#: training makes masks and updates weights as well (tests/benchmarks/evaluation_cost.py).
-SHARE = 0.15
-#: Passes without gradient that one trained token costs.
-TRAINED = 3.0
 #: Items whose passes are counted to know what an item costs.
 _SAMPLED = 32
 

@@ -10,6 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Most that the full evaluation may cost (share of the training), as counted; measured on a CPU it is less, since
+#: training makes masks and updates weights as well (tests/benchmarks/evaluation_cost.py).
+SHARE = 0.15
+#: Passes without gradient that one trained token costs.
+TRAINED = 3.0
 #: Share of the items that a lean evaluation scores closed (Coref F1, closed Top-1/Top-5), swaps, asks the reference way,
 #: and of gold mentions that it links.
 CLOSED_SHARE, SWAPPED_SHARE, SEED_SHARE, ANTECEDENT_SHARE = 0.5, 0.25, 0.25, 0.5

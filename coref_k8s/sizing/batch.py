@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from coref_k8s.errors import SizingError
+from coref_k8s.errors import RequestError, SizingError
+from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.sizing.estimate import estimate
 from coref_k8s.sizing.head import HeadShape
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.sizing.shape import ModelShape, shape_of
+from coref_k8s.sizing.speed import PASS_OVERHEAD_TOKENS, Step
 from coref_k8s.sizing.table import row_for
 from coref_k8s.study.order import BatchPlan
 from coref_k8s.study.spec import StudySpec
@@ -17,8 +19,6 @@ USABLE = 0.8
 HOST_BASE = 2**30
 #: Extra compute of checkpointing: the forward pass a second time, of three parts in all.
 RECOMPUTE = 1 / 3
-#: Fixed cost of one forward and backward pass, in tokens' worth of compute: kernel launches and idle units.
-PASS_OVERHEAD_TOKENS = 512
 
 
 def effective_batch(spec: StudySpec, seq_len: int, accumulation: int | None = None) -> int:
@@ -30,16 +30,37 @@ def effective_batch(spec: StudySpec, seq_len: int, accumulation: int | None = No
 
 
 def plan_batch(
-    spec: StudySpec, seq_len: int, *, accumulation: int | None = None, tier: int = 0, correction: float = 1.0
+    spec: StudySpec,
+    seq_len: int,
+    *,
+    accumulation: int | None = None,
+    tier: int = 0,
+    correction: float = 1.0,
+    calibration: Calibration | None = None,
 ) -> BatchPlan:
     """Return the fastest plan that stays within 80 % of the GPU's memory; without GPUs, of the trial's host memory.
 
     `accumulation` is the sampled parameter (the table's by default). `tier` counts the times that the
     trial ran out of memory at batch 1: from then on it starts at batch 1, with checkpointing unless the
-    request forbids it. `correction` scales the estimate by what was measured on this hardware. Raises
-    SizingError when one sequence does not fit; of a model whose shape is unknown that is not held against a CPU.
+    request forbids it. `correction` scales the estimate by what trials measured on this hardware, before there are any
+    `calibration` does; it also says what takes least time, and which attention path must not be used. Raises RequestError for
+    a path that is asked for and is off, and SizingError when one sequence does not fit; of a model whose shape is unknown that is not held against a CPU.
     """
     shape = shape_of(spec.model)
+    attention, speed = "", None
+    if calibration is not None:
+        attention, speed = _path(spec, calibration), calibration.speed
+        correction = calibration.factor if correction == 1.0 else correction
+        if attention:
+            training = spec.training.model_copy(update={"attention": attention})
+            spec = spec.model_copy(update={"training": training})
+
+    def cost(batch: int, checkpointing: bool) -> float:
+        passes = total // batch
+        if speed is not None:
+            return speed.seconds(Step(seq_len, batch, passes, checkpointing), shape, spec.task)
+        return _cost(seq_len, batch, passes, checkpointing)
+
     memory = spec.gpu_memory_gb * 2**30 if spec.pod.gpus else size_pod(spec, seq_len, tier=tier).memory_bytes
     budget = int(USABLE * memory)
     total = effective_batch(spec, seq_len, accumulation)
@@ -50,7 +71,7 @@ def plan_batch(
     if tier > 0:
         largest, switches = 1, switches[-1:]
     fitting = [
-        (_cost(seq_len, batch, total // batch, switch), switch, -batch, predicted)
+        (cost(batch, switch), switch, -batch, predicted)
         for batch in range(1, largest + 1)
         if total % batch == 0
         for switch in switches
@@ -73,7 +94,17 @@ def plan_batch(
         checkpointing=switch,
         predicted_bytes=predicted,
         budget_bytes=budget,
+        attention=attention,
     )
+
+
+def _path(spec: StudySpec, calibration: Calibration) -> str:
+    """Return the attention path to take instead of the one asked for; empty where that agrees. Raises RequestError."""
+    asked = spec.training.attention
+    if asked in calibration.paths and (off := calibration.off(asked)):
+        raise RequestError(off)
+    measured_off = any(calibration.off(path) for path in calibration.paths)
+    return calibration.path if asked == "auto" and measured_off else ""
 
 
 def _cost(seq_len: int, batch: int, passes: int, checkpointing: bool) -> float:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
-
-import numpy as np
 
 from coref_k8s.sizing.shape import ModelShape
 
@@ -95,6 +93,13 @@ class Speed:
         fixed = PASS_OVERHEAD_TOKENS * linear_operations(shape, task) / rate
         return cls(fixed, 1 / rate, 1 / rate, 1 / rate, 0.0)
 
+    def times(self, factor: float) -> Speed:
+        """Return the speed of a device on which all but the start takes so many times as long."""
+        parts = {
+            name: factor * getattr(self, name) for name in ("fixed", "linear", "square", "again", "update")
+        }
+        return replace(self, **parts)
+
     def seconds(self, step: Step, shape: ModelShape, task: str = "mentions") -> float:
         """Return the time of one step (seconds)."""
         parts = (self.fixed, self.linear, self.square, self.again, self.update)
@@ -114,6 +119,8 @@ def fitted(measured: Sequence[tuple[Step, float]], shape: ModelShape, task: str 
 
     From one step on; what few steps leave open is taken to cost the same for all work.
     """
+    import numpy as np  # not for those who only read a study
+
     seconds = np.array([took for _, took in measured])
     rows = np.array([step.work(shape, task) for step, _ in measured]) / seconds[:, None]
     scale = rows.max(axis=0)
@@ -147,6 +154,8 @@ def measured_rate() -> float:
 
     It is told from the time that the cores have worked, since others may use them at this moment.
     """
+    import numpy as np
+
     matrix = np.ones((_ROWS, _ROWS), np.float32)
 
     def multiply() -> float:

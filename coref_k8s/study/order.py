@@ -24,6 +24,8 @@ class BatchPlan(Request):
     """Predicted peak GPU memory (bytes)."""
     budget_bytes: int
     """What may be used: 80 % of the GPU's memory (bytes)."""
+    attention: str = added("")
+    """Attention path to take in the place of the one that the request names; empty for that one."""
 
     @property
     def effective_batch(self) -> int:

@@ -68,7 +68,7 @@ class Asked:
     memory: bool = True
     """Whether peaks of memory are. On a CPU not beside times: to see them, memory is handed out so that steps slow down."""
     steps: tuple[Step, ...] = ()
-    """Shapes to measure instead of those that calibrating takes."""
+    """Further shapes to measure; then nothing but those on the path of trials is, and paths are not compared."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,6 @@ class Bench:
     def _jobs(self) -> Iterator[_Job]:
         """Yield the shapes of steps: of each length first, then with checkpointing, then on Hugging Face's path."""
         spec, path = self._spec, self._path()
-        if self._asked.steps:
-            yield from (_Job(step, path) for step in self._asked.steps)
-            return
         planned = {length: self._planned(length) for length in spec.seq_lengths}
         passes = 1 if self._asked.seconds else 2  # memory is estimated with the gradients of an earlier pass
         lengths = spec.seq_lengths
@@ -139,6 +136,9 @@ class Bench:
         if self._shape.recomputes and spec.training.checkpointing != "off":
             for length in lengths:
                 yield _Job(Step(length, planned[length], passes, True), path)
+        if self._asked.steps:
+            yield from (_Job(step, path) for step in self._asked.steps)
+            return
         if path == "flash":
             for length in lengths:
                 yield _Job(Step(length, 1, passes), "blocked")
@@ -176,7 +176,8 @@ class Bench:
         try:
             if self._loaded is None or self._loaded[0] != key:
                 self._load(*key)
-            self._say("point", **about, **self._steps(job))
+            more = {"more": True} if step in self._asked.steps else {}
+            self._say("point", **about, **more, **self._steps(job))
         except (OutOfMemoryError, torch.OutOfMemoryError):
             self._unload()
             self._say("point", **about, fits=False)

@@ -43,7 +43,7 @@ class Coreference(Task):
             self.seq_len,
             revision=self.order.spec.model_revision,
             position_range=self.position_range(untuned),
-            attention=self.order.spec.training.attention,
+            attention=self.attention,
             checkpointing=self.batch.checkpointing,
             device=self.device,
             dropout=self.hyper.head_dropout,

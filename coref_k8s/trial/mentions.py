@@ -45,7 +45,7 @@ class Mentions(Task):
             self.start,
             seq_len=self.seq_len,
             position_range=self.position_range(untuned),
-            attention=self.order.spec.training.attention,
+            attention=self.attention,
             checkpointing=self.batch.checkpointing,
             revision=self.order.spec.model_revision,
             device=self.device,
@@ -56,7 +56,7 @@ class Mentions(Task):
         return load_masked_lm(
             str(folder),
             seq_len=self.seq_len,
-            attention=self.order.spec.training.attention,
+            attention=self.attention,
             device=self.device,
         )
 

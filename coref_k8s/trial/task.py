@@ -66,6 +66,11 @@ class Task(ABC):
         self.start = model_path(order.spec.model, data_dir)
         """The model that training starts from: a folder or a hub id."""
 
+    @property
+    def attention(self) -> str:
+        """The attention path: the request's, unless calibrating has shown that another one must be taken."""
+        return self.batch.attention or self.order.spec.training.attention
+
     def check_tokenizer(self) -> None:
         """Raise TrialError when the data were prepared for another tokeniser: every attempt would train on nonsense."""
         try:

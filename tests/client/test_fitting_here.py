@@ -114,7 +114,7 @@ def test_plan_shows_sizes_and_times_for_this_machine(coref_here, tmp_path):
         "This machine: no GPU",
         "on CPUs",
         "all trials",
-        "no trial of this model has run",
+        "Estimated, within a factor of two or three",
         "10 steps that are asked for",
     ):
         assert words in " ".join(said.out.split())

@@ -5,6 +5,7 @@ It keeps the promises of the real ones and raises `Broken` when the controller b
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -78,6 +79,14 @@ class FakeStore:
 
     def attempts(self, namespace: str, study: str) -> list[AttemptRecord]:
         return list(self.written.values())
+
+    def calibrations(self) -> list[Any]:
+        return []
+
+    def set_expected(self, namespace: str, name: str, expected: dict[str, Any]) -> None:
+        if self.study.expected:
+            raise Broken("what is expected was worked out again")
+        self.change(expected_json=json.dumps(expected))
 
     def record_attempt(self, namespace: str, study: str, record: AttemptRecord) -> None:
         self.written[record.job_name] = record

@@ -1,0 +1,213 @@
+"""What a study takes before it starts: from what was measured, from what is published, and what is left while it runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from coref_k8s.client.expecting import outlook
+from coref_k8s.controller.expecting import Source, expected_of, trial_seconds
+from coref_k8s.controller.orders import make_order
+from coref_k8s.controller.snapshot import Unit
+from coref_k8s.controller.study import LengthState, remaining
+from coref_k8s.errors import RequestError
+from coref_k8s.local.hardware import Gpu, Machine
+from coref_k8s.sizing.calibration import Calibration, Parity, Point, fitting, shape_key
+from coref_k8s.sizing.cards import card_named
+from coref_k8s.sizing.shape import shape_of
+from coref_k8s.sizing.speed import Speed, Step
+from coref_k8s.store.records import StudyRecord
+from coref_k8s.study.names import Kind
+from coref_k8s.study.reading import build_spec
+from tests.benchmarks.forecast import create_model, errors
+
+SHAPE = shape_of("kakaobank/kf-deberta-base")
+#: A card on which a pass costs much whatever is in it, and computing again costs little.
+TRUE = Speed(fixed=0.4, linear=2e-14, square=6e-14, again=2e-14, update=0.05, start=30.0)
+NAME, GIB = "NVIDIA A100-SXM4-40GB", 2**30
+
+
+def calibration(speed: Speed = TRUE, name: str = NAME, factor: float = 1.0, **more) -> Calibration:
+    steps = [
+        Step(n, b, p, c)
+        for n in (512, 2048)
+        for b, p, c in ((1, 1, False), (8, 1, False), (1, 3, False), (4, 1, True))
+    ]
+    points = tuple(
+        Point(
+            s.seq_len,
+            s.batch,
+            s.passes,
+            s.checkpointing,
+            "blocked",
+            speed.seconds(s, SHAPE),
+            peak=int(factor * 2**30),
+            estimated=2**30,
+        )
+        for s in steps
+    )
+    known = {
+        "device": name, "gpu": True, "memory": 40 * GIB, "threads": 0, "driver": "550", "versions": {}, "precision": "bf16",
+        "model": "kakaobank/kf-deberta-base", "task": "mentions", "asked": "auto", "shape": shape_key(SHAPE),
+        "measured_at": datetime.now(UTC), "points": points, "start": speed.start,
+    }  # fmt: skip
+    return Calibration(**{**known, **more})
+
+
+def request(**more):
+    return build_spec(**{"seq_lengths": [512, 2048], "training": {"max_steps": 100}, **more})
+
+
+def test_what_was_measured_says_what_trials_take():
+    seen = outlook(request(), [calibration()])
+    assert seen.basis.source is Source.MEASURED
+    for length, one in seen.times.items():
+        batch = seen.plans[length].batch
+        step = Step(length, batch.batch_size, batch.accumulation, batch.checkpointing)
+        assert one.step_seconds == pytest.approx(TRUE.seconds(step, SHAPE), rel=0.05)
+        assert one.trial_seconds > 100 * one.step_seconds + 30
+    assert "Measured on this kind of device (NVIDIA A100-SXM4-40GB)" in str(seen.sentences()[1])
+    low, high = seen.hours
+    every = sum(20 * one.trial_seconds for one in seen.times.values()) / 3600
+    assert low < every < high < 1.2 * every
+    assert seen.wall[0] >= low * 3600 / 4 - 1
+    (cost,) = [one for one in seen.sentences(2.0) if one.code == "client.costs"]
+    assert cost.values["high"] == pytest.approx(2 * high)
+
+
+def test_without_a_measurement_the_makers_figures_say_it_and_ask_for_one():
+    seen = outlook(request())
+    assert seen.basis.source is Source.ESTIMATED
+    assert "Estimated from the maker's figures of A100 (40 GB)" in str(seen.basis.said)
+    assert "calibrate to measure" in str(seen.basis.said)
+    node = request(pod={"node_selector": {"nvidia.com/gpu.product": "NVIDIA-H200"}}, gpu_memory_gb=141)
+    assert outlook(node).times[512].step_seconds < seen.times[512].step_seconds
+    low, high = seen.hours
+    assert high > 4 * low
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "A100-SXM4-80GB"),
+        ("Tesla T4", "T4"),
+        ("NVIDIA GH200 480GB", "GH200"),
+        ("NVIDIA RTX A4000", None),
+    ],
+)
+def test_cards_are_known_by_what_drivers_call_them(said, name):
+    found = card_named(said)
+    assert (found and found.name) == name
+
+
+def test_another_card_another_model_another_precision_is_not_this_one():
+    known, spec = [calibration()], request()
+    assert fitting(known, spec, SHAPE) == known[0]
+    assert fitting(known, spec, SHAPE, "NVIDIA H100 80GB HBM3") is None
+    assert fitting(known, spec.model_copy(update={"gpu_memory_gb": 80.0}), SHAPE) is None
+    assert fitting(known, spec, replace(SHAPE, layers=6)) is None
+    assert fitting(known, request(training={"precision": "fp32"}), SHAPE) is None
+    assert fitting(known, request(task="coreference"), SHAPE) is None
+    slow = calibration(TRUE.times(3), name="NVIDIA A100-PCIE-40GB")
+    assert fitting([known[0], slow], spec, SHAPE) == slow  # nobody knows where the next pod lands
+
+
+def test_the_batch_is_the_fastest_that_fits_by_measurement():
+    dear = (
+        calibration()
+    )  # a pass costs as much as many tokens: few large ones are better, computed again or not
+    cheap = calibration(replace(TRUE, fixed=0.0, again=1e-12))
+    spec = request(gpu_memory_gb=8)
+    many = {
+        n: p.batch
+        for n, p in outlook(
+            spec.model_copy(update={"gpu_memory_gb": 8.0}), [replace(cheap, memory=8 * GIB)]
+        ).plans.items()
+    }
+    few = {n: p.batch for n, p in outlook(spec, [replace(dear, memory=8 * GIB)]).plans.items()}
+    assert few[2048].effective_batch == many[2048].effective_batch
+    assert few[2048].batch_size > many[2048].batch_size
+    assert few[2048].checkpointing
+    assert not many[2048].checkpointing
+    # peaks above the estimate leave room for less
+    heavy = calibration(replace(TRUE, fixed=0.0, again=1e-12), factor=1.2, memory=8 * GIB)
+    tight = outlook(request(seq_lengths=[512], gpu_memory_gb=8), [heavy])
+    assert tight.plans[512].batch.batch_size < many[512].batch_size
+
+
+def test_a_path_that_is_off_is_not_taken_and_not_planned_for():
+    wrong = (Parity("blocked", 2048, "bf16", 0.4, 0.01),)
+    eager = [replace(point, path="eager") for point in calibration().points]
+    off = calibration(parities=wrong, points=(*calibration().points, *eager))
+    spec, usual = request(seq_lengths=[512]), outlook(request(seq_lengths=[512]), [calibration()])
+    plan = outlook(spec, [off]).plans[512].batch
+    assert (usual.plans[512].batch.attention, plan.attention) == ("", "eager")
+    assert (
+        plan.predicted_bytes / plan.batch_size
+        > 2 * usual.plans[512].batch.predicted_bytes / usual.plans[512].batch.batch_size
+    )
+    order = make_order(spec, "", "s", Unit(Kind.TRIAL, 512, 0), params={}, calibration=off)
+    assert order.batch.attention == "eager"
+    with pytest.raises(RequestError, match="attention path blocked is off on NVIDIA A100"):
+        outlook(request(training={"attention": "blocked"}), [off])
+
+
+def test_a_limit_that_ends_the_study_is_said_before():
+    spec = request(limits={"max_gpu_hours": 0.5})
+    seen = outlook(spec, [calibration()])
+    assert seen.hours[0] > 0.5
+    assert "limits.maxGpuHours (0.5) is expected to end the study" in str(seen.sentences()[-1])
+    assert not outlook(request(limits={"max_gpu_hours": 1000}), [calibration()]).limit
+
+
+def test_a_card_of_this_machine_is_known_by_its_name():
+    machine = Machine((Gpu("0", NAME, 40 * GIB, 8.0),), 8, 64 * GIB, "2.9.0+cu128")
+    other = Machine((Gpu("0", "Tesla T4", 15 * GIB, 7.5),), 8, 64 * GIB, "2.9.0+cu128")
+    assert outlook(request(), [calibration()], machine=machine).basis.source is Source.MEASURED
+    there = outlook(
+        request(gpu_memory_gb=15, training={"precision": "fp32", "max_steps": 100}),
+        [calibration()],
+        machine=other,
+    )
+    assert "of T4 (16 GB)" in str(there.basis.said)
+
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+def test_what_remains_is_known_before_a_trial_has_ended_and_corrected_by_those_that_have():
+    record = StudyRecord.of_request(
+        "s", json.loads(request(trials=4).model_dump_json(by_alias=True)), prepared="prepared/x"
+    )
+    expected = trial_seconds(expected_of(record, calibration(), threads=1))
+    lengths = [LengthState(seq_len=512, planned=4), LengthState(seq_len=2048, planned=4)]
+    assert remaining(lengths, 2, NOW) is None
+    first = remaining(lengths, 2, NOW, expected)
+    assert first == timedelta(seconds=(4 * expected[512] + 4 * expected[2048]) / 2)
+    # trials of 512 tokens have taken twice as long as expected: those of 2,048 will, too
+    took = 2 * expected[512]
+    lengths[0] = LengthState(seq_len=512, planned=4, complete=4, complete_seconds=4 * took)
+    assert remaining(lengths, 2, NOW, expected).total_seconds() == pytest.approx(4 * 2 * expected[2048] / 2)
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        pytest.param("mentions", "deberta-v2", id="small"),
+        pytest.param("mentions", "bert", marks=pytest.mark.slow, id="bert"),
+        pytest.param("coreference", "deberta-v2", marks=pytest.mark.slow, id="coreference"),
+    ],
+)
+def test_steps_that_were_not_measured_take_what_was_predicted(tmp_path, task, kind):
+    """Within 20 %, for shapes of which none was calibrated with; the slow ones, and the benchmark, all eight."""
+    few = {
+        "shapes": (Step(256, 4), Step(512, 2), Step(512, 1, 2, True)),
+        "lengths": (128, 512),
+        "memory": False,
+    }
+    quick = (task, kind) == ("mentions", "deberta-v2")
+    found = errors(create_model(tmp_path / "model", kind), task=task, **(few if quick else {}))
+    assert max(map(abs, found["seconds"].values())) <= 0.2, found
