@@ -29,6 +29,8 @@ RELEASE, NAMESPACE = "coref", "coref-k8s"
 TYPES: dict[str, dict[str, Any]] = {
     "monitoring.podMonitor.enabled": {"enum": ["auto", "true", "false", True, False]},
     "monitoring.prometheusRule.enabled": {"enum": ["auto", "true", "false", True, False]},
+    "storage.uri": {"type": "string", "pattern": "^$|^(s3|gs|az|abfss|file)://."},
+    "storage.nodeCache": {"type": "string", "pattern": "^$|^/."},
     "controller.logLevel": {"enum": ["debug", "info", "warning", "error"]},
     "postgres.tlsMode": {"enum": ["require", "verify-ca", "verify-full"]},
     "controller.replicas": {"type": "integer", "minimum": 0},

@@ -7,9 +7,10 @@ from typing import Any
 from coref_k8s.cluster import names
 from coref_k8s.cluster.settings import JobSettings, KeyRef
 from coref_k8s.errors import EXIT_INVALID, EXIT_OUT_OF_MEMORY, EXIT_TERMINATED
+from coref_k8s.sizing.resources import parse_quantity
 from coref_k8s.study.names import WITHOUT_GPU
 from coref_k8s.study.order import Order, Resources
-from coref_k8s.study.paths import HUB_CACHE
+from coref_k8s.study.paths import HUB_CACHE, PREPARED
 from coref_k8s.study.spec import EVERY_LENGTH, Toleration
 
 #: Name of the only container.
@@ -20,6 +21,7 @@ GPU_CLAIM = "gpu"
 EXIT_KILLED = 137
 #: Where secrets and the CA bundle are mounted.
 STORAGE_DIR, HF_DIR, CA_DIR = "/run/coref/storage", "/run/coref/hf", "/run/coref/ca"
+OBJECTS_DIR = "/run/coref/objects"
 
 Manifest = dict[str, Any]
 
@@ -134,8 +136,9 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
         "containers": [_container(order, settings)],
         "volumes": _volumes(resources, settings),
     }
-    if pod.service_account:
-        spec["serviceAccountName"] = pod.service_account
+    store = settings.object_store
+    if account := pod.service_account or (store and store.service_account):
+        spec["serviceAccountName"] = account
     if settings.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
     if priority := pod.priority_class or settings.priority_class:
@@ -208,7 +211,7 @@ def _container(order: Order, settings: JobSettings) -> Manifest:
         "imagePullPolicy": settings.image_pull_policy,
         "command": list(settings.command),
         "env": [{"name": name, "value": value} for name, value in environment(order, settings).items()],
-        "resources": _resources(order),
+        "resources": _resources(order, settings),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -238,6 +241,10 @@ def environment(order: Order, settings: JobSettings) -> dict[str, str]:
         "HF_HOME": f"{settings.data_dir}/{HUB_CACHE}",
         "PYTHONUNBUFFERED": "1",
     }
+    if settings.object_store is not None:
+        variables["COREF_OBJECT_STORE"] = settings.object_store.uri
+        if settings.object_store.secret:
+            variables["COREF_OBJECT_STORE_SECRET"] = OBJECTS_DIR
     if settings.hf_secret is not None:
         variables["HF_TOKEN_FILE"] = f"{HF_DIR}/{settings.hf_secret.key}"
     if settings.ca_config_map is not None:
@@ -248,9 +255,12 @@ def environment(order: Order, settings: JobSettings) -> dict[str, str]:
     return {**variables, **settings.env}
 
 
-def _resources(order: Order) -> Manifest:
+def _resources(order: Order, settings: JobSettings) -> Manifest:
     resources = order.resources
-    fixed = {"memory": str(resources.memory_bytes), "ephemeral-storage": str(resources.ephemeral_bytes)}
+    disk = resources.ephemeral_bytes
+    if settings.object_store is not None:  # the data folder is on the pod's own disk
+        disk += int(parse_quantity(settings.object_store.scratch_size))
+    fixed = {"memory": str(resources.memory_bytes), "ephemeral-storage": str(disk)}
     claimed: Manifest = {"claims": [{"name": GPU_CLAIM}]} if _claim(order) else {}
     if resources.gpus and not claimed:
         fixed[order.spec.pod.gpu_resource] = str(resources.gpus)
@@ -265,6 +275,12 @@ def _mounts(settings: JobSettings) -> list[Manifest]:
         {"name": "shm", "mountPath": "/dev/shm"},
         {"name": "storage", "mountPath": STORAGE_DIR, "readOnly": True},
     ]
+    if (store := settings.object_store) is not None:
+        if store.node_cache:
+            for part in (PREPARED, HUB_CACHE):
+                mounts.append({"name": "cache", "mountPath": f"{settings.data_dir}/{part}", "subPath": part})
+        if store.secret:
+            mounts.append({"name": "objects", "mountPath": OBJECTS_DIR, "readOnly": True})
     if settings.hf_secret is not None:
         mounts.append({"name": "hf", "mountPath": HF_DIR, "readOnly": True})
     if settings.ca_config_map is not None:
@@ -275,11 +291,17 @@ def _mounts(settings: JobSettings) -> list[Manifest]:
 def _volumes(resources: Resources, settings: JobSettings) -> list[Manifest]:
     shm = {"medium": "Memory", "sizeLimit": str(resources.shm_bytes)}
     volumes: list[Manifest] = [
-        {"name": "data", "persistentVolumeClaim": {"claimName": settings.data_claim}},
+        {"name": "data", **_data(settings)},
         {"name": "tmp", "emptyDir": {"sizeLimit": str(resources.ephemeral_bytes)}},
         {"name": "shm", "emptyDir": shm},
         {"name": "storage", "secret": _secret(settings.storage_secret)},
     ]
+    if (store := settings.object_store) is not None:
+        if store.node_cache:
+            volumes.append({"name": "cache", "hostPath": {"path": store.node_cache, "type": "Directory"}})
+        if store.secret:
+            # as a folder, and not as variables: what is renewed in it reaches pods that run
+            volumes.append({"name": "objects", "secret": {"secretName": store.secret, "defaultMode": 0o440}})
     if settings.hf_secret is not None:
         volumes.append({"name": "hf", "secret": {**_secret(settings.hf_secret), "optional": True}})
     if settings.ca_config_map is not None:
@@ -287,6 +309,13 @@ def _volumes(resources: Resources, settings: JobSettings) -> list[Manifest]:
         items = [{"key": ref.key, "path": ref.key}]
         volumes.append({"name": "ca", "configMap": {"name": ref.name, "items": items}})
     return volumes
+
+
+def _data(settings: JobSettings) -> Manifest:
+    """Return where the data folder is: on the shared volume, or on the pod's own disk."""
+    if settings.object_store is None:
+        return {"persistentVolumeClaim": {"claimName": settings.data_claim}}
+    return {"emptyDir": {"sizeLimit": settings.object_store.scratch_size}}
 
 
 def _secret(ref: KeyRef) -> Manifest:

@@ -253,6 +253,7 @@ class ControllerService:
             "database": database,
             "scrapedSecondsAgo": scraped,
             "dataClaim": self.settings.jobs.data_claim,
+            "objectStore": store.uri if (store := self.settings.jobs.object_store) else None,
             "gpuMemoryLabel": self.settings.jobs.gpu_memory_label,
         }
         return Answer(json.dumps(found), "application/json")

@@ -29,6 +29,21 @@ class KeyRef(Request):
     """Key in it."""
 
 
+class ObjectStoreSettings(Request):
+    """Object storage that keeps prepared data, checkpoints and models."""
+
+    uri: Annotated[str, Field(pattern=r"^(s3|gs|az|abfss|file)://.")]
+    """Where: `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`."""
+    secret: str | None = None
+    """Secret whose keys are the variables of the cloud's own tools (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL…); none for workload identity."""
+    service_account: str | None = None
+    """ServiceAccount of the pods that the cloud trusts; a study's `pod.serviceAccount` replaces it."""
+    scratch_size: str = "20Gi"
+    """Disk of its node that a pod may use for what it fetches and what it has not sent yet."""
+    node_cache: str | None = None
+    """Folder of each node, which the pods' user may write, that keeps prepared data and the hub's files for the next pod; none: each pod fetches its own."""
+
+
 class JobSettings(Request):
     """What every Job of this installation has in common."""
 
@@ -41,9 +56,11 @@ class JobSettings(Request):
     command: tuple[str, ...] = Field(default=("python", "-m", "coref_k8s.trial"), strict=False)
     """Program of the trial container."""
     data_claim: str = "coref-k8s-data"
-    """PersistentVolumeClaim (ReadWriteMany) with prepared data, checkpoints and models."""
+    """PersistentVolumeClaim (ReadWriteMany) with prepared data, checkpoints and models; not used with `objectStore`."""
     data_dir: str = "/data"
-    """Where it is mounted."""
+    """Where it is mounted, or the pod's own disk where `objectStore` keeps the data."""
+    object_store: ObjectStoreSettings | None = None
+    """Object storage in the place of the shared volume."""
     storage_secret: KeyRef = KeyRef(name="coref-k8s-storage", key="url")
     """Secret with the database URL; mounted as a file, never an environment variable."""
     hf_secret: KeyRef | None = None

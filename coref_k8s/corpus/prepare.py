@@ -54,6 +54,7 @@ def prepare(
     measure: Measure | None = None,
     workers: int | None = None,
     held_out: Mapping[str, Split] | None = None,
+    bring: Callable[[str], None] = lambda _: None,
 ) -> PreparedRef:
     """Prepare the data of `spec`, or find them prepared.
 
@@ -63,13 +64,15 @@ def prepare(
     `eval_writer` writes the item files of the dev and test documents for every length, in task mentions; `measure` counts
     for the statistics of task coreference. `workers` is the
     number of analysing processes, by default one a core. `held_out` gives texts the split that they have in other data:
-    nothing tested on there, and no copy of it, is trained on here. Raises DataError when no usable text is left.
+    nothing tested on there, and no copy of it, is trained on here. `bring` is given the name of the data's folder before it
+    is looked for. Raises DataError when no usable text is left.
     """
     revisions = _revisions(spec)
     key = data_hash(spec, tokenizer, revisions, held_out=held_out)
     root = data_root / PREPARED
     root.mkdir(parents=True, exist_ok=True)
     target = root / key
+    bring(f"{PREPARED}/{key}")
     with _alone(root, key) as alone:
         if not (target / STATISTICS_FILE).exists():
             if alone:

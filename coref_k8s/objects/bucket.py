@@ -79,12 +79,13 @@ class Bucket:
 
         try:
             yield self.open()
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise ObjectStoreError("objects.refused", uri=self.uri, why=_words(error)) from error
         except exceptions.BaseError as error:
             if "kind: NotADirectory" in str(error):  # of a folder: a file is where the key has a folder
                 raise FileNotFoundError from error
-            raise ObjectStoreError("objects.no-answer", uri=self.uri, why=_words(error)) from error
+            # lists and deletions have no exceptions of their own for it
+            refused = re.search(r"status code: 40[13]|AccessDenied", str(error))
+            code = "objects.refused" if refused else "objects.no-answer"
+            raise ObjectStoreError(code, uri=self.uri, why=_words(error)) from error
 
     def read(self, key: str) -> bytes | None:
         """Return an object, or None when there is none."""

@@ -17,7 +17,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -81,11 +81,12 @@ class Place:
         folder: Path,
         wanted: Wanted = everything,
         *,
-        confirm: Callable[[], None] = lambda: None,
+        adds: bool = False,
+        held: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Keep the wanted files of a folder; they replace what was kept under this name.
+        """Keep the wanted files of a folder; they replace what was kept under this name, or are added to it.
 
-        `confirm` is called when all is sent, before it counts; what it raises leaves the folder that was there.
+        `held` is entered when all is sent, while it begins to count; what that raises leaves the folder that was there.
         """
         there = self._bucket.below(f"{name}/{_INSIDE}")
         files = {}
@@ -93,8 +94,9 @@ class Place:
             relative = path.relative_to(folder)
             if path.is_file() and not _is_aside(relative) and wanted(relative.as_posix()):
                 files[relative.as_posix()] = self._sent(name, path, there)
-        confirm()
-        self._commit(name, files, there)
+        with held():
+            known = self._index(name) if adds else None
+            self._commit(name, {**(known or {}), **files}, there)
 
     def get(self, name: str, folder: Path, wanted: Wanted = everything) -> bool:
         """Bring the wanted files that `folder` lacks or has otherwise; return whether there is anything of that name.
@@ -128,12 +130,19 @@ class Place:
         keys = sorted(self._bucket.below(prefix), key=lambda key: not key.endswith(f"/{_INDEX}"))
         self._bucket.delete(keys)
 
-    def drop(self, name: str, unwanted: Wanted) -> None:
-        """Delete some files of a folder that was put."""
+    def drop(
+        self,
+        name: str,
+        unwanted: Wanted,
+        *,
+        held: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Delete some files of a folder that was put; `held` as in `put`."""
         index = self._index(name)
         if index is not None and any(unwanted(path) for path in index):
             there = self._bucket.below(f"{name}/{_INSIDE}")
-            self._commit(name, {path: file for path, file in index.items() if not unwanted(path)}, there)
+            with held():
+                self._commit(name, {path: file for path, file in index.items() if not unwanted(path)}, there)
 
     # -- writing -----------------------------------------------------------------------------------------
 
@@ -178,12 +187,21 @@ class Place:
         return found
 
     def _files(self, name: str) -> dict[str, _File]:
-        """Return the files of a folder by path, put there by us or by people; empty when there is none."""
-        if (index := self._index(name)) is not None:
-            return index
+        """Return the files of a folder by path, put there by us or by people; empty when there is none.
+
+        The name may be one of a folder, or of a file, in a folder that was put; of a single file the path is empty.
+        """
+        path = PurePosixPath(name)
+        for folder in (path, *path.parents[:-1]):
+            if (index := self._index(str(folder))) is not None:
+                inside = path.relative_to(folder)
+                return {
+                    "" if str(inside) == one else str(PurePosixPath(one).relative_to(inside)): file
+                    for one, file in index.items()
+                    if PurePosixPath(one).is_relative_to(inside)
+                }
         found = self._bucket.below(name) or self._bucket.about(name)
         return {
-            # of a single file the path in it is empty
             key[len(name) + 1 :]: _File(key, one["size"], None, one["last_modified"].timestamp())
             for key, one in found.items()
             if _INSIDE not in PurePosixPath(key).parts

@@ -39,6 +39,8 @@ ORDER_FILE, JOB_FILE, STATUS_FILE, STOPPED_FILE, LOG_FILE, LOCK_FILE = (
 )  # fmt: skip
 #: Of a folder with one model, as `from_pretrained` reads it; of one with the members of an ensemble.
 MODEL_FILE, MEMBERS_FILE = "config.json", "members.json"
+#: Folders in that of a trial: checkpoints, its model, the members of an ensemble.
+CHECKPOINTS, MODEL, ENSEMBLE = "checkpoints", "model", "ensemble"
 #: What stands beside an encoder that a coreference head was trained on.
 COREF_FILE = "coref.json"
 #: What a preparation has counted, in the folder of prepared data.
@@ -87,17 +89,17 @@ class TrialFolder:
     @property
     def checkpoints(self) -> Path:
         """Folder of checkpoints; gone when the trial is finished."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def model(self) -> Path:
         """The trained model with its tokeniser, as `from_pretrained` reads it."""
-        return self.path / "model"
+        return self.path / MODEL
 
     @property
     def ensemble(self) -> Path:
         """The members of an ensemble that averages what they say."""
-        return self.path / "ensemble"
+        return self.path / ENSEMBLE
 
     @property
     def result(self) -> Path:

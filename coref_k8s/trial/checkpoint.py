@@ -51,9 +51,17 @@ class _HashingWriter:
 class CheckpointStore:
     """The checkpoints of one trial, in one folder."""
 
-    def __init__(self, folder: Path, *, warn: Callable[[Message], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        warn: Callable[[Message], None] = lambda _: None,
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`saved` is called with each checkpoint that is written; what it takes counts as part of the writing."""
         self._folder = folder
         self._warn = warn
+        self._saved = saved
 
     def save(self, step: int, state: dict[str, Any]) -> int:
         """Write the state (tensors, and what JSON knows) after `step` steps; return its size in bytes.
@@ -80,6 +88,7 @@ class CheckpointStore:
             aside.unlink(missing_ok=True)
         for old in self._files()[KEPT:]:
             old.unlink(missing_ok=True)
+        self._saved()
         return size
 
     def load(self) -> tuple[int, dict[str, Any]] | None:

@@ -80,12 +80,13 @@ def join(
     observers: Observers,
     warn: Callable[[Message], None],
     stop: StopSignal,
+    saved: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Make, score and write the ensemble; return the result, which is also on disk.
+    """Make, score and write the ensemble; return the result, which is also on disk. `saved` is called with each score.
 
     Raises TrialError (a member's model is missing), DataError, ModelError, OutOfMemoryError, Interrupted.
     """
-    work = _Ensemble(order, data_dir, folder, observers, warn, stop)
+    work = _Ensemble(order, data_dir, folder, observers, warn, stop, saved)
     return work.run()
 
 
@@ -98,12 +99,13 @@ class _Ensemble:
         observers: Observers,
         warn: Callable[[Message], None],
         stop: StopSignal,
+        saved: Callable[[], None],
     ) -> None:
         assert order.seq_len is not None
         assert order.batch is not None
         self.began = time.monotonic()
         self.order, self.data_dir, self.folder = order, data_dir, folder
-        self.observers, self.warn = observers, warn
+        self.observers, self.warn, self.saved = observers, warn, saved
         self.seq_len: int = order.seq_len
         self.members = parents_trials(order, data_dir)
         for number, member in self.members.items():
@@ -194,6 +196,7 @@ class _Ensemble:
         model = make().eval().to(self.task.device)
         result = self.task.evaluate(model, split, full=True, thresholds=thresholds)
         write_json(path, result.to_dict())
+        self.saved()
         self.evaluations += 1
         self.observers.on_evaluation(
             EvaluationReport(

@@ -1,7 +1,7 @@
 """One trial from order to result: opens what it needs, trains, reports, and can be cut off anywhere.
 
-The order of the last steps is what makes that safe: model, item scores, then `result.json`, then the
-report to the database, then the checkpoints go. A process that finds `result.json` only reports it.
+The order of the last steps is what makes that safe: model, item scores, then `result.json`, then object storage where there
+is one, then the report to the database, then the checkpoints go. A process that finds `result.json` only reports it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from coref_k8s.study.paths import TrialFolder
 from coref_k8s.telemetry.bus import Bus, said
 from coref_k8s.trial.files import read_json
 from coref_k8s.trial.keeping import drop_models
+from coref_k8s.trial.luggage import Luggage
 from coref_k8s.trial.observers import BusObserver, EvaluationReport, Observers, TrialObserver
 from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.wording import Message
@@ -44,16 +45,23 @@ def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -
     reporter = None
     if order.trial_id is not None:
         reporter = TrialReporter(settings.storage_url, order.trial_id, sleep=stop.sleep, on_wait=on_bus.warn)
+    luggage = Luggage(order, settings, bus, stop)
+    on_disk = folder.result.is_file()
+    if not on_disk:
+        luggage.bring()
     result = read_json(folder.result)
     if result is None and reporter is not None and reporter.is_closed():
         return 0
     if result is None:
-        result = _train(order, settings, folder, reporter, observers, on_bus, stop)
+        result = _train(order, settings, folder, reporter, observers, on_bus, stop, luggage)
+        on_disk = True
     if isinstance(result, int):
         return result
+    if on_disk:  # else it came from the store
+        luggage.keep_result()
     code = _hand_in(result, order, folder, reporter, observers)
     if order.kind is Kind.TRIAL and order.spec.purpose.kind == "search":
-        drop_models(order, settings)
+        drop_models(order, settings, luggage.mirror)
     return code
 
 
@@ -84,6 +92,7 @@ def _train(
     observers: Observers,
     on_bus: BusObserver,
     stop: StopSignal,
+    luggage: Luggage,
 ) -> dict[str, Any] | int:
     """Train; return the result, or the exit code of a trial that ends without one."""
     # torch and transformers take seconds: not before it is known that there is something to train
@@ -91,7 +100,9 @@ def _train(
         from coref_k8s.trial.ensemble import join
 
         try:
-            return join(order, settings.data_dir, folder, observers, on_bus.warn, stop)
+            return join(
+                order, settings.data_dir, folder, observers, on_bus.warn, stop, luggage.keep_on_the_way
+            )
         except Interrupted:
             observers.on_end("interrupted", {"step": 0})  # what was scored is kept
             return EXIT_TERMINATED
@@ -99,7 +110,9 @@ def _train(
     from coref_k8s.trial.session import Session
     from coref_k8s.trial.training import Ending
 
-    session = Session.open(order, settings.data_dir, folder, observers, on_bus.warn, stop)
+    session = Session.open(
+        order, settings.data_dir, folder, observers, on_bus.warn, stop, luggage.keep_on_the_way
+    )
 
     def go_on(report: EvaluationReport) -> bool:
         if reporter is None:
@@ -136,6 +149,7 @@ def _train(
         return EXIT_TERMINATED
     observers.on_end("closed", {"step": session.trainer.progress.step})
     session.discard()
+    luggage.drop_checkpoints()
     return 0
 
 

@@ -9,19 +9,20 @@ import shutil
 from contextlib import suppress
 
 from coref_k8s.errors import StorageError
+from coref_k8s.objects import Mirror
 from coref_k8s.search.records import ranked
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.trials import read_trials
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store
 from coref_k8s.study.order import Order
-from coref_k8s.study.paths import TrialFolder, trial_folder
+from coref_k8s.study.paths import MODEL, TrialFolder, trial_folder
 
 
-def drop_models(order: Order, settings: Settings) -> None:
+def drop_models(order: Order, settings: Settings, mirror: Mirror) -> None:
     """Delete the models of the trials of this length that are not among the best any more.
 
-    Called by every trial that has reported its result; when the database is away, the next one does it. Finalists
+    Called by every trial that has reported its result; when database or object storage is away, the next one does it. Finalists
     are among the best, so their models stay too; and so do those that an ensemble is still to join.
     """
     spec, seq_len = order.spec, order.seq_len
@@ -32,10 +33,9 @@ def drop_models(order: Order, settings: Settings) -> None:
         for record in ranked(trials)[max(spec.training.keep_models, spec.search.finalists) :]:
             if record.number in wanted:
                 continue
-            folder = TrialFolder(
-                settings.data_dir / trial_folder(spec, order.study, seq_len, record.number)
-            ).model
-            shutil.rmtree(folder, ignore_errors=True)
+            name = trial_folder(spec, order.study, seq_len, record.number)
+            shutil.rmtree(TrialFolder(settings.data_dir / name).model, ignore_errors=True)
+            mirror.drop(name, MODEL)
 
 
 def _members(order: Order, settings: Settings) -> set[int]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from coref_k8s.corpus.prepared import documents_path, open_prepared, read_documents
 from coref_k8s.errors import NotFoundError
+from coref_k8s.objects import Mirror
 from coref_k8s.search.derived import same_data
-from coref_k8s.store import Store
+from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.order import Order
 from coref_k8s.study.paths import STATISTICS_FILE, TrialFolder, numbered_folder
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.document import Split
+
+#: Calls what needs the database, and may call it again.
+Wait = Callable[[Callable[[], StudyRecord]], StudyRecord]
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,26 @@ class Parent:
         }
 
 
-def parent_of(order: Order, store: Store, data_dir: Path) -> Parent | None:
-    """Return the study that an order's results come from; None without one, or when it was deleted."""
+def parent_of(order: Order, store: Store, mirror: Mirror, wait: Wait) -> Parent | None:
+    """Return the study that an order's results come from; None without one, or when it was deleted.
+
+    `wait` calls what needs the database.
+    """
     name = order.spec.purpose.study
     if name is None:
         return None
     try:
-        record = store.get_study(order.namespace, name)
+        record = wait(lambda: store.get_study(order.namespace, name))
     except NotFoundError:
         return None
-    if record.prepared is None or not (data_dir / record.prepared / STATISTICS_FILE).is_file():
+    if record.prepared is None:
         return None
-    open_prepared(data_dir / record.prepared, order.spec.seq_lengths[0])
-    return Parent(record.spec, data_dir / record.prepared)
+    mirror.fetch(record.prepared)
+    path = mirror.data_dir / record.prepared
+    if not (path / STATISTICS_FILE).is_file():
+        return None
+    open_prepared(path, order.spec.seq_lengths[0])
+    return Parent(record.spec, path)
 
 
 def parents_trials(order: Order, data_dir: Path) -> dict[int, TrialFolder]:

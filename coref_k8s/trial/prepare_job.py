@@ -8,18 +8,22 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coref_k8s.corpus.generated import is_generated
 from coref_k8s.corpus.prepare import PreparedRef
 from coref_k8s.corpus.show import read_statistics
 from coref_k8s.errors import TrialError, UnusableTextError
+from coref_k8s.objects import Mirror
 from coref_k8s.settings import Settings
 from coref_k8s.sizing.shape import config_of
 from coref_k8s.sizing.suitable import packs
 from coref_k8s.store import Store
 from coref_k8s.study.order import Order
+from coref_k8s.study.paths import PREPARED
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.text.document import Document
 from coref_k8s.trial.files import write_json
+from coref_k8s.trial.luggage import Luggage
 from coref_k8s.trial.models import load_tokenizer, model_path
 from coref_k8s.trial.observers import waiting
 from coref_k8s.trial.parents import Parent, parent_of
@@ -40,12 +44,15 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     stop.leave_at_once()
     wait = waiting(order, bus, stop)
     store = wait(lambda: Store(settings.storage_url))
-    parent = wait(lambda: parent_of(order, store, settings.data_dir))
+    luggage = Luggage(order, settings, bus, stop)
+    parent = parent_of(order, store, luggage.mirror, wait)
     if parent is not None and parent.serves(order.spec):
         prepared = PreparedRef(parent.path, parent.path.name, read_statistics(parent.path))
     else:
         try:
-            prepared = prepare_data(order.spec, settings, bus.about(study=order.study), parent=parent)
+            prepared = prepare_data(
+                order.spec, settings, bus.about(study=order.study), parent=parent, mirror=luggage.mirror
+            )
         except UnusableTextError as error:
             raise TrialError(error.message) from error
     where = str(prepared.path.relative_to(settings.data_dir))
@@ -60,6 +67,7 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
             "statistics": prepared.statistics,
         },
     )
+    luggage.keep_result()
     wait(lambda: store.set_prepared(order.namespace, order.study, where, prepared.statistics))
     return 0
 
@@ -70,10 +78,12 @@ def prepare_data(
     bus: Bus | None,
     progress: ProgressCallback | None = None,
     parent: Parent | None = None,
+    mirror: Mirror | None = None,
 ) -> PreparedRef:
     """Prepare text of a request, in task mentions with evaluation items, below the data root. Raises DataError, ModelError.
 
-    Data for a study that follows a `parent` keep its split and are scored on its very items: more text to train on
+    With object storage in the settings, text, model and what is prepared already come from there, and the data are kept
+    there (ObjectStoreError). Data for a study that follows a `parent` keep its split and are scored on its very items: more text to train on
     changes nothing of what is measured.
     """
     from coref_k8s.coref.encoded import Coverage, representable
@@ -82,6 +92,9 @@ def prepare_data(
     from coref_k8s.evaluation.evaluate import check_objective
     from coref_k8s.evaluation.items import build_items
 
+    mirror = mirror or Mirror(settings)
+    for name in (spec.model, *(one.source for one in spec.data.sources if not is_generated(one.source))):
+        mirror.fetch(name)
     model = model_path(spec.model, settings.data_dir)
     tokenizer = load_tokenizer(model, spec.model_revision)
     if spec.data.packing and not packs(spec, config_of(model)):
@@ -108,7 +121,7 @@ def prepare_data(
         found = Coverage(*(sum(getattr(one, field.name) for one in counts) for field in fields(Coverage)))
         return {"mentions": found.mentions, "share": round(found.share, 4), "without_particles": found.trims}
 
-    return prepare(
+    prepared = prepare(
         spec,
         settings.data_dir,
         tokenizer,
@@ -117,4 +130,7 @@ def prepare_data(
         eval_writer=write_items,
         measure=measure,
         held_out=parent.held_out() if parent is not None else None,
+        bring=mirror.fetch,
     )
+    mirror.keep(f"{PREPARED}/{prepared.hash}", adds=True)
+    return prepared

@@ -52,14 +52,15 @@ class Session:
         observers: Observers,
         warn: Callable[[Message], None],
         stop: StopSignal,
+        saved: Callable[[], None] = lambda: None,
     ) -> Session:
-        """Open data and model and take up the newest checkpoint.
+        """Open data and model and take up the newest checkpoint; `saved` is called when another one is written.
 
         Raises TrialError, DataError or ModelError when something is missing or does not fit together.
         """
         task = open_task(order, data_dir, stop, warn)
         trainer = trainer_of(
-            task, untuned=order.untuned, checkpoints=CheckpointStore(folder.checkpoints, warn=warn),
+            task, untuned=order.untuned, checkpoints=CheckpointStore(folder.checkpoints, warn=warn, saved=saved),
             observers=observers,
         )  # fmt: skip
         trainer.resume()

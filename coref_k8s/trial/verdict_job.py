@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.errors import DataError, TrialError
@@ -16,6 +15,7 @@ from coref_k8s.evaluation.average import averaged
 from coref_k8s.evaluation.compare import CLAIMS, compare
 from coref_k8s.evaluation.compare import Difference as Paired
 from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.objects import Mirror
 from coref_k8s.search.finalist_study import read_runs, write_verdict
 from coref_k8s.search.finalists import Role
 from coref_k8s.search.records import ROLE_ATTR, TRIAL_ATTR, TrialRecord, TrialState
@@ -27,6 +27,7 @@ from coref_k8s.study.order import Order
 from coref_k8s.study.paths import TrialFolder, work_folder
 from coref_k8s.telemetry.bus import Bus, Section
 from coref_k8s.trial.files import write_json
+from coref_k8s.trial.luggage import Luggage
 from coref_k8s.trial.observers import waiting
 from coref_k8s.trial.signals import StopSignal
 
@@ -46,11 +47,13 @@ def run_verdict(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     storage = wait(lambda: open_storage(settings.storage_url))
     every = wait(lambda: read_runs(storage, order.study, seq_len, order.namespace))
     runs = [run for run in every if run.state is TrialState.COMPLETE]
-    results = {run.number: _test_result(settings.data_dir, order, run) for run in runs}
+    luggage = Luggage(order, settings, bus, stop)
+    results = {run.number: _test_result(luggage.mirror, order, run) for run in runs}
     verdict = judge(
         order.seq_len, runs, results, asked=order.spec.search.finalist_seeds, now=datetime.now(UTC)
     )
     write_json(TrialFolder(settings.data_dir / order.workdir).result, verdict.to_dict())
+    luggage.keep_result()
     wait(lambda: write_verdict(storage, order.study, verdict, order.namespace))
     found = {one.against: one.score.claim for one in verdict.comparisons if one.score is not None}
     bus.emit(
@@ -137,7 +140,8 @@ def _difference(
     )
 
 
-def _test_result(data_dir: Path, order: Order, run: TrialRecord) -> EvaluationResult:
-    unit = Unit(Kind.FINALIST, order.seq_len, run.number)
-    path = TrialFolder(data_dir / work_folder(order.spec, order.study, *unit)).items("test")
+def _test_result(mirror: Mirror, order: Order, run: TrialRecord) -> EvaluationResult:
+    folder = work_folder(order.spec, order.study, *Unit(Kind.FINALIST, order.seq_len, run.number))
+    path = TrialFolder(mirror.data_dir / folder).items("test")
+    mirror.fetch(folder, only=(path.name,))
     return EvaluationResult.read(path)

@@ -35,6 +35,15 @@ MATRIX: dict[str, dict[str, Any]] = {
         "network": {"caConfigMap": "company-ca"},
     },
     "many-nodes": {"storage": {"accessModes": ["ReadWriteMany"], "storageClassName": "nfs", "keep": False}},
+    "object-storage": {
+        "storage": {
+            "uri": "s3://lab-coref/studies",
+            "secret": "s3",
+            "serviceAccount": "trials",
+            "scratchSize": "40Gi",
+            "nodeCache": "/var/cache/coref-k8s",
+        }
+    },
     "own-claim": {"storage": {"existingClaim": "research"}, "crds": {"install": False}},
     "bundled-monitoring": {
         "monitoring": {"bundled": True, "prometheus": {"size": ""}, "grafana": {"adminSecret": "grafana"}},

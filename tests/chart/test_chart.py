@@ -22,7 +22,7 @@ from coref_k8s.cluster import names
 from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.jobs import job_manifest
 from coref_k8s.cluster.rbac import rules
-from coref_k8s.cluster.settings import ClusterSettings
+from coref_k8s.cluster.settings import ClusterSettings, ObjectStoreSettings
 from coref_k8s.study.names import Kind
 from tests.chart.rendering import (
     CHART,
@@ -81,6 +81,8 @@ def test_every_object_passes_the_strict_schema(case: str, version: str) -> None:
         ({"controller": {"logLevel": "loud"}}, "logLevel"),
         ({"storage": {"accessModes": ["ReadOnlyMany"]}}, "accessModes"),
         ({"storage": {"accessModes": []}}, "accessModes"),
+        ({"storage": {"uri": "bucket/prefix"}}, "uri"),
+        ({"storage": {"nodeCache": "cache"}}, "nodeCache"),
         ({"trial": {"extraEnv": [{"name": "A", "valueFrom": {}}]}}, "extraEnv"),
         ({"monitoring": {"bundled": "yes"}}, "bundled"),
         ({"commonLabels": {"a": 1}}, "commonLabels"),
@@ -155,7 +157,10 @@ def test_controller_can_read_its_settings(case: str) -> None:
     made = {o["metadata"]["name"] for o in found if o["kind"] == "Secret"}
     assert mounted <= made | {"database"}
     claims = {o["metadata"]["name"] for o in found if o["kind"] == "PersistentVolumeClaim"}
-    assert settings.jobs.data_claim in claims | {"research"}
+    if settings.jobs.object_store is None:
+        assert settings.jobs.data_claim in claims | {"research"}
+    else:
+        assert claims == set()
 
 
 def test_values_reach_the_pods_of_a_study() -> None:
@@ -304,6 +309,20 @@ def test_an_upgrade_can_bound_how_many_trials_run_at_once() -> None:
 def test_pods_share_a_node_only_where_the_volume_asks_for_it() -> None:
     assert settings_of(objects({})).jobs.same_node
     assert not settings_of(objects(MATRIX["many-nodes"])).jobs.same_node
+    assert not settings_of(objects(MATRIX["object-storage"])).jobs.same_node
+
+
+def test_object_storage_takes_the_place_of_the_volume() -> None:
+    found = objects(MATRIX["object-storage"])
+    jobs = settings_of(found).jobs
+    assert jobs.object_store == ObjectStoreSettings(
+        uri="s3://lab-coref/studies", secret="s3", service_account="trials", scratch_size="40Gi",
+        node_cache="/var/cache/coref-k8s",
+    )  # fmt: skip
+    pod = job_manifest(make_order(), jobs, namespace=NAMESPACE, owner_uid=None)["spec"]["template"]["spec"]
+    assert not any("persistentVolumeClaim" in volume for volume in pod["volumes"])
+    least = settings_of(objects({"storage": {"uri": "gs://lab-coref"}})).jobs.object_store
+    assert least == ObjectStoreSettings(uri="gs://lab-coref")
 
 
 @pytest.mark.parametrize(("case", "kind"), [("default", "Role"), ("cluster-wide", "ClusterRole")])

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from coref_k8s.cluster.jobs import EXIT_KILLED, job_manifest
-from coref_k8s.cluster.settings import JobSettings, KeyRef
+from coref_k8s.cluster.settings import JobSettings, KeyRef, ObjectStoreSettings
 from coref_k8s.errors import RequestError
 from coref_k8s.study.names import MAX_NAME, Kind
 from coref_k8s.study.order import Order
@@ -74,6 +74,12 @@ CASES: dict[str, tuple[Order, JobSettings]] = {
     "trial-claim": (make_order(seq_len=2048, spec=CLAIM_STUDY, resources=gpu_resources()), EVERYTHING),
     "prepare": (make_order(kind=Kind.PREPARE), JobSettings()),
     "finalist": (make_order(kind=Kind.FINALIST, trial=2, resources=gpu_resources()), JobSettings()),
+    "trial-object-storage": (
+        make_order(),
+        JobSettings(
+            object_store=ObjectStoreSettings(uri="s3://lab/studies", secret="s3", service_account="trials")
+        ),
+    ),
     "verdict": (make_order(kind=Kind.VERDICT, trial=None), JobSettings()),
 }
 
@@ -260,6 +266,20 @@ def test_a_toleration_without_an_operator_means_what_its_value_says(
 def test_a_toleration_that_kubernetes_would_refuse_is_no_request(given: dict[str, str], words: str) -> None:
     with pytest.raises(RequestError, match=words):
         spec_from_mapping({"pod": {"tolerations": [given]}})
+
+
+def test_a_cache_of_the_node_holds_what_pods_share_and_nothing_of_a_trial() -> None:
+    store = ObjectStoreSettings(
+        uri="s3://lab/studies", scratch_size="30Gi", node_cache="/var/cache/coref-k8s"
+    )
+    order = make_order(spec={**SMALL, "pod": {"serviceAccount": "mine"}})
+    job = job_manifest(order, JobSettings(object_store=store), namespace="lab", owner_uid=None)
+    kubernetes_validate.validate(job, "1.36", strict=True)
+    cached = {m["mountPath"] for m in container(job)["volumeMounts"] if m["name"] == "cache"}
+    assert cached == {"/data/prepared", "/data/huggingface"}
+    disk = int(container(job)["resources"]["limits"]["ephemeral-storage"])
+    assert disk == order.resources.ephemeral_bytes + 30 * 2**30
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
 
 
 def test_a_volume_of_one_node_is_not_bound_away_from_the_gpus() -> None:

@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,23 @@ def test_some_of_it_can_be_kept_fetched_and_dropped(place: Place, tmp_path: Path
     place.drop("nothing", lambda path: True)
 
 
+def test_a_part_of_a_folder_is_found_by_its_name(place: Place, tmp_path: Path) -> None:
+    place.put("studies/a/512/0", write(tmp_path / "here", result_json="{}", model__sub__config_json="{}"))
+    assert place.get("studies/a/512/0/model", tmp_path / "model")
+    assert read(tmp_path / "model") == {"sub/config.json": b"{}"}
+    assert place.get("studies/a/512/0/result.json", tmp_path / "result.json")
+    assert (tmp_path / "result.json").read_text() == "{}"
+    assert not place.get("studies/a/512/0/checkpoints", tmp_path / "checkpoints")
+    assert not place.get("studies/a/512", tmp_path / "length")
+
+
+def test_what_two_add_to_one_folder_is_there(place: Place, tmp_path: Path) -> None:
+    place.put("x", write(tmp_path / "one", a_txt="1", statistics_json="{}"), adds=True)
+    place.put("x", write(tmp_path / "two", b_txt="2", statistics_json="[]"), adds=True)
+    place.get("x", tmp_path / "there")
+    assert read(tmp_path / "there") == {"a.txt": b"1", "b.txt": b"2", "statistics.json": b"[]"}
+
+
 def test_only_what_is_missing_here_or_damaged_is_brought(place: Place, tmp_path: Path) -> None:
     here = write(tmp_path / "here", a_txt="one", b_txt="two")
     place.put("x", here)
@@ -161,11 +179,15 @@ def test_what_a_newer_attempt_refuses_does_not_count(place: Place, tmp_path: Pat
     place.put("x", here)
     write(here, a_txt="new")
 
-    def refuse() -> None:
+    @contextmanager
+    def refused() -> Iterator[None]:
         raise RuntimeError("another attempt has it")
+        yield
 
     with pytest.raises(RuntimeError):
-        place.put("x", here, confirm=refuse)
+        place.put("x", here, held=refused)
+    with pytest.raises(RuntimeError):
+        place.drop("x", lambda path: True, held=refused)
     place.get("x", tmp_path / "there")
     assert read(tmp_path / "there") == {"a.txt": b"old"}
 
@@ -293,6 +315,8 @@ def test_renewed_credentials_are_read_from_the_secret(link: Link, through: Place
     link.answer, link.only = "403 Forbidden|ExpiredToken", "Credential=owner/"
     with pytest.raises(ObjectStoreError, match=r"refuses \(ExpiredToken\)"):
         through.get("x", tmp_path / "there")
+    with pytest.raises(ObjectStoreError, match=r"refuses \(ExpiredToken\)"):
+        through.put("x", tmp_path / "here")
     credentials(tmp_path / "secret", link.endpoint, "renewed")
     assert through.get("x", tmp_path / "there")
 

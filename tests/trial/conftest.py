@@ -20,7 +20,10 @@ from coref_k8s.store import Store
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import BatchPlan, Order, Resources
 from coref_k8s.study.spec import DatasetConfig, DataSpec, PodSpec, StudySpec, TrainingSpec
+from tests.objectstore import link, object_server
 from tests.trial import forked
+
+__all__ = ["house", "link", "object_server"]
 
 LENGTH = 128
 PARAMS = {"learning_rate": 3e-3, "mask_low": 0.1, "mask_high": 0.2, "mention_share": 0.6, "layer_decay": 0.95}

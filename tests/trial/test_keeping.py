@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from coref_k8s.objects import Mirror
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
@@ -33,7 +34,7 @@ def report(tmp_path: Path, *values: float) -> list[set[str]]:
             kind=Kind.TRIAL, study="s", spec=spec, seq_len=512, trial=record.number, resources=RESOURCES,
             workdir=f"studies/s/512/{record.number}",
         )  # fmt: skip
-        drop_models(order, settings)
+        drop_models(order, settings, Mirror(settings))
         kept.append({path.parent.name for path in tmp_path.glob("studies/s/512/*/model")})
     return kept
 
