@@ -19,7 +19,7 @@ _HEAD = """\
 
 Generated from docstrings by `make generate`; do not edit.
 
-Everything that the command line does can be done from Python: from a script, or from a notebook.
+Studies are started, followed, read and changed from Python as on the command line: in a script, or in a notebook.
 
 ```python
 from coref_k8s import StudySpec, connect
@@ -36,7 +36,9 @@ study.report("my-study.html")
   as `coref-k8s submit --local` writes. Studies are the same for both: what one has started the other sees.
 * On this machine a study runs in the background of the process that has submitted or resumed it, each trial as a process of
   its own (`pip install 'coref-k8s[trial]'`). When that process ends, the trials write their checkpoints; `resume` goes on.
-* An error is a `CorefError` whose text is one sentence: what is wrong, where, and what to do.
+* A request cannot be changed once it is made; another one is `StudySpec(**{**dict(spec), "trials": 40})`.
+* An error is a `CorefError` whose text is one sentence: what is wrong, where, and what to do. An option that it names, such as
+  `--data-dir`, is the argument `data_dir`.
 """
 _SPEC = """\
 Parts are written as dicts: `StudySpec(search={"sampler": "tpe"})`. In YAML and in the custom resource the names are in

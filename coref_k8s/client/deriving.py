@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coref_k8s.client.arguments import check_type
 from coref_k8s.client.results import of_length, with_result
 from coref_k8s.client.where import Spelled
 from coref_k8s.controller.view import StudyView
@@ -31,7 +32,7 @@ class Derived:
     def checked_name(self, name: str | None = None, spelled: Spelled = str) -> str:
         """Return the name to be used. Raises RequestError when the one that was made up is too long."""
         if name is not None:
-            return name
+            return validated_name(name)
         try:
             return validated_name(self.name)
         except RequestError as error:
@@ -64,7 +65,10 @@ def final_training(
 def ensemble_of(view: StudyView, top: int, *, seq_len: int | None = None, spelled: Spelled = str) -> Derived:
     """Return the ensemble of the best `top` trials of one length. Raises RequestError when they are too few."""
     (one,) = _searched(view, seq_len, spelled).lengths
+    check_type("top", top, int)
     option = spelled("top")
+    if top < 2:
+        raise RequestError("client.one-to-join", option=option)
     if top > len(one.ranked):
         raise RequestError(
             "client.few-trials",

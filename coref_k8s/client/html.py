@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from coref_k8s.controller.view import StudyView
+from coref_k8s.errors import CorefError
 from coref_k8s.report.html import table
 from coref_k8s.store.records import StudyRecord
 from coref_k8s.wording import Lang, say
@@ -49,3 +50,8 @@ def studies_html(studies: Iterable[tuple[StudyRecord, str]], lang: Lang) -> str:
         for code in ("words.study", "words.state", "words.tokens", "words.trials", "client.place")
     ]
     return table(head, rows)
+
+
+def problem_html(error: CorefError, lang: Lang) -> str:
+    """Return what stands in its place when it cannot be read, such as a study that is deleted."""
+    return f"<p>{escape(error.message.say(lang))}</p>"

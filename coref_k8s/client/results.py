@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from coref_k8s.client.arguments import check_type
 from coref_k8s.client.where import Spelled
 from coref_k8s.controller.view import LengthView, StudyView
 from coref_k8s.errors import NotFoundError, RequestError
@@ -14,6 +15,9 @@ from coref_k8s.search.records import TrialRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.paths import trial_folder, work_folder
 from coref_k8s.wording import Message
+
+#: What every trial has, whatever its metrics and parameters.
+COLUMNS = ("seq_len", "trial", "state", "split", "score", "seconds", "started_at", "finished_at", "reason")
 
 
 def trial_rows(views: Iterable[StudyView]) -> list[dict[str, Any]]:
@@ -104,6 +108,7 @@ def _evidence(one: LengthView) -> dict[str, Any]:
 
 def of_length(view: StudyView, seq_len: int) -> StudyView:
     """Return the view of one length. Raises RequestError when the study does not tune it."""
+    check_type("seq_len", seq_len, int)
     if seq_len not in view.spec.seq_lengths:
         lengths = list(view.spec.seq_lengths)
         raise RequestError("client.not-tuned", study=view.name, seq_len=seq_len, lengths=lengths)

@@ -7,22 +7,24 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coref_k8s.client.arguments import check_lang, check_type
 from coref_k8s.client.checks import is_remark
-from coref_k8s.client.html import studies_html, study_html
-from coref_k8s.client.results import best_trials, length_of, one_of, trial_rows, with_result
+from coref_k8s.client.html import problem_html, studies_html, study_html
+from coref_k8s.client.results import COLUMNS, best_trials, length_of, one_of, trial_rows, with_result
 from coref_k8s.client.where import Where, find_in, open_backends
 from coref_k8s.controller.view import StudyView
-from coref_k8s.errors import RequestError
+from coref_k8s.errors import CorefError, NotFoundError, RequestError
 from coref_k8s.store.records import Phase, StudyRecord
 from coref_k8s.study.reading import validated_name
+from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Lang, locale_lang
 
 if TYPE_CHECKING:
     from coref_k8s.client.backend import Backend
-    from coref_k8s.study.spec import StudySpec
 
 #: What is told of a study: `section` (such as `trial_begin`, `eval_stream`, `trial_end`), `ts` (UTC), `study`, then
 #: what the section has (docs/trial.md).
@@ -102,7 +104,7 @@ class Study:
             import pandas
         except ImportError:
             return rows
-        return pandas.DataFrame(rows)
+        return pandas.DataFrame(rows, columns=None if rows else COLUMNS)
 
     def best(self, seq_len: int | None = None) -> dict[str, Any]:
         """Return the best trial of a length (tokens): `trial`, `params`, `folder`, `dev`, and `test` where it is known.
@@ -127,7 +129,7 @@ class Study:
         from coref_k8s.client.reporting import write_report
 
         file = Path(path or f"{self.name}.html")
-        write_report(self._backend, self.view, file, lang or locale_lang())
+        write_report(self._backend, self.view, file, check_lang(lang))
         return file
 
     def logs(
@@ -140,8 +142,9 @@ class Study:
     ) -> Iterator[str]:
         """Yield the lines of its log, of one trial's, or of one `run`'s of its finalists; with `follow` those to come.
 
-        Lines of several jobs have the job's name in front. Raises RequestError for a number that several lengths have,
-        unless `seq_len` (tokens) says which one, and for a trial and a run at once.
+        A line is an event as JSON, or what a library has printed; lines of several jobs have the job's name in front.
+        Raises RequestError for a number that several lengths have, unless `seq_len` (tokens) says which one, and for a
+        trial and a run at once.
         """
         kind, number = one_of(trial, run)
         if number is not None and seq_len is None:
@@ -236,7 +239,10 @@ class Study:
         return f"<study {self.name} on {self._backend.place}>"
 
     def _repr_html_(self) -> str:
-        return study_html(self.view, self._backend.place.say(locale_lang()), locale_lang())
+        try:
+            return study_html(self.view, self._backend.place.say(locale_lang()), locale_lang())
+        except CorefError as error:
+            return problem_html(error, locale_lang())
 
 
 class Studies:
@@ -254,6 +260,7 @@ class Studies:
         as asked is a Python warning. Raises RequestError for a name that is taken and for a request that cannot
         work, SizingError when no batch fits the GPU, ModelError or DataError for what is not there.
         """
+        check_type("spec", spec, StudySpec)
         return submitted(self._new, validated_name(name) if name else made_up_name(), spec)
 
     def dry_run(self, name: str, spec: StudySpec) -> Mapping[str, Any]:
@@ -261,12 +268,14 @@ class Studies:
 
         Raises RequestError on this machine, and when the cluster would refuse it.
         """
-        return self._new.submit(name, spec, dry_run="server")
+        check_type("spec", spec, StudySpec)
+        return self._new.submit(validated_name(name), spec, dry_run="server")
 
     def plan(self, spec: StudySpec) -> dict[str, Any]:
         """Return what a study would do: batch, memory (GB), pod and search space of every length; asks nobody."""
         from coref_k8s.client.planning import as_data, plan_study
 
+        check_type("spec", spec, StudySpec)
         return as_data(spec, plan_study(spec))
 
     def get(self, name: str) -> Study:
@@ -275,6 +284,13 @@ class Studies:
         return Study(backend, name)
 
     __getitem__ = get
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            find_in(self._places, str(name.name if isinstance(name, Study) else name))
+        except NotFoundError:
+            return False
+        return True
 
     def __iter__(self) -> Iterator[Study]:
         return (Study(backend, record.name) for record, backend in self._records())
@@ -294,9 +310,11 @@ class Studies:
         return f"<studies on {' and '.join(str(backend.place) for backend in self._places)}>"
 
     def _repr_html_(self) -> str:
-        return studies_html(
-            ((record, backend.place.say(locale_lang())) for record, backend in self._records()), locale_lang()
-        )
+        try:
+            found = [(record, backend.place.say(locale_lang())) for record, backend in self._records()]
+        except CorefError as error:
+            return problem_html(error, locale_lang())
+        return studies_html(found, locale_lang())
 
 
 def connect(
@@ -315,6 +333,9 @@ def connect(
     asked or created yet. Raises RequestError for a cluster and this machine at once, ClusterError when a cluster is
     asked for and none is configured.
     """
+    check_type("data_dir", data_dir, str, PathLike, None)
+    for argument, value in (("namespace", namespace), ("context", context), ("storage", storage)):
+        check_type(argument, value, str, None)
     where = Where(local, Path(data_dir) if data_dir else None, storage, namespace, context)
     where.check()
     places = open_backends(where)

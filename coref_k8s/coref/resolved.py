@@ -14,8 +14,9 @@ from coref_k8s.coref.formats.conllu import to_conllu
 from coref_k8s.coref.formats.marked import to_text
 from coref_k8s.coref.formats.page import to_html, to_notebook
 from coref_k8s.coref.surface import is_pronoun
+from coref_k8s.errors import RequestError
 from coref_k8s.text.clean import clean_text
-from coref_k8s.wording import Lang
+from coref_k8s.wording import LANGUAGES, Lang
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ class ResolvedDocument:
         return to_text(self, colour=colour)
 
     def to_html(self, lang: Lang = "en") -> str:
-        """One HTML page that needs nothing else; `lang` is the language of its few labels."""
+        """One HTML page that needs nothing else; `lang` is the language of its few labels. Raises RequestError for another one."""
+        if lang not in LANGUAGES:
+            raise RequestError("words.unknown-language", option="lang", asked=lang, known=LANGUAGES)
         return to_html(self, lang)
 
     def __repr__(self) -> str:

@@ -7,15 +7,16 @@ accept the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from coref_k8s.errors import RequestError
 from coref_k8s.wording import Message
 
 #: Most items of a list, values to choose among, keys of a mapping, characters of a text; far above any use.
@@ -44,6 +45,15 @@ class Request(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
     )
+
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            raise RequestError("study.frozen", kind=type(self).__name__, name=name)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show what was given; the rest has its default."""
+        return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set)
 
     @model_validator(mode="before")
     @classmethod

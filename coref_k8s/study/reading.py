@@ -169,7 +169,7 @@ def load_study_file(path: Path) -> tuple[str | None, dict[str, Any]]:
     if not isinstance(data, dict):
         raise RequestError("study.file-no-study", path=str(path))
     if "kind" in data or "apiVersion" in data:
-        found = f"{data.get('apiVersion')} {data.get('kind')}"
+        found = f"{data.get('apiVersion', '–')} {data.get('kind', '–')}"
         if found != f"{API_VERSION} {KIND}":
             raise RequestError(
                 "study.file-other-kind", path=str(path), found=found, wanted=f"{API_VERSION} {KIND}"

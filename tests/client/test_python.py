@@ -207,3 +207,44 @@ def test_importing_the_package_costs_nothing() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n[]\n"
+
+
+def test_what_is_no_value_of_an_argument_is_one_sentence(place: Path) -> None:
+    studies, spec = connect(data_dir="data"), StudySpec(**SPEC)
+    calls: list[tuple[Callable[[], Any], str]] = [
+        (lambda: studies.submit("one", SPEC), "spec must be of type StudySpec, not dict"),  # type: ignore[arg-type]
+        (lambda: studies.plan("study.yaml"), "spec must be of type StudySpec, not str"),  # type: ignore[arg-type]
+        (lambda: connect(data_dir=5), r"data_dir must be of type str \| PathLike \| None, not int"),  # type: ignore[arg-type]
+        (lambda: connect(storage=7), r"storage must be of type str \| None, not int"),  # type: ignore[arg-type]
+        (lambda: setattr(spec, "trials", 5), "a StudySpec cannot be changed"),
+        (lambda: setattr(spec.search, "sampler", "gp"), "a SearchSpec cannot be changed"),
+    ]
+    for call, sentence in calls:
+        with pytest.raises(CorefError, match=sentence):
+            call()
+    assert "one" not in studies
+    study = studies.submit("one", spec)
+    assert "one" in studies
+    assert study in studies
+    assert list(study.trials()["score"].dropna()) == [], "columns are there before trials are"
+    study.wait()
+    calls = [
+        (lambda: study.best("512"), "seq_len must be of type int, not str"),  # type: ignore[arg-type]
+        (lambda: study.ensemble(top=0), "top must be at least 2"),
+        (lambda: study.train(name="Not A Name"), "'Not A Name' is not a DNS label"),
+        (lambda: study.report("x.html", lang="de"), "lang de: the languages are en and ko"),  # type: ignore[arg-type]
+    ]
+    for call, sentence in calls:
+        with pytest.raises(CorefError, match=sentence):
+            call()
+    study.delete()
+    assert "there is no study &#x27;one&#x27;" in study._repr_html_(), "a notebook shows it, and no traceback"
+
+
+def test_a_request_shows_what_was_given() -> None:
+    shown = repr(StudySpec(seq_lengths=(512,), training={"max_steps": 3}))
+    assert "seq_lengths=(512,)" in shown
+    assert "max_steps=3" in shown
+    assert "gpu_memory_gb" not in shown
+    other = StudySpec(**{**dict(StudySpec(**SPEC)), "trials": 9})
+    assert (other.trials, other.search.sampler) == (9, "random")

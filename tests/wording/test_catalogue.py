@@ -77,7 +77,7 @@ def test_every_field_has_its_option_told_in_korean() -> None:
 
 
 def test_no_words_for_people_outside_of_the_catalogue() -> None:
-    assert set(source.sentences("cli", "report", "ui", "dashboard")) == set()
+    assert set(source.sentences("cli", "report", "ui")) == set()
 
 
 def test_errors_carry_codes() -> None:
@@ -113,4 +113,6 @@ def test_korean_keeps_to_its_terms() -> None:
 
 
 def test_a_list_of_messages_is_said_in_one_language() -> None:
-    assert say("cli.unknown-language", "ko", asked="fr", known=["en", "ko"]).endswith("en, ko입니다")
+    assert say("words.unknown-language", "ko", option="--lang", asked="fr", known=["en", "ko"]).endswith(
+        "en, ko입니다"
+    )

@@ -38,17 +38,23 @@ def test_lang_stands_before_or_after_the_command(coref: Any, arguments: list[str
     assert answer.err == "coref-k8s: 인자 'NAME'이 빠졌습니다; coref-k8s best --help를 참고하세요\n"
 
 
-@pytest.mark.parametrize("arguments", [["--lang", "fr", "list"], ["list", "--lang"]])
+@pytest.mark.parametrize("arguments", [["--lang", "fr", "list"], ["list", "--lang=fr"]])
 def test_a_language_that_is_not_spoken_is_one_sentence(coref: Any, arguments: list[str]) -> None:
     answer = coref(*arguments)
     assert answer.code == 2
-    assert answer.err.endswith("this program speaks en and ko\n")
+    assert answer.err.endswith("--lang fr: the languages are en and ko\n")
+
+
+def test_a_language_or_a_command_that_is_left_out(coref: Any) -> None:
+    assert coref("list", "--lang").err == "coref-k8s: --lang needs a value\n"
+    assert "명령이 빠졌습니다" in coref("--lang", "ko", "--").err
 
 
 @pytest.mark.parametrize(
     ("arguments", "english", "korean"),
     [
         (["sumbit"], "Did you mean 'submit'?", "'sumbit' 명령이 없습니다. 'submit'인가요?"),
+        (["data", "shwo"], "Did you mean 'show'?", "'shwo' 명령이 없습니다. 'show'인가요?"),
         (["best", "x", "--blub"], "No such option: --blub", "--blub 옵션이 없습니다"),
         (["best", "x", "y"], "Unexpected arguments: y", "필요 없는 인자입니다: y"),
         (["evaluate", "m", "--items", "many"], "'many' is not a whole number", "'many'는 정수가 아닙니다"),
