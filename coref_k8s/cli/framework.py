@@ -10,8 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from coref_k8s.cli.help import show, usage
-from coref_k8s.cli.near import option_alike, option_meant, parameter_meant
+from coref_k8s.cli.near import command_meant, option_alike, option_meant, parameter_meant
 from coref_k8s.cli.speech import lang, say
+from coref_k8s.errors import RequestError
 from coref_k8s.wording import Message, has
 
 #: Help of parameters that is made elsewhere than in `help.toml`, by the parameter's name.
@@ -49,6 +50,13 @@ class Spoken:
 
 class SpokenGroup(Spoken, TyperGroup):
     """A group of commands."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that is about to run. Raises RequestError for one that does not exist."""
+        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = command_meant(args[0], self.commands)
+            raise RequestError(f"cli.no-such-command{'-near' if near else ''}", name=args[0], near=near)
+        return super().resolve_command(ctx, args)
 
 
 def translate(command: Any, name: str) -> None:
@@ -125,6 +133,8 @@ def _mistake(error: Any) -> Message:
     if kind == "BadOptionUsage":
         code = "cli.needs-a-value" if "requires" in text else "cli.takes-no-value"
         return Message.of(code, option=error.option_name)
+    if text.startswith("Missing"):
+        return Message.of("cli.no-command-given")
     if found := re.search(r"extra\sargument(?:s|\(s\))?\s\((.*)\)$", text):
         return Message.of("cli.extra-arguments", given=found[1])
     return Message.verbatim(text)

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from coref_k8s.cli.framework import SpokenGroup, listed, translate
-from coref_k8s.cli.near import command_meant, request_meant
+from coref_k8s.cli.near import request_meant
 from coref_k8s.cli.parsing import MultiValueCommand
 from coref_k8s.cli.speech import say
 from coref_k8s.client.where import cluster_configured
@@ -84,9 +84,6 @@ class LazyGroup(SpokenGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Import the command that is about to run. Raises RequestError for one that does not exist."""
-        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
-            near = command_meant(args[0], self.commands)
-            raise RequestError(f"cli.no-such-command{'-near' if near else ''}", name=args[0], near=near)
         name, command, rest = super().resolve_command(ctx, args)
         if name in self.verbs:
             command = self.verbs[name].load()

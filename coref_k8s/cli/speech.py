@@ -68,10 +68,12 @@ def take_language(arguments: Sequence[str]) -> tuple[Lang | None, list[str]]:
         if name != "--lang":
             rest.append(word)
             continue
-        asked = value if equals else left.pop(0) if left else ""
+        if not equals and not left:
+            raise RequestError("cli.needs-a-value", option=name)
+        asked = value if equals else left.pop(0)
         chosen = next((one for one in LANGUAGES if one == asked), None)
         if chosen is None:
-            raise RequestError("cli.unknown-language", asked=asked, known=LANGUAGES)
+            raise RequestError("words.unknown-language", option=name, asked=asked, known=LANGUAGES)
     return chosen, rest
 
 
