@@ -14,6 +14,7 @@ from typing import Any
 
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.client.changes import planned_evaluations
+from coref_k8s.client.readable import score_told
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.claims import conclusions, sentences
@@ -49,6 +50,8 @@ class LiveTrial:
     step_seconds: float | None = None
     scores: dict[int, float] = field(default_factory=dict)
     """Score by evaluation."""
+    few: bool = False
+    """Whether the score rests on too few items to be shown."""
     evaluations: int | None = None
     """Evaluations in the whole trial; all that is known of its way where there are no events."""
     value: float | None = None
@@ -59,6 +62,11 @@ class LiveTrial:
     """Whether it is the run of a finalist, which has a number of its own."""
     announced: bool = False
     """Whether its end has been told."""
+
+    @property
+    def told(self) -> Message:
+        """The score as it is told."""
+        return score_told(self.score, self.few)
 
     @property
     def score(self) -> float | None:
@@ -181,6 +189,7 @@ class LiveState:
                 trial.evaluations, trial.reason = planned_evaluations(view.spec), said(record.reason)
                 self._tell_waiting(record, trial, waits.get((kind, one.seq_len, record.number), ""), now)
                 trial.scores.update(record.intermediate)
+                trial.few = trial.few or "score" in record.not_given
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
             length.finals = conclusions(one, view.ended, lang()) if one.runs or not searches else []
@@ -283,7 +292,8 @@ class LiveState:
             return
         trial.scores[int(event.get("evaluation") or len(trial.scores) + 1)] = float(score)
         trial.evaluations = event.get("evaluations", trial.evaluations)
-        values = {"who": self._who(event), "score": score}
+        trial.few = "score" in event.get("not_given", ())
+        values = {"who": self._who(event), "score": trial.told}
         if step := event.get("step"):
             trial.step = max(trial.step, int(step))
             self._tell(when, say("live.eval", step=step, **values))
@@ -300,6 +310,7 @@ class LiveState:
         if outcome in _OUTCOMES:
             trial.state = _OUTCOMES[outcome]
             trial.value = event.get("score", trial.score) if outcome == "complete" else None
+            trial.few = trial.few or "score" in event.get("not_given", ())
             trial.reason = said(message_of(event) or str(event.get("reason") or ""))
             self._tell_end(when, int(event["seq_len"]), trial)
         elif outcome:
@@ -347,7 +358,7 @@ class LiveState:
         # a finalist's run that is not needed any more has no score that could be too low
         dropped = trial.state is TrialState.PRUNED and (trial.finalist or trial.reason)
         code = "live.end-dropped" if dropped else f"live.end-{trial.state.value}"
-        self._tell(when, say(code, who=who, score=trial.score, why=trial.reason or "?"))
+        self._tell(when, say(code, who=who, score=trial.told, why=trial.reason or "?"))
 
     def _tell(self, when: datetime, text: str) -> None:
         if self.news_since is not None and when < self.news_since:

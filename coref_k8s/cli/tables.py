@@ -165,8 +165,8 @@ def _trials(title: str, task: str, trials: Sequence[TrialRecord], idle: Containe
     for trial in trials:
         table.row(
             str(trial.number),
-            score(trial.value),
-            interval_of(trial.metrics, "score"),
+            score(trial.shown.get("score")),
+            interval_of(trial.shown, "score"),
             *(_metric(trial, name) for name in metrics),
             *(parameter(trial.params.get(name)) for name in columns),
             _span(trial),
@@ -191,7 +191,7 @@ def _parameters(title: str, trials: Sequence[TrialRecord], idle: Container[int])
     for n, trial in enumerate(trials):
         table.row(
             str(trial.number),
-            score(trial.value),
+            score(trial.shown.get("score")),
             *(values[name][n] for name in tuned),
             _state(trial, idle),
             style="" if trial.state is TrialState.COMPLETE else "dim",
@@ -205,7 +205,7 @@ def _state(trial: TrialRecord, idle: Container[int]) -> str:
 
 
 def _metric(trial: TrialRecord, name: str) -> str:
-    value = trial.metrics.get(name)
+    value = trial.shown.get(name)
     return difference(value) if name.endswith("_gain") else score(value)
 
 
@@ -219,8 +219,8 @@ def _runs(title: str, runs: Sequence[TrialRecord]) -> Sheet:
             str(run.number),
             said(stands_for(run)),
             str(run.attrs[SEED_ATTR]),
-            score(run.value),
-            interval_of(run.metrics, "score"),
+            score(run.shown.get("score")),
+            interval_of(run.shown, "score"),
             _span(run),
             say(
                 "words.state-dropped" if run.state is TrialState.PRUNED else f"words.state-{run.state.value}"

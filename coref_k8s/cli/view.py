@@ -143,9 +143,11 @@ def _length_cells(one: LiveLength, form: _Form) -> list[str | Text]:
     best = one.best
     planned = one.planned if one.planned is not None else len(one.trials)
     failed = sum(t.state is TrialState.FAILED for t in one.trials.values())
+    given = best is not None and not best.few
+    told = "live.no-score" if best else "live.no-best"
     fact = Text(
-        say("live.best", score=best.value, trial=best.number) if best else say("live.no-best"),
-        style="green" if best else "dim",
+        say("live.best", score=best.value, trial=best.number) if best and given else say(told),
+        style="green" if given else "dim",
     )
     if failed:
         fact.append(f", {say('live.failed', n=failed)}", style="red")
@@ -170,7 +172,7 @@ def _trial_cells(trial: LiveTrial, form: _Form) -> list[str | Text]:
     if not of:
         return [name, Text(say("live.starting"), style="dim"), "", "", ""]
     facts = []
-    if trial.score is not None:
+    if trial.score is not None and not trial.few:
         facts.append(say("live.score", score=trial.score) if form.words else score(trial.score))
     if trial.loss is not None and form.loss:
         facts.append(say("live.loss", loss=trial.loss))

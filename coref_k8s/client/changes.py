@@ -65,4 +65,5 @@ def _of_trial(
         yield {**about, "section": Section.EVAL_STREAM.value, **score}
     if not after.open and after.state is not TrialState.WAITING and (before is None or before.open or new):
         outcome = {"outcome": after.state.value, "score": after.value, **said(after.reason)}
+        outcome |= {"not_given": list(after.not_given)} if after.not_given else {}
         yield {**about, "section": Section.TRIAL_END.value, **outcome}

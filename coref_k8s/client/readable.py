@@ -86,10 +86,24 @@ def _step(event: Mapping[str, Any], lang: Lang) -> str:
     return told
 
 
+def score_told(value: float | None, few: bool) -> Message:
+    """Return `score 0.310`, or that it rests on too few items to be told."""
+    return Message.of("live.no-score") if few else Message.of("live.score", score=value)
+
+
+def _score(event: Mapping[str, Any]) -> Message:
+    return score_told(event.get("score"), "score" in event.get("not_given", ()))
+
+
 def _evaluation(event: Mapping[str, Any], lang: Lang) -> str:
     shown = dict.fromkeys(name for names in SHOWN.values() for name in names)
-    few = [f"{metric(name, lang)} {score(event[name])}" for name in shown if event.get(name) is not None]
-    values = {"step": event.get("step"), "split": event.get("split", "dev"), "score": event.get("score")}
+    hidden = event.get("not_given", ())
+    few = [
+        f"{metric(name, lang)} {score(event[name])}"
+        for name in shown
+        if event.get(name) is not None and name not in hidden
+    ]
+    values = {"step": event.get("step"), "split": event.get("split", "dev"), "score": _score(event)}
     return say("live.log-eval", lang, metrics=", ".join(few) or UNKNOWN, **values)
 
 
@@ -98,7 +112,7 @@ def _end(event: Mapping[str, Any], lang: Lang) -> str:
     why = message_of(event) or Message.load(event.get("reason"))
     code = f"live.log-end-{outcome}"
     if has(code):
-        return say(code, lang, score=event.get("score"), why=why.say(lang) or "?")
+        return say(code, lang, score=_score(event), why=why.say(lang) or "?")
     return f"{outcome} {why.say(lang)}".strip()
 
 

@@ -67,9 +67,8 @@ def of_run(trial: TrialRecord) -> Figure | None:
     """Return what one run reached on dev; None without a result."""
     if trial.value is None:
         return None
-    hidden = trial.attrs.get("evidence", {}).get("not_given", ())
     low, high = (trial.metrics.get(f"score_ci_{end}") for end in ("low", "high"))
-    return Figure("dev", trial.value, 1, low, high, trial.metrics, hidden)
+    return Figure("dev", trial.value, 1, low, high, trial.metrics, trial.not_given)
 
 
 def of_verdict(verdict: Verdict) -> tuple[Figure, Figure]:

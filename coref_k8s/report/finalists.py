@@ -84,7 +84,7 @@ def _runs(page: Context) -> str:
         rows.append(
             [
                 str(run.seq_len), page.linked(run, "trial", str(run.number)), page.said(stands_for(run)),
-                str(run.attrs[SEED_ATTR]), score(run.value), interval_of(run.metrics, "score"),
+                str(run.attrs[SEED_ATTR]), score(run.shown.get("score")), interval_of(run.shown, "score"),
                 duration(run.seconds, page.lang), page.plain(f"words.state-{state}"), *page.arrows(run, ways),
             ]
         )  # fmt: skip

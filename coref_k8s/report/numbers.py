@@ -169,8 +169,8 @@ def trials(page: Context) -> str:
         for t in shown:
             rows.append(
                 [
-                    str(t.number), page.plain(f"words.state-{t.state.value}"), score(t.value),
-                    *(score(t.metrics.get(name)) for name in columns),
+                    str(t.number), page.plain(f"words.state-{t.state.value}"), score(t.shown.get("score")),
+                    *(score(t.shown.get(name)) for name in columns),
                     UNKNOWN if t.seconds is None else f"{t.seconds:,.0f} s",
                     *(parameter(t.params.get(name)) for name in names),
                     *page.arrows(t, ways),

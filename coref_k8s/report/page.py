@@ -177,7 +177,7 @@ def read_first(page: Context) -> str:
 def _about(page: Context, trial: TrialRecord) -> str:
     """What the page shows of a trial that is pointed at."""
     lines = [f"{page.named(trial)} · {page.plain(f'words.state-{trial.state.value}')}"]
-    scores = {"score": trial.value} | {name: trial.metrics.get(name) for name in metrics_of(page.view.spec)}
+    scores = {name: trial.shown.get(name) for name in ("score", *metrics_of(page.view.spec))}
     values = [
         f"{metric(name, page.lang)} {score(value)}" for name, value in scores.items() if value is not None
     ]

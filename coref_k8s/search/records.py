@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from coref_k8s.study.names import Kind
@@ -63,6 +64,18 @@ class TrialRecord:
         """How long it took; None unless it has begun and ended."""
         begun, ended = self.started_at, self.finished_at
         return (ended - begun).total_seconds() if begun and ended else None
+
+    @property
+    def not_given(self) -> Collection[str]:
+        """Metrics that rest on too few items to be shown to a person, `score` among them where it weighs one."""
+        found: Collection[str] = self.attrs.get("evidence", {}).get("not_given", ())
+        return found
+
+    @cached_property
+    def shown(self) -> dict[str, float]:
+        """The score and the metrics that a person is shown."""
+        known = self.metrics if self.value is None else {**self.metrics, "score": self.value}
+        return {name: value for name, value in known.items() if name not in self.not_given}
 
     @property
     def kind(self) -> Kind:

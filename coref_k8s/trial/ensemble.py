@@ -207,6 +207,7 @@ class _Ensemble:
                 seconds=result.seconds,
                 full=True,
                 split=split,
+                not_given=result.not_given,
             )
         )
         return result

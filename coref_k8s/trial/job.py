@@ -185,6 +185,8 @@ def _hand_in(
         if reporter.closed:
             print("the trial was closed from outside before its result was reported", file=sys.stderr)
     facts = {name: result[name] for name in ("score", "steps") if result.get(name) is not None}
+    if hidden := result.get("evidence", {}).get("not_given"):
+        facts["not_given"] = hidden
     if result.get("reason"):
         why = said(Message.load(result["reason"]))
         facts |= {"reason": why.pop("message"), **why}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -64,6 +64,8 @@ class EvaluationReport:
     """Whether all items and arms were scored."""
     split: str = "dev"
     """Which documents."""
+    not_given: Sequence[str] = ()
+    """Metrics that rest on too few items to be shown to a person, `score` among them where it weighs one."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class BusObserver:
             split=report.split,
             eval_seconds=round(report.seconds, 3),
             **{**report.metrics, "score": report.score},
+            **({"not_given": list(report.not_given)} if report.not_given else {}),
         )
 
     def on_checkpoint(self, report: CheckpointReport) -> None:

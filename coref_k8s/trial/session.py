@@ -71,13 +71,13 @@ class Session:
         return self.trainer.run(self._on_dev(), go_on)
 
     def _on_dev(self) -> Evaluate:
-        def evaluate(model: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any]]:
+        def evaluate(model: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any], list[str]]:
             result = self.task.evaluate(model, "dev", full=last)
             if last:
                 write_json(self.folder.items("dev"), result.to_dict())
             elif self.order.spec.search.pruner == "wilcoxon":
                 self.by_item = by_item(self.order.spec.objective.weights, result.item_scores)
-            return result.score, dict(result.metrics)
+            return result.score, dict(result.metrics), result.not_given
 
         return evaluate
 
@@ -111,6 +111,7 @@ class Session:
                 seconds=result.seconds,
                 full=True,
                 split="test",
+                not_given=result.not_given,
             )
         )
         return result

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -97,11 +97,11 @@ class Progress:
     """Real tokens trained on."""
 
 
-#: (model, number, last) -> score and metrics; model is in evaluation mode
-Evaluate = Callable[[nn.Module, int, bool], tuple[float, dict[str, Any]]]
+#: (model, number, last) -> score, metrics and which of these rest on too few items; model is in evaluation mode
+Evaluate = Callable[[nn.Module, int, bool], tuple[float, dict[str, Any], Sequence[str]]]
 
 
-def never(model: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any]]:
+def never(model: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any], Sequence[str]]:
     """Evaluate a training that is not evaluated."""
     raise AssertionError("no evaluation was planned")
 
@@ -195,7 +195,7 @@ class Trainer:
     def run(self, evaluate: Evaluate, go_on: Callable[[EvaluationReport], bool]) -> Ending:
         """Train to the end of the plan.
 
-        `evaluate(model, number, last)` returns (score, metrics) at each evaluation; then `go_on(report)`
+        `evaluate(model, number, last)` returns `Evaluate`'s three at each evaluation; then `go_on(report)`
         says whether to train on. Ends early when the loss diverges, when `go_on` says no, or when the
         process was told to stop (no checkpoint is written for that: call `save`).
         Raises OutOfMemoryError when not even one sequence fits.
@@ -309,12 +309,14 @@ class Trainer:
         began = time.perf_counter()
         self.model.eval()
         try:
-            score, metrics = evaluate(self.model, number, last)
+            score, metrics, few = evaluate(self.model, number, last)
         finally:
             self.model.train()
             restore_rng(rng)
         seconds = time.perf_counter() - began
-        report = EvaluationReport(number, self.progress.step, score, metrics, seconds, full=last)
+        report = EvaluationReport(
+            number, self.progress.step, score, metrics, seconds, full=last, not_given=few
+        )
         self.progress.evaluation_seconds += seconds
         self.progress.evaluations.append(
             {

@@ -93,7 +93,10 @@ def _neighbours(page: Context, one: LengthView, found: TrialRecord) -> str:
 
 def _head(page: Context, one: LengthView, found: TrialRecord, steps: Sequence[Mapping[str, Any]]) -> str:
     state = page.say(f"words.state-{found.state.value}")
-    boxes = [(page.say("words.metric-score"), score(found.value), page.say("words.on-dev"))]
+    few = page.say("words.too-small") if "score" in found.not_given else ""
+    boxes = [
+        (page.say("words.metric-score"), score(found.shown.get("score")), few or page.say("words.on-dev"))
+    ]
     if found in one.ranked:
         place = page.plain("ui.place", place=one.ranked.index(found) + 1, n=len(one.ranked))
         boxes.append((page.say("ui.rank"), place, ""))
@@ -125,7 +128,7 @@ def _head(page: Context, one: LengthView, found: TrialRecord, steps: Sequence[Ma
 
 
 def _scores(page: Context, found: TrialRecord) -> str:
-    values = found.metrics | {"score": found.value}
+    values = found.shown
     rows: list[list[Cell]] = []
     gains = any(name.endswith("_gain") for name in values)
     for name in ("score", *metrics_of(page.view.spec)):

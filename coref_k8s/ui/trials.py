@@ -160,7 +160,7 @@ def _table(visit: Visit, page: Context, one: LengthView, shown: Sequence[TrialRe
             [
                 page.linked(t, "trial", str(t.number)),
                 Raw(f'<span class="state {t.state.value}" title="{escape("".join(why))}">{state}</span>'),
-                score(t.value), *(score(t.metrics.get(name)) for name in columns),
+                score(t.shown.get("score")), *(score(t.shown.get(name)) for name in columns),
                 UNKNOWN if t.seconds is None else duration(t.seconds, page.lang),
                 *(parameter(t.params.get(name)) for name in params),
             ]

@@ -68,7 +68,7 @@ def seconds_per_trained_token(folder: Path, tokenizer: Any, seq_len: int, steps:
             device=torch.device("cpu"),
         )
         began = time.process_time()
-        trainer.run(lambda *_: (0.0, {}), lambda _: True)
+        trainer.run(lambda *_: (0.0, {}, ()), lambda _: True)
         spent.append(time.process_time() - began)
     return (spent[1] - spent[0]) / (steps * 4 * seq_len)
 

@@ -66,7 +66,7 @@ def measure(seq_len: int, steps: int, folder: Path) -> dict[str, float]:
         device=torch.device("cpu"),
         checkpoints=CheckpointStore(folder / "checkpoints"),
     )
-    trainer.run(lambda *_: (0.0, {}), lambda _: True)
+    trainer.run(lambda *_: (0.0, {}, ()), lambda _: True)
     progress = trainer.progress
     return {
         "seq_len": seq_len,

@@ -269,6 +269,22 @@ def test_an_end_is_told_once_whether_the_bus_or_the_database_says_it() -> None:
     assert "best 0.500 (trial 0)" in shown(state)
 
 
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_a_score_of_too_few_items_is_never_a_number(lang: Any) -> None:
+    few = {"en": "no score (too few items)", "ko": "점수 없음(문항 부족)"}[lang]
+    state = playing(lang)
+    told = {"ts": NOW.isoformat(), **WHO, "score": 0.0, "not_given": ["coref_f1", "score"]}
+    state.apply({**told, "section": "eval_stream", "evaluation": 1, "step": 50})
+    assert "0.000" not in shown(state)
+    state.apply({**told, "section": "trial_end", "outcome": "complete"})
+    assert [text for _, text in state.news][-1].endswith(few)
+    ended = record(1, TrialState.COMPLETE, 0.0, attrs={"evidence": {"not_given": ["score"]}})
+    state = LiveState()
+    state.sync(view(trials=(ended,)), NOW)
+    assert shown(state).count(few) == 2  # of the length, and as the last of the news
+    assert "0.000" not in shown(state)
+
+
 def test_failures_say_why() -> None:
     state = playing()
     failed = record(2, TrialState.FAILED, attrs={"reason": "Crashed: exit code 1"})

@@ -263,6 +263,8 @@ def test_events_in_a_log_are_sentences_and_json_has_them_whole(coref: Any, study
         {**who, "section": "warning", "message": "slow disk"},
         {**who, "section": "something_new", "message": "hello", "size": 3},
     ]  # fmt: skip
+    few = {"score": 0.0, "coref_f1": 0.0, "lbd_top1": 0.2, "not_given": ["coref_f1", "score"]}
+    events.insert(3, {**who, "section": "eval_stream", "step": 9, **few})
     lines = [*map(json.dumps, events), "Traceback: as it is"]
     (folder / "log").write_text("\n".join(lines) + "\n")
     told = coref("logs", study, "--trial", "1", "--seq-len", "512").out.splitlines()
@@ -270,6 +272,7 @@ def test_events_in_a_log_are_sentences_and_json_has_them_whole(coref: Any, study
         "started, 16 steps: learning_rate 7.07e-5",
         "step 8 of 16: loss 8.83, learning rate 4.5e-5, 788 tokens/s, 20 s left",
         "step 8, on dev: score 0.310 (Coref F1 0.400, LAMBADA Top1 0.200)",
+        "step 9, on dev: no score (too few items) (LAMBADA Top1 0.200)",
         "complete: score 0.310 on dev",
         "warning: slow disk",
         "something_new hello size 3",
