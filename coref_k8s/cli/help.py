@@ -19,7 +19,7 @@ _MANY = 24
 #: What most people need of them.
 _EVERYDAY = {
     "--file", "--name", "--task", "--seq-lengths", "--data", "--train-limit", "--model", "--trials", "--parallelism",
-    "--finalists", "--epoch-choices", "--gpus", "--gpu-memory-gb", "--max-duration", "--max-gpu-hours", "--local",
+    "--finalists", "--epoch-choices", "--max-steps", "--gpus", "--gpu-memory-gb", "--max-duration", "--max-gpu-hours", "--local",
     "--data-dir", "--namespace", "--wait", "--output", "--lang", "--help", "--help-all",
 }  # fmt: skip
 #: Groups in this order; others come between, as they are found.

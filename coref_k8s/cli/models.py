@@ -12,10 +12,10 @@ import typer
 from coref_k8s.cli.console import Wide, dump, err, out, warn, write
 from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, heading, remarks
 from coref_k8s.cli.speech import say
-from coref_k8s.cli.where_options import DataDir, settings_at
+from coref_k8s.cli.where_options import DataDir, names_of_studies, settings_at
 from coref_k8s.client.local import prepared_folder
-from coref_k8s.client.models import trial_named
-from coref_k8s.errors import RequestError
+from coref_k8s.client.models import names_result, trial_named
+from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.settings import Settings
 from coref_k8s.study.paths import COREF_FILE, DATASETS, expanded, model_within
 from coref_k8s.telemetry.bus import said as spoken
@@ -23,7 +23,7 @@ from coref_k8s.telemetry.bus import said as spoken
 if TYPE_CHECKING:
     from coref_k8s.evaluation.result import EvaluationResult
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", show_default=False)]
+Model = Annotated[str, typer.Argument(metavar="MODEL", show_default=False, autocompletion=names_of_studies)]
 Prepared = Annotated[str | None, typer.Option("--prepared", metavar="DATA")]
 Text = Annotated[str | None, typer.Option("--data", metavar="PATH")]
 Items = Annotated[int, typer.Option("--items", metavar="N", min=1)]
@@ -76,7 +76,9 @@ def _show(result: EvaluationResult, model: str, text: str | None, split: str, ou
 
 def compare(
     model: Model,
-    other: Annotated[str, typer.Argument(metavar="OTHER", show_default=False)],
+    other: Annotated[
+        str, typer.Argument(metavar="OTHER", show_default=False, autocompletion=names_of_studies)
+    ],
     text: Text = None,
     prepared: Prepared = None,
     seq_len: SeqLen = None,
@@ -156,6 +158,8 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
             return EvaluationResult.read(own)
         prepared, seq_len = prepared or trial.study, seq_len or trial.seq_len
     model = _path(model, settings)
+    if names_result(model):
+        raise NotFoundError("client.no-model-named", model=model)
     if text is None and prepared is None:
         raise RequestError("cli.scored-on-what", model=model)
     from coref_k8s.client.checks import check_model, require_trial_packages

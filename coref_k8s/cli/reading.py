@@ -15,7 +15,7 @@ from coref_k8s.cli.console import Wide, dump, note, out, write
 from coref_k8s.cli.next_steps import suggest_next
 from coref_k8s.cli.sheet import headed
 from coref_k8s.cli.speech import lang, said, say
-from coref_k8s.cli.where_options import Study, Where, option, placed
+from coref_k8s.cli.where_options import Study, Where, names_of_studies, option, placed
 from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend
 from coref_k8s.client.comparing import side_by_side
@@ -27,7 +27,9 @@ from coref_k8s.errors import RequestError
 from coref_k8s.store.records import StudyRecord
 from coref_k8s.wording.formats import duration
 
-Studies = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)]
+Studies = Annotated[
+    list[str], typer.Argument(metavar="NAME...", show_default=False, autocompletion=names_of_studies)
+]
 SeqLen = Annotated[int | None, typer.Option("--seq-len", metavar="TOKENS")]
 
 

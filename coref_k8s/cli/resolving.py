@@ -15,7 +15,7 @@ import typer
 from coref_k8s.cli.console import err, note, out
 from coref_k8s.cli.sheet import Sheet
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.cli.where_options import DataDir, Where, name_place
+from coref_k8s.cli.where_options import DataDir, Where, name_place, names_of_studies
 from coref_k8s.client.checks import require_trial_packages
 from coref_k8s.corpus.marked import SUFFIX as MARKED
 from coref_k8s.errors import CorefError, DataError, RequestError, reason
@@ -38,7 +38,9 @@ _LONGEST = 64
 
 
 def resolve(
-    model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", show_default=False, autocompletion=names_of_studies)
+    ],
     files: Annotated[list[str] | None, typer.Argument(metavar="[FILE...|-]", show_default=False)] = None,
     output: Annotated[Form, typer.Option("--output", "-o")] = "table",
     output_dir: Annotated[Path | None, typer.Option("--output-dir", metavar="FOLDER")] = None,

@@ -14,7 +14,23 @@ from coref_k8s.client.where import Where
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.wording.commands import place_commands
 
-Study = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+
+def names_of_studies(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return what a shell can put for a study's name: studies of this machine, or of the cluster that is named."""
+    from coref_k8s.client.where import open_cluster, open_local
+
+    given: dict[str, Any] = {
+        name: ctx.params.get(name) for name in ("data_dir", "storage", "namespace", "context")
+    }
+    where = Where(**given)
+    try:  # nobody reads a sentence while typing
+        known = (open_cluster if where.there else open_local)(where).studies()
+    except Exception:
+        return []
+    return [one.name for one in reversed(known) if one.name.startswith(incomplete)]
+
+
+Study = Annotated[str, typer.Argument(metavar="NAME", show_default=False, autocompletion=names_of_studies)]
 Local = Annotated[bool, typer.Option("--local", rich_help_panel="help.panel-where")]
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", metavar="FOLDER", rich_help_panel="help.panel-where")

@@ -27,7 +27,7 @@ _PATIENCE = 10.0
 
 def is_remark(message: Message) -> bool:
     """Tell whether a message of a check only says what was found."""
-    return message.code.startswith("corpus.seen")
+    return message.code.startswith("corpus.seen") or message.code == "client.head-on-top"
 
 
 def localised(spec: StudySpec) -> StudySpec:
@@ -51,6 +51,8 @@ def check_before_start(spec: StudySpec, *, text: bool = True) -> list[Message]:
     check_weights(spec.objective.weights, spec.task)
     require_trial_packages()
     hub = Hub()
+    if text:
+        _check_paths(spec)
     check_model(spec.model, hub)
     return _check_data(spec, hub) if text else []
 
@@ -63,6 +65,8 @@ def check_request(spec: StudySpec) -> list[Message]:
         found.append(Message.of("client.gpu-hours-without-gpus"))
     if elsewhere := sorted(set(spec.objective.weights) - set(known_metrics(spec.task))):
         found.append(Message.of("client.metric-not-here", names=elsewhere))
+    if spec.task == "coreference" and spec.training.max_steps is not None and spec.purpose.kind == "search":
+        found.append(Message.of("client.head-on-top", steps=spec.training.max_steps))
     return found
 
 
@@ -84,6 +88,17 @@ def check_model(model: str, hub: Hub | None = None) -> None:
         return
     if (problem := (hub or Hub()).problem(f"{model}/resolve/main/config.json")) is not None:
         raise ModelError("client.model-not-found", model=model, why=problem)
+
+
+def _check_paths(spec: StudySpec) -> None:
+    """Raise DataError where all sources are paths and none is there: said before a hub is asked for anything else."""
+    from coref_k8s.corpus.local import is_local
+
+    paths = [one.source for one in spec.data.sources if not is_generated(one.source) and is_local(one.source)]
+    if not spec.data.choices and len(paths) == len(spec.data.sources) and not any(map(os.path.exists, paths)):
+        missing = Message.of("client.no-such-file")
+        found = [Message.of("client.source-problem", source=one, why=missing) for one in dict.fromkeys(paths)]
+        raise DataError("client.no-source", problems=found)
 
 
 def _check_data(spec: StudySpec, hub: Hub) -> list[Message]:

@@ -10,7 +10,8 @@ from coref_k8s.evaluation.composite import SOURCES, Composite, available
 from coref_k8s.evaluation.intervals import Estimate, sign
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.search.verdict import MIN_DOCUMENTS
-from coref_k8s.wording import Message, has
+from coref_k8s.study.tasks import metric_named
+from coref_k8s.wording import Message
 
 #: The row that a claim is made for: of a dozen, one of two would hold a false one.
 OBJECTIVE = "score"
@@ -50,8 +51,7 @@ class Difference:
 
     def sentence(self, a: Message | str, b: Message | str) -> Message:
         """Return what may be claimed with the figures it rests on, or the figures alone."""
-        code = f"words.metric-{self.metric}"
-        values = {**vars(self), "metric": Message.of(code) if has(code) else self.metric}
+        values = {**vars(self), "metric": metric_named(self.metric)}
         if not self.items:
             return Message.of("verdict.sentence-no-items", metric=values["metric"])
         few = self.low is None

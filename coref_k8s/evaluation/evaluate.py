@@ -24,7 +24,7 @@ from coref_k8s.evaluation.score_coref import CorefPart
 from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
 from coref_k8s.evaluation.scorecard import Scorecard
 from coref_k8s.evaluation.vocabulary import Vocabulary
-from coref_k8s.study.tasks import ARM_METRICS, METRICS, SHOWN, WEIGHTS
+from coref_k8s.study.tasks import ARM_METRICS, METRICS, SHOWN, WEIGHTS, metric_named
 from coref_k8s.wording import Message
 
 #: Items of a kind in a quick evaluation.
@@ -102,7 +102,15 @@ def _too_few(counts: Mapping[str, int], weights: Mapping[str, float]) -> list[Me
     if not found:
         return []
     code = "evaluation.too-few-for-score" if too_few(weights, counts) else "evaluation.too-few-items"
-    return [Message.of(code, metrics=[f"{name} ({n})" for name, n in found.items()], least=MIN_ITEMS)]
+    return [
+        Message.of(
+            code,
+            metrics=[
+                Message.of("evaluation.counted", metric=metric_named(name), n=n) for name, n in found.items()
+            ],
+            least=MIN_ITEMS,
+        )
+    ]
 
 
 def check_objective(items: ItemSet, weights: Mapping[str, float], split: str) -> None:

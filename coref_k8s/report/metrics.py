@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.study.tasks import SHOWN
-from coref_k8s.wording import Lang, has, say
+from coref_k8s.study.tasks import SHOWN, metric_named
+from coref_k8s.wording import Lang
 from coref_k8s.wording.formats import difference, interval
 
 #: What stands for no model (docs/metrics-evaluation.md): lists of nouns for a hidden mention, chains made without one.
@@ -22,8 +22,7 @@ def metrics_of(spec: StudySpec) -> tuple[str, ...]:
 
 def metric(name: str, lang: Lang = "en") -> str:
     """Return a metric's name for people; one of the user's own as it is."""
-    code = f"words.metric-{name}"
-    return say(code, lang) if has(code) else name
+    return metric_named(name).say(lang)
 
 
 def gain(metrics: Mapping[str, Any], name: str) -> str:

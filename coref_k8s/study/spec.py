@@ -156,7 +156,7 @@ class TrainingSpec(Request):
     )
     """Passes over the training data (epochs) to choose among; 1, 2 and 3 by default, 5, 10 and 20 in task coreference."""
     max_steps: Amount | None = Field(default=None, json_schema_extra=flag("--max-steps"))
-    """Budget in optimiser steps instead of epochs; for demos and tests."""
+    """Budget in optimiser steps instead of epochs; for demos and tests. In task coreference the passes in which its head learns alone (`head_epochs`) come on top."""
     batch_size: Batch | None = Field(default=None, json_schema_extra=flag("--batch-size"))
     """Sequences per step before accumulation; by default the memory table's batch for the length."""
     evaluations: Count = 4

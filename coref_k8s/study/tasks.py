@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from coref_k8s.wording import Message, has
+
 #: `mentions` is a masked language model scored on hidden mentions, `coreference` an encoder with a head that finds chains.
 Task = Literal["mentions", "coreference"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -48,6 +50,12 @@ WEIGHTS: Mapping[str, dict[str, float]] = {
 }
 #: Passes over the training data to choose among, by task: documents with chains are few, a head begins at nothing.
 EPOCHS: Mapping[str, tuple[float, ...]] = {"mentions": (1.0, 2.0, 3.0), "coreference": (5.0, 10.0, 20.0)}
+
+
+def metric_named(name: str) -> Message:
+    """Return a metric's name for people; one of the user's own as it is."""
+    code = f"words.metric-{name}"
+    return Message.of(code) if has(code) else Message.verbatim(name)
 
 
 def task_of_metric(name: str) -> str | None:

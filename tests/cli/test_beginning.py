@@ -86,6 +86,19 @@ def test_one_file_that_holds_a_whole_corpus_is_asked_about(coref: Any) -> None:
     assert not Path("d/studies").exists()
 
 
+def test_a_path_that_is_not_there_is_said_before_any_hub_is_asked(
+    coref: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    for task in ("mentions", "coreference"):
+        answer = coref(
+            "submit", "--local", "--data", "./missing", "--task", task, "--model", "nobody/nothing"
+        )
+        assert answer.err == "coref-k8s: no source of text can be read: ./missing: no such file or folder\n"
+    named = coref("evaluate", "nope/512")
+    assert "neither a folder nope/512 nor a study of this name" in named.err
+
+
 def test_what_is_to_be_typed_for_lines_can_be_typed_and_short_lines_are_said(coref: Any) -> None:
     folder = Path("내 글, 둘")
     folder.mkdir()

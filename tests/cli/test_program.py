@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_the_help_of_a_request_is_short_and_grouped_and_says_how_to_see_the_rest
     groups = ["What", "Data", "Model", "Search", "Training", "Limits", "Where", "On a cluster", "Others"]
     for told in (short, whole):
         assert [line for line in told.splitlines() if line in groups] == groups
-    for option in ("--seq-lengths", "--data", "--model", "--gpus", "--local"):
+    for option in ("--seq-lengths", "--data", "--model", "--max-steps", "--gpus", "--local"):
         assert f"  {option} " in short
     for option in ("--sampler", "--[no-]warm-start", "--queue", "--set"):
         assert f"  {option} " in whole.replace("\n", " \n")
@@ -152,7 +153,7 @@ def test_version_is_an_option_too(coref: Any) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_completes_commands_and_options(coref: Any, shell: str) -> None:
+def test_a_shell_completes_commands_options_and_names_of_studies(coref: Any, study: str, shell: str) -> None:
     script = coref("completion", shell)
     assert script.code == 0
     assert "_COREF_K8S_COMPLETE=" in script.out
@@ -172,6 +173,11 @@ def test_a_shell_completes_commands_and_options(coref: Any, shell: str) -> None:
     assert "submit" in completed("coref-k8s", "sub")
     assert "--seq-lengths" in completed("coref-k8s", "submit", "--seq")
     assert "--seq-lengths" not in completed("coref-k8s", "status", "--se")
+    assert study in completed("coref-k8s", "status", study[:2])
+    assert study not in completed("coref-k8s", "status", "x")
+    Path("data").rename("elsewhere")
+    assert study not in completed("coref-k8s", "results", "")
+    assert study in completed("coref-k8s", "results", "--data-dir", "elsewhere", "")
 
 
 def test_completion_is_installed_for_a_user(

@@ -133,7 +133,7 @@ def test_evaluate_a_trial_and_a_model(coref: Any, base: Any) -> None:
     assert "LAMBADA Top1" in own.out
     # at most eight items of a kind are asked for: too few for a number
     assert "no score, there are too few items" in own.out
-    assert "too few items for a number (30 are needed), and so for a score: coref_f1 (8)" in own.err
+    assert "too few items for a number (30 are needed), and so for a score: Coref F1 (8)" in own.err
     metrics = json.loads(base.out)["metrics"]
     assert not {"score", "coref_top5", "coref_top5_ci_low", "lbd_top1_gain"} & set(metrics)
     assert "coref_closed1" in metrics
