@@ -35,6 +35,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "postgres.tlsMode": {"enum": ["require", "verify-ca", "verify-full"]},
     "controller.replicas": {"type": "integer", "minimum": 0},
     "trial.maxParallelism": {"type": "integer", "minimum": 0},
+    "trial.nodeLostSeconds": {"type": "integer", "minimum": 0},
     # less than what the controller takes (coref_k8s/cluster/settings.py) would keep it from starting
     "trial.ttlSecondsAfterFinished": {"type": "integer", "minimum": 60},
     "networkPolicy.trialEgress": {"type": "array", "items": {"type": "object"}},

@@ -99,6 +99,12 @@ class TrialError(CorefError):
     exit_code = EXIT_INVALID
 
 
+class SupersededError(CorefError):
+    """Raised when a newer start of the same work has taken over: this process must write nothing more, and end."""
+
+    exit_code = EXIT_TERMINATED
+
+
 class ClusterError(CorefError):
     """Raised when the Kubernetes API refuses or cannot be reached."""
 

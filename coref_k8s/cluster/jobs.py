@@ -23,6 +23,9 @@ EXIT_KILLED = 137
 STORAGE_DIR, HF_DIR, CA_DIR = "/run/coref/storage", "/run/coref/hf", "/run/coref/ca"
 OBJECTS_DIR = "/run/coref/objects"
 
+#: Taints of a node that says it is not well, and of one that says nothing.
+_NODE_TROUBLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
 Manifest = dict[str, Any]
 
 
@@ -51,7 +54,7 @@ def job_manifest(order: Order, settings: JobSettings, *, namespace: str, owner_u
         "completions": 1,
         "parallelism": 1,
         "backoffLimit": order.spec.limits.retries,
-        # with this, a replacement starts only once the old pod is gone: never two pods on one checkpoint
+        # with this, a replacement starts only once the old pod is gone, and reads its last checkpoint
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": _failure_rules()},
         "ttlSecondsAfterFinished": settings.ttl_seconds,
@@ -152,8 +155,10 @@ def _pod_spec(order: Order, settings: JobSettings) -> Manifest:
     claim = _claim(order)
     if resources.gpus or near_gpus:
         tolerations.insert(0, {"key": pod.gpu_resource, "operator": "Exists", "effect": "NoSchedule"})
-    if tolerations:
-        spec["tolerations"] = tolerations
+    known = {toleration.get("key") for toleration in tolerations}
+    # Kubernetes would wait for five minutes; whoever tolerates these taints otherwise knows why
+    tolerations += [_until_lost(key, settings) for key in _NODE_TROUBLE if key not in known]
+    spec["tolerations"] = tolerations
     if settings.runtime_class:
         spec["runtimeClassName"] = settings.runtime_class
     affinity: Manifest = {}
@@ -183,6 +188,11 @@ def _toleration(toleration: Toleration) -> Manifest:
     # Kubernetes reads a missing operator as Equal, also where no value is given
     operator = toleration.operator or ("Exists" if toleration.value is None else "Equal")
     return toleration.model_copy(update={"operator": operator}).model_dump(by_alias=True, exclude_none=True)
+
+
+def _until_lost(key: str, settings: JobSettings) -> Manifest:
+    bound = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": settings.node_lost_seconds}
+    return {"key": key, **bound}
 
 
 def _gpu_affinity(label: str, megabytes: int) -> Manifest:

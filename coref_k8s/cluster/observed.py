@@ -25,10 +25,9 @@ Json = Mapping[str, Any]
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 #: Reason of a Job that `ClusterRunner.stop` has ended: it moves the deadline into the past.
 DEADLINE = "DeadlineExceeded"
-#: A pod that is still there this long after its grace period sits on a node that nobody answers for.
-LOST_AFTER = timedelta(minutes=5)
-#: From here on the study says so.
-SILENT_AFTER = timedelta(seconds=30)
+#: A pod that is still there this long after its grace period sits on a node that nobody answers for. What it may still do is no
+#: reason to wait: the next attempt takes its token (`store/fence.py`).
+LOST_AFTER = timedelta(seconds=30)
 #: A pod that has a node but no running container for so long is worth a word: a volume or Secret is missing.
 STARTING_FOR = timedelta(minutes=5)
 
@@ -127,7 +126,9 @@ def pod_news(pod: Json, job: Json | None) -> tuple[Any, ...]:
         c["type"] == "PodScheduled" and c["status"] == "False" for c in pod["status"].get("conditions") or ()
     )
     awaited = job is not None and has_ended(job) and pod_has_ended(pod)
-    return is_disrupted(pod), pod["status"].get("phase") == "Pending", unplaced, waiting, awaited
+    silent = _is_silent(pod)
+    lost = silent and "deletionTimestamp" in pod["metadata"]
+    return silent, lost, is_disrupted(pod), pod["status"].get("phase") == "Pending", unplaced, waiting, awaited
 
 
 def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
@@ -158,7 +159,7 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
         said=end.said,
         exit_code=end.exit_code,
         retries=_retries(status, state, end.reason),
-        disruptions=len(disrupted_names(job, ordered)),
+        disruptions=len(disrupted_names(job, ordered) - end.pods),
         created_at=_created_at(metadata, ordered, state),
         started_at=started,
         finished_at=finished,
@@ -219,6 +220,8 @@ class _Seen(NamedTuple):
     message: Message = NOTHING
     exit_code: int | None = None
     said: str = ""
+    pods: frozenset[str] = frozenset()
+    """Pods with whose loss the job itself has ended."""
 
 
 def _seen(job: Json, pods: list[Json], now: datetime) -> _Seen:
@@ -228,7 +231,7 @@ def _seen(job: Json, pods: list[Json], now: datetime) -> _Seen:
     ended = conditions.get("Complete") or conditions.get("Failed")
     if ended and last is not None and not pod_has_ended(last):
         since = parse_time(ended.get("lastTransitionTime"))
-        if since is not None and now - since < SILENT_AFTER:
+        if since is not None and now - since < LOST_AFTER:
             return _Seen(State.RUNNING)
     if "Complete" in conditions:
         if last is not None and _terminated(last).get("reason") == "OOMKilled":
@@ -243,14 +246,19 @@ def _seen(job: Json, pods: list[Json], now: datetime) -> _Seen:
     if limit is not None and disruptions > int(limit):
         why = Message.of("cluster.disrupted", n=disruptions)
         return _Seen(State.FAILED, Reason.DISRUPTED, why, EXIT_TERMINATED)
-    if lost := _lost(pods, now, LOST_AFTER):
-        return _Seen(State.FAILED, Reason.DISRUPTED, Message.of("cluster.node-lost", node=lost))
+    silent = next((pod for pod in pods if _is_silent(pod, now)), None)
+    node = silent["spec"].get("nodeName") or "unknown" if silent else ""
+    if silent and "deletionTimestamp" in silent["metadata"]:
+        # its Job may wait for ever for it to end (kubernetes/enhancements#6262)
+        why = Message.of("cluster.node-lost", node=node)
+        gone = frozenset([silent["metadata"]["name"]])
+        return _Seen(State.FAILED, Reason.DISRUPTED, why, pods=gone)
     if job.get("spec", {}).get("suspend") and not status.get("active"):
         queue = (job["metadata"].get("labels") or {}).get(names.QUEUE_LABEL)
         why = Message.of("cluster.not-admitted", queue=queue) if queue else Message.of("cluster.suspended")
         return _Seen(State.PENDING, Reason.SUSPENDED, why)
-    if silent := _lost(pods, now, SILENT_AFTER):
-        return _Seen(State.RUNNING, Reason.DISRUPTED, Message.of("cluster.node-silent", node=silent))
+    if silent:
+        return _Seen(State.RUNNING, Reason.DISRUPTED, Message.of("cluster.node-silent", node=node))
     # one that has succeeded ends its Job, which only has to say so: nothing waits
     at_work = any(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
     # a queue over several clusters runs its pods elsewhere: then only the Job's own status tells of them
@@ -311,15 +319,19 @@ def _waits_for(pod: Json, now: datetime) -> tuple[Reason | None, Message]:
     return None, NOTHING
 
 
-def _lost(pods: list[Json], now: datetime, after: timedelta) -> str:
-    """Return the node of a pod that should have gone long ago; empty when there is none."""
-    for pod in pods:
-        metadata = pod["metadata"]
-        # the API server sets it to when the grace period ends
-        ends = parse_time(metadata.get("deletionTimestamp"))
-        if ends is not None and pod["status"].get("phase") == "Running" and now - ends > after:
-            return pod["spec"].get("nodeName") or "unknown"
-    return ""
+def _is_silent(pod: Json, now: datetime | None = None) -> bool:
+    """Return whether nobody answers for the node of a pod.
+
+    The control plane then takes a pod's readiness away and leaves that of its containers, as no kubelet does. What is still
+    there long after it should have been killed is on such a node, too.
+    """
+    if pod["status"].get("phase") != "Running":
+        return False
+    holds = {c["type"]: c["status"] for c in pod["status"].get("conditions") or ()}
+    # the API server sets it to when the grace period ends
+    ends = parse_time(pod["metadata"].get("deletionTimestamp"))
+    overdue = now is not None and ends is not None and now - ends > LOST_AFTER
+    return overdue or (holds.get("Ready") == "False" and holds.get("ContainersReady") == "True")
 
 
 def _terminated(pod: Json) -> Json:

@@ -91,6 +91,8 @@ class JobSettings(Request):
     """Node label with a GPU's memory (MB); empty where nodes have no such label."""
     grace_seconds: int = Field(default=120, ge=1)
     """Time a trial has to write its checkpoint after SIGTERM (seconds)."""
+    node_lost_seconds: int = Field(default=60, ge=0)
+    """Time a node may be not ready or unreachable before its pods are given up and start elsewhere (seconds)."""
     ttl_seconds: int = Field(default=7 * 24 * 3600, ge=60)
     """Time Kubernetes keeps a finished Job that the controller has not removed (seconds); longer than any outage."""
     keep_seconds: int = Field(default=24 * 3600, ge=0)

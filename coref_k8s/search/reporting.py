@@ -20,23 +20,29 @@ from coref_k8s.search.records import METRICS_ATTR, REASON_ATTR
 from coref_k8s.search.storage import guarded, open_storage
 from coref_k8s.search.trials import finite
 from coref_k8s.search.wilcoxon import items_attr
+from coref_k8s.store.fence import Fence
 from coref_k8s.store.patience import patiently
 from coref_k8s.wording import Message
 
 
 class TrialReporter:
-    """Writes the reports of one trial. Opening is lazy: a pod may start while the database is away."""
+    """Writes the reports of one trial. Opening is lazy: a pod may start while the database is away.
+
+    With a `fence` every method raises SupersededError once another process has taken over the trial.
+    """
 
     def __init__(
         self,
         storage_url: str,
         trial_id: int,
+        fence: Fence | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
         on_wait: Callable[[Message], None] = lambda _: None,
     ) -> None:
         self._url = storage_url
         self._trial_id = trial_id
+        self._fence = fence
         self._sleep = sleep
         self._on_wait = on_wait
         self._storage: RDBStorage | None = None
@@ -134,4 +140,6 @@ class TrialReporter:
     def _open(self) -> RDBStorage:
         if self._storage is None:
             self._storage = open_storage(self._url)
+            if self._fence is not None:
+                self._fence.guard(self._storage.engine)
         return self._storage

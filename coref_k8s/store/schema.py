@@ -18,7 +18,7 @@ from coref_k8s.store.engine import exists, read_only, schema_lock
 from coref_k8s.store.tables import metadata, study_table
 
 #: The version that this program reads and writes.
-HEAD = "0.2.1"
+HEAD = "0.2.2"
 #: The oldest version whose programs can work with these tables. A migration that only adds (columns with a default, a
 #: table) leaves it, so that an older program goes on after a rollback; one that takes away or renames sets it to its own.
 WORKS_FROM = "0.1"

@@ -22,7 +22,7 @@ from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.store.engine import connect, mask, storage_errors
 from coref_k8s.store.records import TERMINAL, AttemptRecord, Outcome, Phase, StudyRecord
 from coref_k8s.store.schema import bring_up_to_date, readable
-from coref_k8s.store.tables import attempt_key, attempt_table, calibration_table, study_table
+from coref_k8s.store.tables import attempt_key, attempt_table, calibration_table, fence_table, study_table
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import read_known, validated_name, with_unknown
 from coref_k8s.study.spec import StudySpec
@@ -160,8 +160,10 @@ class Store:
             self._update(connection, namespace, name, {"spec_json": text, "version": __version__})
 
     def delete_study(self, namespace: str, name: str) -> None:
-        """Remove the study and its attempts; gone already is success."""
+        """Remove the study and its attempts; gone already is success. Who still works on it may write no more."""
+        f = fence_table.c
         with self._transaction() as connection:
+            connection.execute(delete(fence_table).where(f.namespace == namespace, f.study == name))
             connection.execute(delete(attempt_table).where(_c.namespace == namespace, _c.study == name))
             connection.execute(delete(study_table).where(_this(namespace, name)))
 

@@ -5,7 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table, Text, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
@@ -92,4 +106,19 @@ calibration_table = Table(
     Column("measured_at", UtcDateTime, nullable=False),
     Column("key", String(64), nullable=False, unique=True),
     Column("measured_json", Text, nullable=False),
+)
+
+#: Who may write in a folder of work: the process with this token, until another begins there. Tokens are never used again.
+fence_table = Table(
+    "coref_fence",
+    metadata,
+    Column("token", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("namespace", String(63), nullable=False),
+    Column("study", String(63), nullable=False),
+    Column("folder", String(255), nullable=False),
+    Column("study_uid", String(63), nullable=False),
+    Column("trial", Integer),
+    Column("attempt", Integer, nullable=False),
+    UniqueConstraint("namespace", "folder", name="ux_coref_fence"),
+    sqlite_autoincrement=True,
 )

@@ -1,8 +1,9 @@
 """Checkpoints that survive being killed at any moment, full disks and flipped bits.
 
-A checkpoint is one file, `step-<step>.<sha256>.pt`: written aside, synced, then renamed, so a name stands
-for a complete file, and the name says what must be in it. The two newest are kept; opening takes the
-newest whose content matches its name.
+A checkpoint is one file, `step-<step>.<token>.<sha256>.pt`: written aside, synced, then renamed, so a name stands
+for a complete file, and the name says what must be in it and who has written it. The two newest are kept; opening takes the
+newest whose content matches its name. What a newer process has written is newer, whatever its step: one that was given up and
+cannot ask (its database is away) may still write, and nobody takes that up once the newer one has written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from coref_k8s.trial.files import aside, publish, token
 from coref_k8s.wording import Message
 
 #: Checkpoints kept: the newest, and one to fall back to.
@@ -30,7 +32,8 @@ COST_SHARE = 0.02
 #: Bytes a second that the first checkpoint is expected to be written at, before one was measured.
 _ASSUMED_SPEED = 200e6
 
-_NAME = re.compile(r"step-(\d{8})\.([0-9a-f]{64})\.pt")
+#: 0.1 wrote no token.
+_NAME = re.compile(r"step-(?P<step>\d{8})(\.(?P<token>\d+))?\.(?P<sha>[0-9a-f]{64})\.pt")
 
 
 class _HashingWriter:
@@ -66,18 +69,20 @@ class CheckpointStore:
     def save(self, step: int, state: dict[str, Any]) -> int:
         """Write the state (tensors, and what JSON knows) after `step` steps; return its size in bytes.
 
-        Raises OSError when the disk refuses; older checkpoints are then untouched.
+        Raises OSError when the disk refuses, SupersededError when another process has taken over the work; older
+        checkpoints are then untouched.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        aside = self._folder / f"writing-{os.getpid()}.tmp"
+        unfinished = aside(self._folder / "writing")
         try:
-            with aside.open("wb") as file:
+            with unfinished.open("wb") as file:
                 writer = _HashingWriter(file)
                 torch.save(state, writer)  # type: ignore[arg-type]  # it needs no more than write
                 file.flush()
                 os.fsync(file.fileno())
                 size = file.tell()
-            aside.rename(self._folder / f"step-{step:08d}.{writer.digest.hexdigest()}.pt")
+            name = f"step-{step:08d}.{token()}.{writer.digest.hexdigest()}.pt"
+            publish(unfinished, self._folder / name, ask=False)
             _sync_folder(self._folder)
         except RuntimeError as error:
             # torch closes its archive when a write has failed, and says of that only that it is not whole
@@ -85,7 +90,7 @@ class CheckpointStore:
                 raise error.__context__ from None
             raise
         finally:
-            aside.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
         for old in self._files()[KEPT:]:
             old.unlink(missing_ok=True)
         self._saved()
@@ -93,15 +98,15 @@ class CheckpointStore:
 
     def load(self) -> tuple[int, dict[str, Any]] | None:
         """Return (step, state) of the newest sound checkpoint, or None; warns about damaged ones."""
-        for leftover in self._folder.glob("writing-*.tmp"):
+        for leftover in self._folder.glob("writing*.tmp"):
             leftover.unlink(missing_ok=True)
         for path in self._files():
-            match = _NAME.fullmatch(path.name)
-            assert match is not None
+            name = _NAME.fullmatch(path.name)
+            assert name is not None
             problem = Message.of("trial.wrong-checksum")
             try:
-                if _sha256(path) == match.group(2):
-                    return int(match.group(1)), torch.load(path, map_location="cpu", weights_only=True)
+                if _sha256(path) == name["sha"]:
+                    return int(name["step"]), torch.load(path, map_location="cpu", weights_only=True)
             except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
                 problem = Message.verbatim(str(error).splitlines()[0])
             self._warn(Message.of("trial.damaged-checkpoint", path=str(path), why=problem))
@@ -110,7 +115,7 @@ class CheckpointStore:
 
     def clear(self) -> None:
         """Delete all checkpoints; the trial is finished."""
-        for path in [*self._files(), *self._folder.glob("*.damaged"), *self._folder.glob("writing-*.tmp")]:
+        for path in [*self._files(), *self._folder.glob("*.damaged"), *self._folder.glob("writing*.tmp")]:
             path.unlink(missing_ok=True)
         if self._folder.is_dir() and not any(self._folder.iterdir()):
             self._folder.rmdir()
@@ -119,7 +124,11 @@ class CheckpointStore:
         """Return the checkpoints, newest first."""
         if not self._folder.is_dir():
             return []
-        return sorted((p for p in self._folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+        named = ((name, path) for path in self._folder.iterdir() if (name := _NAME.fullmatch(path.name)))
+        ranked = sorted(
+            ((int(name["token"] or 0), int(name["step"]), path) for name, path in named), reverse=True
+        )
+        return [path for _, _, path in ranked]
 
 
 class CheckpointClock:

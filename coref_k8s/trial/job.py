@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from coref_k8s.errors import EXIT_TERMINATED, OutOfMemoryError, TrialError
 from coref_k8s.search.records import LOSSES_ATTR
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.settings import Settings
+from coref_k8s.store.fence import Fence
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.study.paths import TrialFolder
@@ -33,7 +35,9 @@ _NOTED = ("versions", "model_revision", "evidence", "test", "comparisons", "ense
 _LOSS_POINTS = 40
 
 
-def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
+def run_training(
+    order: Order, settings: Settings, bus: Bus, stop: StopSignal, fence: Fence | None = None
+) -> int:
     """Run a trial, a finalist, a final training or an ensemble; return the exit code.
 
     Raises TrialError (the order is wrong), DataError, ModelError, OutOfMemoryError.
@@ -44,8 +48,10 @@ def run_training(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -
     observers = Observers(observers_of(order, settings, on_bus))
     reporter = None
     if order.trial_id is not None:
-        reporter = TrialReporter(settings.storage_url, order.trial_id, sleep=stop.sleep, on_wait=on_bus.warn)
-    luggage = Luggage(order, settings, bus, stop)
+        reporter = TrialReporter(
+            settings.storage_url, order.trial_id, fence, sleep=stop.sleep, on_wait=on_bus.warn
+        )
+    luggage = Luggage(order, settings, bus, stop, held=fence.held if fence else nullcontext)
     on_disk = folder.result.is_file()
     if not on_disk:
         luggage.bring()

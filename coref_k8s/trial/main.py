@@ -15,9 +15,12 @@ from pydantic import ValidationError
 
 from coref_k8s.errors import EXIT_INVALID, EXIT_TERMINATED, CorefError, RequestError, TrialError
 from coref_k8s.settings import Settings
+from coref_k8s.store.fence import Fence
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.telemetry.bus import Bus, Section, said
+from coref_k8s.trial.files import work_behind
+from coref_k8s.trial.observers import waiting
 from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.wording import Message
 
@@ -68,7 +71,7 @@ def read_order(settings: Settings) -> Order:
 
 
 def run(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
-    """Do one order; return the exit code."""
+    """Do one order, which nobody who began it before may write on any more; return the exit code."""
     if settings.hf_token:
         os.environ["HF_TOKEN"] = settings.hf_token
     # forking after the tokeniser's threads started would warn, and trials have no cores to spare for them
@@ -78,15 +81,18 @@ def run(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
     # sequences and masks differ in size at every step, and oneDNN keeps compiled code for the last 1,024 sizes:
     # 0.7 GB that is hardly ever used again (docs/trial.md)
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    wait = waiting(order, bus, stop)
+    fence = wait(lambda: Fence.take(settings.storage_url, order))
+    work_behind(fence, wait)
     # the rooms below import torch and more: only what the order needs
     if order.kind is Kind.PREPARE:
         from coref_k8s.trial.prepare_job import run_prepare
 
-        return run_prepare(order, settings, bus, stop)
+        return run_prepare(order, settings, bus, stop, fence)
     if order.kind is Kind.VERDICT:
         from coref_k8s.trial.verdict_job import run_verdict
 
-        return run_verdict(order, settings, bus, stop)
+        return run_verdict(order, settings, bus, stop, fence)
     from coref_k8s.trial.job import run_training
 
-    return run_training(order, settings, bus, stop)
+    return run_training(order, settings, bus, stop, fence)

@@ -17,6 +17,7 @@ from coref_k8s.settings import Settings
 from coref_k8s.sizing.shape import config_of
 from coref_k8s.sizing.suitable import packs
 from coref_k8s.store import Store
+from coref_k8s.store.fence import Fence
 from coref_k8s.study.order import Order
 from coref_k8s.study.paths import PREPARED
 from coref_k8s.study.spec import StudySpec
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from coref_k8s.corpus.progress import ProgressCallback
 
 
-def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
+def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal, fence: Fence) -> int:
     """Prepare a study's data, or find them prepared; return the exit code.
 
     Where they are is written to `result.json` in the job's folder and to the study in the database. Raises
@@ -44,7 +45,8 @@ def run_prepare(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     stop.leave_at_once()
     wait = waiting(order, bus, stop)
     store = wait(lambda: Store(settings.storage_url))
-    luggage = Luggage(order, settings, bus, stop)
+    fence.guard(store.engine)
+    luggage = Luggage(order, settings, bus, stop, held=fence.held)
     parent = parent_of(order, store, luggage.mirror, wait)
     if parent is not None and parent.serves(order.spec):
         prepared = PreparedRef(parent.path, parent.path.name, read_statistics(parent.path))

@@ -22,6 +22,7 @@ from coref_k8s.search.records import ROLE_ATTR, TRIAL_ATTR, TrialRecord, TrialSt
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.verdict import Candidate, Comparison, Difference, Verdict
 from coref_k8s.settings import Settings
+from coref_k8s.store.fence import Fence
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
 from coref_k8s.study.paths import TrialFolder, work_folder
@@ -35,7 +36,7 @@ from coref_k8s.trial.signals import StopSignal
 Results = Mapping[int, EvaluationResult]
 
 
-def run_verdict(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:
+def run_verdict(order: Order, settings: Settings, bus: Bus, stop: StopSignal, fence: Fence) -> int:
     """Compare the finalists of a length and write the verdict to the database; return the exit code.
 
     Raises TrialError when no finalist's run is complete, DataError when a result cannot be read, StorageError.
@@ -45,9 +46,10 @@ def run_verdict(order: Order, settings: Settings, bus: Bus, stop: StopSignal) ->
     wait = waiting(order, bus, stop)
     seq_len = order.seq_len
     storage = wait(lambda: open_storage(settings.storage_url))
+    fence.guard(storage.engine)
     every = wait(lambda: read_runs(storage, order.study, seq_len, order.namespace))
     runs = [run for run in every if run.state is TrialState.COMPLETE]
-    luggage = Luggage(order, settings, bus, stop)
+    luggage = Luggage(order, settings, bus, stop, held=fence.held)
     results = {run.number: _test_result(luggage.mirror, order, run) for run in runs}
     verdict = judge(
         order.seq_len, runs, results, asked=order.spec.search.finalist_seeds, now=datetime.now(UTC)

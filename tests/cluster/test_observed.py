@@ -9,7 +9,6 @@ import pytest
 
 from coref_k8s.cluster.observed import (
     LOST_AFTER,
-    SILENT_AFTER,
     STARTING_FOR,
     job_news,
     observed,
@@ -97,6 +96,7 @@ def see(found: dict[str, Any], *pods: dict[str, Any]) -> ObservedJob:
 
 POLICY = "Container trial for pod lab/p1 failed with exit code {} matching FailJob rule at index 0"
 DISRUPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+SILENT = [{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": "True"}]
 
 
 def test_who_it_is() -> None:
@@ -230,13 +230,33 @@ def test_too_many_disruptions_end_a_job() -> None:
     assert (seen.state, seen.reason, seen.disruptions) == (State.FAILED, Reason.DISRUPTED, 2)
 
 
-def test_a_lost_node_is_said_first_and_given_up_later() -> None:
-    silent = see(job(), pod(deleted=SILENT_AFTER * 2))
+def test_a_lost_node_is_said_first_and_given_up_with_its_pod() -> None:
+    """As the node controller and the one for taints write it: readiness goes, then the pod is marked and deleted."""
+    silent = see(job(), pod(conditions=SILENT))
     assert (silent.state, silent.reason) == (State.RUNNING, Reason.DISRUPTED)
     assert "node n1 does not answer" in str(silent.message)
+    long_before_its_grace_is_over = timedelta(seconds=-110)
+    lost = see(job(), pod(conditions=[*SILENT, *DISRUPTED], deleted=long_before_its_grace_is_over))
+    assert (lost.state, lost.reason) == (State.FAILED, Reason.DISRUPTED)
+    assert lost.disruptions == 0, "the attempt that has ended with it is the one disruption"
+    news = [pod_news(pod(**more), job()) for more in (
+        {}, {"conditions": SILENT}, {"conditions": SILENT, "deleted": timedelta()},
+    )]  # fmt: skip
+    assert len(set(map(str, news))) == 3, "each is worth a look"
+
+
+def test_a_pod_that_should_have_been_killed_long_ago_is_lost() -> None:
     lost = see(job(), pod(deleted=LOST_AFTER * 2))
     assert (lost.state, lost.reason) == (State.FAILED, Reason.DISRUPTED)
+    assert see(job(), pod(deleted=LOST_AFTER / 2)).reason is None
     assert see(job(), pod(deleted=timedelta(seconds=-20))).reason is None
+
+
+def test_a_pod_that_a_drained_node_is_ending_is_waited_for() -> None:
+    """A kubelet that answers takes the readiness of container and pod away together."""
+    ready = [{"type": kind, "status": "False"} for kind in ("Ready", "ContainersReady")]
+    seen = see(job(), pod(conditions=[*ready, *DISRUPTED], deleted=timedelta(seconds=-110)))
+    assert (seen.state, seen.reason, seen.disruptions) == (State.RUNNING, None, 1)
 
 
 def test_retries_are_the_pods_before_the_last_one() -> None:

@@ -1,6 +1,12 @@
-"""Whatever happens in whatever order, the loop converges and keeps its promises."""
+"""Whatever happens in whatever order, the loop converges and keeps its promises, and of two pods of a unit one writes."""
 
 from __future__ import annotations
+
+import itertools
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
@@ -8,12 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from coref_k8s.controller.apply import Applier
 from coref_k8s.controller.runner import Reason, State
-from coref_k8s.controller.snapshot import unit_of
-from coref_k8s.errors import ClusterError
+from coref_k8s.controller.snapshot import Unit, unit_of
+from coref_k8s.errors import ClusterError, SupersededError
 from coref_k8s.search.finalists import key_of, wanted_runs
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.store import TERMINAL, Outcome, Phase
+from coref_k8s.store.fence import Fence
 from coref_k8s.study.names import Kind
+from coref_k8s.study.order import Order
 from coref_k8s.study.reading import build_spec
 from coref_k8s.wording import NOTHING
 from tests.controller.world import Broken, FakeTrials, World
@@ -21,6 +29,56 @@ from tests.controller.world import Broken, FakeTrials, World
 
 class Dies(BaseException):
     """The controller is killed."""
+
+
+@dataclass(eq=False)
+class Pod:
+    """A process that has begun an order, with its real token; its Job may be gone long since."""
+
+    order: Order
+    fence: Fence
+
+    @property
+    def unit(self) -> Unit:
+        return Unit(self.order.kind, self.order.seq_len, self.order.trial)
+
+    def may_write(self) -> bool:
+        try:
+            with self.fence.held():
+                return True
+        except SupersededError:
+            return False
+
+
+class Pods:
+    """Every process that ever began, in a database of their own."""
+
+    folder = tempfile.TemporaryDirectory(prefix="coref-fence-")
+    lives = itertools.count()
+
+    def __init__(self) -> None:
+        self.url = f"sqlite:///{Path(self.folder.name) / 'coref.db'}"
+        self.namespace = f"life-{next(self.lives)}"
+        self.of_job: dict[str, Pod] = {}  # by uid
+        self.alive: list[Pod] = []
+        self.begun: defaultdict[str, list[Pod]] = defaultdict(list)
+
+    def begin(self, order: Order) -> Pod | None:
+        """Let a pod begin; None when a later attempt has begun already, and only then."""
+        order = order.model_copy(update={"namespace": self.namespace})
+        before = self.begun[order.workdir]
+        try:
+            pod = Pod(order, Fence.take(self.url, order))
+        except SupersededError:
+            assert any(other.order.attempt > order.attempt for other in before)
+            return None
+        assert all(other.order.attempt <= order.attempt for other in before)
+        before.append(pod)
+        self.alive.append(pod)
+        return pod
+
+    def newest(self, pod: Pod) -> bool:
+        return self.begun[pod.order.workdir][-1] is pod
 
 
 class Life(RuleBasedStateMachine):
@@ -49,6 +107,7 @@ class Life(RuleBasedStateMachine):
         self.world = World(spec)
         self.world.runner.places = places
         self.cancelled = False
+        self.pods = Pods()
 
     @rule()
     def step(self) -> None:
@@ -86,13 +145,65 @@ class Life(RuleBasedStateMachine):
     def a_job_runs(self, of) -> None:
         pending = [n for n in self.world.live() if self.world.job(n).state is State.PENDING]
         if pending:
-            self.world.run(of.choice(pending))
+            self.runs(of.choice(pending))
+
+    def runs(self, name: str) -> Pod:
+        """Return the pod of a job, which begins if it has not."""
+        job = self.world.job(name)
+        if job.state is State.PENDING:
+            self.world.run(name)
+        if job.uid not in self.pods.of_job:
+            pod = self.pods.begin(self.world.runner.orders[name])
+            assert pod is not None, "the job that the controller has started last may begin"
+            self.pods.of_job[job.uid] = pod
+        return self.pods.of_job[job.uid]
+
+    @rule(of=st.randoms())
+    def a_node_is_cut_off(self, of) -> None:
+        """The cluster gives its pod up, and the job with it; the pod knows nothing of that."""
+        if self.world.live():
+            name = of.choice(self.world.live())
+            self.runs(name)
+            self.world.crash(name, Reason.DISRUPTED, "words")
+
+    @rule(of=st.randoms())
+    def a_job_has_another_pod_while_the_first_is_not_known_to_have_ended(self, of) -> None:
+        if self.world.live():
+            name = of.choice(self.world.live())
+            self.runs(name)
+            del self.pods.of_job[self.world.job(name).uid]
+            self.runs(name)
+
+    @rule(of=st.randoms())
+    def a_pod_begins_that_nobody_waits_for_any_more(self, of) -> None:
+        gone = [
+            order for name, order in self.world.runner.orders.items()
+            if name not in self.world.runner.jobs
+        ]  # fmt: skip
+        if gone:
+            self.pods.begin(of.choice(gone))
+
+    @rule(of=st.randoms())
+    def a_pod_writes_whoever_it_belongs_to(self, of) -> None:
+        """Of all pods that are still alive, in a Job or on a node that is cut off, those of a unit that began last write."""
+        if not self.pods.alive:
+            return
+        pod = of.choice(self.pods.alive)
+        assert pod.may_write() == self.pods.newest(pod)
+        if not pod.may_write():
+            self.pods.alive.remove(pod)  # it ends itself
+        elif pod.unit.kind in (Kind.TRIAL, Kind.FINALIST):
+            self.world.records(pod.unit).complete(pod.unit.trial, of.random())
 
     @rule(of=st.randoms())
     def a_job_succeeds(self, of) -> None:
         if self.world.live():
             name = of.choice(self.world.live())
-            job = self.world.job(name)
+            job, pod = self.world.job(name), self.runs(name)
+            assert pod.may_write() == self.pods.newest(pod)
+            if not pod.may_write():
+                self.world.crash(name, Reason.DISRUPTED, "a newer start of this work has taken over")
+                return
             # a trial that was closed meanwhile ends quietly
             if self.world.is_done(unit_of(job)):
                 self.world.end(name)

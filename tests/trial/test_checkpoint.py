@@ -93,7 +93,7 @@ def test_killed_while_writing_leaves_the_older_one(tmp_path: Path) -> None:
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), "the child was meant to die while it wrote"
-    assert any(p.name.startswith("writing-") for p in tmp_path.iterdir())
+    assert any(p.name.startswith("writing.") for p in tmp_path.iterdir())
     assert value_of(store.load()) == (1, 1.0)
     assert [p.name[:4] for p in tmp_path.iterdir()] == ["step"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -106,18 +107,31 @@ def test_a_trial_from_order_to_result(house: House) -> None:
     assert torch.isfinite(logits).all()
 
 
+def _killed_before_it_reports() -> None:
+    """Patch this process: it ends the moment its result is to be reported."""
+    from coref_k8s.search.reporting import TrialReporter
+
+    TrialReporter.result = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+
+
+def test_a_trial_waits_for_its_database_before_it_begins(house: House) -> None:
+    order = house.order("waits")
+    process = house.start(order, COREF_STORAGE_URL="postgresql+psycopg2://me:hush@127.0.0.1:1/db")
+    process.until('"section": "warning"')
+    process.process.terminate()
+    assert process.wait() == 143
+    assert "did not answer" in process.events("warning")[0]["message"]
+    assert "hush" not in process.log
+    assert not house.folder(order).exists()
+
+
 def test_a_result_that_was_not_reported_is_reported(house: House) -> None:
-    """The process died, or was stopped, between writing its result and reporting it."""
+    """The process died between writing its result and reporting it."""
     order = house.order("unreported")
-    first = house.start(order, COREF_STORAGE_URL="postgresql+psycopg2://me:hush@127.0.0.1:1/db")
-    first.until('"evaluation": 2')
-    while not (house.folder(order) / "result.json").exists():
-        assert first.process.is_alive(), first.log
-    first.process.terminate()
-    assert first.wait() == 143
+    first = house.start(order, before=_killed_before_it_reports)
+    assert first.wait() == -9, first.log
+    assert house.result(order)["outcome"] == "complete"
     assert house.trial(order).state is TrialState.RUNNING
-    assert any("the database" in warning["message"] for warning in first.events("warning"))
-    assert "hush" not in first.log
     again = house.start(order)
     assert again.wait() == 0, again.log
     assert not again.events("train_step")
