@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,8 @@ from coref_k8s.study.reading import spec_from_mapping
 from coref_k8s.study.spec import SearchSpec, StudySpec
 from coref_k8s.wording import NOTHING, Message
 
+#: Longest annotation that is taken as it is (characters); the API server takes 262,144 from whoever may create a study.
+LONGEST_ANNOTATION = 253
 _SEARCH_MUTABLE = {n for n, f in SearchSpec.model_fields.items() if (f.alias or n) in SEARCH_MUTABLE}
 
 
@@ -43,8 +46,11 @@ def wanted(resource: dict[str, Any]) -> StudySpec:
 
 
 def annotation(resource: dict[str, Any], name: str) -> str:
-    """Return an annotation; empty when it is not there."""
-    return str((resource["metadata"].get("annotations") or {}).get(name, ""))
+    """Return an annotation; empty when it is not there. Of a long one its beginning and its hash: statuses repeat it."""
+    found = str((resource["metadata"].get("annotations") or {}).get(name, ""))
+    if len(found) <= LONGEST_ANNOTATION:
+        return found
+    return f"{found[:40]}…{hashlib.sha256(found.encode(errors='replace')).hexdigest()}"
 
 
 def lost_fields(resource: dict[str, Any]) -> list[str]:

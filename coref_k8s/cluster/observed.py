@@ -53,6 +53,8 @@ _BY_EXIT = {
 }
 #: Most of a container's last log lines that a kubelet puts into its status (bytes).
 _LONGEST_END = 2048
+#: Most that is read of why a Job was stopped (characters).
+_LONGEST_REASON = 1024
 _EXIT_IN_MESSAGE = re.compile(r"exit code (\d+)")
 
 
@@ -128,7 +130,15 @@ def pod_news(pod: Json, job: Json | None) -> tuple[Any, ...]:
     awaited = job is not None and has_ended(job) and pod_has_ended(pod)
     silent = _is_silent(pod)
     lost = silent and "deletionTimestamp" in pod["metadata"]
-    return silent, lost, is_disrupted(pod), pod["status"].get("phase") == "Pending", unplaced, waiting, awaited
+    return (
+        silent,
+        lost,
+        is_disrupted(pod),
+        pod["status"].get("phase") == "Pending",
+        unplaced,
+        waiting,
+        awaited,
+    )
 
 
 def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
@@ -182,7 +192,8 @@ def time_tells(seen: ObservedJob, job: Json, pods: Iterable[Json]) -> bool:
 
 def why_stopped(job: Json) -> str:
     """Return why we told the job to end; empty when we did not."""
-    return str((job["metadata"].get("annotations") or {}).get(names.STOPPED_ANNOTATION, ""))
+    why = str((job["metadata"].get("annotations") or {}).get(names.STOPPED_ANNOTATION, ""))
+    return why[:_LONGEST_REASON]
 
 
 def noted_names(job: Json) -> set[str]:
@@ -241,9 +252,9 @@ def _seen(job: Json, pods: list[Json], now: datetime) -> _Seen:
         return _Seen(State.SUCCEEDED, exit_code=0)
     if failed := conditions.get("Failed"):
         return _failure(failed, last)
-    limit = (job["metadata"].get("annotations") or {}).get(names.MAX_DISRUPTIONS_ANNOTATION)
+    limit = _number((job["metadata"].get("annotations") or {}).get(names.MAX_DISRUPTIONS_ANNOTATION))
     disruptions = len(disrupted_names(job, pods))
-    if limit is not None and disruptions > int(limit):
+    if limit is not None and disruptions > limit:
         why = Message.of("cluster.disrupted", n=disruptions)
         return _Seen(State.FAILED, Reason.DISRUPTED, why, EXIT_TERMINATED)
     silent = next((pod for pod in pods if _is_silent(pod, now)), None)
@@ -368,7 +379,7 @@ def noted_spent(job: Json) -> dict[str, float]:
     """Return how long pods ran that are gone (seconds), as it is written on the Job."""
     text = (job["metadata"].get("annotations") or {}).get(names.SPENT_ANNOTATION, "")
     parts = (part.partition("=") for part in text.split(","))
-    return {pod: float(seconds) for pod, _, seconds in parts if seconds.isdecimal()}
+    return {pod: float(seconds) for pod, _, text in parts if (seconds := _number(text)) is not None}
 
 
 def spent(job: Json) -> dict[str, float]:
@@ -402,7 +413,8 @@ def _finished_at(status: Json) -> datetime | None:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+    """Return the number that a label or an annotation of ours holds; anybody may have changed it."""
+    return int(text) if text and text.isdecimal() and len(text) < 10 else None
 
 
 def parse_time(text: str | None) -> datetime | None:

@@ -114,8 +114,7 @@ class StudyReconciler:
             self._gone(key)
             return None
         if resource["metadata"].get("deletionTimestamp"):
-            self._leave(key, resource)
-            return None
+            return self._leave(key, resource)
         self._uids[key] = resource["metadata"]["uid"]
         try:
             return self._look(key, resource)
@@ -191,7 +190,7 @@ class StudyReconciler:
         over = over and not is_degraded(told)  # what kept a look from being done is to leave the status again
         if over and told.get("observedGeneration") == resource["metadata"].get("generation"):
             return None
-        runner.note_disruptions(key.name)
+        noted = runner.note_disruptions(key.name)
         after = self._loops.reconcile(key)
         step = self._steps.pop(key, None)
         if step is None:
@@ -201,7 +200,7 @@ class StudyReconciler:
         early = self._publisher.status(resource, status)
         # what does not run yet may have a reason soon, and nothing else tells
         unsure = UNSURE if awaited(step.progress) and not is_degraded(status) else None
-        soon = SOON if step.actions else None
+        soon = SOON if step.actions or not noted else None
         waits = [seconds for seconds in (after, early, unsure, soon) if seconds is not None]
         return min(waits, default=None)
 
@@ -230,20 +229,20 @@ class StudyReconciler:
         if record is not None and not record.ended:
             self._database.store().set_phase(key.namespace, key.name, Phase.CANCELLED, DELETED)
 
-    def _leave(self, key: Key, resource: Json) -> None:
+    def _leave(self, key: Key, resource: Json) -> float | None:
         """The resource is being deleted; with our finalizer the study leaves the database before it goes."""
         if names.PURGE_FINALIZER not in resource["metadata"].get("finalizers", ()):
             self._gone(key)
-            return
-        runner = self._runner(key.namespace)
-        for job in runner.list(key.name):
-            runner.remove(job)
+            return None
+        if not self._runner(key.namespace).remove_all(key.name):
+            return SOON
         if self._record(key) is not None:
             self._database.purge(key.namespace, key.name)
             log.info("study %s: purged", key.name)
         self._loops.forget(key)
         self._meter.forget(key)
         self._finalizers(key, resource, keep=False)
+        return None
 
     def _keep_finalizer(self, key: Key, resource: Json) -> None:
         purge = annotation(resource, names.PURGE_ANNOTATION) == "true"

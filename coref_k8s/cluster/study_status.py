@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from coref_k8s import __version__
 from coref_k8s.cluster import names
-from coref_k8s.cluster.admit import annotation, was_accepted
+from coref_k8s.cluster.admit import annotation, resume_token, was_accepted
 from coref_k8s.cluster.status import Condition, ConditionReason
 from coref_k8s.controller.actions import Action, Fail, Record, SetPhase
 from coref_k8s.controller.loop import LONGEST_PAUSE
@@ -87,7 +87,7 @@ def study_status(
         "completionTime": stamp(progress.finished_at if progress.ended else None),
         "results": results,
         "version": __version__,
-        "resumed": (resource["metadata"].get("annotations") or {}).get(names.RESUME_ANNOTATION),
+        "resumed": resume_token(resource),
     }
     status["conditions"] = with_times(resource, _conditions(progress, trouble), progress.now)
     return {key: value for key, value in status.items() if value not in (None, "", [])}

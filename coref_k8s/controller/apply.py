@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from coref_k8s.controller import actions as do
@@ -32,6 +32,9 @@ from coref_k8s.wording import Message
 
 #: Lines of a failed job's log that are kept (the store cuts them to 4 KiB).
 TAIL_LINES = 60
+#: Longest time that one round spends on its actions; what is left is planned again, after a look at what was asked for
+#: meanwhile.
+LONGEST_ROUND = timedelta(seconds=4)
 #: How an attempt ends that is worth reading its log.
 _TELLING = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
 
@@ -72,13 +75,16 @@ class Applier:
     def apply(self, actions: list[Action], *, gpus_per_job: int) -> Exception | None:
         """Carry out the actions; return the first failure. It holds up the rest of its own unit only, and the study's end.
 
-        Raises StorageError and FencedError at once: nothing else could be written.
+        It leaves off when the round has lasted long enough: thousands of starts must not keep a cancellation waiting. Raises StorageError and FencedError at once: nothing else could be written.
         """
         self._gpus_per_job = gpus_per_job
         self._last_lines.clear()
         failed: set[Unit] = set()
         first: Exception | None = None
+        began = self._clock()
         for action in actions:
+            if self._clock() - began >= LONGEST_ROUND:
+                break
             if not self._may_write():
                 raise FencedError("controller.fenced")
             ends = isinstance(action, do.SetPhase) and action.phase in TERMINAL

@@ -533,6 +533,25 @@ def test_a_status_that_is_refused_is_not_sent_all_the_time(world: World) -> None
     world.until_phase("Succeeded")
 
 
+def test_annotations_that_anybody_may_write_are_read_with_limits(world: World) -> None:
+    world.trials.behave = lambda order, start: (60.0, 0, False) if order.kind is Kind.TRIAL else None
+    world.controller()
+    world.submit(spec={"trials": 1, "parallelism": 1})
+    world.running("korean-64-0-1")
+    long = "x" * 5000
+    ours = {names.MAX_DISRUPTIONS_ANNOTATION: "²" * 9, names.SPENT_ANNOTATION: f"p={'9' * 5000}"}
+    world.api.patch(JOBS, "korean-64-0-1", {"metadata": {"annotations": ours}})
+    world.annotate(cancel=long, resume=long, version=long)
+    world.until(lambda: world.status().get("resumed", "").startswith("xxxx"), "the wish in the status")
+    assert len(world.status()["resumed"]) < 200
+    assert world.status()["trials"]["running"] == 1
+    world.annotate(cancel="true")
+    world.until_phase("Cancelled")
+    world.trials.behave = lambda order, start: None
+    world.annotate(cancel="", resume=long + "y")
+    world.until_phase("Succeeded")
+
+
 def test_only_the_leader_works_and_another_takes_over(world: World) -> None:
     world.trials.behave = lambda order, start: (0.5, 0, True)
     first = world.controller(start=False)

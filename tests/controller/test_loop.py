@@ -451,3 +451,27 @@ def test_a_trial_with_values_that_are_not_finite_is_told_of_once(tmp_path: Path)
     assert warning["message"] == (
         "trial 0 of 512 tokens reported values that are not finite (nan); the search goes by its other reports"
     )
+
+
+def test_a_round_that_starts_thousands_leaves_off_and_hears_of_a_cancellation() -> None:
+    w = world(trials=20_000, parallelism=20_000)
+    w.settle()
+    w.succeed("demo-prepare-1")
+    start = w.runner.start
+
+    def slowly(order: Order) -> None:
+        w.pass_time(0.5)
+        start(order)
+
+    w.runner.start = slowly
+    before = w.now
+    while len(w.runner.started) < 15:
+        step = w.loop.step()
+        assert step.actions, "so that the next round follows at once"
+        assert (w.now - before).total_seconds() <= 5
+        before = w.now
+    w.store.change(cancel_requested=True)
+    begun = len(w.runner.started)
+    w.loop.step()
+    assert len(w.runner.started) == begun
+    assert len(w.stopping) == begun - 1
