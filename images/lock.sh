@@ -9,6 +9,6 @@ lock() {
         --python-version 3.11 --python-platform x86_64-manylinux_2_28 "$@"
 }
 lock --output-file images/controller/requirements.lock
-echo "$torch" | lock --extra trial --constraints /dev/stdin --output-file images/trial/requirements-cuda.lock
+echo "$torch" | lock --extra trial --extra objects --constraints /dev/stdin --output-file images/trial/requirements-cuda.lock
 awk '/^[a-z]/ { skip = /^(torch|triton|nvidia-|cuda-)/ } !skip' images/trial/requirements-cuda.lock \
     > images/trial/requirements-cpu.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +17,16 @@ from coref_k8s.client.events import BusTail, of_others
 from coref_k8s.client.following import MOMENT_SECONDS, Look, Moment, watched
 from coref_k8s.client.manifest import manifest
 from coref_k8s.client.running import Running
-from coref_k8s.client.where import Where
+from coref_k8s.client.where import Where, cluster_configured, open_cluster
 from coref_k8s.controller.view import StudyView, read_view
 from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.local.lock import is_running
+from coref_k8s.objects import Mirror
 from coref_k8s.settings import Settings, masked_url
 from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.names import Kind
-from coref_k8s.study.paths import MODEL_FILE, TrialFolder, trial_folder
+from coref_k8s.study.paths import MODEL, MODEL_FILE, TrialFolder, trial_folder
 from coref_k8s.study.reading import amended
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message
@@ -187,7 +189,10 @@ class LocalBackend:
         if purpose.kind == "ensemble":
             for number in purpose.trials:
                 folder = trial_folder(parent.spec, purpose.study, spec.seq_lengths[0], number)
-                if not (TrialFolder(self.settings.data_dir / folder).model / MODEL_FILE).is_file():
+                model = TrialFolder(self.settings.data_dir / folder).model
+                if not (model / MODEL_FILE).is_file() and not Mirror(self.settings).holds(
+                    f"{folder}/{MODEL}"
+                ):
                     raise NotFoundError(
                         "client.no-model-to-join", trial=number, study=purpose.study,
                         folder=f"{self.root}{folder}", kept=parent.spec.training.keep_models,
@@ -306,9 +311,14 @@ def prepared_folder(name: str, settings: Settings) -> Path:
     from coref_k8s.corpus.show import find_prepared
 
     known = {study.name: study.prepared for study in LocalBackend(settings).studies()}
+    if name not in known and settings.object_store and cluster_configured():
+        with suppress(NotFoundError):
+            known[name] = open_cluster(Where()).get(name).prepared
     if name not in known:
+        Mirror(settings).fetch(name)
         return find_prepared(name, settings.data_dir)
     prepared = known[name]
     if prepared is None:
         raise NotFoundError("client.not-prepared", study=name)
+    Mirror(settings).fetch(prepared)
     return settings.data_dir / prepared

@@ -6,27 +6,41 @@ STUDY                        the best of all lengths
 OWNER/NAME                   a model of the hub, where there is no such folder
 
 A folder with a model goes before a study of the same name; one without, such as that of the study's texts, does not.
+With object storage in the settings, a study's results come from there, also those of a study in the cluster.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coref_k8s.client.backend import Backend
 from coref_k8s.client.checks import check_model
 from coref_k8s.client.local import LocalBackend
 from coref_k8s.client.results import folder, with_result
+from coref_k8s.client.where import Where, cluster_configured, open_cluster
 from coref_k8s.errors import ModelError, NotFoundError
 from coref_k8s.model.files import first_line
+from coref_k8s.objects import Mirror
 from coref_k8s.settings import Settings
 from coref_k8s.study.names import Kind
-from coref_k8s.study.paths import STUDIES, TrialFolder, expanded, model_within, work_folder
+from coref_k8s.study.paths import (
+    CHECKPOINTS,
+    ENSEMBLE,
+    MODEL,
+    STUDIES,
+    TrialFolder,
+    expanded,
+    model_within,
+    work_folder,
+)
 from coref_k8s.study.spec import StudySpec
 
 _RESULT = re.compile(r"([a-z0-9][-a-z0-9]*)(?:/(\d+)(?:/(finalist-)?(\d+))?)?")
 _HUB = re.compile(r"\w[-.\w]*/\w[-.\w]*", re.ASCII)
+#: What of a trial is brought only when it is asked for.
+_LARGE = (CHECKPOINTS, MODEL, ENSEMBLE)
 #: What is said where there is no study of a name.
 _NO_STUDY = ("client.no-database", "store.no-study", "store.no-study-but")
 
@@ -39,10 +53,14 @@ class NamedTrial:
     study: str
     seq_len: int
     folder: TrialFolder
+    mirror: Mirror | None = None
+    """What brings its model, which is large, when it is asked for."""
 
     @property
     def model(self) -> Path:
-        """Folder of its model. Raises NotFoundError when there is none."""
+        """Folder of its model. Raises NotFoundError when there is none, ObjectStoreError."""
+        if self.mirror is not None:
+            self.mirror.fetch(self.folder.path, only=(MODEL, ENSEMBLE))
         if (found := model_within(self.folder.path)) is None:
             raise NotFoundError("client.trial-without-model", trial=self.name, study=self.study)
         return found
@@ -83,12 +101,33 @@ def trial_named(name: str, settings: Settings) -> NamedTrial | None:
     path = expanded(name)
     if model_within(path) is not None or _RESULT.fullmatch(name) is None:
         return None
+    mirror = Mirror(settings)
+    if re.search(r"\d/", name):  # one trial or run: its folder's name is known without its database
+        mirror.fetch(f"{STUDIES}/{name}", leave=_LARGE)
     try:
-        return _result(name, LocalBackend(settings))
+        found = _result(name, LocalBackend(settings))
     except NotFoundError as error:
         if error.message.code not in _NO_STUDY or ("near" in error.message.values and not path.is_dir()):
             raise
-        return None
+        if settings.object_store is None or not cluster_configured():
+            return None
+        return _of_the_cluster(name, settings, mirror)
+    mirror.fetch(found.folder.path, leave=_LARGE)
+    return replace(found, mirror=mirror)
+
+
+def _of_the_cluster(name: str, settings: Settings, mirror: Mirror) -> NamedTrial | None:
+    """Return the trial of the cluster that a name means, with its files here; None where the cluster has no such study."""
+    backend = open_cluster(Where())
+    try:
+        found = _result(name, backend)
+    except NotFoundError as error:
+        if error.message.code.startswith("client.unknown-study"):
+            return None
+        raise
+    here = settings.data_dir / found.folder.path.relative_to(backend.root)
+    mirror.fetch(here, leave=_LARGE)
+    return replace(found, folder=TrialFolder(here), mirror=mirror)
 
 
 def model_folder(name: str, settings: Settings) -> Path:
@@ -122,11 +161,7 @@ def _result(name: str, backend: Backend) -> NamedTrial:
     if seq_len is None or number is None:
         best = max((one for one in view.lengths if one.best), key=lambda one: one.score or 0.0)
         found = NamedTrial(name, study, best.seq_len, TrialFolder(root / folder(view, best)))
-        if (
-            view.spec.purpose.kind == "ensemble"
-            and found.folder.path.is_dir()
-            and not model_within(found.folder.path)
-        ):
+        if view.spec.purpose.kind == "ensemble" and best.best and "test" not in best.best.attrs:
             parent = f"{view.spec.purpose.study}/{best.seq_len}"
             raise NotFoundError("client.nothing-joined", study=study, parent=parent)
         return found

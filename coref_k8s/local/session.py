@@ -15,6 +15,7 @@ from coref_k8s.controller.progress import Progress
 from coref_k8s.errors import StorageError
 from coref_k8s.local.lock import controller_lock, is_running
 from coref_k8s.local.processes import GRACE_SECONDS, TRIAL_COMMAND, ProcessRunner
+from coref_k8s.objects import Mirror
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.trials import delete_trials
@@ -136,6 +137,7 @@ class LocalSession:
             self.store.delete_study(NAMESPACE, name)
             for folder in folders_of(name):
                 shutil.rmtree(self.settings.data_dir / folder, ignore_errors=True)
+                Mirror(self.settings).delete(folder)
 
     def is_running(self, name: str) -> bool:
         """Whether a controller works on the study at this moment."""

@@ -48,6 +48,10 @@ class Mirror:
                 lambda: place.get(relative, path, lambda one: _below(one, only) and not _below(one, leave))
             )
 
+    def holds(self, name: str) -> bool:
+        """Tell whether there is a folder, or a part of one, of that name in the store."""
+        return self._place is not None and self._place.exists(name)
+
     def keep(
         self, name: str, *, leave: tuple[str, ...] = (), adds: bool = False, at_once: bool = False
     ) -> None:

@@ -18,11 +18,13 @@ from tests.kube.cluster import KubeCluster
 from tests.kube.fixtures import api, fake_only, kube, kubelet, namespace
 from tests.kube.kubelet import Kubelet
 from tests.kube.objects import SECRETS
+from tests.objectstore import link, object_server
 from tests.postgres import new_database, postgres_server, postgres_url
 from tests.runner_contract import Harness
 
 __all__ = [
-    "api", "fake_only", "kube", "kubelet", "namespace", "new_database", "postgres_server", "postgres_url",
+    "api", "fake_only", "kube", "kubelet", "link", "namespace", "new_database", "object_server", "postgres_server",
+    "postgres_url",
 ]  # fmt: skip
 
 PROGRAM = Path(__file__).parents[1] / "runner_program.py"

@@ -17,15 +17,19 @@ import yaml
 from coref_k8s.client.cluster import ClusterBackend
 from coref_k8s.client.extending import new_count
 from coref_k8s.client.manifest import manifest
+from coref_k8s.client.models import model_folder
 from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.admit import wanted
 from coref_k8s.cluster.doctor import gpus
 from coref_k8s.cluster.resources import JOBS, LEASES, STUDIES, VOLUME_CLAIMS
-from coref_k8s.errors import RequestError
+from coref_k8s.cluster.settings import ObjectStoreSettings
+from coref_k8s.errors import NotFoundError, RequestError
+from coref_k8s.objects import Place
+from coref_k8s.settings import Settings
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import spec_from_mapping
 from coref_k8s.study.spec import StudySpec
-from tests.cluster.world import SERVICE, World
+from tests.cluster.world import JOBS_HERE, SERVICE, World
 from tests.kube.api import AdminApi
 
 pytestmark = pytest.mark.cluster
@@ -94,7 +98,7 @@ def test_watch_and_report_of_a_study_in_the_cluster(
     written = call("report", "korean", "--lang", "ko", "--output", tmp_path / "r.html")
     assert written.code == 0, written.err
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    best = json.loads(call("best", "korean", "-o", "json").out)["lengths"]["64"]
+    best = json.loads(call("best", "korean", "-o", "json").out)["lengths"][64]
     assert f"{best['dev']['score']:.3f}" in page
     assert f"coref-k8s submit --namespace {running.api.namespace} --name korean-again" in page
     unknown = call("watch", "koraen")
@@ -398,3 +402,31 @@ def test_a_final_training_and_an_ensemble_of_a_study(running: World, call: Calla
     assert (answer.code, "exists already" in answer.err) == (2, True)
     call("delete", "korean-final-64", "--yes")
     running.until(lambda: "korean-final-64" not in call("list").out, "the final training to be gone")
+
+
+def test_results_in_object_storage_are_read_by_the_names_of_the_cluster(
+    world: World, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = f"file://{tmp_path}/kept"
+    jobs = JOBS_HERE.model_copy(update={"object_store": ObjectStoreSettings(uri=kept)})
+    world.expose(world.controller(jobs=jobs))
+    world.submit("korean")
+    world.until_phase("Succeeded")
+    for number in (0, 1):
+        model = tmp_path / f"{number}/model"
+        model.mkdir(parents=True)
+        (model / "config.json").write_text(json.dumps({"trial": number}))
+        Place(kept).put(f"studies/korean/64/{number}", tmp_path / f"{number}")
+    monkeypatch.setenv("COREF_OBJECT_STORE", kept)
+    monkeypatch.setenv("COREF_DATA_DIR", str(tmp_path / "laptop"))
+    best = yaml.safe_load(call("best", "korean", "--output", "yaml").out)["lengths"][64]
+    settings = Settings.from_env()
+    found = model_folder("korean/64", settings)
+    assert found == tmp_path / f"laptop/studies/korean/64/{best['trial']}/model"
+    assert json.loads((found / "config.json").read_text()) == {"trial": best["trial"]}
+    assert model_folder("korean/64/1", settings).is_dir()
+    with pytest.raises(NotFoundError, match="korean"):
+        model_folder("korean/64/7", settings)
+    with pytest.raises(NotFoundError, match="korea"):
+        model_folder("korea/64", settings)
+    assert f"{kept}" in call("doctor").out

@@ -61,8 +61,8 @@ COREFERENCE = {
 class Controller:
     """`coref-k8s controller` as a process."""
 
-    def __init__(self, world: World, folder: Path, number: int) -> None:
-        settings = {"leaseSeconds": 3, "statusSeconds": 0.2, "port": 0, "jobs": {"runAsUser": None}}
+    def __init__(self, world: World, folder: Path, number: int, **jobs: Any) -> None:
+        settings = {"leaseSeconds": 3, "statusSeconds": 0.2, "port": 0, "jobs": {"runAsUser": None, **jobs}}
         (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
         (folder / "url").write_text(world.url)
         (folder / "kubeconfig").write_text(
