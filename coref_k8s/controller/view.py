@@ -28,6 +28,7 @@ from coref_k8s.search.verdict import Verdict
 from coref_k8s.store.records import AttemptRecord, Outcome, Phase, StudyRecord
 from coref_k8s.store.store import Store
 from coref_k8s.study.names import Kind
+from coref_k8s.study.parameters import needed
 from coref_k8s.wording import NOTHING, Message
 
 
@@ -272,7 +273,11 @@ def read_view(store: Store, namespace: str, name: str) -> StudyView:
     """Return a study as the database has it. Raises NotFoundError, StorageError."""
     record = store.get_study(namespace, name)
     engine = store.engine
-    trials = [t for length in record.spec.seq_lengths for t in stored_trials(engine, name, length, namespace)]
+    trials = [
+        trial
+        for length in record.spec.seq_lengths
+        for trial in stored_trials(engine, name, length, namespace, needed=needed(record.spec, length))
+    ]
     lengths = record.spec.seq_lengths if record.spec.search.finalists else ()
     return StudyView.like(
         record,

@@ -37,14 +37,16 @@ class StudyInMemory:
 
     tables_type: type[OptunaTables] = OptunaTables
 
-    def __init__(self, storage: RDBStorage, name: str, pruner: BasePruner) -> None:
+    def __init__(
+        self, storage: RDBStorage, name: str, pruner: BasePruner, needed: frozenset[str] = frozenset()
+    ) -> None:
         self._storage = storage
         self.pruner = pruner
         self._stored = optuna.create_study(
             study_name=name, storage=storage, direction="maximize", load_if_exists=True
         )
         self.study_id = storage.get_study_id_from_name(name)
-        self._tables = self.tables_type(storage, self.study_id)
+        self._tables = self.tables_type(storage, self.study_id, needed)
         self.forget()
 
     def forget(self) -> None:

@@ -22,9 +22,11 @@ _CHUNK = 500
 class OptunaTables:
     """The trials of one Optuna study. Raises what SQLAlchemy raises."""
 
-    def __init__(self, storage: RDBStorage, study_id: int) -> None:
+    def __init__(self, storage: RDBStorage, study_id: int, needed: frozenset[str] = frozenset()) -> None:
+        """Read trials that lack a `needed` parameter as failed."""
         self._storage = storage
         self._study_id = study_id
+        self._needed = needed
         self._distributions: dict[str, BaseDistribution] = {}
 
     def all(self, *, after: int = -1) -> list[FrozenTrial]:
@@ -59,7 +61,9 @@ class OptunaTables:
                 yield row.trial_id, row.step, number(row.intermediate_value, row.intermediate_value_type)
 
     def _read(self, connection: Connection, conditions: list[Any]) -> list[FrozenTrial]:
-        found = [self._trial(one) for condition in conditions for one in read(connection, condition)]
+        found = [
+            self._trial(one) for condition in conditions for one in read(connection, condition, self._needed)
+        ]
         return sorted(found, key=lambda trial: trial.number)
 
     def _trial(self, one: Stored) -> FrozenTrial:

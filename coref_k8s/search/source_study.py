@@ -11,6 +11,7 @@ from coref_k8s.errors import NotFoundError, RequestError
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.trials import read_trials
 from coref_k8s.store import Store
+from coref_k8s.study.parameters import needed
 from coref_k8s.study.spec import StudySpec
 
 
@@ -37,7 +38,7 @@ def source_study(store: Store, storage: RDBStorage, namespace: str, name: str) -
         spec = store.get_study(namespace, name).spec
     except NotFoundError as error:
         raise RequestError("search.no-source", why=error.message) from error
-    found = {n: read_trials(storage, name, n, namespace) for n in spec.seq_lengths}
+    found = {n: read_trials(storage, name, n, namespace, needed=needed(spec, n)) for n in spec.seq_lengths}
     useful = {n: t for n, t in found.items() if any(one.state is TrialState.COMPLETE for one in t)}
     if not useful:
         raise RequestError("search.source-is-empty", study=name)

@@ -31,9 +31,10 @@ from sqlalchemy import (
     table,
 )
 
-from coref_k8s.search.records import METRICS_ATTR, PARAMS_ATTR, TrialRecord, TrialState
+from coref_k8s.search.records import METRICS_ATTR, PARAMS_ATTR, REASON_ATTR, TrialRecord, TrialState
 from coref_k8s.search.verdict import Verdict
 from coref_k8s.store.engine import storage_errors
+from coref_k8s.wording import Message
 
 #: Part of a length's trials that are its finalists' runs.
 FINALISTS = "finalists"
@@ -47,6 +48,8 @@ STATES = {
     "PRUNED": TrialState.PRUNED,
     "FAIL": TrialState.FAILED,
 }
+#: Why a trial has failed that lacks parameters.
+HALF = "search.asked-in-part"
 _SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
@@ -99,8 +102,12 @@ class Stored:
     system: Mapping[str, Any]
 
 
-def read(connection: Connection, condition: Any) -> Iterator[Stored]:
-    """Yield the trials of a condition on `TRIALS`, in no order. Raises what SQLAlchemy raises."""
+def read(connection: Connection, condition: Any, needed: frozenset[str] = frozenset()) -> Iterator[Stored]:
+    """Yield the trials of a condition on `TRIALS`, in no order. Raises what SQLAlchemy raises.
+
+    One that lacks a `needed` parameter has failed, whatever became of it: 0.1 could ask for a trial in part, when the database was
+    full in that moment.
+    """
     trials = connection.execute(select(TRIALS).where(condition)).all()
     if not trials:
         return
@@ -121,8 +128,12 @@ def read(connection: Connection, condition: Any) -> Iterator[Stored]:
             into[row.trial_id][row.key] = json.loads(row.value_json)
     for row in trials:
         key = row.trial_id
+        state, value, lacks = row.state, values.get(key), sorted(needed - params[key].keys())
+        if lacks and state != "WAITING":
+            state, value = "FAIL", None
+            user[key][REASON_ATTR] = Message.of(HALF, lacks=lacks).to_text()
         yield Stored(
-            key, row.number, row.state, row.datetime_start, row.datetime_complete, values.get(key), params[key],
+            key, row.number, state, row.datetime_start, row.datetime_complete, value, params[key],
             reports[key], user[key], system[key],
         )  # fmt: skip
 
@@ -138,14 +149,23 @@ def number(value: float | None, kind: str) -> float:
 
 
 def stored_trials(
-    engine: Engine, study: str, seq_len: int, namespace: str = "", *, part: str = ""
+    engine: Engine,
+    study: str,
+    seq_len: int,
+    namespace: str = "",
+    *,
+    part: str = "",
+    needed: frozenset[str] = frozenset(),
 ) -> list[TrialRecord]:
-    """Return the trials of one length (of a `part` of it) by number; none when it was not begun. Raises StorageError."""
+    """Return the trials of one length (of a `part` of it) by number; none when it was not begun. Raises StorageError.
+
+    Those that lack a `needed` parameter have failed.
+    """
     with storage_errors(str(engine.url)), engine.connect() as connection:
         study_id = _study_id(connection, optuna_study_name(namespace, study, seq_len, part))
         if study_id is None:
             return []
-        found = [_record(seq_len, one) for one in read(connection, TRIALS.c.study_id == study_id)]
+        found = [_record(seq_len, one) for one in read(connection, TRIALS.c.study_id == study_id, needed)]
     return sorted(found, key=lambda record: record.number)
 
 

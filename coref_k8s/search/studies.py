@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 
 from coref_k8s.search.finalist_study import FinalistStudy
 from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.pruners import make_pruner
-from coref_k8s.search.records import TrialRecord, TrialState, ranked
+from coref_k8s.search.records import REASON_ATTR, TrialRecord, TrialState, ranked
 from coref_k8s.search.samplers import make_sampler
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import guarded
-from coref_k8s.search.stored import optuna_study_name
+from coref_k8s.search.stored import HALF, optuna_study_name
 from coref_k8s.search.trials import Trials, quiet
 from coref_k8s.search.wilcoxon import clearly_worse, items_attr
+from coref_k8s.study.parameters import needed
 from coref_k8s.study.spec import StudySpec
 
 
@@ -38,7 +43,8 @@ class LengthStudy(Trials):
         *,
         on_ask: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        super().__init__(storage, optuna_study_name(namespace, study, seq_len), seq_len, make_pruner(spec))
+        name, pruner = optuna_study_name(namespace, study, seq_len), make_pruner(spec)
+        super().__init__(storage, name, seq_len, pruner, needed(spec, seq_len))
         self.spec = spec
         self._on_ask = on_ask
         self._place = (study, seq_len, namespace)
@@ -73,6 +79,15 @@ class LengthStudy(Trials):
         with guarded(), quiet():
             self._memory.enqueue(known)
         self.trials()
+
+    def _put(self, frozen: FrozenTrial) -> TrialRecord:
+        record = super()._put(frozen)
+        if record.reason.code == HALF:
+            # read as failed already; its pod and everybody else are to see it, where the storage lets it be closed
+            with suppress(UpdateFinishedTrialError):
+                self.storage.set_trial_user_attr(record.trial_id, REASON_ATTR, record.reason.to_text())
+                self.storage.set_trial_state_values(record.trial_id, OptunaState.FAIL)
+        return record
 
     def should_prune(self, record: TrialRecord) -> bool:
         """Return whether the pruner gives the trial up; never before its warm-up has ended."""

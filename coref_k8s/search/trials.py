@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
@@ -32,13 +33,18 @@ class Trials:
     memory_type: type[StudyInMemory] = StudyInMemory
 
     def __init__(
-        self, storage: RDBStorage, name: str, seq_len: int, pruner: BasePruner | None = None
+        self,
+        storage: RDBStorage,
+        name: str,
+        seq_len: int,
+        pruner: BasePruner | None = None,
+        needed: frozenset[str] = frozenset(),
     ) -> None:
         self.seq_len = seq_len
         self.storage = storage
         self._records: list[TrialRecord] = []
         with guarded(), quiet():
-            self._memory = self.memory_type(storage, name, pruner or NopPruner())
+            self._memory = self.memory_type(storage, name, pruner or NopPruner(), needed)
 
     def trials(self) -> list[TrialRecord]:
         """Return every trial by number. An open one has its reports, its other metrics only once it has closed."""
@@ -115,10 +121,10 @@ def delete_trials(storage: RDBStorage, study: str, namespace: str = "") -> None:
 
 
 def read_trials(
-    storage: RDBStorage, study: str, seq_len: int, namespace: str = "", *, part: str = ""
+    storage: RDBStorage, study: str, seq_len: int, namespace: str = "", **which: Any
 ) -> list[TrialRecord]:
-    """Return the trials of one length (of a `part` of it) without opening a study for asking; none when it was not begun."""
-    return stored_trials(storage.engine, study, seq_len, namespace, part=part)
+    """Return the trials of one length without opening a study for asking, as `stored_trials` does."""
+    return stored_trials(storage.engine, study, seq_len, namespace, **which)
 
 
 def to_record(seq_len: int, frozen: FrozenTrial) -> TrialRecord:

@@ -222,6 +222,16 @@ def space_for(spec: StudySpec, seq_len: int) -> dict[str, Range]:
     return {name: own[name] for name in PARAMETERS if name in own}
 
 
+def needed(spec: StudySpec, seq_len: int) -> frozenset[str]:
+    """Return the parameters without which a trial of a length was asked for only in part.
+
+    Those of its space, but for `position_range` where the request does not name it: some models have no use for it. A parameter
+    that a later version adds to the default space is none of them: trials of earlier versions do not have it.
+    """
+    named = {*spec.search.space, *spec.search.space_by_length.get(seq_len, {})}
+    return frozenset(space_for(spec, seq_len)) - ({"position_range"} - named)
+
+
 def unknown_parameter(name: str, task: str) -> Message | None:
     """Return what to say of a name that is no parameter of a task; None when it is one."""
     known = parameters_of(task)

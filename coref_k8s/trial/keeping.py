@@ -16,6 +16,7 @@ from coref_k8s.search.trials import read_trials
 from coref_k8s.settings import Settings
 from coref_k8s.store import Store
 from coref_k8s.study.order import Order
+from coref_k8s.study.parameters import needed
 from coref_k8s.study.paths import MODEL, TrialFolder, trial_folder
 
 
@@ -29,7 +30,8 @@ def drop_models(order: Order, settings: Settings, mirror: Mirror) -> None:
     assert seq_len is not None
     with suppress(StorageError):
         wanted = _members(order, settings)
-        trials = read_trials(open_storage(settings.storage_url), order.study, seq_len, order.namespace)
+        storage, whole = open_storage(settings.storage_url), needed(spec, seq_len)
+        trials = read_trials(storage, order.study, seq_len, order.namespace, needed=whole)
         for record in ranked(trials)[max(spec.training.keep_models, spec.search.finalists) :]:
             if record.number in wanted:
                 continue

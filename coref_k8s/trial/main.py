@@ -18,6 +18,7 @@ from coref_k8s.settings import Settings
 from coref_k8s.store.fence import Fence
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
+from coref_k8s.study.parameters import needed
 from coref_k8s.telemetry.bus import Bus, Section, said
 from coref_k8s.trial.files import work_behind
 from coref_k8s.trial.observers import waiting
@@ -63,11 +64,17 @@ def read_order(settings: Settings) -> Order:
     if not settings.order:
         raise TrialError("trial.no-order")
     try:
-        return Order.model_validate_json(settings.order)
+        order = Order.model_validate_json(settings.order)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "order"
         raise TrialError("trial.bad-order", where=where, why=first["msg"]) from error
+    tuned = order.kind in (Kind.TRIAL, Kind.FINALIST) and not order.untuned
+    wanted = needed(order.spec, order.seq_len) if tuned and order.seq_len is not None else frozenset()
+    if lacks := sorted(wanted - order.params.keys()):
+        # a default in its place would give this trial the score of another
+        raise TrialError("trial.half-order", name=order.name, lacks=lacks)
+    return order
 
 
 def run(order: Order, settings: Settings, bus: Bus, stop: StopSignal) -> int:

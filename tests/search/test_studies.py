@@ -5,15 +5,17 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.trial import TrialState as OptunaState
 
 from coref_k8s.errors import StorageError
 from coref_k8s.search.carrying import warm_start
 from coref_k8s.search.records import TrialState, ranked
 from coref_k8s.search.reporting import TrialReporter
-from coref_k8s.search.space import space_for
+from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import open_storage
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.search.trials import delete_trials, read_trials
+from coref_k8s.study.parameters import needed
 from coref_k8s.study.reading import build_spec
 from coref_k8s.wording import Message
 
@@ -210,6 +212,33 @@ def test_an_enqueued_trial_begins_whole_or_not_at_all(url: str, monkeypatch, wri
     assert left.params.items() <= asked.params.items()
     assert read_trials(open_storage(url), "demo", 512)[3] == asked
     assert study.trials()[-1] == asked
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_trials_that_were_asked_for_in_part_are_closed_and_never_the_best(new_database, kind: str) -> None:
+    """As 0.1 left them when the database was full: some of their parameters, and a life of their own."""
+    url = new_database(kind)
+    asked = run_trials(url, 3)
+    stored = optuna.load_study(study_name="demo/512", storage=open_storage(url))
+    ids = []
+    for ending in (OptunaState.COMPLETE, OptunaState.PRUNED, None):
+        half = stored.ask(dict(sorted(distributions(space_for(SPEC, 512)).items())[4:]))
+        half.report(0.9, 1)
+        if ending is not None:
+            stored.tell(half, 0.99 if ending is OptunaState.COMPLETE else None, state=ending)
+        ids.append(half._trial_id)
+    study = LengthStudy(open_storage(url), SPEC, "demo", 512)
+    for _ in range(2):
+        trials = study.trials()
+        assert [t.state for t in trials] == [TrialState.COMPLETE] * 3 + [TrialState.FAILED] * 3
+        assert "asked for only in part: accumulation, " in str(trials[3].reason)
+        assert ranked(trials)[0].params in asked
+    assert open_storage(url).get_trial(ids[2]).state is OptunaState.FAIL, "its pod sees it, too"
+    assert study.ask().number == 6
+    # whoever reads without a controller, after the end of the study
+    whole = read_trials(open_storage(url), "demo", 512, needed=needed(SPEC, 512))
+    assert [t.state for t in whole][:6] == [t.state for t in trials]
+    assert all(t.value is None for t in whole[3:6] if not t.intermediate)
 
 
 def kill_after(monkeypatch, count: int) -> None:

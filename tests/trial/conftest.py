@@ -19,6 +19,7 @@ from coref_k8s.search.storage import open_storage
 from coref_k8s.store import Store
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import BatchPlan, Order, Resources
+from coref_k8s.study.parameters import PARAMETERS, needed
 from coref_k8s.study.spec import DatasetConfig, DataSpec, PodSpec, StudySpec, TrainingSpec
 from tests.objectstore import link, object_server
 from tests.trial import forked
@@ -104,7 +105,12 @@ class House:
             workdir=f"studies/s/{LENGTH}/{name}",
             prepared=self.prepared,
         )
-        return order.model_copy(update=changes)
+        order = order.model_copy(update=changes)
+        if order.seq_len is None:
+            return order
+        # what a test does not say is as it would be without it
+        whole = {name: PARAMETERS[name].default for name in needed(order.spec, order.seq_len)}
+        return order.model_copy(update={"params": {**whole, **order.params}})
 
     def training(self, **changes: Any) -> StudySpec:
         """Return the request with other training settings."""

@@ -271,6 +271,16 @@ def test_a_wrong_order_says_what_is_wrong_in_one_sentence(
     assert warning["exit_code"] == code
 
 
+def test_an_order_of_a_trial_that_was_asked_for_in_part_is_refused_for_good(house: House) -> None:
+    order = house.order("half")
+    left = {name: value for name, value in order.params.items() if name not in ("mask_high", "weight_decay")}
+    process = house.start(order.model_copy(update={"params": left}))
+    assert process.wait() == 42
+    assert "asked for only in part: mask_high and weight_decay is missing; it is not run" in process.log
+    assert "Traceback" not in process.log
+    assert not house.folder(order).exists()
+
+
 def test_a_model_folder_that_is_not_there_is_not_looked_for_twice(house: House) -> None:
     process = house.start(
         house.order("nowhere", spec=house.spec.model_copy(update={"model": "/no/such/model"}))
