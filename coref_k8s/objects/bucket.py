@@ -28,6 +28,8 @@ _RETRIES: Any = {
     "retry_timeout": timedelta(seconds=60),
     "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
 }
+#: The same for one who holds what others wait for.
+_ONE_TRY: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=5)}
 #: A piece may take this long: 16 MiB in ten minutes are 28 kB/s.
 _PIECE_TIME = timedelta(minutes=10)
 
@@ -39,8 +41,10 @@ class Bucket:
         self.uri = uri
         self._secret = secret
 
-    def open(self) -> ObjectStore:
+    def open(self, *, once: bool = False) -> ObjectStore:
         """Return a new connection, with the credentials as they are now: a Secret that was renewed is read anew.
+
+        `once`: a request is made once, and given up after ten seconds.
 
         Raises RequestError for an address that cannot be one, MissingDependencyError without obstore.
         """
@@ -56,7 +60,13 @@ class Bucket:
         client: Any = {"allow_http": True, "timeout": _PIECE_TIME, "connect_timeout": timedelta(seconds=5)}
         if bundle := os.environ.get("SSL_CERT_FILE"):
             client["root_certificate"] = Path(bundle).read_bytes()
-        options: Any = {"config": self._credentials(), "client_options": client, "retry_config": _RETRIES}
+        if once:
+            client["timeout"] = timedelta(seconds=10)
+        options: Any = {
+            "config": self._credentials(),
+            "client_options": client,
+            "retry_config": _ONE_TRY if once else _RETRIES,
+        }
         if scheme == "file":
             options = {"mkdir": True, "automatic_cleanup": True}
         try:
@@ -73,12 +83,12 @@ class Bucket:
         return {path.name.lower(): path.read_text(encoding="utf-8").strip() for path in files}
 
     @contextmanager
-    def asked(self) -> Iterator[ObjectStore]:
-        """Yield a connection; raise ObjectStoreError for whatever it fails with but a missing object."""
+    def asked(self, *, once: bool = False) -> Iterator[ObjectStore]:
+        """Yield a connection, as `open` does; raise ObjectStoreError for whatever it fails with but a missing object."""
         from obstore import exceptions
 
         try:
-            yield self.open()
+            yield self.open(once=once)
         except exceptions.BaseError as error:
             if "kind: NotADirectory" in str(error):  # of a folder: a file is where the key has a folder
                 raise FileNotFoundError from error
@@ -95,9 +105,9 @@ class Bucket:
         except FileNotFoundError:
             return None
 
-    def write(self, key: str, content: bytes | Path) -> None:
-        """Write an object, which is there whole or not at all."""
-        with self.asked() as store:
+    def write(self, key: str, content: bytes | Path, *, once: bool = False) -> None:
+        """Write an object, which is there whole or not at all; `once` as in `open`."""
+        with self.asked(once=once) as store:
             try:
                 store.put(key, content, chunk_size=PIECE, max_concurrency=AT_ONCE)
             except FileNotFoundError as error:

@@ -75,10 +75,9 @@ class Mirror:
         put() if at_once else self._wait(put)
 
     def drop(self, name: str, part: str) -> None:
-        """Keep a folder without this part of it from now on."""
-        place = self._place
-        if place is not None:
-            self._wait(lambda: place.drop(name, lambda path: _below(path, (part,)), held=self._held))
+        """Keep a folder without this part of it from now on. Does not wait: it is only space."""
+        if self._place is not None:
+            self._place.drop(name, lambda path: _below(path, (part,)), held=self._held)
 
     def delete(self, name: str) -> None:
         """Keep a folder, and those below it, no longer."""

@@ -94,9 +94,8 @@ class Place:
             relative = path.relative_to(folder)
             if path.is_file() and not _is_aside(relative) and wanted(relative.as_posix()):
                 files[relative.as_posix()] = self._sent(name, path, there)
-        with held():
-            known = self._index(name) if adds else None
-            self._commit(name, {**(known or {}), **files}, there)
+        known = self._index(name) if adds else None
+        self._commit(name, {**(known or {}), **files}, there, held)
 
     def get(self, name: str, folder: Path, wanted: Wanted = everything) -> bool:
         """Bring the wanted files that `folder` lacks or has otherwise; return whether there is anything of that name.
@@ -141,8 +140,9 @@ class Place:
         index = self._index(name)
         if index is not None and any(unwanted(path) for path in index):
             there = self._bucket.below(f"{name}/{_INSIDE}")
-            with held():
-                self._commit(name, {path: file for path, file in index.items() if not unwanted(path)}, there)
+            self._commit(
+                name, {path: file for path, file in index.items() if not unwanted(path)}, there, held
+            )
 
     # -- writing -----------------------------------------------------------------------------------------
 
@@ -158,10 +158,18 @@ class Place:
             self._bucket.write(key, path)
         return _File(key, stat.st_size, sha256)
 
-    def _commit(self, name: str, files: Mapping[str, _File], there: Mapping[str, Any]) -> None:
+    def _commit(
+        self,
+        name: str,
+        files: Mapping[str, _File],
+        there: Mapping[str, Any],
+        held: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         index = {path: {"size": file.size, "sha256": file.sha256} for path, file in files.items()}
         marker = f"{name}/{_INSIDE}/{_INDEX}"
-        self._bucket.write(marker, json.dumps(index, ensure_ascii=False, indent=1).encode())
+        content = json.dumps(index, ensure_ascii=False, indent=1).encode()
+        with held():
+            self._bucket.write(marker, content, once=True)
         needless = {*there} - {marker} - {file.key for file in files.values()}
         try:
             self._bucket.delete(sorted(needless))

@@ -67,5 +67,8 @@ class Luggage:
         self.mirror.keep(self._order.workdir, leave=(CHECKPOINTS,))
 
     def drop_checkpoints(self) -> None:
-        """Keep the checkpoints of a trial no longer that nobody wants any more."""
-        self.mirror.drop(self._order.workdir, CHECKPOINTS)
+        """Keep the checkpoints of a trial no longer that nobody wants any more; of a store that is away it only warns."""
+        try:
+            self.mirror.drop(self._order.workdir, CHECKPOINTS)
+        except StorageError as error:
+            self._warn(error.message)

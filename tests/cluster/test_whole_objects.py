@@ -74,7 +74,7 @@ def world(
         real=kube.real,
     ) as kubelet:
         kubelet.add_node("plain")
-        yield World(kube, api, kubelet, Trials(postgres_url, api.namespace), postgres_url, patience=240.0)
+        yield World(kube, api, kubelet, Trials(postgres_url, api.namespace), postgres_url, patience=600.0)
 
 
 def test_a_study_without_a_volume_from_the_request_to_the_verdict(
