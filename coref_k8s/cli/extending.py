@@ -20,6 +20,7 @@ def extend(
     name: Study,
     *,
     trials: Annotated[str | None, typer.Option("--trials", metavar="N")] = None,
+    budget: Annotated[float | None, typer.Option("--budget", metavar="TRIALS")] = None,
     parallelism: Annotated[int | None, typer.Option("--parallelism", metavar="N")] = None,
     finalists: Annotated[int | None, typer.Option("--finalists", metavar="K")] = None,
     finalist_seeds: Annotated[int | None, typer.Option("--finalist-seeds", metavar="N")] = None,
@@ -31,7 +32,7 @@ def extend(
 ) -> None:
     """Give a study more trials, finalists, time or patience, or run more of it at once."""
     given = dict(zip(FIELDS, (
-        trials, parallelism, finalists, finalist_seeds, patience, min_gain, max_gpu_hours, max_duration,
+        trials, budget, parallelism, finalists, finalist_seeds, patience, min_gain, max_gpu_hours, max_duration,
     ), strict=True))  # fmt: skip
     backend, view = find_study(where, name)
     found = extension(view, given, spelled=option)

@@ -10,7 +10,9 @@ from coref_k8s.cli.speech import lang, say
 from coref_k8s.client.expecting import Outlook
 from coref_k8s.client.planning import GIB, LengthPlan, spared_share
 from coref_k8s.client.power import Power
+from coref_k8s.search.allotment import CONTRASTS, cost_of, laddered, least_and_most
 from coref_k8s.search.finalists import planned_runs
+from coref_k8s.search.records import CARRIED
 from coref_k8s.search.space import describe
 from coref_k8s.sizing.shape import shape_of
 from coref_k8s.sizing.suitable import left_out
@@ -65,6 +67,7 @@ def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Sheet:
         spare=("plan.checkpointing", "plan.gpus", "plan.effective", "words.trials", "plan.pod"),
         title=title,
     )
+    counts = least_and_most(spec)
     for length, plan in plans.items():
         batch = plan.batch
         table.row(
@@ -76,9 +79,13 @@ def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Sheet:
             say("words.yes" if batch.checkpointing else "words.no"),
             str(plan.pod.gpus),
             f"{plan.pod.memory_bytes / GIB:.0f} GB",
-            str(spec.trials),
+            _from_to(*counts[length]),
         )
     return table
+
+
+def _from_to(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least}–{most}"
 
 
 def _memory(batch: BatchPlan) -> Text:
@@ -117,12 +124,19 @@ def _sentences(
 ) -> list[Message]:
     """Return what the plan has to say."""
     search, lengths = spec.search, list(map(str, plans))
+    least, most = ({n: pair[at] for n, pair in least_and_most(spec).items()} for at in (0, 1))
     at_once: dict[str, object] = {
-        "n": spec.trials * len(plans), "each": spec.trials, "lengths": len(plans),
+        "n": sum(least.values()), "each": [f"{count} × {length}" for length, count in least.items()],
         "parallelism": parallelism, "sampler": search.sampler, "pruner": search.pruner,
     }  # fmt: skip
     said = [Message("plan.trials-each" if len(plans) > 1 else "plan.trials", at_once)]
-    if search.warm_start and len(plans) > 1:
+    if len(plans) > 1:
+        costs = {"cost": cost_of(least), "most": search.budget or cost_of(most), "longest": lengths[-1]}
+        said.append(Message("plan.cost-if-followed" if least != most else "plan.cost", costs))
+    if laddered(spec):
+        about = {"first": lengths[0], "longer": lengths[1:], "carried": CARRIED, "random": CONTRASTS}
+        said.append(Message("plan.climb", about))
+    elif search.warm_start and len(plans) > 1:
         said.append(Message.of("plan.ladder", first=lengths[0], longer=lengths[1:]))
     if (spared := spared_share(spec)) is not None:
         said.append(Message.of("plan.spared", n=search.startup_trials, share=spared))

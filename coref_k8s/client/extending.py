@@ -18,6 +18,7 @@ from coref_k8s.study.spec import StudySpec
 #: Where each value stands in the request, in the order in which they are told.
 FIELDS = {
     "trials": ("trials",),
+    "budget": ("search", "budget"),
     "parallelism": ("parallelism",),
     "finalists": ("search", "finalists"),
     "finalist_seeds": ("search", "finalistSeeds"),

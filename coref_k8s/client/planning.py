@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coref_k8s.client.power import Power, power_of
+from coref_k8s.search.allotment import cost_of, laddered, least_and_most
 from coref_k8s.search.space import space_for
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.calibration import Calibration
@@ -49,7 +50,7 @@ def as_data(spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None =
         "task": spec.task,
         "model": spec.model,
         "trialsPerLength": spec.trials,
-        "trialsInAll": spec.trials * len(plans),
+        **_amounts(spec),
         "parallelism": spec.parallelism,
         "gpuMemoryGb": spec.gpu_memory_gb,
         "warmStart": spec.search.warm_start,
@@ -66,6 +67,8 @@ def as_data(spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None =
                 "predictedMemoryGb": round(plan.batch.predicted_bytes / GIB, 2),
                 "budgetMemoryGb": round(plan.batch.budget_bytes / GIB, 2),
                 "pod": plan.pod.model_dump(by_alias=True),
+                "trials": least_and_most(spec)[length][0],
+                "trialsAtMost": least_and_most(spec)[length][1],
                 "space": {
                     name: one.model_dump(by_alias=True, exclude_defaults=True, mode="json")
                     for name, one in plan.space.items()
@@ -76,6 +79,17 @@ def as_data(spec: StudySpec, plans: dict[int, LengthPlan], power: Power | None =
     }
 
 
+def _amounts(spec: StudySpec) -> dict[str, Any]:
+    """Return the trials of all lengths, and what they cost in trials of the longest one; `AtMost` if no length follows."""
+    least, most = ({n: pair[at] for n, pair in least_and_most(spec).items()} for at in (0, 1))
+    return {
+        "trialsInAll": sum(least.values()),
+        "trialsAtMost": sum(most.values()),
+        "cost": round(cost_of(least), 2),
+        "costAtMost": spec.search.budget or round(cost_of(most), 2),
+    }
+
+
 def spared_share(spec: StudySpec) -> float | None:
     """Return the share of a study's trial time that goes to random first trials which warm start makes needless.
 
@@ -83,7 +97,7 @@ def spared_share(spec: StudySpec) -> float | None:
     time is taken to grow with its tokens. None where nothing is carried over.
     """
     search = spec.search
-    if not search.warm_start or search.sampler == "random" or len(spec.seq_lengths) < 2:
+    if laddered(spec) or not search.warm_start or search.sampler == "random" or len(spec.seq_lengths) < 2:
         return None
     random = min(search.startup_trials, spec.trials)
     return random * sum(spec.seq_lengths[1:]) / (spec.trials * sum(spec.seq_lengths))

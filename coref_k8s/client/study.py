@@ -174,6 +174,7 @@ class Study:
         self,
         *,
         trials: int | str | None = None,
+        budget: float | None = None,
         parallelism: int | None = None,
         finalists: int | None = None,
         finalist_seeds: int | None = None,

@@ -24,7 +24,7 @@ IMMUTABLE = (
 #: Fields that may change while it runs.
 MUTABLE = ("trials", "parallelism", "limits", "pod")
 #: Fields of `search` that may change too: how long it goes on and what follows it, not what was measured.
-SEARCH_MUTABLE = ("finalists", "finalistSeeds", "patience", "minGain")
+SEARCH_MUTABLE = ("finalists", "finalistSeeds", "patience", "minGain", "budget")
 
 #: Fields of the request that have no default: they may be absent.
 _OPTIONAL = ("modelRevision", "search.warmStartFrom")

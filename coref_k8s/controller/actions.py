@@ -95,6 +95,9 @@ class OfferDefaults(_OfLength):
 class NewTrial(_OfLength):
     """Ask the search for parameters and start the first job of the trial."""
 
+    random: bool = False
+    """Whether they are drawn at random, to compare others with."""
+
 
 @dataclass(frozen=True)
 class NewFinalist(_OfLength):

@@ -120,11 +120,12 @@ class Applier:
             case do.OfferDefaults(seq_len):
                 study = self._memory.lengths[seq_len].study
                 study.enqueue(default_params(self._memory.study.spec, seq_len))
-            case do.NewTrial(seq_len):
+            case do.NewTrial(seq_len, random):
                 length = self._memory.lengths[seq_len]
                 while length.warnings:
                     self._tell(Section.WARNING, seq_len=seq_len, **said(length.warnings.pop(0)))
-                trial = length.study.ask(refresh=False, prior=self._carrier.prior(seq_len))
+                prior = () if random else self._carrier.prior(seq_len)
+                trial = length.study.ask(refresh=False, prior=prior, random=random)
                 self._start(Unit(Kind.TRIAL, seq_len, trial.number), 1, 0, trial)
             case do.NewFinalist(seq_len):
                 finals = self._memory.finals[seq_len]

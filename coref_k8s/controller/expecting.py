@@ -15,6 +15,7 @@ from statistics import mean
 from typing import Any
 
 from coref_k8s.evaluation.extent import SHARE, TRAINED
+from coref_k8s.search.allotment import least_and_most
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.sizing.batch import plan_batch
 from coref_k8s.sizing.calibration import Calibration
@@ -84,6 +85,8 @@ class Expected:
     """Trials that may be stopped there."""
     margin: float
     """How far the truth may lie from all this (share)."""
+    trials_at_most: int = 0
+    """Trials where the length does not follow the shorter ones (`search.allocation`)."""
 
     @property
     def training_seconds(self) -> float:
@@ -106,7 +109,7 @@ class Expected:
         """All trials and runs of the length, one after the other: as many stopped as may be, and none."""
         early = self.start_seconds + self.first * (self.usual_seconds - self.start_seconds)
         least = (self.trials + self.runs - self.stopped) * self.usual_seconds + self.stopped * early
-        most = (self.trials + self.runs) * self.trial_seconds
+        most = (max(self.trials, self.trials_at_most) + self.runs) * self.trial_seconds
         return least / (1 + self.margin), most * (1 + self.margin)
 
 
@@ -139,7 +142,8 @@ def _of_length(spec: StudySpec, shape: ModelShape, batch: BatchPlan, rows: int, 
             asked = min(asked, SHARE * TRAINED * least)
     full = speed.forward_seconds(length, asked, shape, spec.task)
     searching = spec.purpose.kind == "search"
-    spared = max(0, spec.trials - spec.search.startup_trials) if searching else 0
+    trials, at_most = least_and_most(spec)[length]
+    spared = max(0, trials - spec.search.startup_trials) if searching else 0
     return Expected(
         steps=steps,
         usual_steps=usual,
@@ -147,7 +151,8 @@ def _of_length(spec: StudySpec, shape: ModelShape, batch: BatchPlan, rows: int, 
         start_seconds=speed.start,
         evaluation_seconds=full * (1 + _QUICK * (training.evaluations - 1)),
         first=1 / training.evaluations,
-        trials=spec.trials,
+        trials=trials,
+        trials_at_most=at_most,
         runs=planned_runs(spec),
         stopped=STOPPED[spec.search.pruner] * spared if training.evaluations > 1 else 0.0,
         margin=MARGIN[basis.source],

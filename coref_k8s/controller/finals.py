@@ -23,14 +23,14 @@ def verdict_unit(length: LengthSnapshot) -> Unit:
     return Unit(Kind.VERDICT, length.seq_len)
 
 
-def trials_left(s: Snapshot, length: LengthSnapshot) -> int:
+def trials_left(length: LengthSnapshot) -> int:
     """Return how many trials of a length are still to be asked for."""
-    return 0 if length.exhausted else max(0, s.spec.trials - length.asked)
+    return 0 if length.exhausted else max(0, length.planned - length.asked)
 
 
 def searching(s: Snapshot, length: LengthSnapshot, failed: Collection[Unit]) -> bool:
     """Whether a length has trials to ask for or to finish; those that are closed in this plan are finished."""
-    return bool(trials_left(s, length)) or any(
+    return bool(trials_left(length)) or any(
         not trial.hopeless and trial_unit(length, trial) not in failed for trial in length.open
     )
 

@@ -170,7 +170,6 @@ class RunsMemory:
                 self._close(record)
         return LengthSnapshot(
             seq_len=self.study.seq_len,
-            planned=self.study.spec.trials,
             open=tuple(TrialSnapshot(n, r.state, self._hopeless(r)) for n, r in self.open.items()),
             complete=self.counts[TrialState.COMPLETE],
             pruned=self.counts[TrialState.PRUNED],

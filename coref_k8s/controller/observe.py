@@ -11,6 +11,7 @@ from coref_k8s.controller.memory import FinalsMemory, LengthMemory, StudyMemory
 from coref_k8s.controller.runner import ObservedJob, Runner
 from coref_k8s.controller.snapshot import PREPARATION, LengthSnapshot, Snapshot, unit_of
 from coref_k8s.controller.study import StudyState
+from coref_k8s.search.allotment import allotted
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.names import Kind
@@ -62,7 +63,7 @@ class Observer:
         # one that was imported has its trials, but nothing prepared here
         if study.prepared is not None or (study.ended and memory.attempts.of_trials):
             self._open(spec)
-            lengths = tuple(self._look(one, state.counted_from, jobs) for one in memory.lengths.values())
+            lengths = self._look_at_all(state.counted_from, jobs)
         closed = {unit: trial for job in jobs if (trial := memory.closed(unit := unit_of(job))) is not None}
         return Snapshot.like(
             state,
@@ -78,14 +79,23 @@ class Observer:
             interrupted=interrupted,
         )
 
-    def _look(
-        self, memory: LengthMemory, resumed_at: datetime, jobs: tuple[ObservedJob, ...]
+    def _look_at_all(self, resumed_at: datetime, jobs: tuple[ObservedJob, ...]) -> tuple[LengthSnapshot, ...]:
+        known = self._memory.lengths
+        seen = {seq_len: one.look(resumed_at) for seq_len, one in known.items()}
+        planned = allotted(self._memory.study.spec, {seq_len: one.records for seq_len, one in known.items()})
+        return tuple(
+            self._with_finals(known[seq_len], replace(one, planned=planned[seq_len]), resumed_at, jobs)
+            for seq_len, one in seen.items()
+        )
+
+    def _with_finals(
+        self, memory: LengthMemory, seen: LengthSnapshot, resumed_at: datetime, jobs: tuple[ObservedJob, ...]
     ) -> LengthSnapshot:
-        """Look at a length, and at its finalists from when they may be needed on."""
-        seen, spec, seq_len = memory.look(resumed_at), memory.study.spec, memory.study.seq_len
+        """Look at the finalists of a length, from when they may be needed on."""
+        spec, seq_len = memory.study.spec, memory.study.seq_len
         if not spec.search.finalists or not seen.complete:
             return seen
-        over = bool(seen.exhausted) or seen.asked >= spec.trials
+        over = bool(seen.exhausted) or seen.asked >= seen.planned
         theirs = any(job.seq_len == seq_len and job.kind in (Kind.FINALIST, Kind.VERDICT) for job in jobs)
         if not over and not theirs:
             return seen

@@ -35,6 +35,7 @@ from coref_k8s.controller.snapshot import (
     Unit,
     unit_of,
 )
+from coref_k8s.search.allotment import CLIMB, laddered
 from coref_k8s.search.records import CARRIED, TrialState
 from coref_k8s.store.records import TERMINAL, Phase
 from coref_k8s.study.names import Kind
@@ -48,6 +49,8 @@ UNPLACED_FOR = timedelta(seconds=30)
 _WAITED_FOR = (Reason.REFUSED, Reason.NOT_STARTED, Reason.UNSCHEDULABLE)
 #: Share of the shortest length's trials that have closed before a longer one begins, with warm start.
 LEAD = 0.5
+#: The same where the shortest explores for all.
+LADDER_LEAD = 0.8
 
 
 def plan(snapshot: Snapshot) -> list[Action]:
@@ -176,7 +179,8 @@ class _Planner:
         that is furthest behind goes on. See docs/decisions/062-the-ladder-climbs-at-once.md.
         """
         s, ladder = self.s, self.s.spec.search.warm_start
-        left = {length.seq_len: trials_left(s, length) for length in s.lengths}
+        left = {length.seq_len: trials_left(length) for length in s.lengths}
+        first = CLIMB if laddered(s.spec) else CARRIED
         asked = {length.seq_len: length.asked for length in s.lengths}
         climbing = list(s.lengths)
         if ladder and s.lengths and self._leading(s.lengths[0], failed):
@@ -184,11 +188,14 @@ class _Planner:
         while slots > 0 and (able := [length for length in climbing if left[length.seq_len]]):
             length = able[0]
             if ladder:
-                new = [n for n in able if n is not s.lengths[0] and asked[n.seq_len] < CARRIED]
-                length = new[0] if new else min(able, key=lambda n: asked[n.seq_len])
+                new = [n for n in able if n is not s.lengths[0] and asked[n.seq_len] < first]
+                length = new[0] if new else min(able, key=lambda n: asked[n.seq_len] / n.planned)
             if asked[length.seq_len] == 0:
                 self._offer(length)
-            self.out.append(do.NewTrial(length.seq_len))
+            contrast = (
+                laddered(s.spec) and length is not s.lengths[0] and CARRIED <= asked[length.seq_len] < first
+            )
+            self.out.append(do.NewTrial(length.seq_len, random=contrast))
             asked[length.seq_len] += 1
             left[length.seq_len] -= 1
             slots -= 1
@@ -197,7 +204,8 @@ class _Planner:
     def _leading(self, shortest: LengthSnapshot, failed: dict[Unit, Message]) -> bool:
         """Whether the shortest length has too little to teach yet, and goes on learning."""
         closing = sum(t.hopeless or trial_unit(shortest, t) in failed for t in shortest.open)
-        enough = shortest.done + closing >= math.ceil(LEAD * self.s.spec.trials)
+        lead = LADDER_LEAD if laddered(self.s.spec) else LEAD
+        enough = shortest.done + closing >= math.ceil(lead * shortest.planned)
         return not enough and searching(self.s, shortest, failed)
 
     def _offer(self, length: LengthSnapshot) -> None:
@@ -288,5 +296,7 @@ class _Planner:
 
     def _beyond(self) -> Message:
         """Return that trials go on that are not asked for any more, since their number was lowered."""
+        if self.s.spec.search.budget is not None:
+            return NOTHING  # lengths share it, as they turn out
         beyond = sum(min(len(n.open), max(0, n.asked - self.s.spec.trials)) for n in self.s.lengths)
         return Message.of("controller.beyond", n=beyond, trials=self.s.spec.trials) if beyond else NOTHING

@@ -21,6 +21,7 @@ from coref_k8s.controller.expecting import trial_seconds
 from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.study import LengthState, StudyState, preparing, remaining
 from coref_k8s.errors import DataError
+from coref_k8s.search.allotment import allotted
 from coref_k8s.search.finalists import planned_runs
 from coref_k8s.search.records import REASON_ATTR, TrialRecord, TrialState, ranked
 from coref_k8s.search.stored import FINALISTS, stored_trials, stored_verdicts
@@ -128,6 +129,12 @@ class StudyView(StudyState):
     def failures(self) -> list[TrialRecord]:
         """Failed trials, by length and number."""
         return [t for t in self.trials if t.state is TrialState.FAILED]
+
+    @cached_property
+    def allotted(self) -> dict[int, int]:
+        """Trials that each length gets, as far as its trials tell by now."""
+        lengths = self.spec.seq_lengths
+        return allotted(self.spec, {n: [t for t in self.trials if t.seq_len == n] for n in lengths})
 
     @property
     def gpu_seconds(self) -> float:
@@ -248,7 +255,7 @@ def _length(view: StudyView, seq_len: int) -> LengthView:
     waiting = (w.trial for w in view.waiting if (w.kind, w.seq_len) == (Kind.TRIAL, seq_len))
     return LengthView(
         seq_len=seq_len,
-        planned=view.spec.trials,
+        planned=view.allotted[seq_len],
         complete=state[TrialState.COMPLETE],
         pruned=state[TrialState.PRUNED],
         failed=state[TrialState.FAILED],

@@ -23,6 +23,9 @@ class _Number(Interval):
     def decode(self, place: np.ndarray) -> float:
         return self.value(float(place[0]))
 
+    def decode_all(self, places: np.ndarray) -> np.ndarray:
+        return np.array([self.decode(place) for place in places])
+
 
 @dataclass(frozen=True)
 class _Choice:
@@ -38,6 +41,10 @@ class _Choice:
 
     def decode(self, place: np.ndarray) -> Any:
         return self.choices[int(((self.codes - place) ** 2).sum(axis=1).argmin())]
+
+    def decode_all(self, places: np.ndarray) -> np.ndarray:
+        apart = ((places[:, None] - self.codes) ** 2).sum(axis=2)
+        return np.array(self.choices, dtype=float)[apart.argmin(axis=1)]
 
 
 class Cube:
@@ -75,7 +82,7 @@ class Cube:
         if name not in self._axes:
             return None
         axis, columns = self._axes[name]
-        return np.array([float(axis.decode(place)) for place in places[:, columns]])
+        return axis.decode_all(places[:, columns])
 
     def random(self, draw: np.random.Generator, count: int) -> np.ndarray:
         """Return places (count, width) drawn evenly."""

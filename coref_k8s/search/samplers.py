@@ -17,8 +17,10 @@ from coref_k8s.study.spec import StudySpec
 GP_UNTIL = 100
 
 
-def make_sampler(spec: StudySpec, seq_len: int, drawn: int, prior: Sequence[PriorTrial] = ()) -> BaseSampler:
-    """Return the sampler for the next trial of one length, after `drawn` trials.
+def make_sampler(
+    spec: StudySpec, seq_len: int, drawn: int, prior: Sequence[PriorTrial] = (), *, random: bool = False
+) -> BaseSampler:
+    """Return the sampler for the next trial of one length, after `drawn` trials; `random` whatever the request says.
 
     Its seed depends on the request, the length and `drawn`, so that no two of them draw the same numbers.
 
@@ -28,7 +30,7 @@ def make_sampler(spec: StudySpec, seq_len: int, drawn: int, prior: Sequence[Prio
     """
     seed = zlib.crc32(f"{spec.seed}/{seq_len}/{drawn}".encode())
     space, startup = distributions(space_for(spec, seq_len)), spec.search.startup_trials
-    if spec.search.sampler == "random":
+    if random or spec.search.sampler == "random":
         return RandomSampler(seed=seed)
     if spec.search.sampler == "gp" and drawn < GP_UNTIL:
         return GPSampler(space, seq_len, prior, seed=seed, startup=startup)

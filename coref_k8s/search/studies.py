@@ -54,11 +54,13 @@ class LengthStudy(Trials):
         """Open the runs of this length's finalists."""
         return FinalistStudy(self.storage, self.spec, *self._place)
 
-    def ask(self, *, refresh: bool = True, prior: Sequence[PriorTrial] = ()) -> TrialRecord:
+    def ask(
+        self, *, refresh: bool = True, prior: Sequence[PriorTrial] = (), random: bool = False
+    ) -> TrialRecord:
         """Open a new trial and return it with its parameters; enqueued ones come first.
 
         `prior` is what other lengths or studies have learnt, moved into this space (`carrying.prior_of`).
-        `refresh=False` asks on what the last `trials` has read, for asking many at once.
+        `random` draws at random. `refresh=False` asks on what the last `trials` has read, for asking many at once.
         """
         began = time.monotonic()
         if refresh:
@@ -67,7 +69,7 @@ class LengthStudy(Trials):
             # A sampler seeded by what was drawn before: a resumed study goes on as if never interrupted,
             # where one seeded once would draw its first parameters a second time.
             drawn = sum(record.state is not TrialState.WAITING for record in self._records)
-            sampler = make_sampler(self.spec, self.seq_len, drawn, prior)
+            sampler = make_sampler(self.spec, self.seq_len, drawn, prior, random=random)
             record = self._put(self._memory.ask(sampler, self._distributions))
         self._on_ask(time.monotonic() - began)
         return record

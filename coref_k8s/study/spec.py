@@ -183,7 +183,7 @@ class SearchSpec(Request):
     sampler: Literal["gp", "tpe", "random"] = Field(default="gp", json_schema_extra=flag("--sampler"))
     """`gp` (Gaussian process: few, costly, noisy trials; from 100 of a length on, `tpe`), `tpe` (multivariate, constant liar) or `random`."""
     pruner: Literal["asha", "hyperband", "median", "wilcoxon", "none"] = Field(
-        default="median", json_schema_extra=flag("--pruner")
+        default="asha", json_schema_extra=flag("--pruner")
     )
     """How trials without a prospect are stopped early; never before warm-up ends."""
     startup_trials: Count = 5
@@ -194,6 +194,10 @@ class SearchSpec(Request):
     """Stop a length after this many complete or pruned trials in a row without a better score (trials); by default all `trials` run."""
     min_gain: Gain | None = Field(default=None, json_schema_extra=flag("--min-gain"))
     """Stop a length when one more trial is expected to improve the best score by less than this (score); by default all `trials` run."""
+    allocation: Literal["ladder", "even"] = Field(default="ladder", json_schema_extra=flag("--allocation"))
+    """How trials are divided among lengths: `ladder` lets the shortest explore, carries its best up, and gives a longer length as many as the shortest only where these are no better there than random ones; `even` gives every length `trials`."""
+    budget: Positive | None = Field(default=None, json_schema_extra=flag("--budget"))
+    """What the trials of all lengths may cost together, in place of `trials` (trials of the longest length; one of half its tokens costs half)."""
     warm_start: bool = Field(default=True, json_schema_extra=flag("--warm-start/--no-warm-start"))
     """Run shorter lengths first and start longer ones from their best parameters."""
     warm_start_from: Text | None = Field(default=None, json_schema_extra=flag("--warm-start-from"))

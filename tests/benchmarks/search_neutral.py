@@ -3,11 +3,11 @@
     python -m tests.benchmarks.search_neutral [--worlds 30] [--ladders held-out] [--opponents all] [--output json]
 
 Every way tunes the three rungs of a ladder (`search_ladders.py`) with 20 trials each on eight simulated GPUs, in the same worlds (seeds
-0 to 29): ours is the product's own loop with its defaults, extended by 10 trials a rung until it has spent what the dearest
-opponent has. The score at a moment is the mean over rungs of the true score of what would be named best. `cost_ratio` is the cost
+0 to 29): ours is the product's own loop with its defaults, extended by 10 trials a rung until it has spent what random +
+ASHA has. The score at a moment is the mean over rungs of the true score of what would be named best. `cost_ratio` is the cost
 at which our mean score over the worlds reaches the mean score at which the opponent ends, over the opponent's cost: at the top
 to tuned random + ASHA, the mean over the held-out ladders. `ahead` is by how much our score lies above the opponent's at the
-opponent's cost. Intervals are the bootstrap's over worlds (95 %). Opponents, one rung after another:
+opponent's cost, or at our end where the opponent spends more. Intervals are the bootstrap's over worlds (95 %). Opponents, one rung after another:
 
     asha         random, successive halving (reduction factor 2: the best of 2, 3, 4 on the development ladders)
     trivial      20 random trials on the first rung, the middle first; its best 3 and 2 random ones on each later one
@@ -24,6 +24,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from coref_k8s.search.space import default_params
 from coref_k8s.study.spec import StudySpec
 from tests.benchmarks.search_cluster import Complete, Curve, in_turn, ours
-from tests.benchmarks.search_ladders import DEVELOPMENT, HELD_OUT, ladder, ladder_spec
+from tests.benchmarks.search_ladders import DEVELOPMENT, HELD_OUT, World, ladder, ladder_spec
 
 WORLDS, GPUS, TRIALS = 30, 8, 20
 #: Reduction factor of the tuned ASHA.
@@ -99,9 +100,14 @@ def trivial(spec: StudySpec, world: Any, seed: int) -> Curve:
     return in_turn(spec, world, GPUS, opened)
 
 
+@lru_cache(maxsize=1)
+def _world(ladder_name: str, seed: int) -> World:
+    return ladder(ladder_name).world(seed)
+
+
 def opponent(name: str, ladder_name: str, seed: int) -> Curve:
     """Return how an opponent does in one world."""
-    spec, world = ladder_spec(TRIALS), ladder(ladder_name).world(seed)
+    spec, world = ladder_spec(TRIALS), _world(ladder_name, seed)
     if name == "trivial":
         return trivial(spec, world, seed)
     if name == "alone":
@@ -113,7 +119,7 @@ def opponent(name: str, ladder_name: str, seed: int) -> Curve:
 
 def own(ladder_name: str, seed: int, budget: float = 0.0, **search: Any) -> Curve:
     """Return how our search does in one world, extended until it has spent `budget`."""
-    spec, world = ladder_spec(TRIALS, **search), ladder(ladder_name).world(seed)
+    spec, world = ladder_spec(TRIALS, **search), _world(ladder_name, seed)
     return ours(spec, world, seed, GPUS, budget=budget)
 
 
@@ -191,11 +197,12 @@ def measure(ladders: Sequence[str], opponents: Sequence[str], worlds: int, **sea
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in ladders:
-            others = {
-                one: [opponent(one, name, seed) for seed in range(worlds)] for one in ("asha", *opponents)
-            }
-            budgets = [max(curves[seed].gpu_hours for curves in others.values()) for seed in range(worlds)]
-            now = [own(name, seed, budgets[seed], **search) for seed in range(worlds)]
+            others: dict[str, list[Curve]] = {one: [] for one in ("asha", *opponents)}
+            now: list[Curve] = []
+            for seed in range(worlds):
+                for one, curves in others.items():
+                    curves.append(opponent(one, name, seed))
+                now.append(own(name, seed, others["asha"][seed].gpu_hours, **search))
             found[name] = compared(others, now)
             point, drawn = ratios(others["asha"], now)
             points.append(point)

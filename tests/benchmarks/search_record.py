@@ -277,7 +277,7 @@ def main() -> int:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     with options.output.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+        table = csv.writer(file, lineterminator="\n")
         for name in options.only.split(","):
             task, began = TASKS[name], time.process_time()
             settings = np.random.default_rng(0).random((options.settings, 5)).round(4)

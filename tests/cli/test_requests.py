@@ -76,11 +76,10 @@ def test_set_reaches_every_field(coref: Any) -> None:
     assert json.loads(answer.out)["warmStart"] is False
     # of 20 trials the 5 random ones of the two longer lengths, by tokens: 5 x 3584 of 20 x 4608
     assert json.loads(answer.out)["warmStartSparesShare"] is None
-    assert json.loads(coref("plan", "-o", "json").out)["warmStartSparesShare"] == pytest.approx(
-        0.19444, abs=1e-4
-    )
-    assert "about 19 % of the trials' time" in " ".join(coref("plan").out.split())
     assert json.loads(answer.out)["gpuMemoryGb"] == 80
+    answer = coref("plan", "--allocation", "even", "-o", "json")
+    assert json.loads(answer.out)["warmStartSparesShare"] == pytest.approx(0.19444, abs=1e-4)
+    assert "about 19 % of the trials' time" in " ".join(coref("plan", "--allocation", "even").out.split())
 
 
 def test_what_finalists_can_show_is_said_before_they_are_paid_for(coref: Any) -> None:
@@ -239,10 +238,33 @@ def test_the_table_says_what_matters(coref: Any) -> None:
         "× 8",
         "= 32",
         "1e-6–0.0001 log",
-        "8 trials (4 × 2 lengths)",
-        "512 tokens go first",
+        "8 trials (4 × 512 and 4 × 2048 tokens)",
+        "512 tokens explore first",
     ):
         assert words in answer.out
+
+
+def test_the_plan_says_what_each_length_gets_and_what_it_costs(coref: Any) -> None:
+    def amounts(*arguments: str) -> tuple[list[tuple[int, int]], float, float]:
+        found = json.loads(
+            coref("plan", "--seq-lengths", "512", "1024", "2048", *arguments, "-o", "json").out
+        )
+        return (
+            [(one["trials"], one["trialsAtMost"]) for one in found["lengths"]],
+            found["cost"],
+            found["costAtMost"],
+        )
+
+    # 20 trials of a quarter, then 6 of a half and 6 whole ones; 20 each where nothing carries over
+    assert amounts("--trials", "20") == ([(20, 20), (6, 20), (6, 20)], 14.0, 35.0)
+    assert amounts("--trials", "20", "--allocation", "even") == ([(20, 20)] * 3, 35.0, 35.0)
+    counts, cost, most = amounts("--budget", "20")
+    assert 18 < cost <= most == 20
+    assert counts[0][0] > 20 > counts[2][0]
+    told = coref("plan", "--seq-lengths", "512", "1024", "2048", "--trials", "20").out
+    assert "6–20" in told
+    assert "cost as much as 14 trials of 2048 tokens" in " ".join(told.split())
+    assert "--budget must be above 0, not 0" in coref("plan", "--budget", "0").err
 
 
 def test_the_plan_is_told_in_korean(coref: Any) -> None:
@@ -252,8 +274,8 @@ def test_the_plan_is_told_in_korean(coref: Any) -> None:
     for words in (
         "유효 배치",
         "탐색 공간",
-        "트라이얼 40개(길이 2개 × 20)",
-        "512 토큰을 먼저",
+        "트라이얼 26개(20 × 512, 6 × 2048 토큰)",
+        "512 토큰에서 먼저",
         "새 시드 3개",
         "데이터: wikimedia",
     ):

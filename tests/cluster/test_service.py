@@ -256,7 +256,7 @@ def test_more_trials_wake_a_finished_study(world: World) -> None:
     (best,) = world.until_phase("Succeeded")["best"]
     assert (best["runs"], best["againstUntuned"]) == (1, "better")
     with pytest.raises(
-        Invalid, match="search cannot change but for finalists, finalistSeeds, patience, minGain"
+        Invalid, match="search cannot change but for finalists, finalistSeeds, patience, minGain, budget"
     ):
         world.api.patch(STUDIES, "korean", {"spec": {"search": {"sampler": "tpe"}}})
 

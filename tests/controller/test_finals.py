@@ -146,7 +146,7 @@ def test_a_trial_that_is_no_finalist_any_more_gives_up_its_runs() -> None:
 
 
 def test_new_trials_come_before_what_is_left_of_the_old_finalists() -> None:
-    extended = length(512, complete=4, finals=FinalsSnapshot(missing=1, open=open_runs(0)))
+    extended = length(512, complete=4, planned=5, finals=FinalsSnapshot(missing=1, open=open_runs(0)))
     s = moment(spec=finals_spec(trials=5), lengths=(extended,))
     assert planned(s) == [NewTrial(512)]
 

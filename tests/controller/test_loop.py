@@ -113,7 +113,7 @@ def test_each_trial_is_moved_once_for_the_prior_of_another_length(
 
     real = carry.prior_of
     monkeypatch.setattr(carry, "prior_of", prior_of)
-    w = prepared(seq_lengths=[512, 1024], trials=6, parallelism=2)
+    w = prepared(seq_lengths=[512, 1024], trials=6, parallelism=2, search={"allocation": "even"})
     assert w.finish() is Phase.SUCCEEDED
     assert sorted(moved) == sorted(set(moved))
     spec = w.store.study.spec
@@ -259,7 +259,7 @@ def test_a_request_that_grows_takes_more_trials_in_every_length() -> None:
 
 
 def test_the_best_of_a_length_start_the_next() -> None:
-    w = prepared(seq_lengths=[512, 1024], trials=6, parallelism=1)
+    w = prepared(seq_lengths=[512, 1024], trials=6, parallelism=1, search={"allocation": "even"})
     for number, value in enumerate((0.2, 0.9, 0.5)):
         w.succeed(f"demo-512-{number}-1", value)
         w.settle()
@@ -270,6 +270,20 @@ def test_the_best_of_a_length_start_the_next() -> None:
     low, middle, high = sorted(moved)
     assert moved == [middle, high, low]
     assert all(5e-6 <= lr <= 2e-4 for lr in moved)
+
+
+@pytest.mark.parametrize(("random", "begun"), [(0.1, 5), (0.9, 12)])
+def test_a_longer_length_gets_few_trials_or_a_search_of_its_own(random: float, begun: int) -> None:
+    """Twelve at the shortest; the longer one's first three are carried, the next two drawn at random."""
+    w = prepared(seq_lengths=[512, 1024], trials=12, parallelism=4)
+    for _ in range(40):
+        for name in w.live():
+            drawn = name in ("demo-1024-3-1", "demo-1024-4-1")
+            w.succeed(name, random if drawn else 0.5 + len(w.trials[512].all) / 100)
+        w.settle()
+    assert w.store.study.phase is Phase.SUCCEEDED
+    assert [len(w.trials[n].all) for n in (512, 1024)] == [12, begun]
+    assert w.trials[1024].randoms == [3, 4]
 
 
 def run(w: World, **changes):

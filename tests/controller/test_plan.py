@@ -263,7 +263,7 @@ def test_a_trial_with_its_result_may_end_by_itself_but_not_take_for_ever() -> No
         assert planned(replace(s, closed={trial(0): view})) == expected
 
 
-LADDER = spec(seq_lengths=[512, 1024, 2048], trials=6, parallelism=4)
+EVEN = spec(seq_lengths=[512, 1024, 2048], trials=6, parallelism=4, search={"allocation": "even"})
 
 
 @pytest.mark.parametrize(
@@ -289,9 +289,38 @@ LADDER = spec(seq_lengths=[512, 1024, 2048], trials=6, parallelism=4)
         ([length(512, complete=1, exhausted=W("it gets no better")), length(1024)], [WarmStart(1024, 512), *[NewTrial(1024)] * 4]),
     ],
 )  # fmt: skip
-def test_the_ladder(views, expected) -> None:
-    s = moment(spec=LADDER, lengths=tuple(views), jobs=tuple(job(t.number) for t in views[0].open))
+def test_even_lengths(views, expected) -> None:
+    s = moment(
+        spec=EVEN,
+        lengths=tuple(replace(one, planned=6) for one in views),
+        jobs=tuple(job(t.number) for t in views[0].open),
+    )
     assert planned(s) == expected
+
+
+LADDER = spec(seq_lengths=[512, 1024, 2048], trials=10, parallelism=8)
+
+
+def on_ladder(seq_len: int, *open_trials: int, planned: int = 5, **changes) -> LengthSnapshot:
+    return length(seq_len, *open_trials, planned=planned, **changes)
+
+
+@pytest.mark.parametrize(
+    ("views", "expected"),
+    [
+        # the shortest explores until four fifths of its trials have closed
+        ([on_ladder(512, *range(7, 10), planned=10, complete=7), on_ladder(1024), on_ladder(2048)], []),
+        # then every longer one tries what it is offered, and two at random to compare with
+        ([on_ladder(512, 8, 9, planned=10, complete=8), on_ladder(1024), on_ladder(2048)],
+         [WarmStart(1024, 512), *[NewTrial(1024)] * 3, *[NewTrial(1024, random=True)] * 2, WarmStart(2048, 512), NewTrial(2048)]),
+        # one that follows gets few, and the others first; one that does not, as many as the shortest
+        ([on_ladder(512, planned=10, complete=10), on_ladder(1024, 5, complete=5, planned=6), on_ladder(2048, complete=5, planned=10)],
+         [NewTrial(2048)] * 5),
+    ],
+)  # fmt: skip
+def test_the_ladder(views, expected) -> None:
+    jobs = tuple(job(t.number, seq_len=one.seq_len) for one in views for t in one.open)
+    assert planned(moment(spec=LADDER, lengths=tuple(views), jobs=jobs)) == expected
 
 
 def test_a_study_may_begin_at_random() -> None:
@@ -301,7 +330,7 @@ def test_a_study_may_begin_at_random() -> None:
 
 def test_without_warm_start_lengths_fill_up_what_is_free() -> None:
     free = spec(seq_lengths=[512, 1024], trials=3, parallelism=4, search={"warm_start": False})
-    s = moment(spec=free, lengths=(length(512), length(1024)))
+    s = moment(spec=free, lengths=(length(512, planned=3), length(1024, planned=3)))
     assert planned(s) == [OfferDefaults(512), *[NewTrial(512)] * 3, OfferDefaults(1024), NewTrial(1024)]
 
 
@@ -309,7 +338,7 @@ def test_another_studys_results_start_every_length_beside_the_ladder() -> None:
     given = spec(search={"warm_start_from": "other"})
     assert planned(moment(spec=given)) == [WarmStart(512, None), NewTrial(512), NewTrial(512)]
     both = spec(seq_lengths=[512, 1024], trials=3, parallelism=1, search={"warm_start_from": "other"})
-    done = moment(spec=both, lengths=(length(512, complete=3), length(1024)))
+    done = moment(spec=both, lengths=(length(512, complete=3, planned=3), length(1024, planned=3)))
     assert planned(done) == [WarmStart(1024, None), WarmStart(1024, 512), NewTrial(1024)]
     alone = both.search.model_copy(update={"warm_start": False})
     free = moment(spec=both.model_copy(update={"search": alone}), lengths=done.lengths)

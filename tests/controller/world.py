@@ -102,6 +102,7 @@ class FakeTrials:
         self.all: list[TrialRecord] = []
         self.queue: list[dict[str, Any]] = []
         self.priors: list[list[PriorTrial]] = []
+        self.randoms: list[int] = []
         self.hopeless: set[int] = set()
         self.finals: FakeFinals | None = None
 
@@ -110,9 +111,12 @@ class FakeTrials:
         self.finals.spec = self.spec
         return self.finals
 
-    def ask(self, *, refresh: bool = True, prior: Sequence[PriorTrial] = ()) -> TrialRecord:
+    def ask(
+        self, *, refresh: bool = True, prior: Sequence[PriorTrial] = (), random: bool = False
+    ) -> TrialRecord:
         number = len(self.all)
         self.priors.append(list(prior))
+        self.randoms += [number] if random else []
         params = self.queue.pop(0) if self.queue else {"learning_rate": 1e-4 * (number + 1)}
         self.all.append(
             TrialRecord(

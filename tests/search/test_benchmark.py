@@ -10,7 +10,9 @@ import pytest
 from coref_k8s.study.reading import build_spec
 from tests.benchmarks.search import MEASURED, main
 from tests.benchmarks.search_cluster import founding, ours
+from tests.benchmarks.search_ladders import DEVELOPMENT, HELD_OUT, ladder
 from tests.benchmarks.search_landscape import BASE, GAIN, Landscape
+from tests.benchmarks.search_neutral import main as neutral
 
 
 def test_the_benchmark_prints_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,7 +20,7 @@ def test_the_benchmark_prints_its_figures(capsys: pytest.CaptureFixture[str]) ->
     found = json.loads(capsys.readouterr().out)
     assert (found["repetitions"], found["target"]) == (2, 0.5)
     low, high = found["gpu_hours_ratio_low"], found["gpu_hours_ratio_high"]
-    assert low is None or 0 < low <= (found["gpu_hours_ratio"] or low) <= (high or 99)
+    assert low is None or low > 0 <= (found["gpu_hours_ratio"] or low) <= (high or 99)
     one = found["scenarios"]["ten-trials"]
     assert BASE < one["score_founding"] < BASE + GAIN
     assert BASE < one["score_ours"] < BASE + GAIN
@@ -53,3 +55,31 @@ PARAMS = {
     "learning_rate": 7e-5, "warmup_ratio": 0.1, "weight_decay": 0.05, "accumulation": 1, "mask_low": 0.1,
     "mask_high": 0.2, "layer_decay": 0.9, "mention_share": 0.5, "distance_preference": 0.7, "epochs": 1.0,
 }  # fmt: skip
+
+
+def test_the_neutral_benchmark_ends_with_one_line_of_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--worlds", "2", "--ladders", "near,kinds", "--opponents", "trivial", "--output", "json"]
+    assert neutral(arguments) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(found["ladders"]) == {"near", "kinds"}
+    for figures in (found, *(one[name] for one in found["ladders"].values() for name in ("asha", "trivial"))):
+        low, point, high = (figures[f"cost_ratio{end}"] for end in ("_low", "", "_high"))
+        assert low is None or low > 0
+        assert point is None or low <= point <= (high or 99)
+
+
+def test_ladders_for_development_and_for_figures_have_nothing_in_common() -> None:
+    assert not set(DEVELOPMENT) & set(HELD_OUT)
+    worlds = [ladder("kinds").world(seed) for seed in (0, 0, 1)]
+    params = {
+        "learning_rate": 1e-4,
+        "weight_decay": 0.2,
+        "layer_decay": 0.5,
+        "mention_share": 0.5,
+        "distance_preference": 0.4,
+    }
+    runs = [world.run(512, params, 0) for world in worlds]
+    assert runs[0] == runs[1] != runs[2]
+    # a later rung costs more, and no score is far above the best known
+    assert runs[0].hours < worlds[0].run(2048, params, 0).hours
+    assert all(world.quality(2048, params) <= 0.61 for world in worlds)
