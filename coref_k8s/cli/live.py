@@ -150,6 +150,8 @@ class LiveState:
     """What keeps the study from going on right now."""
     held: str = ""
     """What its preparation or its verdict waits for, or else what keeps the whole study."""
+    known: frozenset[str] = frozenset()
+    """Warnings that the reader has been told already (`Message.to_text`)."""
     stopping: bool = False
     """Whether the user has asked to leave."""
     news: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=200))
@@ -235,7 +237,7 @@ class LiveState:
             if event.get("section") != "study_begin":
                 return False
             # nothing is left of the other one but what was told of it
-            kept = ("study", "since", "news_since", "fixed", "news", "told")
+            kept = ("study", "since", "news_since", "fixed", "known", "news", "told")
             vars(self).update(vars(LiveState()) | {name: getattr(self, name) for name in kept})
         self.uid = str(uid)
         return True
@@ -317,6 +319,8 @@ class LiveState:
             self._tell(when, say("live.interrupted", who=self._who(event)))
 
     def _on_warning(self, when: datetime, event: Mapping[str, Any]) -> None:
+        if message_of(event).to_text() in self.known:
+            return
         who = f"{self._who(event)}: " if event.get("trial") is not None else ""
         self._tell(when, say("words.warning", message=who + said(message_of(event))))
 

@@ -146,7 +146,7 @@ def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
             return 0
     else:
         note(say("cli.in-foreground", study=study), style="dim")
-    return conclude(backend, followed(backend, study, how.metrics_port))
+    return conclude(backend, followed(backend, study, how.metrics_port, warnings))
 
 
 @placed

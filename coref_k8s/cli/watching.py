@@ -21,6 +21,7 @@ from coref_k8s.client.following import MOMENT_SECONDS, Moment
 from coref_k8s.client.where import find_study
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import CorefError
+from coref_k8s.wording import Message
 
 
 @placed
@@ -38,10 +39,16 @@ def watch(name: Study, *, where: Where) -> int:
     return 0
 
 
-def followed(backend: Backend, name: str, metrics_port: int | None) -> StudyView:
-    """Show a study until it ends or Ctrl-C, running it where nobody else does; return how it stands then."""
+def followed(
+    backend: Backend, name: str, metrics_port: int | None, known: Iterable[Message] = ()
+) -> StudyView:
+    """Show a study until it ends or Ctrl-C, running it where nobody else does; return how it stands then.
+
+    Warnings that are `known` are not told again.
+    """
     began = datetime.now(UTC)
-    state = LiveState(study=name, fixed=True, since=began, news_since=began)
+    told = frozenset(one.to_text() for one in known)
+    state = LiveState(study=name, fixed=True, since=began, news_since=began, known=told)
     with suppress(KeyboardInterrupt):
         Watcher(state, out).show(backend.follow(name, metrics_port=metrics_port))
     return backend.get(name)

@@ -285,6 +285,20 @@ def test_a_score_of_too_few_items_is_never_a_number(lang: Any) -> None:
     assert "0.000" not in shown(state)
 
 
+def test_what_the_reader_was_told_before_the_start_is_not_told_again() -> None:
+    told, new = (
+        Message.of("corpus.filtered", removed=["x"]),
+        Message.of("trial.batch-halved", step=5, batch_size=2, accumulation=4),
+    )
+    state = LiveState(known=frozenset([told.to_text()]))
+    for message in (told, new):
+        event = json.loads(
+            json.dumps({"section": "warning", "ts": NOW.isoformat(), "study": "demo", **said(message)})
+        )
+        state.apply(event)
+    assert [text for _, text in state.news] == [f"warning: {new}"]
+
+
 def test_failures_say_why() -> None:
     state = playing()
     failed = record(2, TrialState.FAILED, attrs={"reason": "Crashed: exit code 1"})
