@@ -95,7 +95,7 @@ def test_a_full_volume_is_told_and_the_study_goes_on_when_there_is_room(release:
     node = release.running(study)["spec"]["nodeName"]
     size = int(release.run("import shutil; print(shutil.disk_usage('/data').total)", node=node).split()[-1])
     if size > SMALL_VOLUME:
-        release.succeeds(study)
+        release.annotate(study, cancel="true")
         pytest.skip(
             f"the data volume has {size / 2**30:.0f} GiB, maybe a node's disk: it lacks a size of its own"
         )
