@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from coref_k8s.client.models import model_folder
 from coref_k8s.cluster import rbac
 from coref_k8s.cluster.database import Database
 from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.objects import Place
+from coref_k8s.settings import Settings
 from tests.cluster.conftest import storage_secret
 from tests.cluster.simulation import Trials
 from tests.cluster.test_whole import ROOT, STUDY, Controller
@@ -123,9 +125,14 @@ def test_a_study_without_a_volume_from_the_request_to_the_verdict(
     answer = coref("evaluate", "korean/128/0", "--split", "dev", "--output", "json")
     assert answer.code == 0, answer.err
     trial = next(one for one in view.trials if one.number == 0)
-    assert json.loads(answer.out)["metrics"]["score"] == pytest.approx(trial.value)
+    told = json.loads(answer.out)["metrics"]
+    assert told["coref_closed5"] == pytest.approx(trial.metrics["coref_closed5"])
+    assert told["coref_closed5_chance"] == pytest.approx(trial.metrics["coref_closed5_chance"])
     answer = coref("compare", "korean/128/0", "korean/128/1", "--output", "json")
     assert answer.code == 0, answer.err
+    found = model_folder("korean/128/0", Settings.from_env())
+    weights = "model.safetensors"
+    assert (found / weights).read_bytes() == (tmp_path / "trial/model" / weights).read_bytes()
     world.trials.database.close()
 
 
