@@ -44,6 +44,7 @@ def job_manifest(order: Order, settings: JobSettings, *, namespace: str, owner_u
         "annotations": {
             **settings.annotations,
             names.MAX_DISRUPTIONS_ANNOTATION: str(order.spec.limits.max_disruptions),
+            names.POD_ANNOTATION: order.pod_digest,
         },
     }
     if pod.queue_name:

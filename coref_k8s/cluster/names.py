@@ -33,6 +33,8 @@ DISRUPTED_ANNOTATION = f"{GROUP}/disrupted"
 SPENT_ANNOTATION = f"{GROUP}/spent"
 #: On a Job: why the controller told it to end; one that has no such word was ended by somebody else.
 STOPPED_ANNOTATION = f"{GROUP}/stopped"
+#: On a Job: what its pods were asked to be; one that waits for something else than the request by now is replaced.
+POD_ANNOTATION = f"{GROUP}/pod"
 #: On a Job: how many of those it may lose before it is given up.
 MAX_DISRUPTIONS_ANNOTATION = f"{GROUP}/max-disruptions"
 

@@ -36,6 +36,7 @@ _KEPT_ANNOTATIONS = (
     names.SPENT_ANNOTATION,
     names.MAX_DISRUPTIONS_ANNOTATION,
     names.STOPPED_ANNOTATION,
+    names.POD_ANNOTATION,
 )
 
 _IMAGE_TROUBLE = {
@@ -170,6 +171,7 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
         exit_code=end.exit_code,
         retries=_retries(status, state, end.reason),
         disruptions=len(disrupted_names(job, ordered) - end.pods),
+        pod=(metadata.get("annotations") or {}).get(names.POD_ANNOTATION, ""),
         created_at=_created_at(metadata, ordered, state),
         started_at=started,
         finished_at=finished,

@@ -33,7 +33,7 @@ class Record(_OfJob):
 
 @dataclass(frozen=True)
 class Remove(_OfJob):
-    """Forget an ended job."""
+    """Forget a job that has ended, or one that waits and is to be another."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class JobMemory:
         """
         jobs = {job.uid: job for job in listed}
         self._removed &= jobs.keys()
-        names = {job.name for job in jobs.values()}
+        names = {job.name for uid, job in jobs.items() if uid not in self._removed}
         found = [job for uid, job in jobs.items() if uid not in self._removed]
         for name, (job, since) in list(self._unseen.items()):
             if name in names or now - since > UNSEEN:

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from coref_k8s.controller.attempts import tier_of
 from coref_k8s.controller.expecting import trial_seconds
 from coref_k8s.controller.memory import FinalsMemory, LengthMemory, StudyMemory
-from coref_k8s.controller.runner import ObservedJob, Runner
+from coref_k8s.controller.runner import ObservedJob, Runner, State
 from coref_k8s.controller.snapshot import PREPARATION, LengthSnapshot, Snapshot, unit_of
 from coref_k8s.controller.study import StudyState
 from coref_k8s.search.allotment import allotted
 from coref_k8s.search.studies import LengthStudy
+from coref_k8s.sizing.resources import size_pod
 from coref_k8s.store import Store, StudyRecord
-from coref_k8s.study.names import Kind
+from coref_k8s.study.names import WITHOUT_GPU, Kind
+from coref_k8s.study.order import pod_digest
 from coref_k8s.study.spec import StudySpec
 
 #: Opens the Optuna study of one length.
@@ -42,6 +45,8 @@ class Observer:
         self._gpus_per_job = gpus_per_job
         self._spec: StudySpec | None = None
         self._loaded = False
+        self._sized_for: StudySpec | None = None
+        self._digests: dict[tuple[int | None, int], str] = {}
 
     def observe(self, *, interrupted: bool = False) -> Snapshot:
         """Return the study as it is now. Raises StorageError, ClusterError, NotFoundError.
@@ -73,11 +78,26 @@ class Observer:
             jobs=jobs,
             closed=closed,
             stopping=stopping,
+            outdated=frozenset(job.uid for job in jobs if self._is_outdated(job, spec)),
             attempts=memory.attempts.of([PREPARATION, *memory.open_units(), *closed], state.counted_from),
             gpu_seconds=memory.attempts.gpu_seconds,
             gpus_per_job=spec.pod.gpus if self._gpus_per_job is None else self._gpus_per_job,
             interrupted=interrupted,
         )
+
+    def _is_outdated(self, job: ObservedJob, spec: StudySpec) -> bool:
+        """Whether a job waits to begin for pods that the request asks for otherwise by now."""
+        if job.state is not State.PENDING or not job.pod:
+            return False
+        unit = unit_of(job)
+        attempts = self._memory.attempts.of([unit], job.created_at or self._clock()).get(unit, ())
+        tier = tier_of([one for one in attempts if one.number < job.attempt])
+        key = None if job.kind in WITHOUT_GPU else job.seq_len, tier
+        if self._sized_for is not spec:
+            self._sized_for, self._digests = spec, {}
+        if key not in self._digests:
+            self._digests[key] = pod_digest(spec.pod, size_pod(spec, key[0], tier=tier))
+        return job.pod != self._digests[key]
 
     def _look_at_all(self, resumed_at: datetime, jobs: tuple[ObservedJob, ...]) -> tuple[LengthSnapshot, ...]:
         known = self._memory.lengths

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 
@@ -71,6 +71,7 @@ class _Planner:
             told = Message.of("controller.study-is", phase=s.phase.value)
             self._stop(s.live, Message.of("controller.interrupted") if s.interrupted else told)
             return self.out
+        s = self.s = self._replaced()
         given_up = self._close_units(attempts)
         ending = ending_of(s, given_up)
         if ending is not None:
@@ -103,6 +104,21 @@ class _Planner:
             self.out.append(do.Remove(job))
             forgiven = job.finished_at is not None and job.finished_at < self.s.counted_from
             known[:] = [*earlier, Attempt(job.attempt, outcome, job.disruptions, message, forgiven)]
+
+    def _replaced(self) -> Snapshot:
+        """Remove the jobs that wait for what nobody asks for any more; return the snapshot without them.
+
+        What they were to do is started anew below, as the same attempt.
+        """
+        waiting = [
+            job for job in self.s.live if job.uid in self.s.outdated and job.uid not in self.s.stopping
+        ]
+        self.out += [do.Remove(job) for job in waiting]
+        return (
+            replace(self.s, jobs=tuple(job for job in self.s.jobs if job not in waiting))
+            if waiting
+            else self.s
+        )
 
     def _close_units(self, attempts: dict[Unit, list[Attempt]]) -> dict[Unit, Message]:
         """Close the trials that have no more attempts, or no more hope; return the reason of each that failed."""

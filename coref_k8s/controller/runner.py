@@ -60,6 +60,8 @@ class ObservedJob:
     exit_code: int | None = None
     retries: int = 0
     disruptions: int = 0
+    pod: str = ""
+    """What its pods were asked to be (`pod_digest` of its order); empty where that is not known."""
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

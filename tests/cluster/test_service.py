@@ -533,6 +533,21 @@ def test_a_status_that_is_refused_is_not_sent_all_the_time(world: World) -> None
     world.until_phase("Succeeded")
 
 
+def test_a_request_that_is_repaired_reaches_the_pods_that_wait(world: World) -> None:
+    world.controller()
+    world.submit(spec={"trials": 1, "parallelism": 1, "pod": {"gpus": 0, "nodeSelector": {"no": "where"}}})
+    world.until(lambda: "korean-prepare-1" in world.jobs(), "the preparation's Job")
+    first = world.api.get(JOBS, "korean-prepare-1")["metadata"]["uid"]
+    world.api.patch(STUDIES, "korean", {"spec": {"pod": {"nodeSelector": None}}})
+    world.until_phase("Succeeded")
+    attempts = world.trials.database.store().attempts(world.api.namespace, "korean")
+    assert [(one.kind, one.attempt, one.outcome) for one in attempts] == [
+        (Kind.PREPARE, 1, Outcome.SUCCEEDED),
+        (Kind.TRIAL, 1, Outcome.SUCCEEDED),
+    ]
+    assert world.api.get(JOBS, "korean-prepare-1")["metadata"]["uid"] != first
+
+
 def test_annotations_that_anybody_may_write_are_read_with_limits(world: World) -> None:
     world.trials.behave = lambda order, start: (60.0, 0, False) if order.kind is Kind.TRIAL else None
     world.controller()

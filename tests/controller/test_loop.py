@@ -489,3 +489,44 @@ def test_a_round_that_starts_thousands_leaves_off_and_hears_of_a_cancellation() 
     w.loop.step()
     assert len(w.runner.started) == begun
     assert len(w.stopping) == begun - 1
+
+
+def changed_pod(w: World, **changes) -> None:
+    """Change what a study asks of its pods, as `kubectl edit` does."""
+    w.spec = w.spec.model_copy(update={"pod": w.spec.pod.model_copy(update=changes)})
+    w.store.set_spec(w.spec)
+    for trials in w.trials.values():
+        trials.spec = w.spec
+
+
+def test_a_change_of_the_pods_reaches_jobs_that_wait_and_no_others() -> None:
+    w = prepared()
+    w.run("demo-512-0-1")
+    running, waiting = w.job("demo-512-0-1"), w.job("demo-512-1-1")
+    changed_pod(w, memory="7Gi", image="repaired:2")
+    w.settle()
+    assert w.job("demo-512-0-1") == running
+    new = w.job("demo-512-1-1")
+    assert new.uid != waiting.uid
+    order = w.runner.orders[new.name]
+    assert (order.attempt, order.spec.pod.image, order.resources.memory_bytes) == (1, "repaired:2", 7 * 2**30)
+    assert [job for job in w.store.written if "prepare" not in job] == [], "no attempt has ended"
+    w.spec = w.spec.model_copy(update={"trials": 3})
+    w.store.set_spec(w.spec)
+    w.settle()
+    assert w.job("demo-512-1-1").uid == new.uid, "other changes are none of the pods"
+
+
+def test_a_preparation_that_waits_is_replaced_too() -> None:
+    w = world()
+    w.settle()
+    old = w.job("demo-prepare-1")
+    w.runner.sync()
+    w.runner.lagging = True  # the deletion is not seen yet
+    changed_pod(w, node_selector={"zone": "b"})
+    w.settle()
+    assert w.job("demo-prepare-1").uid != old.uid
+    assert len(w.runner.started) == 2
+    w.runner.lagging = False
+    w.settle()
+    assert len(w.runner.started) == 2

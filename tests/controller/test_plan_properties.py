@@ -298,6 +298,14 @@ class Life(RuleBasedStateMachine):
             trials.spec = w.spec
         self.the_user_resumes()
 
+    @rule(memory=st.sampled_from(["3Gi", "5Gi"]))
+    def the_user_changes_the_pods(self, memory: str) -> None:
+        w = self.world
+        w.spec = w.spec.model_copy(update={"pod": w.spec.pod.model_copy(update={"memory": memory})})
+        w.store.set_spec(w.spec)
+        for trials in w.trials.values():
+            trials.spec = w.spec
+
     @invariant()
     def no_trial_too_many(self) -> None:
         if hasattr(self, "world"):

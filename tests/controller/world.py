@@ -19,10 +19,11 @@ from coref_k8s.search.finalists import Run, key_of
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.verdict import Verdict
+from coref_k8s.sizing.resources import size_pod
 from coref_k8s.store import AttemptRecord, Phase, StudyRecord
 from coref_k8s.store.records import TERMINAL
-from coref_k8s.study.names import Kind
-from coref_k8s.study.order import Order
+from coref_k8s.study.names import WITHOUT_GPU, Kind
+from coref_k8s.study.order import Order, pod_digest
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.wording import NOTHING, Message
@@ -234,6 +235,7 @@ class FakeRunner:
             trial=order.trial,
             attempt=order.attempt,
             state=State.PENDING,
+            pod=order.pod_digest,
             created_at=self.world.now,
         )
         self.started.append(order.name)
@@ -251,6 +253,14 @@ class FakeRunner:
     def remove(self, job: ObservedJob) -> None:
         now = self.jobs.get(job.name)
         if now is None or now.uid != job.uid:
+            return
+        spec, seq_len = (
+            self.world.store.get_study("", "demo").spec,
+            None if job.kind in WITHOUT_GPU else job.seq_len,
+        )
+        asked = {pod_digest(spec.pod, size_pod(spec, seq_len, tier=tier)) for tier in range(9)}
+        if now.state is State.PENDING and now.pod not in asked:
+            del self.jobs[job.name]  # it waits for what nobody asks for any more
             return
         if job.name not in self.world.store.written:
             raise Broken(f"{job.name} is removed before it is written down")
