@@ -150,4 +150,5 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any], Lang], str]] = {
     Section.TRIAL_END: _end,
     Section.VERDICT: _verdict,
     Section.WARNING: _warning,
+    Section.OUTPUT: lambda event, _: str(event.get("message", "")),
 }

@@ -27,7 +27,7 @@ from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
 from coref_k8s.study.names import WITHOUT_GPU, Kind, job_name
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import StudySpec
-from coref_k8s.telemetry.bus import Bus, Section, last_words, said
+from coref_k8s.telemetry.bus import Bus, Section, as_printed, last_words, said
 from coref_k8s.wording import Message
 
 #: Lines of a failed job's log that are kept (the store cuts them to 4 KiB).
@@ -178,7 +178,7 @@ class Applier:
 
     def _log(self, job: str) -> str:
         try:
-            return "\n".join(self._runner.logs(job, tail=TAIL_LINES))
+            return "\n".join(map(as_printed, self._runner.logs(job, tail=TAIL_LINES)))
         except CorefError:
             return ""  # the pod is gone, and its log with it
 

@@ -9,7 +9,9 @@ import json
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +32,8 @@ class Section(StrEnum):
     VERDICT = "verdict"
     STUDY_END = "study_end"
     WARNING = "warning"
+    OUTPUT = "output"
+    """What a program or library has printed, in a pod."""
 
 
 def utc_now() -> datetime:
@@ -52,19 +56,50 @@ def message_of(event: Mapping[str, Any]) -> Message:
     return Message.verbatim(str(event.get("message") or event.get("why") or ""))
 
 
+def as_printed(line: str) -> str:
+    """Return what was printed where a line of a log is an event of that, and else the line."""
+    with suppress(ValueError):
+        event = json.loads(line) if line.startswith("{") else None
+        if isinstance(event, dict) and event.get("section") == Section.OUTPUT:
+            return str(event.get("message", ""))
+    return line
+
+
 def last_words(log: str) -> str:
-    """Return the last line of a log that is no event: of a program that failed, mostly its error message."""
-    lines = (line.strip() for line in reversed(log.splitlines()))
-    return next((line for line in lines if line and not line.startswith("{")), "")
+    """Return what a program that failed has said last: its error message, mostly.
+
+    That is the last line of its log that is no event, or where all are events what it gave as the reason, or printed last.
+    """
+    lines = [line for text in reversed(log.splitlines()) if (line := text.strip())]
+    events = []
+    for line in lines:
+        if not line.startswith("{"):
+            return line
+        with suppress(ValueError):
+            events.append(json.loads(line))
+    events = [event for event in events if isinstance(event, dict)]
+    for event in events:
+        if event.get("event") == "trial_failed":
+            return str(event.get("message", ""))
+    printed = (str(event.get("message", "")) for event in events if event.get("section") == Section.OUTPUT)
+    return next(printed, "").strip().rpartition("\n")[2].strip()
 
 
 class Bus:
     """Writes events. Safe to share a file with other processes: each line is one `write` on an O_APPEND file."""
 
     def __init__(
-        self, path: Path | None = None, *, stdout: bool = False, clock: Callable[[], datetime] = utc_now
+        self,
+        path: Path | None = None,
+        *,
+        stdout: bool = False,
+        descriptor: int | None = None,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`descriptor` is an open file to write to as well, from any thread."""
         self._path = path
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
         self._stdout = stdout
         self._clock = clock
         self._file: int | None = None
@@ -73,7 +108,8 @@ class Bus:
 
     def about(self, **fields: Any) -> Bus:
         """Return a bus that writes to the same place and puts these fields into every line."""
-        named = Bus(self._path, stdout=self._stdout, clock=self._clock)
+        named = Bus(self._path, stdout=self._stdout, descriptor=self._descriptor, clock=self._clock)
+        named._lock = self._lock
         named._about = {**self._about, **fields}
         return named
 
@@ -92,6 +128,11 @@ class Bus:
         try:
             if self._path is not None:
                 os.write(self._open(self._path), line.encode())
+            if self._descriptor is not None:
+                with self._lock:  # a pipe takes a long line in parts
+                    left = line.encode()
+                    while left:
+                        left = left[os.write(self._descriptor, left) :]
             if self._stdout:
                 sys.stdout.write(line)
                 sys.stdout.flush()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import traceback
 
 from pydantic import ValidationError
 
 from coref_k8s.errors import EXIT_INVALID, EXIT_TERMINATED, CorefError, RequestError, TrialError
-from coref_k8s.settings import Settings
+from coref_k8s.settings import NO_BUS, Settings
 from coref_k8s.store.fence import Fence
 from coref_k8s.study.names import Kind
 from coref_k8s.study.order import Order
@@ -22,6 +21,7 @@ from coref_k8s.study.parameters import needed
 from coref_k8s.telemetry.bus import Bus, Section, said
 from coref_k8s.trial.files import work_behind
 from coref_k8s.trial.observers import waiting
+from coref_k8s.trial.output import aloud, as_events
 from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.wording import Message
 
@@ -29,11 +29,17 @@ from coref_k8s.wording import Message
 def main() -> int:
     """Run the order that the environment gives; return the exit code."""
     stop = StopSignal().install()
-    bus: Bus | None = None
+    if os.environ.get("COREF_BUS") != NO_BUS:
+        return _main(stop, None)
+    with as_events() as bus:  # `kubectl logs` shows both streams, and is to be read by programs
+        return _main(stop, bus)
+
+
+def _main(stop: StopSignal, bus: Bus | None) -> int:
     who: dict[str, object] = {}
     try:
         settings = Settings.from_env()
-        bus = Bus(settings.bus, stdout=True)
+        bus = bus or Bus(settings.bus, stdout=True)
         order = read_order(settings)
         if order.study_uid:
             bus = bus.about(study_uid=order.study_uid)
@@ -42,7 +48,7 @@ def main() -> int:
     except CorefError as error:
         # a request that is refused here would be refused every time
         code = EXIT_INVALID if isinstance(error, RequestError) else error.exit_code
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        aloud(f"error: {error}")
         if bus:
             bus.emit(Section.WARNING, **who, event="trial_failed", exit_code=code, **said(error.message))
         return code
@@ -53,7 +59,7 @@ def main() -> int:
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             message = Message.of("trial.disk-full", place=error.filename or settings.data_dir)
-            print(f"error: {message}", file=sys.stderr, flush=True)
+            aloud(f"error: {message}")
         if bus:
             bus.emit(Section.WARNING, **who, event="trial_failed", exit_code=1, **said(message))
         return 1

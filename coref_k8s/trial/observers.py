@@ -5,7 +5,6 @@ Training knows only `TrialObserver`; nothing here may change how training goes.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from coref_k8s.store.patience import PATIENCE, patiently
 from coref_k8s.study.order import Order
 from coref_k8s.telemetry.bus import Bus, Section, said
+from coref_k8s.trial.output import aloud
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.wording import Message
 
@@ -206,7 +206,7 @@ class BusObserver:
 
     def warn(self, message: Message) -> None:
         """Say on the bus and on stderr what a person should know."""
-        print(f"warning: {message}", file=sys.stderr, flush=True)
+        aloud(f"warning: {message}")
         self._bus.emit(Section.WARNING, **self._who, **said(message))
 
 
