@@ -26,7 +26,7 @@ PROGRAMS = ("coref-k8s", "helm", "kind", "kubectl", "make", "pip")
 #: What Helm is asked for; everything that it renders is of these values.
 RELEASE = "coref"
 #: Made by people and programs: an example's name, the pod of `helm test`, what the definition adds to the API.
-MADE = {"alice", "coref-test", names.CRD_NAME}
+MADE = {"coref-s3", "alice", "coref-test", names.CRD_NAME}
 
 
 def commands(page: str = PAGE) -> Iterator[list[str]]:
