@@ -262,6 +262,12 @@ class _MemoryStore:
     def record_attempt(self, namespace: str, study: str, record: AttemptRecord) -> None:
         pass
 
+    def calibrations(self) -> list[Any]:
+        return []
+
+    def set_expected(self, namespace: str, name: str, expected: dict[str, Any]) -> None:
+        pass
+
 
 class _Jobs:
     """A `Runner` on simulated GPUs."""
