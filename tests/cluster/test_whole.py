@@ -120,7 +120,7 @@ def whole(
         volume = kubelet.claim(api.namespace, settings.data_claim)
         tokenizer = AutoTokenizer.from_pretrained(shipped_tokenizer())
         create_small_model(volume / "models/tiny", tokenizer, layers=1, hidden=32, heads=2, intermediate=64)
-        yield World(kube, api, kubelet, Trials(postgres_url, api.namespace), postgres_url, patience=240.0)
+        yield World(kube, api, kubelet, Trials(postgres_url, api.namespace), postgres_url, patience=500.0)
 
 
 def test_submit_to_results_through_eviction_restart_and_a_database_that_went_away(
