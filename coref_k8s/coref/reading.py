@@ -17,8 +17,6 @@ from coref_k8s.text.korean import morphemes
 _NOMINAL = ("N", "XSN", "XR", "SL", "SH", "SN", "UN", "W", "MM")
 #: What may follow the noun in its word: particles, endings, the copula, verb-making suffixes, symbols.
 _TAIL = ("J", "E", "VCP", "XSV", "XSA", "XSM", "S")
-_OPENING = "\"“'‘「『《〈"
-_CLOSING = "\"”'’」』》〉"
 _QUOTES = dict(zip("“「『《", "”」』》", strict=True)) | {'"': '"'}
 
 

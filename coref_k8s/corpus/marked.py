@@ -23,7 +23,7 @@ _OPEN = re.compile(r"\{(\d+)\|")
 _HEADER = ("id", "title", "domain", "split", "group")
 
 
-def parse_marked(content: str, *, where: str, source: str = "") -> Document:
+def parse_marked(content: str, *, where: str) -> Document:
     """Parse one document; `where` names the file in errors. Raises DataError with the place of the fault."""
     head, separator, body = content.replace("\r\n", "\n").partition("\n\n")
     if not separator:
@@ -46,7 +46,6 @@ def parse_marked(content: str, *, where: str, source: str = "") -> Document:
         clusters=clusters,
         title=fields.get("title", ""),
         domain=fields.get("domain", "general"),
-        source=source,
         split=split,
         group=fields.get("group", ""),
     )
@@ -69,16 +68,6 @@ def mark(text: str, mentions: Iterable[tuple[int, int, str]]) -> str:
         )
         last = place
     return "".join([*parts, text[last:]])
-
-
-def format_marked(document: Document) -> str:
-    """Write a document in the format; entity labels must be numbers."""
-    header = f"id: {document.doc_id}\ntitle: {document.title}\ndomain: {document.domain}\n"
-    if document.split:
-        header += f"split: {document.split}\n"
-    if document.group:
-        header += f"group: {document.group}\n"
-    return f"{header}\n{mark(document.text, document.mentions())}\n"
 
 
 def _parse_body(body: str, where: str) -> tuple[str, dict[str, list[tuple[int, int]]]]:

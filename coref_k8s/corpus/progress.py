@@ -48,14 +48,13 @@ class Reporter:
         *,
         total: int | None = None,
         unit: str = "documents",
-        weigh: Callable[[T], int] = lambda _: 1,
     ) -> Iterator[T]:
-        """Yield `items`, reporting as they pass; `weigh` gives what one counts in `unit`."""
+        """Yield `items`, reporting as they pass."""
         began = shown = sent = self._clock()
         done = 0
         for item in items:
             yield item
-            done += weigh(item)
+            done += 1
             now = self._clock()
             if now - shown >= _INTERVAL:
                 shown = now

@@ -6,26 +6,23 @@ are linked, but are no candidates.
 
 from __future__ import annotations
 
-import random
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from coref_k8s.evaluation.closed import MAX_LENGTHS
 from coref_k8s.evaluation.coref_items import RIGHT_CONTEXT, Span
 from coref_k8s.evaluation.coreference.breakdown import MentionType, anaphors, is_pronoun
+from coref_k8s.evaluation.drawing import Item, in_turns, shuffled
 from coref_k8s.evaluation.table import Workbench
 from coref_k8s.evaluation.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class AntecedentItem:
+class AntecedentItem(Item):
     """A gold mention whose entity has an earlier mention in its window; offsets are tokens of `document`, end exclusive."""
 
-    id: str
-    document: int
-    """Index of the document's table."""
     window: Span
     target: Span
     entity: str
@@ -80,24 +77,11 @@ def antecedent_items(
 
 
 def sample(candidates: Sequence[AntecedentItem], max_items: int, seed: int) -> list[AntecedentItem]:
-    """Draw at most `max_items`, taking turns between types, then documents: any beginning has all types.
+    """Draw at most `max_items`, taking turns between types, then documents.
 
     Types are rare and frequent; how many there were of each tells what an item stands for (`ItemSet.counts`).
     """
-    rng = random.Random(seed)
-    shuffled = sorted(candidates, key=lambda item: item.id)
-    rng.shuffle(shuffled)
-    turns: Counter[tuple[MentionType, int]] = Counter()
-    queues: dict[MentionType, list[tuple[int, AntecedentItem]]] = defaultdict(list)
-    for item in shuffled:
-        queues[item.type].append((turns[item.type, item.document], item))
-        turns[item.type, item.document] += 1
-    placed = [
-        (place, kind, item)
-        for kind, queue in queues.items()
-        for place, (_, item) in enumerate(sorted(queue, key=lambda entry: entry[0]))
-    ]
-    return [item for _, _, item in sorted(placed, key=lambda entry: entry[:2])[:max_items]]
+    return in_turns(shuffled(candidates, seed), max_items, group=lambda item: item.type)
 
 
 def _window(bench: Workbench, span: Span, target: Span, seq_len: int) -> Span:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from coref_k8s.evaluation.drawing import Item, in_turns, shuffled
 from coref_k8s.evaluation.table import Mention, Workbench
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.text.korean import josa_class
@@ -27,12 +28,9 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class CorefItem:
+class CorefItem(Item):
     """A target in its window; offsets are tokens of `document`, end exclusive."""
 
-    id: str
-    document: int
-    """Index of the document's table."""
     window: Span
     target: Span
     string: str
@@ -131,31 +129,15 @@ def first_mentions(bench: Workbench, index: int, seq_len: int) -> Iterator[Coref
 
 
 def sample(candidates: Sequence[CorefItem], max_items: int, seed: int) -> list[CorefItem]:
-    """Draw at most `max_items`, taking turns between buckets, then documents, so any beginning is balanced.
-
-    At most 5 items of a document in a bucket and 2 of a string in a document.
-    """
-    rng = random.Random(seed)
-    shuffled = sorted(candidates, key=lambda item: item.id)
-    rng.shuffle(shuffled)
-    in_bucket: dict[tuple[int, int], int] = defaultdict(int)
-    of_string: dict[tuple[int, str], int] = defaultdict(int)
-    queues: dict[int, list[tuple[int, CorefItem]]] = defaultdict(list)
-    for item in sorted(
-        shuffled, key=lambda item: -bucket(item.distance)
-    ):  # far ones are rare: they choose first
-        place = (item.document, bucket(item.distance))
-        string = (item.document, item.string)
-        if in_bucket[place] < PER_DOCUMENT_BUCKET and of_string[string] < PER_STRING:
-            queues[place[1]].append((in_bucket[place], item))
-            in_bucket[place] += 1
-            of_string[string] += 1
-    turns = [
-        (turn, number, item)
-        for number, queue in queues.items()
-        for turn, (_, item) in enumerate(sorted(queue, key=lambda entry: entry[0]))
-    ]
-    return [item for _, _, item in sorted(turns, key=lambda entry: entry[:2])[:max_items]]
+    """Draw at most `max_items`, taking turns between buckets, then documents; far ones are rare: they choose first."""
+    return in_turns(
+        sorted(shuffled(candidates, seed), key=lambda item: -bucket(item.distance)),
+        max_items,
+        group=lambda item: bucket(item.distance),
+        per_document=PER_DOCUMENT_BUCKET,
+        string=lambda item: item.string,
+        per_string=PER_STRING,
+    )
 
 
 def pair(items: Sequence[CorefItem], pool: Sequence[CorefItem]) -> list[tuple[CorefItem, CorefItem]]:

@@ -8,13 +8,12 @@ last three words (docs/decisions/020-lambada-in-korean.md). Released items (Ko-L
 
 from __future__ import annotations
 
-import random
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from coref_k8s.evaluation.drawing import Item, in_turns, shuffled
 from coref_k8s.evaluation.table import Mention, Workbench
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.text.korean import kiwi, strip_josa
@@ -32,11 +31,9 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class LambadaItem:
+class LambadaItem(Item):
     """A passage with its target; offsets are tokens of `document`, end exclusive."""
 
-    id: str
-    document: int
     passage: Span
     sentence: Span
     """The sentence that holds the target: what the last-sentence-only arm shows."""
@@ -102,19 +99,13 @@ def from_released(bench: Workbench, index: int, seq_len: int) -> LambadaItem | N
 
 def sample(candidates: Sequence[LambadaItem], max_items: int, seed: int) -> list[LambadaItem]:
     """Draw at most `max_items`, taking turns between documents."""
-    rng = random.Random(seed)
-    shuffled = sorted(candidates, key=lambda item: item.id)
-    rng.shuffle(shuffled)
-    of_document: dict[int, int] = defaultdict(int)
-    of_string: dict[tuple[int, str], int] = defaultdict(int)
-    turns: list[tuple[int, int, LambadaItem]] = []
-    for item in shuffled:
-        string = (item.document, item.string)
-        if of_document[item.document] < PER_DOCUMENT and of_string[string] < PER_STRING:
-            turns.append((of_document[item.document], len(turns), item))
-            of_document[item.document] += 1
-            of_string[string] += 1
-    return [item for _, _, item in sorted(turns, key=lambda entry: entry[:2])[:max_items]]
+    return in_turns(
+        shuffled(candidates, seed),
+        max_items,
+        per_document=PER_DOCUMENT,
+        string=lambda item: item.string,
+        per_string=PER_STRING,
+    )
 
 
 def _reads(bench: Workbench, word: str, start: int, end: int) -> bool:

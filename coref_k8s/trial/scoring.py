@@ -49,7 +49,6 @@ def score_model(
     seq_len: int,
     *,
     split: Literal["dev", "test"] = "dev",
-    revision: str | None = None,
 ) -> EvaluationResult:
     """Return the full evaluation of a model (folder or hub id) on prepared data, by its task's own objective.
 
@@ -61,9 +60,9 @@ def score_model(
     data = open_prepared(prepared, seq_len)
     dev = ItemSet.load(data.eval_items("dev"))
     check_askable(dev, WEIGHTS["mentions"])
-    tokenizer = load_tokenizer(model, revision)
+    tokenizer = load_tokenizer(model, None)
     data.check_tokenizer(tokenizer)
-    score = _scorer(model, tokenizer, seq_len, revision)
+    score = _scorer(model, tokenizer, seq_len)
     result = score(dev)
     if split == "test":
         result = score(ItemSet.load(data.eval_items("test")), thresholds=result.thresholds)
@@ -77,7 +76,6 @@ def score_text(
     *,
     max_items: int = 200,
     cache_dir: Path | None = None,
-    revision: str | None = None,
 ) -> EvaluationResult:
     """Return the full evaluation of a model on all documents of a source.
 
@@ -87,7 +85,7 @@ def score_text(
     """
     # what is wrong with the model is said before text is read
     chains = load_model(model) if task_of(model) == "coreference" else None
-    tokenizer = None if chains else load_tokenizer(model, revision)
+    tokenizer = None if chains else load_tokenizer(model, None)
     loaded = Loaded()
     spec = DataSpec(sources=(DatasetConfig(source=source, min_length=0),))
     budget = DOCUMENTS_PER_ITEM * max_items * seq_len * _CHARS_PER_TOKEN
@@ -101,7 +99,7 @@ def score_text(
     else:
         items = build_items(documents, tokenizer, seq_len, max_items=max_items)
         check_askable(items, WEIGHTS["mentions"])
-        result = _scorer(model, tokenizer, seq_len, revision)(items)
+        result = _scorer(model, tokenizer, seq_len)(items)
         result.warnings.append(Message.of("evaluation.tau-on-this-text"))
     result.warnings.extend(
         Message.of("evaluation.partly-read", source=lost.source, why=lost.message) for lost in loaded.skipped
@@ -131,12 +129,10 @@ def _score_chains(model: CorefModel, documents: list[Document]) -> EvaluationRes
         )
 
 
-def _scorer(
-    model: str, tokenizer: Any, seq_len: int, revision: str | None
-) -> Callable[..., EvaluationResult]:
+def _scorer(model: str, tokenizer: Any, seq_len: int) -> Callable[..., EvaluationResult]:
     """Load a model; return a function that evaluates it on items."""
     device = pick_device(torch.cuda.device_count())
-    network = load_masked_lm(model, seq_len=seq_len, revision=revision).to(device)
+    network = load_masked_lm(model, seq_len=seq_len).to(device)
     evaluator = Evaluator(
         tokenizer,
         weights=WEIGHTS["mentions"],

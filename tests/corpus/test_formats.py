@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from coref_k8s.corpus.extractors import get_extractor
-from coref_k8s.corpus.marked import format_marked, parse_marked
+from coref_k8s.corpus.marked import mark, parse_marked
 from coref_k8s.corpus.registry import Extracted, register_extractor
 from coref_k8s.corpus.shipped import korean_folder, shipped_documents
 from coref_k8s.corpus.sources import Loaded, load_documents
@@ -66,7 +66,7 @@ def test_marked_text_is_read_and_written_back():
     assert (document.doc_id, document.title, document.domain, document.split) == ("a", "나루", "story", "dev")
     assert document.text == "김영희는 나루터의 주인과 그녀의 나루터, 주인"
     assert mentions(document)[:3] == [("김영희", "1"), ("나루터의 주인", "3"), ("나루터", "2")]
-    assert format_marked(document) == content
+    assert mark(document.text, document.mentions()) == content.partition("\n\n")[2].strip()
     assert problems(document) == []
 
 

@@ -13,7 +13,6 @@ import pytest
 from coref_k8s.corpus.prepare import prepare
 from coref_k8s.corpus.prepared import open_prepared
 from coref_k8s.corpus.shipped import shipped_documents
-from coref_k8s.text.document import Document
 
 WORKS, PARTS = 15, 4
 
@@ -143,7 +142,6 @@ def test_parts_without_a_split_go_with_those_that_name_one(
 
 
 def test_a_marked_text_names_its_work() -> None:
-    from coref_k8s.corpus.marked import format_marked, parse_marked
+    from coref_k8s.corpus.marked import parse_marked
 
-    document = Document("a", "철수가 왔다.", {"1": [(0, 2)]}, group="한 작품")
-    assert parse_marked(format_marked(document), where="a").group == "한 작품"
+    assert parse_marked("id: a\ngroup: 한 작품\n\n{1|철수}가 왔다.\n", where="a").group == "한 작품"
