@@ -52,7 +52,10 @@ def show(command: Any, ctx: Any, *, everything: bool = False) -> None:
 
 def usage(command: Any, ctx: Any) -> list[str]:
     """Return what follows a command on its usage line."""
-    return [piece.strip("{}") for piece in command.collect_usage_pieces(ctx)]
+    pieces = [piece.strip("{}") for piece in command.collect_usage_pieces(ctx)]
+    # a metavar that says itself that it may be left out, or repeated, is wrapped in the same once more
+    pieces = [piece.removesuffix("...").rstrip("}") if "..." in piece[:-3] else piece for piece in pieces]
+    return [piece[1:-1] if piece.startswith("[[") else piece for piece in pieces]
 
 
 def _groups(command: Any, ctx: Any, everything: bool) -> tuple[dict[str, list[tuple[str, str]]], int]:

@@ -74,6 +74,19 @@ def test_mistakes_are_told_in_both_languages(
         assert said in answer.err
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("results", "NAME..."),
+        ("init", "[PATH|HUB_ID]..."),
+        ("resolve", "MODEL [FILE...|-]"),
+        ("best", "NAME"),
+    ],
+)
+def test_the_usage_line_names_arguments_once(coref: Any, command: str, arguments: str) -> None:
+    assert coref(command, "--help").out.splitlines()[0] == f"Usage: coref-k8s {command} [OPTIONS] {arguments}"
+
+
 def test_help_is_korean_throughout(coref: Any) -> None:
     text = coref("--lang", "ko", "evaluate", "--help").out
     for word in (
