@@ -10,6 +10,9 @@ from coref_k8s.store.records import StudyRecord
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Message
 
+#: First compute capability of GPUs that compute in a format (float32 all do).
+_FROM = {"bf16": 8.0, "tf32": 8.0, "fp16": 7.0}
+
 
 def fitted(spec: StudySpec, machine: Machine | None = None) -> tuple[StudySpec, Message]:
     """Return a request as this machine runs it, and what was found and chosen.
@@ -48,10 +51,13 @@ def _on_gpus(spec: StudySpec, machine: Machine, gpus: int) -> tuple[StudySpec, M
     bf16 = all(gpu.bf16 for gpu in machine.usable_gpus)
     known = all(gpu.capability is not None for gpu in machine.usable_gpus)
     training = spec.training
+    for gpu in machine.usable_gpus:
+        if gpu.capability is not None and gpu.capability < _FROM.get(training.precision, 0.0):
+            raise RequestError("client.no-precision", precision=training.precision, device=gpu.model)
     if known and not bf16:
-        if training.precision == "bf16":
-            raise RequestError("client.no-bf16", gpu=machine.usable_gpus[0].model)
-        training = training.model_copy(update={"precision": "fp32"})  # and sized for it
+        # and sized for it
+        wide = {"precision": "fp32"} if training.precision == "auto" else {}
+        training = training.model_copy(update=wide)
     size = spec.gpu_memory_gb
     if machine.gpu_memory is not None:
         card = machine.gpu_memory * 10 // GIB / 10
@@ -65,11 +71,13 @@ def _on_gpus(spec: StudySpec, machine: Machine, gpus: int) -> tuple[StudySpec, M
         each=gpus,
         n=min(spec.parallelism, len(machine.usable_gpus) // gpus),
         size=size,
-        precision=_precision("bf16" if training.precision != "fp32" else "fp32"),
+        precision=_precision("bf16" if training.precision == "auto" else training.precision),
     )
 
 
 def _on_cpu(spec: StudySpec, machine: Machine) -> tuple[StudySpec, Message]:
+    if spec.training.precision == "tf32":
+        raise RequestError("client.no-precision", precision="tf32", device="CPU")
     asked = machine.memory if spec.pod.memory is None else int(parse_quantity(spec.pod.memory))
     at_once = min(spec.parallelism, machine.cores)
     while True:
@@ -92,7 +100,7 @@ def _on_cpu(spec: StudySpec, machine: Machine) -> tuple[StudySpec, Message]:
         free=machine.memory / GIB,
         n=at_once,
         each=each / GIB,
-        precision=_precision("bf16" if spec.training.precision == "bf16" else "fp32"),
+        precision=_precision("fp32" if spec.training.precision == "auto" else spec.training.precision),
     )
 
 

@@ -63,7 +63,7 @@ class _BlockedAttention(torch.autograd.Function):
         scale = tiling.terms.scale
         survivors = tiling.dropout.scale if tiling.dropout is not None else 1.0
         # Per row sum of dP·P, the softmax's own term, from the output (FlashAttention, Dao et al. 2022).
-        delta = (grad_output * output).sum(3, keepdim=True)
+        delta = (grad_output * output).sum(3, keepdim=True, dtype=tiling.wide)
         grads: list[Any] = [torch.zeros_like(tensor) if tensor is not None else None for tensor in tensors]
         grad_query, grad_key, grad_value, grad_pos_key, grad_pos_query = grads
         for group in tiling.heads():

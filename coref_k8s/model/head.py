@@ -14,6 +14,8 @@ from .products import linear, usable
 
 #: Bytes of float32 logits that exist at once.
 CHUNK_BYTES = 1 << 28
+#: What gradients are multiplied by in float16 at most: a sum over as many rows still fits.
+LARGEST_UNIT = 1024
 #: Words of the vocabulary in one of oneDNN's products.
 WORDS = 1 << 13
 
@@ -90,6 +92,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         with torch.autocast(device, enabled=False):
             table = weight.to(narrow)
             chunk = chunk_rows(weight.shape[0], rows)
+            # float16 knows nothing below 6e-8: shares of a mean over many rows are made larger while they are narrow
+            unit = float(min(rows, LARGEST_UNIT)) if narrow is torch.float16 else 1.0
             for start in range(0, rows, chunk):
                 piece = slice(start, start + chunk)
                 states, target = hidden[piece].to(narrow), labels[piece, None]
@@ -99,16 +103,16 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 total = logits.sub_(largest).exp_().sum(1, keepdim=True)
                 loss += (total.log() - picked).sum() / rows
                 if differentiate:
-                    grad = logits.mul_(1 / (rows * total))
-                    grad.scatter_add_(1, target, grad.new_full((1, 1), -1 / rows).expand_as(target))
-                    grads[2] += grad.sum(0)
+                    grad = logits.mul_(unit / (rows * total))
+                    grad.scatter_add_(1, target, grad.new_full((1, 1), -unit / rows).expand_as(target))
+                    grads[2] += grad.sum(0) / unit
                     grad = grad.to(narrow)
-                    grads[0][piece] = grad @ table
+                    grads[0][piece] = (grad @ table).to(wide) / unit if unit > 1 else grad @ table
                     if narrow == weight.dtype:
                         # the first chunk makes it, with no zeros to be written and read before
                         grads[1].addmm_(grad.T, states, beta=int(start > 0))
                     else:
-                        grads[1] += grad.T @ states
+                        grads[1] += (grad.T @ states).to(wide) / unit if unit > 1 else grad.T @ states
         ctx.grads, ctx.tied = grads, tied
         return loss
 

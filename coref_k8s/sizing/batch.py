@@ -17,6 +17,8 @@ from coref_k8s.study.spec import StudySpec
 USABLE = 0.8
 #: Python, torch, the tokeniser and the evaluation items of a trial on the CPU, beside its step (bytes of host memory).
 HOST_BASE = 2**30
+#: Precisions whose products have two bytes.
+NARROW = ("bf16", "fp16")
 #: Extra compute of checkpointing: the forward pass a second time, of three parts in all.
 RECOMPUTE = 1 / 3
 
@@ -128,7 +130,7 @@ def predict(
         batch,
         checkpointing=checkpointing,
         # `auto` is float32 on a CPU
-        bf16=spec.training.precision == "bf16" if on_cpu else spec.training.precision != "fp32",
+        bf16=spec.training.precision in (NARROW if on_cpu else (*NARROW, "auto")),
         attention="eager" if spec.training.attention == "eager" else "blocked",
         device="cpu" if on_cpu else "cuda",
         head=HeadShape() if spec.task == "coreference" else None,

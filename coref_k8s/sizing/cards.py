@@ -65,6 +65,8 @@ def card_of_memory(memory_gb: float) -> Card:
 
 
 def rate_of(card: Card, precision: str) -> float:
-    """Return the operations a second that training is taken to reach in a precision (`auto`, `bf16`, `fp16`, `fp32`)."""
+    """Return the operations a second that training is taken to reach in a precision (`auto`, `bf16`, `fp16`, `fp32`, `tf32`)."""
     narrow = precision in ("bf16", "fp16") or (precision == "auto" and card.bf16)
+    if precision == "tf32":
+        return REACHED * max(card.wide, card.narrow / 2)
     return REACHED * (card.narrow if narrow else card.wide)

@@ -161,8 +161,8 @@ class TrainingSpec(Request):
     """Sequences per step before accumulation; by default the memory table's batch for the length."""
     evaluations: Count = 4
     """Evaluations in a trial, evenly spaced; the last is the result, the others feed the pruner."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Number format of the forward pass; `auto` takes bf16 if the device supports it."""
+    precision: Literal["auto", "bf16", "fp16", "fp32", "tf32"] = "auto"
+    """Number format of the forward pass; `auto` takes bf16 if the device supports it, else fp32. `fp16` (with loss scaling) is for GPUs without bf16, `tf32` is float32 with products in tf32."""
     attention: Literal["auto", "blocked", "eager", "flash"] = "auto"
     """Attention path; `auto` takes the fastest exact one that the device supports."""
     checkpointing: Literal["auto", "on", "off"] = "auto"

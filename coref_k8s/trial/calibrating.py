@@ -34,7 +34,7 @@ from coref_k8s.sizing.speed import Step, fitted
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.trial.batches import MaskedSource, StepData, StepPlan, StepSource
 from coref_k8s.trial.coreference import WindowStep
-from coref_k8s.trial.device import autocast, autocast_dtype, pick_device, precision_name
+from coref_k8s.trial.device import allow_tf32, autocast, autocast_dtype, pick_device, precision_name
 from coref_k8s.trial.feed import Feed
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.invented import invented_document, invented_sequences, windows_of
@@ -90,6 +90,7 @@ class Bench:
         if not self._gpu:
             torch.set_num_threads(asked.threads)
         self._dtype = autocast_dtype(self._spec.training.precision, self._device)
+        self._precision = "tf32" if self._spec.training.precision == "tf32" else precision_name(self._dtype)
         self._shape = shape_of(self._spec.model)
         self._start = model_path(self._spec.model, asked.data_dir)
         self._lean = self._shape.kind == LEAN
@@ -102,7 +103,8 @@ class Bench:
         """Measure, and say what is found."""
         jobs = list(self._jobs())
         path = jobs[0].path
-        self._say("path", path=path, precision=precision_name(self._dtype), **self._card())
+        self._say("path", path=path, precision=self._precision, **self._card())
+        allow_tf32(self._precision)
         self._load(path, False)
         self._say("start", seconds=_age() if self._gpu else time.process_time())
         first, rest = [j for j in jobs if j.path == path and not j.step.checkpointing], jobs
@@ -254,6 +256,7 @@ class Bench:
                     began = time.monotonic()
                     self._say("parity", **asdict(check.compare(path, length, dtype)))
                     took = max(took, time.monotonic() - began)
+        allow_tf32(self._precision)
 
     def _guess(self, job: _Job) -> float:
         """Return what measuring a shape will take (seconds); 0 before anything is known."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
 
 import torch
 
@@ -18,21 +17,37 @@ def pick_device(gpus: int) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise TrialError("trial.no-gpu", gpus=gpus, torch=torch.__version__)
-    return torch.device("cuda", 0)
+    return torch.device("cuda", int(os.environ.get("COREF_RANK", "0")))
 
 
-def autocast_dtype(precision: Literal["auto", "bf16", "fp32"], device: torch.device) -> torch.dtype | None:
-    """Return bfloat16 or None (float32). `auto` is bfloat16 on GPUs that compute in it, never on CPUs.
+#: First compute capability with tensor cores for a format.
+_FROM = {"bf16": (8, 0), "fp16": (7, 0), "tf32": (8, 0)}
 
-    Raises TrialError when bf16 is demanded of a GPU without it.
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return the number format of a forward pass, None for float32, as `training.precision` asks for it.
+
+    `auto` is bfloat16 on GPUs that compute in it, never on CPUs. Raises TrialError when the device lacks what is asked for.
     """
-    if precision == "fp32" or (precision == "auto" and device.type == "cpu"):
-        return None
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        if precision == "auto":
-            return None
-        raise TrialError("trial.no-bf16", gpu=torch.cuda.get_device_name(device))
-    return torch.bfloat16
+    if precision in _FROM and not _computes(precision, device):
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+        raise TrialError("trial.no-precision", precision=precision, device=name)
+    if precision == "auto":
+        narrow = device.type == "cuda" and _computes("bf16", device)
+        return torch.bfloat16 if narrow else None
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+
+
+def _computes(precision: str, device: torch.device) -> bool:
+    """Whether a device computes in a format: a CPU in every autocast's, if slowly."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _FROM[precision]
+    return precision != "tf32"
+
+
+def allow_tf32(precision: str) -> None:
+    """Let products in float32 be made in tf32 where that is asked for, and nowhere else."""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
 
 def precision_name(dtype: torch.dtype | None) -> str:

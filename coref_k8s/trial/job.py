@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coref_k8s.errors import EXIT_TERMINATED, OutOfMemoryError, TrialError
 from coref_k8s.search.records import LOSSES_ATTR
@@ -28,6 +28,9 @@ from coref_k8s.trial.luggage import Luggage
 from coref_k8s.trial.observers import BusObserver, EvaluationReport, Observers, TrialObserver
 from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.wording import Message
+
+if TYPE_CHECKING:
+    from coref_k8s.trial.session import Session
 
 #: What a result has beside its metrics that is stored with the trial; not every one has all.
 _NOTED = ("versions", "model_revision", "evidence", "test", "comparisons", "ensemble")
@@ -114,11 +117,20 @@ def _train(
             return EXIT_TERMINATED
 
     from coref_k8s.trial.session import Session
+    from coref_k8s.trial.team import team_of
+
+    with team_of(order, settings) as team:
+        session = Session.open(
+            order, settings.data_dir, folder, observers, on_bus.warn, stop, luggage.keep_on_the_way, team
+        )
+        return _through(session, reporter, luggage)
+
+
+def _through(session: Session, reporter: TrialReporter | None, luggage: Luggage) -> dict[str, Any] | int:
+    """Train to the end; return the result, or the exit code of a trial that ends without one."""
     from coref_k8s.trial.training import Ending
 
-    session = Session.open(
-        order, settings.data_dir, folder, observers, on_bus.warn, stop, luggage.keep_on_the_way
-    )
+    order, observers = session.order, session.observers
 
     def go_on(report: EvaluationReport) -> bool:
         if reporter is None:

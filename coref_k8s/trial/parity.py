@@ -15,7 +15,7 @@ from coref_k8s.model.load import load_masked_lm, quiet
 from coref_k8s.model.loss import masked_lm_loss
 from coref_k8s.model.positions import encoder_of
 from coref_k8s.sizing.calibration import Parity
-from coref_k8s.trial.device import autocast, precision_name
+from coref_k8s.trial.device import allow_tf32, autocast, precision_name
 
 #: In a narrow format a path may be this many times as far from Hugging Face's float32 as Hugging Face's own is there.
 NARROW = 2.0
@@ -44,6 +44,7 @@ class ParityCheck:
 
         An error of the path (a kernel that does not compile, memory that runs out) is its answer.
         """
+        allow_tf32("fp32")  # where it is asked for, steps after this set it again
         about: dict[str, Any] = {"path": path, "seq_len": seq_len, "precision": precision_name(dtype)}
         batch = self._batch(seq_len)
         try:

@@ -27,6 +27,7 @@ from coref_k8s.trial.observers import EvaluationReport, Observers
 from coref_k8s.trial.provenance import evidence, model_commit, versions
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.task import Task, open_task
+from coref_k8s.trial.team import Team
 from coref_k8s.trial.training import Ending, Evaluate, Trainer, TrainingPlan, evaluation_steps
 from coref_k8s.wording import Message
 
@@ -53,6 +54,7 @@ class Session:
         warn: Callable[[Message], None],
         stop: StopSignal,
         saved: Callable[[], None] = lambda: None,
+        team: Team | None = None,
     ) -> Session:
         """Open data and model and take up the newest checkpoint; `saved` is called when another one is written.
 
@@ -61,7 +63,7 @@ class Session:
         task = open_task(order, data_dir, stop, warn)
         trainer = trainer_of(
             task, untuned=order.untuned, checkpoints=CheckpointStore(folder.checkpoints, warn=warn, saved=saved),
-            observers=observers,
+            observers=observers, team=team,
         )  # fmt: skip
         trainer.resume()
         return cls(order, folder, task, trainer, observers)
@@ -188,6 +190,7 @@ def trainer_of(
     untuned: bool = False,
     checkpoints: CheckpointStore | None = None,
     observers: Observers | None = None,
+    team: Team | None = None,
 ) -> Trainer:
     """Return a trainer of a task's model, at its first step.
 
@@ -218,6 +221,7 @@ def trainer_of(
     return Trainer(
         model, course.source, task.hyper, plan,
         loss=task.loss, device=task.device, checkpoints=checkpoints, observers=observers, stop=task.stop,
+        team=team,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.study.order import Order
 from coref_k8s.study.parameters import PARAMETERS
 from coref_k8s.trial.batches import StepSource
-from coref_k8s.trial.device import autocast_dtype, pick_device, use_threads
+from coref_k8s.trial.device import allow_tf32, autocast_dtype, pick_device, use_threads
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.models import model_path
 from coref_k8s.trial.signals import StopSignal
@@ -60,6 +60,7 @@ class Task(ABC):
         if self.device.type == "cpu":
             use_threads(order.resources.cpu_millis)
         self.dtype = autocast_dtype(order.spec.training.precision, self.device)
+        allow_tf32(order.spec.training.precision)
         self.prepared = open_prepared(
             data_dir / (self.hyper.dataset or order.prepared), self.seq_len, order.spec.task
         )

@@ -32,6 +32,7 @@ from coref_k8s.trial.observers import (
 from coref_k8s.trial.optimiser import build_optimiser, rate_factor, set_rates
 from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.trial.stepper import LossFunction, Stepper
+from coref_k8s.trial.team import Shared, Team
 from coref_k8s.wording import NOTHING, Message
 
 #: Steps between two looks at the loss: each look waits for the device.
@@ -121,20 +122,25 @@ class Trainer:
         checkpoints: CheckpointStore | None = None,
         observers: Observers | None = None,
         stop: StopSignal | None = None,
+        team: Team | None = None,
     ) -> None:
         self.model = model.to(device)
         self.plan = plan
-        self.progress = Progress(batch_size=plan.batch_size)
+        self._team = team
+        self._first_batch = plan.batch_size
+        if team is not None:  # each gets something to do
+            self._first_batch = min(plan.batch_size, -(-plan.effective_batch // team.size))
+        self.progress = Progress(batch_size=self._first_batch)
         self.reason = NOTHING
         """Why training diverged, when it has."""
-        self._source = source
+        self._source = source if team is None else Shared(source, team)
         self._hyper = hyper
         self._device = device
         self._checkpoints = checkpoints
         self._observers = observers or Observers()
         self._stop = stop or StopSignal()
         self._optimiser = build_optimiser(model, hyper.rates, device)
-        self._stepper = Stepper(self.model, self._optimiser, loss, plan.autocast, plan.max_grad_norm)
+        self._stepper = Stepper(self.model, self._optimiser, loss, plan.autocast, plan.max_grad_norm, team)
         self._watch = DivergenceWatch(self._warmup(plan.steps - plan.head_steps or plan.head_steps))
         self._losses: list[float] = []
         self._unseen: list[Tensor] = []
@@ -159,9 +165,10 @@ class Trainer:
         self._optimiser.load_state_dict(state["optimiser"])
         self.progress = Progress(**facts["progress"])
         if facts["attempt"] != self.plan.attempt:
-            self.progress.batch_size = self.plan.batch_size
+            self.progress.batch_size = self._first_batch
         self._watch = DivergenceWatch.of(facts["watch"])
         self._losses = state["losses"].tolist()
+        self._stepper.restore(state.get("scaler", {}))
         restore_rng(state["rng"])
         self._saved_step = step
         return True
@@ -184,6 +191,7 @@ class Trainer:
                 "model": self.model.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "rng": rng_state(),
+                "scaler": self._stepper.state(),
                 "losses": torch.tensor(self._losses, dtype=torch.float64),
                 "facts": json.dumps(facts),
             },
@@ -210,6 +218,8 @@ class Trainer:
         )
         self._observers.on_begin(self.progress.step, self.plan.steps)
         self.model.train()
+        if self._team is not None:
+            self._team.share(self.model)
         self._mark()
         try:
             while True:
@@ -233,15 +243,44 @@ class Trainer:
             return Ending.INTERRUPTED
         finally:
             feed.close()
+            if self._team is not None:
+                self._team.end()
+
+    def follow(self, team: Team) -> None:
+        """Take the steps that the leader of a team tells of, until there are no more.
+
+        Random numbers (dropout) are a function of the step and of the place in the team: nothing is to be kept of them.
+        """
+        self.model.train()
+        team.share(self.model)
+        feed: Feed | None = None
+        while (told := team.told()) is not None:
+            step, batch_size = told
+            if step != self.progress.step:
+                raise RuntimeError(f"the leader is at step {step}, this process at {self.progress.step}")
+            if feed is None:
+                feed = Feed(
+                    self._source, self._device, first=step, last=self.plan.steps, batch_size=batch_size
+                )
+            torch.manual_seed((step + 1) * 1_000_003 + team.rank)
+            data, batches = feed.take(step, batch_size)
+            set_rates(self._optimiser, self._rate_factor(step))
+            self._stepper.step(feed, data, batches, batch_size)
+            self.progress.step += 1
+        if feed is not None:
+            feed.close()
 
     def _step(self, feed: Feed) -> None:
+        if self._team is not None:
+            self._team.tell(self.progress.step, self.progress.batch_size)
         waited = feed.waited
         data, batches = feed.take(self.progress.step, self.progress.batch_size)
         set_rates(self._optimiser, self._rate_factor(self.progress.step))
         loss, fitting = self._stepper.step(feed, data, batches, self.progress.batch_size)
         if fitting != self.progress.batch_size:
             self.progress.batch_size = fitting
-            accumulation = -(-self.plan.effective_batch // fitting)
+            parts = 1 if self._team is None else self._team.size
+            accumulation = -(-self.plan.effective_batch // (fitting * parts))
             self._observers.on_out_of_memory(MemoryReport(self.progress.step, fitting, accumulation))
         self._unseen.append(loss)
         self.progress.step += 1
@@ -288,8 +327,15 @@ class Trainer:
         return rate_factor(step - first, self.plan.head_steps, self._hyper.warmup_ratio)
 
     def _diverged(self) -> Message | None:
-        self.reason = self._watch.reason or NOTHING
-        return self._watch.reason
+        found = self._watch.reason
+        if self._stepper.scaled:
+            lost = found is not None and found.code == "trial.loss-not-finite"
+            if lost or self._stepper.overflows:
+                what = Message.of("trial.overflow-loss" if lost else "trial.overflow-gradients")
+                step = found.values["step"] if found is not None and lost else self.progress.step
+                found = Message.of("trial.overflows", what=what, step=step)
+        self.reason = found or NOTHING
+        return found
 
     def _mark(self) -> None:
         """Start measuring steps from now."""

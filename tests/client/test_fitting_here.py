@@ -82,6 +82,28 @@ def test_memory_that_is_asked_for_is_taken_as_far_as_it_is_there(asked, chosen):
     assert host.pod.memory == f"{chosen * 1024}Mi"
 
 
+@pytest.mark.parametrize(
+    ("precision", "where"),
+    [("fp16", machine(Gpu("0", "Tesla P100", 16 * GIB, 6.0))), ("tf32", machine(T4)), ("tf32", machine())],
+)
+def test_a_precision_that_the_device_lacks_is_refused(precision, where):
+    with pytest.raises(
+        RequestError, match=rf"{precision} is asked for, and .* does not compute in it; leave out"
+    ):
+        fitted(build_spec(training={"precision": precision}), where)
+
+
+def test_fp16_is_for_cards_without_bf16():
+    spec, found = fitted(build_spec(training={"precision": "fp16"}), machine(T4))
+    assert spec.training.precision == "fp16"
+    assert "in float16" in str(found)
+    wide, _ = fitted(build_spec(seq_lengths=[512]), machine(T4))
+    narrow, _ = fitted(build_spec(seq_lengths=[512], training={"precision": "fp16"}), machine(T4))
+    assert plan_study(narrow)[512].batch.predicted_bytes / plan_study(narrow)[512].batch.batch_size < (
+        plan_study(wide)[512].batch.predicted_bytes / plan_study(wide)[512].batch.batch_size
+    )
+
+
 def test_bf16_on_a_card_without_it_is_refused():
     with pytest.raises(RequestError, match=r"Tesla T4 does not compute in it"):
         fitted(build_spec(training={"precision": "bf16"}), machine(T4))

@@ -86,6 +86,7 @@ def trainer(
         fingerprint=more.pop("fingerprint", "this"),
         attempt=more.pop("attempt", 1),
         checkpoint_seconds=more.pop("checkpoint_seconds", 300.0),
+        autocast=more.pop("autocast", None),
     )
     built = Trainer(
         net,
@@ -138,6 +139,68 @@ def test_resumed_training_is_bit_identical(tmp_path: Path, looks: int) -> None:
     assert torch.equal(weights(second.model), weights(whole.model))
     assert [e["step"] for e in second.progress.evaluations] == [4, 8, 12]
     assert len(recorder.evaluations) <= 3
+
+
+class Overflows:
+    """A loss whose gradients float16 does not hold in some steps, whatever they are multiplied by."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last, self.calls = first, last, 0
+
+    def __call__(self, net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        self.calls += 1
+        loss = masked_lm_loss(net, batch)
+        return _Infinite.apply(loss) if self.first <= self.calls <= self.last else loss
+
+
+class _Infinite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor) -> Tensor:
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad * torch.inf
+
+
+def test_in_float16_training_learns_as_in_float32(tmp_path: Path) -> None:
+    wide, _ = trainer(tmp_path, steps=40, dropout=0.0)
+    narrow, _ = trainer(tmp_path, steps=40, dropout=0.0, autocast=torch.float16)
+    assert wide.run(score, always) is narrow.run(score, always) is Ending.COMPLETE
+    assert narrow.losses[:5] == pytest.approx(wide.losses[:5], rel=5e-3)
+    assert sum(narrow.losses[-10:]) == pytest.approx(sum(wide.losses[-10:]), rel=0.05)
+
+
+def test_a_step_whose_gradients_overflow_is_left_out_and_resumed_training_knows_the_scale(
+    tmp_path: Path,
+) -> None:
+    def made(**more: Any) -> Trainer:
+        return trainer(tmp_path, autocast=torch.float16, loss=Overflows(3, 4), **more)[0]
+
+    whole = made()
+    assert whole.run(score, always) is Ending.COMPLETE
+    first = made(checkpoints=CheckpointStore(tmp_path / "c"), stop=StopAfter(7))
+    assert first.run(score, always) is Ending.INTERRUPTED
+    first.save()
+    assert CheckpointStore(tmp_path / "c").load()[1]["scaler"]["scale"] == 2.0**14  # of 2**16, halved twice
+    second = trainer(tmp_path, autocast=torch.float16, checkpoints=CheckpointStore(tmp_path / "c"))[0]
+    assert second.resume()
+    assert second.run(score, always) is Ending.COMPLETE
+    assert second.losses == whole.losses
+    assert torch.equal(weights(second.model), weights(whole.model))
+
+
+def test_an_overflow_that_stays_is_named(tmp_path: Path) -> None:
+    one, _ = trainer(tmp_path, steps=40, autocast=torch.float16, loss=Overflows(1, 1000))
+    assert one.run(score, always) is Ending.DIVERGED
+    assert "float16 overflows: gradients are not finite at any scale of the loss at step 20" in str(
+        one.reason
+    )
+    lost, _ = trainer(
+        tmp_path, autocast=torch.float16, loss=lambda net, batch: masked_lm_loss(net, batch) * torch.inf
+    )
+    assert lost.run(score, always) is Ending.DIVERGED
+    assert "float16 overflows: the loss is not finite at step 1" in str(lost.reason)
 
 
 def test_interrupted_again_and_again(tmp_path: Path) -> None:
