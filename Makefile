@@ -12,12 +12,13 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Files that are made by a module of ours, as module=file; each module knows --write and --check.
 GENERATED := docs.metrics_page=docs/metrics.md docs.api_page=docs/api.md charts.dashboards=charts/coref-k8s/dashboards
 
-.PHONY: help install demo test test-slow test-cluster test-real check generate format images kind-load release clean
+.PHONY: help install demo test test-slow test-gpu test-cluster test-real check generate format images kind-load release clean
 
 help:
 	@echo "make demo          a study on this machine, then who is who in a text: small model, shipped corpus, a few minutes"
 	@echo "make test          all tests (installs Postgres and jq where they are missing)"
 	@echo "make test-slow     the larger versions of some tests as well"
+	@echo "make test-gpu      checks on this machine's GPU: numbers, memory, speed, out of memory, preemption"
 	@echo "make test-cluster  the tests of the cluster's side on the cluster that KUBECONFIG names"
 	@echo "make test-real     studies with real pods there: eviction, a drained node, a full disk, upgrade, uninstall"
 	@echo "make images        the images of controller and trial, with docker, podman or buildah"
@@ -59,6 +60,9 @@ test: install $(VENV)/checkov/.installed
 test-slow: install $(VENV)/checkov/.installed
 	sh tests/install-services.sh
 	KUBECONFIG= $(BIN)/pytest -n 2 --dist loadfile
+
+test-gpu: install
+	$(BIN)/pytest -m gpu -rs tests/gpu
 
 # In namespaces of its own, which it removes; needs the right to create CRDs, namespaces and (without kubelets) nodes.
 test-cluster: install

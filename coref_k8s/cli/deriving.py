@@ -33,6 +33,7 @@ def train(
     trial: Annotated[int | None, typer.Option("--trial", metavar="NUMBER")] = None,
     seq_len: SeqLen = None,
     train_limit: TrainLimit = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", metavar="N", min=0)] = None,
     settings: Set = None,
     name: Name = None,
     where: Where,
@@ -42,8 +43,10 @@ def train(
     if from_best and trial is not None:
         raise RequestError("cli.contradict", one="--from-best", other="--trial")
     backend, view = find_study(where, study)
+    named = [] if gpus is None else [f"pod.gpus={gpus}"]
     made = _with_settings(
-        final_training(view, seq_len=seq_len, trial=trial, train_limit=train_limit, spelled=option), settings
+        final_training(view, seq_len=seq_len, trial=trial, train_limit=train_limit, spelled=option),
+        [*named, *(settings or [])],
     )
     if made.spec.data.train_limit != view.spec.data.train_limit and made.spec.training.max_steps is not None:
         note(say("cli.steps-stay", steps=made.spec.training.max_steps), style="yellow")

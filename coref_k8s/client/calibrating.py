@@ -99,13 +99,18 @@ def measured_lines(
     seconds: bool = False,
     memory: bool = False,
     more: Sequence[Mapping[str, Any]] = (),
+    gpu: bool = False,
+    deadline: float = 3600.0,
 ) -> Iterator[dict[str, Any]]:
-    """Yield what a process of its own finds of a request's steps on one thread of this machine, and of `more` of them (`Step`)."""
+    """Yield what a process of its own finds of a request's steps on one thread, or the first GPU, of this machine.
+
+    `more`: further steps to measure (`Step`), on the path of trials alone.
+    """
     asked = {
-        "spec": spec.model_dump_json(by_alias=True), "data_dir": str(data_dir), "deadline": 3600.0, "threads": 1,
+        "spec": spec.model_dump_json(by_alias=True), "data_dir": str(data_dir), "deadline": deadline, "threads": 1,
         "seconds": seconds, "memory": memory, "steps": list(more),
     }  # fmt: skip
-    yield from _child(asked, None, memory and not seconds)
+    yield from _child(asked, None, memory and not seconds and not gpu)
 
 
 def _with(found: Calibration, line: Mapping[str, Any]) -> Calibration:

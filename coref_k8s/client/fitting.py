@@ -23,7 +23,7 @@ def fitted(spec: StudySpec, machine: Machine | None = None) -> tuple[StudySpec, 
     machine = machine or this_machine()
     usable = machine.usable_gpus
     # that of a derived study comes from the study that it is made of, which may have run elsewhere
-    named = "gpus" in spec.pod.model_fields_set and spec.purpose.kind == "search"
+    named = "gpus" in spec.pod.model_fields_set and (spec.purpose.kind == "search" or spec.pod.gpus > 1)
     gpus = spec.pod.gpus if named else min(spec.pod.gpus, len(usable))
     if gpus > len(usable):
         raise RequestError(

@@ -129,7 +129,9 @@ def _of_length(spec: StudySpec, shape: ModelShape, batch: BatchPlan, rows: int, 
     passes = _passes(spec, length)
     steps = training.max_steps or math.ceil(rows * passes[-1] / batch.effective_batch)
     usual = training.max_steps or math.ceil(rows * mean(passes) / batch.effective_batch)
-    step = Step(length, batch.batch_size, batch.accumulation, batch.checkpointing)
+    # several GPUs share the passes of a step
+    passes_each = -(-batch.accumulation // max(1, spec.pod.gpus))
+    step = Step(length, batch.batch_size, passes_each, batch.checkpointing)
     trained = steps * batch.effective_batch * length
     # of a search the full evaluation is cut to fit the shortest training
     least = trained if training.max_steps else rows * passes[0] * length

@@ -302,7 +302,7 @@ class PodSpec(Request):
     image: Text | None = Field(default=None, json_schema_extra=flag("--image"))
     """Trial image; the controller's default when not given."""
     gpus: Few = Field(default=1, json_schema_extra=flag("--gpus", panel="training"))
-    """GPUs of a trial; 0 runs on CPU. On one machine those that are there, when not given."""
+    """GPUs of a trial, which share its batches, one process each; 0 runs on CPU. On one machine those that are there, when not given."""
     gpu_resource: Name = "nvidia.com/gpu"
     """Resource name of a GPU."""
     resource_claims: Keyed[Name] = added({})

@@ -1,0 +1,1 @@
+"""What only a GPU can show: one check for whoever has one."""
