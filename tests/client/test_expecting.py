@@ -59,7 +59,9 @@ def calibration(speed: Speed = TRUE, name: str = NAME, factor: float = 1.0, **mo
 
 def request(**more):
     search = {"allocation": "even", "pruner": "median"}
-    return build_spec(**{"seq_lengths": [512, 2048], "training": {"max_steps": 100}, "search": search, **more})
+    return build_spec(
+        **{"seq_lengths": [512, 2048], "training": {"max_steps": 100}, "search": search, **more}
+    )
 
 
 def test_what_was_measured_says_what_trials_take():
