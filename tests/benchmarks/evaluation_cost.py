@@ -37,9 +37,9 @@ from coref_k8s.study.reading import load_study_file, spec_from_mapping
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.trial.batches import MaskedSource, StepPlan
 from coref_k8s.trial.hyperparameters import Hyperparameters
+from coref_k8s.trial.invented import invented_sequences
 from coref_k8s.trial.masking import Masker, Vocabulary
 from coref_k8s.trial.training import Trainer, TrainingPlan
-from tests.benchmarks.trial import sequences
 
 TARGET = 0.15
 DEMO = Path(__file__).parents[2] / "examples" / "demo.yaml"
@@ -55,7 +55,7 @@ def seconds_per_trained_token(folder: Path, tokenizer: Any, seq_len: int, steps:
     hyper = Hyperparameters(learning_rate=1e-3)
     plan = StepPlan(np.full(64, seq_len), 4, 0)
     source = MaskedSource(
-        sequences(64, seq_len, vocabulary), plan, Masker(vocabulary, hyper, seq_len), seed=0
+        invented_sequences(64, seq_len, vocabulary), plan, Masker(vocabulary, hyper, seq_len), seed=0
     )
     spent = []
     for count in (3, steps + 3):
