@@ -19,8 +19,8 @@ _MANY = 24
 #: What most people need of them.
 _EVERYDAY = {
     "--file", "--name", "--task", "--seq-lengths", "--data", "--train-limit", "--model", "--trials", "--parallelism",
-    "--finalists", "--epoch-choices", "--max-steps", "--gpus", "--gpu-memory-gb", "--max-duration", "--max-gpu-hours", "--local",
-    "--data-dir", "--namespace", "--wait", "--output", "--lang", "--help", "--help-all",
+    "--finalists", "--epoch-choices", "--max-steps", "--gpus", "--gpu-memory-gb", "--max-duration", "--max-gpu-hours", "--gpu-hour-price",
+    "--local", "--data-dir", "--namespace", "--wait", "--output", "--lang", "--help", "--help-all",
 }  # fmt: skip
 #: Groups in this order; others come between, as they are found.
 _FIRST = ("arguments", "what", "text", "model", "search", "training", "limits", "options")
