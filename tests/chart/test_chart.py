@@ -302,7 +302,7 @@ def test_names_of_releases_with_dots_are_names_of_services() -> None:
 
 
 def test_an_upgrade_can_bound_how_many_trials_run_at_once() -> None:
-    assert settings_of(objects({})).jobs.max_parallelism is None
+    assert settings_of(objects({})).jobs.max_parallelism == 100
     assert settings_of(objects({"trial": {"maxParallelism": 2}})).jobs.max_parallelism == 2
 
 

@@ -26,7 +26,8 @@ def checkov() -> Path:
 
 def scan(folder: Path, *arguments: str) -> dict[str, list[dict[str, str]]]:
     command = [
-        sys.executable,
+        # by its Python: the first line of its script does not stand a blank in the path
+        checkov().parent / "python",
         checkov(),
         "--skip-download",
         "--directory",
@@ -35,8 +36,6 @@ def scan(folder: Path, *arguments: str) -> dict[str, list[dict[str, str]]]:
         "json",
         "--soft-fail",
     ]
-    if checkov().parents[1] != Path(sys.prefix):
-        command[:1] = []
     done = subprocess.run([*map(str, command), *arguments], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["results"]
 

@@ -83,7 +83,7 @@ def test_a_model_that_fills_masks_is_not_compared(models, text, capsys):
     assert run(["compare", models[0], encoder, "--data", text, "--seq-len", "96", "--lang", "en"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert f"{models[0]} finds chains and {encoder} fills masks" in said
-    assert f"coref-k8s submit --task coreference --model {encoder}" in said
+    assert f"coref-k8s submit --local --task coreference --model {encoder}" in said
 
 
 def test_names_of_other_folders_stay_apart_and_a_text_given_twice_counts_once(models, tmp_path, capsys):

@@ -116,7 +116,7 @@ def test_a_model_that_resolves_nothing_is_one_sentence_that_says_what_to_do(mode
     assert run(["resolve", encoder, str(file)]) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "no coreference head" in said
-    assert f"coref-k8s submit --task coreference --model {encoder}" in said
+    assert f"coref-k8s submit --local --task coreference --model {encoder}" in said
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ app()
 LIBRARIES = "import typer, rich.table, sqlalchemy, sqlalchemy.dialects.sqlite, pydantic, yaml; from typer import rich_utils"
 
 
-def cpu_seconds(*command: str, most: int = 4) -> float:
+def cpu_seconds(*command: str, most: int = 6) -> float:
     """Return the least CPU time of a few runs of a command (seconds): others disturb it, nothing makes it less."""
     found = []
     for _ in range(most):

@@ -125,6 +125,7 @@ def test_one_that_is_ended_keeps_what_it_has_and_leaves_nobody_behind(model, num
         (child,) = children(process.pid)
         process.send_signal(number)
         process.wait(60)
+        assert process.returncode != 0
     end = time.monotonic() + 30
     while Path(f"/proc/{child}").exists() and time.monotonic() < end:
         time.sleep(0.1)

@@ -40,7 +40,7 @@ def test_a_pod_that_only_waits_becomes_trouble_in_time(
         assert (job.state, job.reason) == (State.PENDING, None)
         moment[0] += timedelta(minutes=6)  # nobody has touched the Job or the pod
         [job] = runner.list("korean")
-        assert job.reason is Reason.UNSCHEDULABLE
+        assert job.reason is Reason.NOT_STARTED
         assert f"starting on node {node}" in str(job.message)
     finally:
         cache.close()

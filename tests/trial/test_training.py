@@ -101,9 +101,9 @@ def trainer(
     return built, recorder
 
 
-def score(net: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any]]:
+def score(net: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any], tuple[()]]:
     """An evaluation that uses random numbers, as a real one might."""
-    return float(torch.rand(())), {"number": number, "last": last}
+    return float(torch.rand(())), {"number": number, "last": last}, ()
 
 
 def always(_: EvaluationReport) -> bool:
