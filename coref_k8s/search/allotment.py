@@ -3,7 +3,7 @@
 A longer length begins with the best trials of a shorter one and a few drawn at random. Whether what was promised holds there is asked
 of their ranks: were the carried ones no better than random ones, every order of both would be equally likely, and the carried ones
 would lie as high as they do with a chance that is counted exactly (Wilcoxon's rank-sum test). Above `ERROR`, the length gets as
-many trials as the shortest. Why, and what it is worth: docs/decisions/122-the-ladder-is-an-allocation.md.
+many trials as the shortest. Why, and what it is worth: docs/decisions/124-the-ladder-is-an-allocation.md.
 """
 
 from __future__ import annotations
