@@ -384,7 +384,7 @@ def test_counts_that_are_none(text: str) -> None:
 
 def test_a_final_training_and_an_ensemble_of_a_study(running: World, call: Callable[..., Any]) -> None:
     call("submit", *SMALL, "--name", "korean", "--wait")
-    best = yaml.safe_load(call("best", "korean", "--output", "yaml").out)["lengths"]["64"]
+    best = yaml.safe_load(call("best", "korean", "--output", "yaml").out)["lengths"][64]
     shown = yaml.safe_load(call("train", "korean", "--from-best", "--dry-run=server", "-o", "yaml").out)
     assert shown["spec"]["purpose"] == {"kind": "train", "study": "korean", "trials": [best["trial"]]}
     answer = call("train", "korean", "--from-best", "--train-limit", "none", "--wait")
@@ -419,7 +419,7 @@ def test_results_in_object_storage_are_read_by_the_names_of_the_cluster(
         Place(kept).put(f"studies/korean/64/{number}", tmp_path / f"{number}")
     monkeypatch.setenv("COREF_OBJECT_STORE", kept)
     monkeypatch.setenv("COREF_DATA_DIR", str(tmp_path / "laptop"))
-    best = yaml.safe_load(call("best", "korean", "--output", "yaml").out)["lengths"]["64"]
+    best = yaml.safe_load(call("best", "korean", "--output", "yaml").out)["lengths"][64]
     settings = Settings.from_env()
     found = model_folder("korean/64", settings)
     assert found == tmp_path / f"laptop/studies/korean/64/{best['trial']}/model"
