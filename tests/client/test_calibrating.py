@@ -113,9 +113,10 @@ def test_another_one_is_waited_for_and_named(coref, model):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_one_that_is_ended_keeps_what_it_has_and_leaves_nobody_behind(model, number):
-    command = [sys.executable, "-m", "coref_k8s.cli.main"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    program = "from coref_k8s.cli.main import main; main()"
+    # a shell's background jobs ignore Ctrl-C, and what they start does too
+    program = """import signal; from coref_k8s.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler); main()"""
     command = [sys.executable, "-c", program, "calibrate", *ASKED, "--model", str(model)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
