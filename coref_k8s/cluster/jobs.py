@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from coref_k8s.cluster import names
@@ -11,7 +12,7 @@ from coref_k8s.sizing.resources import parse_quantity
 from coref_k8s.study.names import WITHOUT_GPU
 from coref_k8s.study.order import Order, Resources
 from coref_k8s.study.paths import HUB_CACHE, PREPARED
-from coref_k8s.study.spec import EVERY_LENGTH, Toleration
+from coref_k8s.study.spec import EVERY_LENGTH, PodSpec, Toleration
 
 #: Name of the only container.
 CONTAINER = "trial"
@@ -25,6 +26,9 @@ OBJECTS_DIR = "/run/coref/objects"
 
 #: Taints of a node that says it is not well, and of one that says nothing.
 _NODE_TROUBLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+#: Settings that change no pod.
+_NOT_OF_PODS = {"max_parallelism", "ttl_seconds", "keep_seconds"}
 
 Manifest = dict[str, Any]
 
@@ -44,7 +48,7 @@ def job_manifest(order: Order, settings: JobSettings, *, namespace: str, owner_u
         "annotations": {
             **settings.annotations,
             names.MAX_DISRUPTIONS_ANNOTATION: str(order.spec.limits.max_disruptions),
-            names.POD_ANNOTATION: order.pod_digest,
+            names.POD_ANNOTATION: pod_digest(order.spec.pod, order.resources, settings),
         },
     }
     if pod.queue_name:
@@ -68,6 +72,13 @@ def job_manifest(order: Order, settings: JobSettings, *, namespace: str, owner_u
         # Kueue admits by resuming
         spec["suspend"] = True
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def pod_digest(pod: PodSpec, resources: Resources, settings: JobSettings) -> str:
+    """Return a hash of where and how a pod is to run, by the request and the installation."""
+    given = settings.model_copy(update={"image": pod.image or settings.image})
+    asked = (pod.model_dump_json(), resources.model_dump_json(), given.model_dump_json(exclude=_NOT_OF_PODS))
+    return hashlib.sha256("/".join(asked).encode()).hexdigest()[:16]
 
 
 def job_labels(order: Order) -> dict[str, str]:

@@ -16,7 +16,7 @@ from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.cache import Copy, JobCache
 from coref_k8s.cluster.errors import AlreadyExists, Invalid, NotFound, unless_replaced
 from coref_k8s.cluster.explain import Explainer
-from coref_k8s.cluster.jobs import job_manifest
+from coref_k8s.cluster.jobs import job_manifest, pod_digest
 from coref_k8s.cluster.observed import (
     disrupted_names,
     has_ended,
@@ -32,7 +32,8 @@ from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.controller.apply import LONGEST_ROUND
 from coref_k8s.controller.runner import ObservedJob, Reason
 from coref_k8s.errors import RequestError
-from coref_k8s.study.order import Order
+from coref_k8s.study.order import Order, Resources
+from coref_k8s.study.spec import PodSpec
 from coref_k8s.telemetry.bus import utc_now
 
 T = TypeVar("T")
@@ -84,6 +85,10 @@ class ClusterRunner:
     def capacity(self) -> int | None:
         """The bound of this installation; None when the cluster's scheduler decides alone."""
         return self._settings.max_parallelism
+
+    def pod_digest(self, pod: PodSpec, resources: Resources) -> str:
+        """Return what tells pods apart that were asked for otherwise, by the request or the chart's values."""
+        return pod_digest(pod, resources, self._settings)
 
     def list(self, study: str) -> list[ObservedJob]:
         """Return the jobs of a study, from the cache; what waits for long is asked about (`Explainer`)."""

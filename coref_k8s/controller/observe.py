@@ -17,7 +17,6 @@ from coref_k8s.search.studies import LengthStudy
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.store import Store, StudyRecord
 from coref_k8s.study.names import WITHOUT_GPU, Kind
-from coref_k8s.study.order import pod_digest
 from coref_k8s.study.spec import StudySpec
 
 #: Opens the Optuna study of one length.
@@ -86,7 +85,7 @@ class Observer:
         )
 
     def _is_outdated(self, job: ObservedJob, spec: StudySpec) -> bool:
-        """Whether a job waits to begin for pods that the request asks for otherwise by now."""
+        """Whether a job waits to begin for pods that the request, or the installation, asks for otherwise by now."""
         if job.state is not State.PENDING or not job.pod:
             return False
         unit = unit_of(job)
@@ -96,7 +95,8 @@ class Observer:
         if self._sized_for is not spec:
             self._sized_for, self._digests = spec, {}
         if key not in self._digests:
-            self._digests[key] = pod_digest(spec.pod, size_pod(spec, key[0], tier=tier))
+            pod = size_pod(spec, key[0], tier=tier)
+            self._digests[key] = self._runner.pod_digest(spec.pod, pod)
         return job.pod != self._digests[key]
 
     def _look_at_all(self, resumed_at: datetime, jobs: tuple[ObservedJob, ...]) -> tuple[LengthSnapshot, ...]:

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from coref_k8s.study.names import Kind
-from coref_k8s.study.order import Order
+from coref_k8s.study.order import Order, Resources
+from coref_k8s.study.spec import PodSpec
 from coref_k8s.wording import NOTHING, Message
 
 
@@ -61,7 +62,7 @@ class ObservedJob:
     retries: int = 0
     disruptions: int = 0
     pod: str = ""
-    """What its pods were asked to be (`pod_digest` of its order); empty where that is not known."""
+    """What its pods were asked to be (`Runner.pod_digest`); empty where that is not known."""
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -82,6 +83,10 @@ class Runner(Protocol):
 
     def capacity(self) -> int | None:
         """Most jobs that can run at once here; None when the scheduler decides."""
+        ...
+
+    def pod_digest(self, pod: PodSpec, resources: Resources) -> str:
+        """Return what tells pods apart that were asked for otherwise, by the request or the installation."""
         ...
 
     def list(self, study: str) -> list[ObservedJob]:

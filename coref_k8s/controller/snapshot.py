@@ -119,7 +119,7 @@ class Snapshot(StudyState):
     stopping: frozenset[str] = frozenset()
     """Jobs (uid) that were told to stop."""
     outdated: frozenset[str] = frozenset()
-    """Jobs (uid) that wait to begin, for pods that the request asks for otherwise by now."""
+    """Jobs (uid) that wait to begin, for pods that are asked for otherwise by now."""
     attempts: Mapping[Unit, tuple[Attempt, ...]] = field(default_factory=dict)
     """Ended attempts of units that are not finished."""
     gpu_seconds: float = 0.0

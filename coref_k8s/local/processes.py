@@ -20,8 +20,9 @@ from coref_k8s.local import supervise
 from coref_k8s.local.hardware import cpu_cores, visible_gpus
 from coref_k8s.local.jobfiles import JobFolder, job_folders
 from coref_k8s.study.names import WITHOUT_GPU, Kind
-from coref_k8s.study.order import Order
+from coref_k8s.study.order import Order, Resources
 from coref_k8s.study.paths import JOBS, STOPPED_FILE
+from coref_k8s.study.spec import PodSpec
 
 #: What a job runs unless told otherwise.
 TRIAL_COMMAND = (sys.executable, "-m", "coref_k8s.trial")
@@ -72,6 +73,10 @@ class ProcessRunner:
     def capacity(self) -> int:
         """Return how many jobs run at once without sharing a GPU, or a core where there is no GPU."""
         return len(self._gpus) // self.gpus_per_job if self._gpus else self._cores
+
+    def pod_digest(self, pod: PodSpec, resources: Resources) -> str:
+        """Return nothing: no process waits for what it was asked to be."""
+        return ""
 
     def list(self, study: str) -> list[ObservedJob]:
         """Return the jobs of a study; those whose processes are all gone are failed, reason Disrupted."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from coref_k8s.study.base import Request, added
 from coref_k8s.study.names import Kind, job_name
-from coref_k8s.study.spec import PodSpec, StudySpec
+from coref_k8s.study.spec import StudySpec
 
 
 class BatchPlan(Request):
@@ -91,14 +90,3 @@ class Order(Request):
     def name(self) -> str:
         """Deterministic job name: creating it twice is creating it once."""
         return job_name(self.study, self.kind, self.seq_len, self.trial, self.attempt)
-
-    @property
-    def pod_digest(self) -> str:
-        """What tells pods apart that were asked for otherwise."""
-        return pod_digest(self.spec.pod, self.resources)
-
-
-def pod_digest(pod: PodSpec, resources: Resources) -> str:
-    """Return a hash of where and how a pod is to run."""
-    asked = f"{pod.model_dump_json(by_alias=True)}/{resources.model_dump_json(by_alias=True)}"
-    return hashlib.sha256(asked.encode()).hexdigest()[:16]

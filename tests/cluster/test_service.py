@@ -114,6 +114,26 @@ def test_an_evicted_pod_is_replaced_and_costs_the_trial_nothing(world: World) ->
     assert (attempt.outcome, attempt.disruptions, attempt.retries) == (Outcome.SUCCEEDED, 2, 0)
 
 
+def test_an_upgrade_reaches_jobs_that_wait_and_no_others(world: World) -> None:
+    def image(job: str) -> str:
+        return str(world.api.get(JOBS, job)["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    world.trials.behave = lambda order, start: (300.0, 0, False)
+    old = world.controller(jobs=JOBS_HERE.model_copy(update={"image": "trial:1"}))
+    world.submit("runs")
+    running = world.running("runs-prepare-1")
+    world.submit("waits", spec={"pod": {"gpus": 0, "nodeSelector": {"no": "where"}}})
+    world.until(lambda: "waits-prepare-1" in world.jobs(), "the Job that waits")
+    old.stop()
+    world.controller(jobs=JOBS_HERE.model_copy(update={"image": "trial:2"}))
+    world.until(
+        lambda: "waits-prepare-1" in world.jobs() and image("waits-prepare-1") == "trial:2", "the new image"
+    )
+    assert image("runs-prepare-1") == "trial:1"
+    assert world.running("runs-prepare-1")["metadata"]["uid"] == running["metadata"]["uid"]
+    assert world.trials.database.store().attempts(world.api.namespace, "waits") == [], "no attempt has ended"
+
+
 def test_a_queue_admits_preempts_and_admits_again(world: World) -> None:
     """As Kueue does it: Jobs come suspended, and are suspended again for something more urgent."""
 

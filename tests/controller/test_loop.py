@@ -517,6 +517,19 @@ def test_a_change_of_the_pods_reaches_jobs_that_wait_and_no_others() -> None:
     assert w.job("demo-512-1-1").uid == new.uid, "other changes are none of the pods"
 
 
+def test_an_upgrade_reaches_jobs_that_wait_and_no_others() -> None:
+    w = prepared()
+    w.run("demo-512-0-1")
+    running, waiting = w.job("demo-512-0-1"), w.job("demo-512-1-1")
+    w.runner.image = "trial:2"
+    w.new_loop()
+    w.settle()
+    assert w.job("demo-512-0-1") == running
+    new = w.job("demo-512-1-1")
+    assert (new.uid != waiting.uid, new.attempt) == (True, 1)
+    assert [job for job in w.store.written if "prepare" not in job] == [], "no attempt has ended"
+
+
 def test_a_preparation_that_waits_is_replaced_too() -> None:
     w = world()
     w.settle()

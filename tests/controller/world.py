@@ -23,8 +23,8 @@ from coref_k8s.sizing.resources import size_pod
 from coref_k8s.store import AttemptRecord, Phase, StudyRecord
 from coref_k8s.store.records import TERMINAL
 from coref_k8s.study.names import WITHOUT_GPU, Kind
-from coref_k8s.study.order import Order, pod_digest
-from coref_k8s.study.spec import StudySpec
+from coref_k8s.study.order import Order, Resources
+from coref_k8s.study.spec import PodSpec, StudySpec
 from coref_k8s.telemetry.bus import Bus
 from coref_k8s.wording import NOTHING, Message
 
@@ -201,7 +201,11 @@ class FakeRunner:
         self.started: list[str] = []
         self.orders: dict[str, Order] = {}
         self.refuse: dict[str, Exception] = {}
+        self.image = "trial:1"
         self._uids = 0
+
+    def pod_digest(self, pod: PodSpec, resources: Resources) -> str:
+        return f"{self.image} {pod} {resources}"
 
     def capacity(self) -> int | None:
         return self.places
@@ -235,7 +239,7 @@ class FakeRunner:
             trial=order.trial,
             attempt=order.attempt,
             state=State.PENDING,
-            pod=order.pod_digest,
+            pod=self.pod_digest(order.spec.pod, order.resources),
             created_at=self.world.now,
         )
         self.started.append(order.name)
@@ -258,7 +262,7 @@ class FakeRunner:
             self.world.store.get_study("", "demo").spec,
             None if job.kind in WITHOUT_GPU else job.seq_len,
         )
-        asked = {pod_digest(spec.pod, size_pod(spec, seq_len, tier=tier)) for tier in range(9)}
+        asked = {self.pod_digest(spec.pod, size_pod(spec, seq_len, tier=tier)) for tier in range(9)}
         if now.state is State.PENDING and now.pod not in asked:
             del self.jobs[job.name]  # it waits for what nobody asks for any more
             return
