@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from coref_k8s.local.hardware import Machine, driver, this_machine
 from coref_k8s.sizing.calibration import Calibration, Parity, Point, precision_asked, shape_key
 from coref_k8s.sizing.shape import shape_of
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.trial.provenance import installed
 from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def calibrate(
     found = Calibration(
         device=visible[0].model or "GPU" if visible else machine.processor,
         gpu=bool(visible), memory=(visible[0].memory or 0) if visible else machine.memory, threads=threads,
-        driver=driver() if visible else "", versions=_versions(), model=spec.model, task=spec.task, precision="fp32",
+        driver=driver() if visible else "", versions=installed(_LIBRARIES), model=spec.model, task=spec.task, precision="fp32",
         asked=precision_asked(spec), shape=shape_key(shape), measured_at=datetime.now(UTC),
     )  # fmt: skip
     with _alone(visible[0].name if visible else "cpu", until, tell):
@@ -72,11 +72,14 @@ def calibrate(
         left_out = 0
         for seconds, memory, share in rounds:
             left = until - time.monotonic() - (1 - share) * deadline
-            asked = {
-                "spec": spec.model_dump_json(by_alias=True), "data_dir": str(backend.settings.data_dir),
-                "deadline": left, "threads": threads or 1, "seconds": seconds, "memory": memory,
-            }  # fmt: skip
-            for line in _child(asked, visible[0].name if visible else None, memory and not seconds):
+            about: dict[str, Any] = {
+                "seconds": seconds,
+                "memory": memory,
+                "threads": threads or 1,
+                "deadline": left,
+            }
+            gpu = visible[0].name if visible else None
+            for line in measured_lines(spec, backend.settings.data_dir, gpu=gpu, **about):
                 found = replace(_with(found, line), seconds=round(deadline - (until - time.monotonic()), 1))
                 if line["kind"] == "end":
                     left_out += line["left_out"]
@@ -99,18 +102,19 @@ def measured_lines(
     seconds: bool = False,
     memory: bool = False,
     more: Sequence[Mapping[str, Any]] = (),
-    gpu: bool = False,
+    gpu: str | None = None,
+    threads: int = 1,
     deadline: float = 3600.0,
 ) -> Iterator[dict[str, Any]]:
-    """Yield what a process of its own finds of a request's steps on one thread, or the first GPU, of this machine.
+    """Yield what a process of its own finds of a request's steps on this machine: on so many threads, or on a GPU.
 
-    `more`: further steps to measure (`Step`), on the path of trials alone.
+    `more`: further steps to measure (`Step`), on the path of trials alone. `gpu` as CUDA_VISIBLE_DEVICES has it.
     """
     asked = {
-        "spec": spec.model_dump_json(by_alias=True), "data_dir": str(data_dir), "deadline": deadline, "threads": 1,
+        "spec": spec.model_dump_json(by_alias=True), "data_dir": str(data_dir), "deadline": deadline, "threads": threads,
         "seconds": seconds, "memory": memory, "steps": list(more),
     }  # fmt: skip
-    yield from _child(asked, None, memory and not seconds and not gpu)
+    yield from _child(asked, gpu, peaks=memory and not seconds)
 
 
 def _with(found: Calibration, line: Mapping[str, Any]) -> Calibration:
@@ -236,13 +240,3 @@ def _alone(device: str, until: float, tell: Callable[[Message], None]) -> Iterat
         except OSError:
             pass
         yield
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

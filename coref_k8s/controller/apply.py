@@ -75,7 +75,8 @@ class Applier:
     def apply(self, actions: list[Action], *, gpus_per_job: int) -> Exception | None:
         """Carry out the actions; return the first failure. It holds up the rest of its own unit only, and the study's end.
 
-        It leaves off when the round has lasted long enough: thousands of starts must not keep a cancellation waiting. Raises StorageError and FencedError at once: nothing else could be written.
+        It leaves off when the round has lasted long enough: thousands of starts must not keep a cancellation waiting.
+        Raises StorageError and FencedError at once: nothing else could be written.
         """
         self._gpus_per_job = gpus_per_job
         self._last_lines.clear()

@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from coref_k8s.corpus.prepared import items_path, open_prepared
 from coref_k8s.corpus.progress import ProgressCallback, Reporter
 from coref_k8s.corpus.show import add_remarks, read_statistics
 from coref_k8s.corpus.sources import Emitter
+from coref_k8s.files import alone
 from coref_k8s.study.paths import PREPARED, STATISTICS_FILE
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.text.document import Document, Split
@@ -73,9 +74,9 @@ def prepare(
     root.mkdir(parents=True, exist_ok=True)
     target = root / key
     bring(f"{PREPARED}/{key}")
-    with _alone(root, key) as alone:
+    with alone(target) as had:
         if not (target / STATISTICS_FILE).exists():
-            if alone:
+            if had:
                 for left in root.glob(f".{key}-*"):
                     shutil.rmtree(left, ignore_errors=True)
             work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=root))
@@ -136,20 +137,3 @@ def _write_items(folder: Path, spec: StudySpec, tokenizer: Any, eval_writer: Eva
                 part.replace(path)
     if remarks:
         add_remarks(folder, remarks)
-
-
-@contextlib.contextmanager
-def _alone(root: Path, key: str) -> Iterator[bool]:
-    """Let one preparation of a hash run at a time on this machine; yield whether that could be had.
-
-    Where the file system knows no locks, two may do the same work: the rename keeps that harmless.
-    """
-    with (root / f".{key}.lock").open("w") as lock:
-        try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            alone = True
-        except (ImportError, OSError):
-            alone = False
-        yield alone

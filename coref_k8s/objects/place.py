@@ -11,18 +11,18 @@ sent again. Objects that people have put there themselves (`models/my-encoder/co
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from coref_k8s.errors import DataError, ObjectStoreError
+from coref_k8s.files import alone, sha256_of
 from coref_k8s.objects.bucket import Bucket
 from coref_k8s.wording import Message
 
@@ -60,7 +60,7 @@ class _File:
         """Tell whether the file is on the disk already, to the byte."""
         if not path.is_file() or (stat := path.stat()).st_size != self.size:
             return False
-        return stat.st_mtime == self.written if self.sha256 is None else _sha256(path) == self.sha256
+        return stat.st_mtime == self.written if self.sha256 is None else sha256_of(path) == self.sha256
 
 
 class Place:
@@ -107,8 +107,8 @@ class Place:
             files = {path: file for path, file in self._files(name).items() if wanted(path)}
             if not files:
                 return self.exists(name)
-            with _alone(folder) as alone:
-                if alone:  # what one left that was killed
+            with alone(folder) as had:
+                if had:  # what one left that was killed
                     for left in folder.parent.glob(f".{folder.name}-*"):
                         shutil.rmtree(left, ignore_errors=True)
                 if self._brought(files, folder):
@@ -151,7 +151,7 @@ class Place:
         stat = path.stat()
         known = str(path), stat.st_size, stat.st_mtime_ns
         if known not in self._sums:
-            self._sums[known] = _sha256(path)
+            self._sums[known] = sha256_of(path)
         sha256 = self._sums[known]
         key = f"{name}/{_INSIDE}/{sha256}"
         if key not in there or there[key]["size"] != stat.st_size:
@@ -226,7 +226,7 @@ class Place:
             for number, (path, file) in enumerate(missing.items()):
                 if not self._bucket.fetch(file.key, aside / str(number), file.size):
                     return False
-                if file.sha256 not in (None, _sha256(aside / str(number))):
+                if file.sha256 not in (None, sha256_of(aside / str(number))):
                     damaged.append(path)
             for number, (path, file) in enumerate(missing.items()):
                 if path not in damaged:
@@ -237,26 +237,3 @@ class Place:
         if damaged:
             raise DataError("objects.damaged", uri=self.uri, name=files[damaged[0]].key, files=damaged)
         return True
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    """Let one process of this machine at a time fill a folder, so that pods of a node fetch once; others wait.
-
-    Yields whether that could be had; without locks two fetch the same, which harms nobody.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            alone = True
-        except (ImportError, OSError):
-            alone = False
-        yield alone

@@ -174,7 +174,7 @@ class StudyRecord(Standing):
 
     @property
     def expected(self) -> dict[str, Any]:
-        """What it was expected to take, by length (`sizing.forecast`); empty before that was worked out."""
+        """What it was expected to take, by length (`controller.expecting`); empty before that was worked out."""
         return json.loads(self.expected_json) if self.expected_json else {}
 
 

@@ -132,7 +132,7 @@ class Store:
             self._update(connection, namespace, name, values)
 
     def set_expected(self, namespace: str, name: str, expected: Mapping[str, Any]) -> None:
-        """Note what the study is expected to take (`sizing.forecast.Expected` by length, as JSON)."""
+        """Note what the study is expected to take (`controller.expecting.Expected` by length, as JSON)."""
         with self._transaction() as connection:
             self._update(connection, namespace, name, {"expected_json": json.dumps(expected)})
 

@@ -398,7 +398,7 @@ def main() -> int:
     """Measure what the first line of the input asks for; return the exit code."""
     asked = json.loads(sys.stdin.readline())
     asked |= {"spec": StudySpec.model_validate_json(asked["spec"]), "data_dir": Path(asked["data_dir"])}
-    asked["steps"] = tuple(Step(**one) for one in asked.get("steps", ()))
+    asked["steps"] = tuple(Step(**one) for one in asked["steps"])
     threading.Thread(target=_end_with_input, daemon=True).start()
 
     def say(kind: str, **found: Any) -> None:

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from coref_k8s.files import sha256_of
 from coref_k8s.trial.files import aside, publish, token
 from coref_k8s.wording import Message
 
@@ -105,7 +106,7 @@ class CheckpointStore:
             assert name is not None
             problem = Message.of("trial.wrong-checksum")
             try:
-                if _sha256(path) == name["sha"]:
+                if sha256_of(path) == name["sha"]:
                     return int(name["step"]), torch.load(path, map_location="cpu", weights_only=True)
             except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
                 problem = Message.verbatim(str(error).splitlines()[0])
@@ -187,11 +188,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from coref_k8s import __version__
 from coref_k8s.evaluation.given import not_given
 from coref_k8s.trial.files import read_json
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: Libraries whose version can change a result.
 _LIBRARIES = ("torch", "transformers", "datasets", "optuna")
@@ -20,8 +21,13 @@ _LIBRARIES = ("torch", "transformers", "datasets", "optuna")
 
 def versions() -> dict[str, str]:
     """Return the version of everything that can change a result; a library that is not installed is left out."""
-    found = {"coref-k8s": __version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
+    return {"coref-k8s": __version__, "python": platform.python_version(), **installed(_LIBRARIES)}
+
+
+def installed(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of these packages; one that is not installed is left out."""
+    found = {}
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

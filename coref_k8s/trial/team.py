@@ -42,11 +42,10 @@ _PIECE = 1 << 26
 class Team:
     """The processes, as one of them sees them."""
 
-    def __init__(self, rank: int, size: int, device: torch.device) -> None:
+    def __init__(self, rank: int, size: int) -> None:
         self.rank = rank
         """0 leads."""
         self.size = size
-        self._device = device
         # what is told goes from host to host, gradients from GPU to GPU
         self._telling = dist.new_group(backend="gloo", timeout=_PATIENCE)
 
@@ -165,9 +164,8 @@ def team_of(order: Order, settings: Settings) -> Iterator[Team | None]:
 
 def _join(rank: int, size: int, meeting: Path, order: Order) -> Team:
     gpu = order.resources.gpus > 0
-    device = torch.device("cuda", rank) if gpu else torch.device("cpu")
     if gpu:
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(rank)
     dist.init_process_group(
         "nccl" if gpu else "gloo",
         init_method=f"file://{meeting}",
@@ -175,7 +173,7 @@ def _join(rank: int, size: int, meeting: Path, order: Order) -> Team:
         world_size=size,
         timeout=_PATIENCE,
     )
-    return Team(rank, size, device)
+    return Team(rank, size)
 
 
 def _watch(processes: list[Any], over: threading.Event) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,18 @@ class Controller:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
 
+    def __enter__(self) -> Controller:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it without a word, unless it has ended."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait(10)
+
     def end(self, number: int) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
@@ -94,33 +106,45 @@ class Controller:
         return [json.loads(line) for line in lines if not line.startswith("WARNING:  terminating connection")]
 
 
-@pytest.fixture
-def whole(
-    kube: KubeCluster, api: AdminApi, crd_installed: None, postgres_url: str, tmp_path: Path
+@contextmanager
+def processes_as_pods(
+    kube: KubeCluster, api: AdminApi, postgres_url: str, folder: Path, patience: float
 ) -> Iterator[World]:
-    """A world whose pods are processes, with a tiny model on the shared volume."""
-    from transformers import AutoTokenizer
-
-    from coref_k8s.corpus.shipped import shipped_tokenizer
-    from coref_k8s.model.small import create_small_model
-
+    """Yield a world whose pods are processes of this machine, on a node without GPUs."""
     if kube.has_kubelets():
         pytest.skip("this cluster has kubelets of its own: it needs images")
-    settings = JobSettings()
-    storage_secret(api, settings, postgres_url)
+    storage_secret(api, JobSettings(), postgres_url)
     environ = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with Kubelet(
         kube.admin,
-        tmp_path / "kubelet",
+        folder / "kubelet",
         programs={"python": [sys.executable]},
         environ=environ,
         real=kube.real,
     ) as kubelet:
         kubelet.add_node("plain")
-        volume = kubelet.claim(api.namespace, settings.data_claim)
-        tokenizer = AutoTokenizer.from_pretrained(shipped_tokenizer())
-        create_small_model(volume / "models/tiny", tokenizer, layers=1, hidden=32, heads=2, intermediate=64)
-        yield World(kube, api, kubelet, Trials(postgres_url, api.namespace), postgres_url, patience=500.0)
+        yield World(kube, api, kubelet, Trials(postgres_url, api.namespace), postgres_url, patience=patience)
+
+
+def create_tiny_model(folder: Path) -> None:
+    """Write a random encoder of one layer with the shipped tokeniser."""
+    from transformers import AutoTokenizer
+
+    from coref_k8s.corpus.shipped import shipped_tokenizer
+    from coref_k8s.model.small import create_small_model
+
+    tokenizer = AutoTokenizer.from_pretrained(shipped_tokenizer())
+    create_small_model(folder, tokenizer, layers=1, hidden=32, heads=2, intermediate=64)
+
+
+@pytest.fixture
+def whole(
+    kube: KubeCluster, api: AdminApi, crd_installed: None, postgres_url: str, tmp_path: Path
+) -> Iterator[World]:
+    """A world whose pods are processes, with a tiny model on the shared volume."""
+    with processes_as_pods(kube, api, postgres_url, tmp_path, patience=500.0) as world:
+        create_tiny_model(world.kubelet.claim(api.namespace, JobSettings().data_claim) / "models/tiny")
+        yield world
 
 
 def test_submit_to_results_through_eviction_restart_and_a_database_that_went_away(
@@ -150,9 +174,7 @@ def test_submit_to_results_through_eviction_restart_and_a_database_that_went_awa
         assert controllers[1].end(signal.SIGTERM) == 0
     finally:
         for controller in controllers:
-            with suppress(ProcessLookupError):
-                controller.process.kill()
-            controller.process.wait(10)
+            controller.close()
     assert status["trials"]["succeeded"] == 2
     assert whole.condition("Degraded")["status"] == "False"
     _nothing_was_lost(whole)
@@ -164,15 +186,10 @@ def test_submit_to_results_through_eviction_restart_and_a_database_that_went_awa
 
 def test_a_coreference_study_from_the_request_to_a_model_with_a_head(whole: World, tmp_path: Path) -> None:
     whole.kube.as_service_account(whole.api.namespace, "controller", rbac.rules("controller")).close()
-    controller = Controller(whole, tmp_path, 1)
-    try:
+    with Controller(whole, tmp_path, 1) as controller:
         whole.submit(spec=COREFERENCE)
         status = whole.until_phase("Succeeded")
         assert controller.end(signal.SIGTERM) == 0
-    finally:
-        with suppress(ProcessLookupError):
-            controller.process.kill()
-        controller.process.wait(10)
     view = Database(whole.url).view(whole.api.namespace, "korean")
     (trial,) = view.trials
     assert (

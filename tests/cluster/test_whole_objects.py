@@ -6,9 +6,7 @@ import base64
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,12 @@ import pytest
 from coref_k8s.client.models import model_folder
 from coref_k8s.cluster import rbac
 from coref_k8s.cluster.database import Database
-from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.objects import Place
 from coref_k8s.settings import Settings
-from tests.cluster.conftest import storage_secret
-from tests.cluster.simulation import Trials
-from tests.cluster.test_whole import ROOT, STUDY, Controller
+from tests.cluster.test_whole import STUDY, Controller, create_tiny_model, processes_as_pods
 from tests.cluster.world import World
 from tests.kube.api import AdminApi
 from tests.kube.cluster import KubeCluster
-from tests.kube.kubelet import Kubelet
 from tests.kube.objects import SECRETS
 from tests.objectstore import BUCKET, Link, credentials
 
@@ -42,14 +36,8 @@ SEARCH = {
 @pytest.fixture
 def store(link: Link, tmp_path: Path) -> Place:
     """Where the study's files are, with a tiny model put there by hand."""
-    from transformers import AutoTokenizer
-
-    from coref_k8s.corpus.shipped import shipped_tokenizer
-    from coref_k8s.model.small import create_small_model
-
     place = Place(f"s3://{BUCKET}/whole-{os.getpid()}", credentials(tmp_path / "secret", link.endpoint))
-    tokenizer = AutoTokenizer.from_pretrained(shipped_tokenizer())
-    create_small_model(tmp_path / "tiny", tokenizer, layers=1, hidden=32, heads=2, intermediate=64)
+    create_tiny_model(tmp_path / "tiny")
     for path in (tmp_path / "tiny").iterdir():
         place._bucket.write(f"models/tiny/{path.name}", path)
     return place
@@ -60,23 +48,14 @@ def world(
     kube: KubeCluster, api: AdminApi, crd_installed: None, postgres_url: str, store: Place, tmp_path: Path
 ) -> Iterator[World]:
     """A world whose pods are processes with nothing but a disk of their own."""
-    if kube.has_kubelets():
-        pytest.skip("this cluster has kubelets of its own: it needs images")
-    storage_secret(api, JobSettings(), postgres_url)
     secret = {
         path.name: base64.b64encode(path.read_bytes()).decode() for path in (tmp_path / "secret").iterdir()
     }
-    api.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "data": secret})
-    environ = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    with Kubelet(
-        kube.admin,
-        tmp_path / "kubelet",
-        programs={"python": [sys.executable]},
-        environ=environ,
-        real=kube.real,
-    ) as kubelet:
-        kubelet.add_node("plain")
-        yield World(kube, api, kubelet, Trials(postgres_url, api.namespace), postgres_url, patience=600.0)
+    with processes_as_pods(kube, api, postgres_url, tmp_path, patience=600.0) as world:
+        api.create(
+            SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "data": secret}
+        )
+        yield world
 
 
 def test_a_study_without_a_volume_from_the_request_to_the_verdict(
@@ -88,8 +67,7 @@ def test_a_study_without_a_volume_from_the_request_to_the_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world.kube.as_service_account(world.api.namespace, "controller", rbac.rules("controller")).close()
-    controller = Controller(world, tmp_path, 1, objectStore={"uri": store.uri, "secret": "s3"})
-    try:
+    with Controller(world, tmp_path, 1, objectStore={"uri": store.uri, "secret": "s3"}) as controller:
         world.submit(spec=SEARCH)
         _kill_with_a_checkpoint_kept(world, store, "korean-128-0-1", "studies/korean/128/0", tmp_path)
         world.running("korean-128-0-2")
@@ -97,10 +75,6 @@ def test_a_study_without_a_volume_from_the_request_to_the_verdict(
         link.answer, link.answers = "503 Slow Down|SlowDown", 15
         status = world.until_phase("Succeeded")
         assert controller.end(signal.SIGTERM) == 0
-    finally:
-        with suppress(ProcessLookupError):
-            controller.process.kill()
-        controller.process.wait(10)
     assert status["trials"]["succeeded"] == 2
     view = Database(world.url).view(world.api.namespace, "korean")
     assert all(one.state.value == "complete" for one in (*view.trials, *view.runs))

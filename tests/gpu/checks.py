@@ -90,7 +90,7 @@ class Setting:
             self._lines = [
                 line
                 for kind in kinds
-                for line in measured_lines(self.spec(), self.folder, gpu=self.gpu, deadline=200.0, **kind)
+                for line in measured_lines(self.spec(), self.folder, deadline=200.0, **kind)
             ]
         return self._lines
 
