@@ -56,11 +56,11 @@ def give(process: Process, number: int) -> None:
 @pytest.mark.parametrize("kind", [Kind.TRIAL, Kind.FINALIST])
 def test_a_pod_that_comes_back_to_life_changes_nothing(at_postgres: House, kind: Kind) -> None:
     spec = at_postgres.training(max_steps=90, evaluations=3, checkpoint_seconds=0.1)
-    order = at_postgres.order(f"back-{kind}", spec=spec)
+    order = at_postgres.order(f"back-{kind}", spec=spec).model_copy(update={"kind": kind})
     old = at_work(at_postgres, order)
     give(old, signal.SIGSTOP)  # its node is cut off
     folder = at_postgres.folder(order)
-    new = at_postgres.start(order.model_copy(update={"kind": kind}))
+    new = at_postgres.start(order)
     assert new.wait() == 0, new.log
     assert new.events("trial_begin")[0]["step"] > 0, "it goes on from the other's checkpoint"
     left = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

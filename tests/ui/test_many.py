@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from coref_k8s.client.where import Where
 from coref_k8s.controller.view import StudyView
+from coref_k8s.study.names import Kind
 from coref_k8s.ui.reader import Reader
 from coref_k8s.wording import Message
 from tests.report.sample import study
@@ -45,8 +46,20 @@ class Place:
     def folder(self, relative: str) -> Path | None:
         return None
 
-    def logs(self, name: str, seq_len: int, trial: int, *, follow: bool) -> Iterator[str]:
+    def logs(
+        self, name: str, seq_len: int, trial: int, *, follow: bool, kind: Kind = Kind.TRIAL
+    ) -> Iterator[str]:
         return iter(())
+
+
+def least(work: Callable[[], str]) -> tuple[str, float]:
+    """Return what a piece of work makes, and the least CPU seconds of three: the collector may come by in one."""
+    seconds = []
+    for _ in range(3):
+        began = time.process_time()
+        made = work()
+        seconds.append(time.process_time() - began)
+    return made, min(seconds)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +68,7 @@ def place() -> Place:
 
 
 def test_pages_of_thousands_of_trials_are_small_and_quick(place: Place) -> None:
-    began = time.process_time()
-    whole = place.view.to_json()
-    once = time.process_time() - began
+    whole, once = least(place.view.to_json)
     at = "/studies/korean-long"
     paths = [
         "",
@@ -66,21 +77,17 @@ def test_pages_of_thousands_of_trials_are_small_and_quick(place: Place) -> None:
         "/numbers",
         "/trials/512/42",
         "/charts",
+        "/charts?z.history=0,100,0,1",
     ]
     with serving(Reader([place])) as address:
         get(f"{address}{at}/charts")  # what mattered is computed once
         for path in paths:
-            began = time.process_time()
-            page = get(f"{address}{at}{path}").text
-            seconds = time.process_time() - began
+            page, seconds = least(lambda: get(f"{address}{at}{path}").text)  # noqa: B023
             packed = len(gzip.compress(page.encode()))
             assert seconds < 6 * once, (path, seconds, once)
             assert len(page) < 700_000, (path, len(page))
             assert packed < 130_000, (path, packed)
             assert len(page) < len(whole) / 10
-        began = time.process_time()
-        get(f"{address}{at}/charts?z.history=0,100,0,1")
-        assert time.process_time() - began < 6 * once
 
 
 def test_one_read_serves_everybody(place: Place) -> None:
