@@ -15,11 +15,12 @@ from coref_k8s.cluster.api import ClusterApi
 from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.errors import Forbidden, NotFound
 from coref_k8s.cluster.leading import leader, services
-from coref_k8s.cluster.resources import CRDS, NODES, STUDIES, VOLUME_CLAIMS, Resource
+from coref_k8s.cluster.resources import CRDS, NODES, PODS, STUDIES, VOLUME_CLAIMS, Resource
 from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.cluster.summary import problem_of, record_of
 from coref_k8s.errors import ClusterError
 from coref_k8s.sizing.resources import size_pod
+from coref_k8s.store.records import Phase
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message, has
 
@@ -255,12 +256,18 @@ def progress(
             return Finding.of(Grade.FAILED, "study-kept", **told, why=why)
         if record_of(resource).ended:
             return Finding.of(Grade.OK, "study-ended", **told)
-        if status and not told["waiting"]:
+        begun = told["phase"] not in (None, Phase.PENDING, Phase.PREPARING) or _has_running_pod(api, name)
+        if begun and not told["waiting"]:
             return Finding.of(Grade.OK, "study-runs", **told)
         if clock() > end:
             code = "study-waits" if status else "study-not-taken-up"
             return Finding.of(Grade.WARNING, code, **told, why=Message.verbatim(status.get("message") or ""))
         sleep(1.0)
+
+
+def _has_running_pod(api: ClusterApi, study: str) -> bool:
+    pods, _ = api.list(PODS, labels=f"{names.STUDY_LABEL}={study}")
+    return any(pod.get("status", {}).get("phase") == "Running" for pod in pods)
 
 
 def objects(uri: str) -> Finding:
