@@ -67,15 +67,14 @@ def init(
 
 def _look(spec: StudySpec) -> None:
     """Say what the text is. Raises DataError for a path that is not there; what else is wrong may be put right in the file."""
+    from coref_k8s.client.checks import look_at_sources
     from coref_k8s.corpus.local import files_of, is_local
-    from coref_k8s.corpus.look import look
 
     for one in spec.data.sources:
         if is_local(one.source):
             files_of(one.source)
     try:
-        seen = look(spec)
-        tell([*seen.sources, *seen.warnings])
+        tell(look_at_sources(spec))
     except DataError as error:
         warn(said(error.message))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.client.comparing import settings, told
+from coref_k8s.client.comparing import settings, shown, told
 from coref_k8s.controller.view import StudyView
 from coref_k8s.report.claims import claim
 from coref_k8s.wording.formats import UNKNOWN, duration, interval, score
@@ -23,14 +23,15 @@ def as_table(rows: Sequence[dict[str, Any]]) -> Sheet:
         spare=("words.trials", "words.model", "words.time", "cli.untuned", "cli.gpu-hours", "words.interval", "cli.runs"),
     )  # fmt: skip
     for row in rows:
+        dev, test = shown(row)
         table.row(
             row["study"],
             str(row["seq_len"]),
             row["model"],
             f"{row['trials']}" + (f" + {row['runs']}" if row["runs"] else ""),
-            score(row["score"] if row["dev"] is None else row["dev"]),
+            score(dev),
             UNKNOWN if row["score"] is None else str(row["dev_runs"]),
-            score(row["test"]),
+            score(test),
             interval(row["test_ci_low"], row["test_ci_high"]),
             claim(row["against_untuned"], lang()) if row["against_untuned"] else UNKNOWN,
             duration(row["hours"] * 3600, lang()),

@@ -191,7 +191,8 @@ class LiveState:
                 trial.evaluations, trial.reason = planned_evaluations(view.spec), said(record.reason)
                 self._tell_waiting(record, trial, waits.get((kind, one.seq_len, record.number), ""), now)
                 trial.scores.update(record.intermediate)
-                trial.few = trial.few or "score" in record.not_given
+                few = "score" in record.not_given
+                trial.few = trial.few or few if record.open else few
                 if record.state in _OUTCOMES.values():
                     self._tell_end(now, one.seq_len, trial)
             length.finals = conclusions(one, view.ended, lang()) if one.runs or not searches else []
@@ -298,7 +299,12 @@ class LiveState:
         values = {"who": self._who(event), "score": trial.told}
         if step := event.get("step"):
             trial.step = max(trial.step, int(step))
-            self._tell(when, say("live.eval", step=step, **values))
+            few = (
+                trial.few and trial.loss is not None
+            )  # a quick evaluation steers the search; people see how it learns
+            self._tell(
+                when, say("live.eval-few" if few else "live.eval", step=step, loss=trial.loss, **values)
+            )
         else:
             code = "live.evaluated" if trial.evaluations else "live.evaluated-another"
             values |= {"number": event.get("evaluation"), "planned": trial.evaluations}
@@ -312,10 +318,11 @@ class LiveState:
         if outcome in _OUTCOMES:
             trial.state = _OUTCOMES[outcome]
             trial.value = event.get("score", trial.score) if outcome == "complete" else None
-            trial.few = trial.few or "score" in event.get("not_given", ())
+            few = "score" in event.get("not_given", ())
+            trial.few = few if "score" in event else trial.few or few
             trial.reason = said(message_of(event) or str(event.get("reason") or ""))
             self._tell_end(when, int(event["seq_len"]), trial)
-        elif outcome:
+        elif outcome and outcome != "closed":  # of a trial that was ended from outside the study has told why
             self._tell(when, say("live.interrupted", who=self._who(event)))
 
     def _on_warning(self, when: datetime, event: Mapping[str, Any]) -> None:
@@ -362,6 +369,8 @@ class LiveState:
         # a finalist's run that is not needed any more has no score that could be too low
         dropped = trial.state is TrialState.PRUNED and (trial.finalist or trial.reason)
         code = "live.end-dropped" if dropped else f"live.end-{trial.state.value}"
+        if code == "live.end-pruned" and trial.few:
+            code = "live.end-pruned-few"
         self._tell(when, say(code, who=who, score=trial.told, why=trial.reason or "?"))
 
     def _tell(self, when: datetime, text: str) -> None:

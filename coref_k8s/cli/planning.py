@@ -20,7 +20,7 @@ from coref_k8s.study.order import BatchPlan
 from coref_k8s.study.parameters import PARAMETERS
 from coref_k8s.study.spec import Range, StudySpec
 from coref_k8s.wording import Message
-from coref_k8s.wording.formats import UNKNOWN, duration, parameter
+from coref_k8s.wording.formats import UNKNOWN, between, duration, parameter
 
 
 def as_tables(seen: Outlook, power: Power | None = None, price: float | None = None) -> RenderableType:
@@ -48,7 +48,9 @@ def _times(seen: Outlook) -> Sheet:
         step = f"{one.step_seconds:.2g} s" if one.step_seconds < 10 else _about(one.step_seconds)
         parts = (one.training_seconds, one.evaluation_seconds, one.start_seconds, one.trial_seconds)
         low, high = one.seconds
-        table.row(str(length), f"{one.steps:,}", step, *map(_about, parts), f"{_about(low)} – {_about(high)}")
+        table.row(
+            str(length), f"{one.steps:,}", step, *map(_about, parts), between(_about(low), _about(high))
+        )
     return table
 
 
@@ -79,13 +81,9 @@ def _sizes(spec: StudySpec, plans: dict[int, LengthPlan]) -> Sheet:
             say("words.yes" if batch.checkpointing else "words.no"),
             str(plan.pod.gpus),
             f"{plan.pod.memory_bytes / GIB:.0f} GB",
-            _from_to(*counts[length]),
+            between(str(counts[length][0]), str(counts[length][1]), "–"),
         )
     return table
-
-
-def _from_to(least: int, most: int) -> str:
-    return str(least) if least == most else f"{least}–{most}"
 
 
 def _memory(batch: BatchPlan) -> Text:

@@ -101,7 +101,7 @@ def lengths(view: StudyView) -> Sheet:
             *([str(len(one.waiting))] if some_wait else []),
             str(one.counts[TrialState.PRUNED]),
             Text(str(failed), style="red" if failed else ""),
-            score(one.score),
+            score(one.shown),
             interval(found.low, found.high) if found else UNKNOWN,
             str(found.runs) if found else UNKNOWN,
             str(best.number) if best else UNKNOWN,

@@ -156,7 +156,7 @@ def _length_cells(one: LiveLength, form: _Form) -> list[str | Text]:
         bar(one.done, planned, form.bars),
         say("live.of", done=one.done, planned=planned) if form.words else f"{one.done}/{planned}",
         fact,
-        Text(sparkline([t.value or 0.0 for t in one.complete][-form.bars :]), style="green"),
+        Text(sparkline([t.value or 0.0 for t in one.complete if not t.few][-form.bars :]), style="green"),
     ]
 
 

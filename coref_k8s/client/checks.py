@@ -108,6 +108,12 @@ def _check_data(spec: StudySpec, hub: Hub) -> list[Message]:
     if spec.data.choices:
         check_choices(spec)
         return []
+    return look_at_sources(spec, hub)
+
+
+def look_at_sources(spec: StudySpec, hub: Hub | None = None) -> list[Message]:
+    """Return what text there is (`is_remark`), here and on the hub, and warnings. Raises DataError when nothing can be read."""
+    hub = hub or Hub()
     from coref_k8s.corpus.hub import hub_id
     from coref_k8s.corpus.local import is_local
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from coref_k8s.controller.view import LengthView, StudyView
@@ -14,7 +14,8 @@ def side_by_side(views: Sequence[StudyView], price: float | None = None) -> list
     """Return one row a study and length; `price` is that of a GPU-hour.
 
     `score` is that of the best single run on dev; with finalists `dev` is the winner's mean over its `dev_runs`. `test` is what
-    finalists, a final training or an ensemble reach on test, with its interval. `setting_…` are the fields of the
+    finalists, a final training or an ensemble reach on test, with its interval. `not_given`: these rest on too few items
+    to be shown to a person. `setting_…` are the fields of the
     request in which the studies differ. Jobs of the whole study (preparation) are in no row.
     """
     differing = settings(views)
@@ -39,6 +40,13 @@ def settings(views: Sequence[StudyView]) -> dict[str, list[Any]]:
     paths = dict.fromkeys(path for one in found for path in one if path.split(".")[0] not in leave)
     values = {path: [one.get(path) for one in found] for path in paths}
     return {path: each for path, each in values.items() if any(value != each[0] for value in each)}
+
+
+def shown(row: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return the scores on dev and on test that a person is shown: none where they rest on too few items."""
+    if row["not_given"]:
+        return None, None
+    return row["score"] if row["dev"] is None else row["dev"], row["test"]
 
 
 def told(value: Any) -> str:
@@ -80,6 +88,7 @@ def _row(view: StudyView, one: LengthView, price: float | None) -> dict[str, Any
         "test": on_test.score if on_test else None,
         "test_ci_low": on_test.low if on_test else None,
         "test_ci_high": on_test.high if on_test else None,
+        "not_given": "score" in (on_test or verdict or best).not_given if best else False,
         "against_untuned": claims.get("untuned"),
         "against_defaults": claims.get("defaults"),
         "trials": one.done,

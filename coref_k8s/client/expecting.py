@@ -33,6 +33,7 @@ from coref_k8s.sizing.shape import ModelShape, shape_of
 from coref_k8s.sizing.speed import Speed, operations
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import NOTHING, Message
+from coref_k8s.wording.formats import duration
 
 if TYPE_CHECKING:
     from coref_k8s.client.local import LocalBackend
@@ -73,28 +74,23 @@ class Outlook:
 
     def sentences(self, price: float | None = None) -> list[Message]:
         """Return what the study takes in all, what the times rest on, and whether a limit ends it before; `price` of a GPU-hour."""
-        low, high = self.hours
-        first, last = self.wall
+        low, high = hours = self.hours
         code = "client.takes-gpu-hours" if self.spec.pod.gpus else "client.takes-hours"
-        said = [
-            Message.of(code, low=low, high=high, first=first, last=last, n=self.at_once),
-            *(
-                [Message.of("client.costs", low=low * price, high=high * price, price=price)]
-                if price is not None and self.spec.pod.gpus
-                else []
-            ),
-            self.basis.said,
-            self.steps_said,
-        ]
+        said = [Message.of(code, hours=hours, wall=self.wall, n=self.at_once)]
+        if len({duration(one, estimate=True) for one in self.wall}) > 1:
+            said.append(Message.of("client.takes-least-and-most"))
+        if price is not None and self.spec.pod.gpus:
+            said.append(Message.of("client.costs", cost=(low * price, high * price), price=price))
+        said += [self.basis.said, self.steps_said]
         return [*said, *([limit] if (limit := self.limit) else [])]
 
     @property
     def limit(self) -> Message:
         """Return that `limits.maxGpuHours` will end the study before its trials are done; empty when it will not."""
-        most, (low, high) = self.spec.limits.max_gpu_hours, self.hours
-        if most is None or not self.spec.pod.gpus or low <= most:
+        most, hours = self.spec.limits.max_gpu_hours, self.hours
+        if most is None or not self.spec.pod.gpus or hours[0] <= most:
             return NOTHING
-        return Message.of("client.limit-ends-it", most=most, low=low, high=high)
+        return Message.of("client.limit-ends-it", most=most, hours=hours)
 
     def as_data(self, price: float | None = None) -> dict[str, Any]:
         """Return it as plain data, keys in camelCase, times in seconds."""

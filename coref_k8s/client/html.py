@@ -21,7 +21,7 @@ def study_html(view: StudyView, place: str, lang: Lang) -> str:
             str(one.seq_len),
             f"{one.done} / {one.planned}",
             str(len(one.running)),
-            score(one.score),
+            score(one.shown),
             str(one.best.number) if one.best else "–",
         )
         for one in view.lengths

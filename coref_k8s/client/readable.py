@@ -104,7 +104,7 @@ def _evaluation(event: Mapping[str, Any], lang: Lang) -> str:
         if event.get(name) is not None and name not in hidden
     ]
     values = {"step": event.get("step"), "split": event.get("split", "dev"), "score": _score(event)}
-    return say("live.log-eval", lang, metrics=", ".join(few) or UNKNOWN, **values)
+    return say("live.log-eval" if few else "live.log-eval-few", lang, metrics=", ".join(few), **values)
 
 
 def _end(event: Mapping[str, Any], lang: Lang) -> str:

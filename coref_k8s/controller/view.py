@@ -241,6 +241,12 @@ class LengthView(LengthState):
         """The best score on dev: with a verdict the winner's mean, since the best of many single runs promises too much."""
         return self.verdict.dev if self.verdict else self.best.value if self.best else None
 
+    @property
+    def shown(self) -> float | None:
+        """The best score on dev where it rests on enough items to be shown to a person."""
+        found = self.verdict or self.best
+        return None if found is None or "score" in found.not_given else self.score
+
     @cached_property
     def best(self) -> TrialRecord | None:
         """The winner of the finalists; before a verdict, and without finalists, the best single run."""

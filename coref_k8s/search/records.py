@@ -17,6 +17,8 @@ from coref_k8s.wording import Message
 METRICS_ATTR, REASON_ATTR, PARAMS_ATTR = "metrics", "reason", "params"
 #: Attribute of a trial with its training loss so far: pairs of a step and the mean loss (nats) of the steps up to it.
 LOSSES_ATTR = "losses"
+#: Attribute of a trial with the metrics of its last evaluation that rest on too few items; a full one has its `evidence`.
+NOT_GIVEN_ATTR = "not_given"
 #: Attributes that only the run of a finalist has: what it stands for, the number of its trial (none of the defaults and of
 #: the untuned model), and its seed.
 ROLE_ATTR, TRIAL_ATTR, SEED_ATTR = "role", "of_trial", "seed"
@@ -68,7 +70,8 @@ class TrialRecord:
     @property
     def not_given(self) -> Collection[str]:
         """Metrics that rest on too few items to be shown to a person, `score` among them where it weighs one."""
-        found: Collection[str] = self.attrs.get("evidence", {}).get("not_given", ())
+        known = self.attrs.get("evidence", self.attrs)
+        found: Collection[str] = known.get(NOT_GIVEN_ATTR, ())
         return found
 
     @cached_property

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coref_k8s.errors import EXIT_TERMINATED, OutOfMemoryError, TrialError
-from coref_k8s.search.records import LOSSES_ATTR
+from coref_k8s.search.records import LOSSES_ATTR, NOT_GIVEN_ATTR
 from coref_k8s.search.reporting import TrialReporter
 from coref_k8s.settings import Settings
 from coref_k8s.store.fence import Fence
@@ -136,7 +136,8 @@ def _through(session: Session, reporter: TrialReporter | None, luggage: Luggage)
         if reporter is None:
             return True
         items = None if report.full else session.by_item
-        reporter.note(**{LOSSES_ATTR: loss_curve(session.trainer.losses)})
+        few = {NOT_GIVEN_ATTR: list(report.not_given)} if report.not_given else {}
+        reporter.note(**{LOSSES_ATTR: loss_curve(session.trainer.losses), **few})
         reporter.report(report.number, report.score, dict(report.metrics), items)
         return not reporter.is_closed()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from coref_k8s.client.comparing import settings, side_by_side, told
+from coref_k8s.client.comparing import settings, shown, side_by_side, told
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import CorefError
 from coref_k8s.report.charts import Chart, Mark
@@ -99,13 +99,13 @@ def _seconds(going_on: bool) -> int:
 def _reached(visit: Visit, views: list[StudyView]) -> str:
     rows: list[list[Cell]] = []
     for row in side_by_side(views):
-        against = row["against_untuned"]
+        against, (dev, test) = row["against_untuned"], shown(row)
         rows.append(
             [
                 Raw(f'<a href="{url("studies", row["study"])}">{escape(row["study"])}</a>'),
                 str(row["seq_len"]),
                 f"{row['trials']}" + (f" + {row['runs']}" if row["runs"] else ""),
-                score(row["score"] if row["dev"] is None else row["dev"]), score(row["test"]),
+                score(dev), score(test),
                 interval(row["test_ci_low"], row["test_ci_high"]), claim(against, visit.lang) if against else UNKNOWN,
                 duration(row["hours"] * 3600, visit.lang), f"{row['gpu_hours']:.2f}", row["model"],
             ]

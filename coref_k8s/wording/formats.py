@@ -16,6 +16,7 @@ UNKNOWN = "–"
 _UNITS: Mapping[Lang, tuple[str, ...]] = {"en": (" d", " h", " min", " s"), "ko": ("일", "시간", "분", "초")}
 _PERCENT: Mapping[Lang, str] = {"en": "\u00a0%", "ko": "%"}
 _AND: Mapping[Lang, str] = {"en": " and ", "ko": ", "}
+_TO: Mapping[Lang, str] = {"en": " to ", "ko": "~"}
 
 
 def duration(span: timedelta | float | None, lang: Lang = "en", *, estimate: bool = False) -> str:
@@ -49,6 +50,11 @@ def difference(value: float | None) -> str:
 def interval(low: float | None, high: float | None, form: Callable[[float | None], str] = score) -> str:
     """Return an interval, its ends as scores or as differences; `–` when there is none."""
     return UNKNOWN if low is None or high is None else f"{form(low)} … {form(high)}"
+
+
+def between(low: str, high: str, joint: str = " – ") -> str:
+    """Return what lies between two values as they are said; one value where both are said alike."""
+    return low if low == high else f"{low}{joint}{high}"
 
 
 def percent(share: float | None, lang: Lang = "en", digits: int = 0) -> str:
@@ -135,6 +141,9 @@ class Words(string.Formatter):
         if "|" in format_spec:
             one, many = format_spec.split("|")
             return f"{number(value)} {one if value == 1 else many}"
+        if format_spec.startswith("from-to "):
+            low, high = (self.format_field(one, format_spec.removeprefix("from-to ")) for one in value)
+            return between(low, high, _TO[lang])
         if "/" in format_spec:
             name, _, pair = format_spec.rpartition(" ")
             return with_particle(self.format_field(value, name), pair)

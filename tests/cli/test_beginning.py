@@ -12,6 +12,7 @@ import yaml
 
 from coref_k8s.study.reading import load_study_file, spec_from_mapping
 from coref_k8s.study.spec import StudySpec
+from tests.corpus.local_hub import local_hub
 
 LINES = "".join(f"나루터에 {n}번째 배가 닿았다. 사공은 나루터에서 손님을 기다렸다.\n" * 1 for n in range(40))
 
@@ -149,3 +150,19 @@ def test_several_sources_and_a_name(coref: Any) -> None:
         "owner/set",
     ]
     assert isinstance(spec_from_mapping(request), StudySpec)
+
+
+def test_a_data_set_of_the_hub_is_asked_for(coref: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with local_hub({"own/news": {"README.md": b"news"}}) as (endpoint, _):
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+        _ask_for_data_sets(coref)
+
+
+def _ask_for_data_sets(coref: Any) -> None:
+    answer = coref("init", "own/news", "-o", "-")
+    assert answer.code == 0
+    assert "own/news is on the hub; it is read when the data are prepared" in answer.err
+    answer = coref("init", "own/nothing", "-o", "-")
+    assert answer.code == 0, "the file can be put right"
+    assert "own/nothing" in answer.err
+    assert "own/nothing" in answer.out

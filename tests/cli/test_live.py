@@ -285,6 +285,43 @@ def test_a_score_of_too_few_items_is_never_a_number(lang: Any) -> None:
     assert "0.000" not in shown(state)
 
 
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_a_quick_evaluation_of_too_few_items_shows_the_loss_and_is_no_ground_for_pruning_in_words(
+    lang: Any,
+) -> None:
+    state = playing(lang)
+    told = {"ts": NOW.isoformat(), **WHO}
+    state.apply({**told, "section": "train_step", "step": 50, "steps": 100, "loss": 8.741})
+    few = {"score": 0.08, "not_given": ["coref_f1", "score"]}
+    state.apply({**told, "section": "eval_stream", "evaluation": 1, "step": 50, **few})
+    assert [text for _, text in state.news][-1].endswith(
+        {"en": "step 50: loss 8.74", "ko": "50스텝: 손실 8.74"}[lang]
+    )
+    state.apply({**told, "section": "trial_end", "state": "pruned"})
+    end = [text for _, text in state.news][-1]
+    assert end.endswith(
+        {"en": "pruned: behind other trials at this point", "ko": "다른 트라이얼보다 뒤처짐"}[lang]
+    )
+    # the trial's own process hears of it later; it does not go on
+    state.apply({**told, "section": "trial_end", "outcome": "closed", "step": 52})
+    assert [text for _, text in state.news][-1] == end
+
+
+def test_a_trial_that_is_scored_in_full_in_the_end_has_its_score_however_few_were_asked_before() -> None:
+    state = playing("en")
+    told = {"ts": NOW.isoformat(), **WHO}
+    state.apply(
+        {**told, "section": "eval_stream", "evaluation": 1, "step": 50, "score": 0.08, "not_given": ["score"]}
+    )
+    running = record(1, TrialState.RUNNING, attrs={"not_given": ["score"]})
+    state.sync(view(trials=(running,)), NOW)
+    state.apply({**told, "section": "trial_end", "outcome": "complete", "score": 0.5})
+    assert [text for _, text in state.news][-1].endswith("complete: score 0.500")
+    whole = record(1, TrialState.COMPLETE, 0.6, attrs={"not_given": ["score"], "evidence": {}})
+    state.sync(view(trials=(whole,)), NOW)
+    assert "best 0.600 (trial 1)" in shown(state)
+
+
 def test_what_the_reader_was_told_before_the_start_is_not_told_again() -> None:
     told, new = (
         Message.of("corpus.filtered", removed=["x"]),

@@ -124,6 +124,29 @@ def test_the_help_of_a_request_is_short_and_grouped_and_says_how_to_see_the_rest
         ("submit --lr 1e-5", "learning_rate is tuned; a value that stays: --set search.space.learning_rate='{choices: ["),
         ("submit --learning-rate 1e-5", "--set search.space.learning_rate="),
         ("submit --warmup-ratio 0.1", "warmup_ratio is tuned"),
+        # fields of a request that have no option of their own
+        ("submit --evaluations 3", "Did you mean --set training.evaluations=4?"),
+        ("plan --eval_items 50", "Did you mean --set data.evalItems=200?"),
+        ("submit --deduplicate", "Did you mean --set data.deduplicate=true?"),
+        # as the Trainer of transformers, Katib, NNI, Optuna and Ray call them
+        ("submit --num_train_epochs 3", "Did you mean --epoch-choices?"),
+        ("submit --per_device_train_batch_size 4", "Did you mean --batch-size?"),
+        ("submit --model_name_or_path x", "Did you mean --model?"),
+        ("submit --output_dir out", "Did you mean --data-dir?"),
+        ("submit --gradient_accumulation_steps 4", "accumulation is tuned"),
+        ("submit --bf16", "Did you mean --set training.precision=bf16?"),
+        ("submit --no_cuda", "Did you mean --gpus 0?"),
+        ("submit --maxTrialNumber 3", "Did you mean --trials?"),
+        ("submit --parallel-trial-count 4", "Did you mean --parallelism?"),
+        ("submit --algorithm-name tpe", "Did you mean --sampler?"),
+        ("create-study --study-name x", "Did you mean 'submit'?"),
+        ("best-trial x", "Did you mean 'best'?"),
+        # in Korean
+        ("제출", "Did you mean 'submit'?"),
+        ("submit --데이터 ./texts", "Did you mean --data?"),
+        ("submit --학습률 1e-4", "learning_rate is tuned"),
+        # nothing of the kind is no guess either
+        ("submit --direction maximize", "No such option: --direction; see"),
         # as the project's first report had it
         ("--model kakaobank/kf-deberta-base --trials 20 --train-limit 50000",
          "type: coref-k8s submit --local --model kakaobank/kf-deberta-base --trials 20 --train-limit 50000"),

@@ -265,6 +265,9 @@ def test_events_in_a_log_are_sentences_and_json_has_them_whole(coref: Any, study
     ]  # fmt: skip
     few = {"score": 0.0, "coref_f1": 0.0, "lbd_top1": 0.2, "not_given": ["coref_f1", "score"]}
     events.insert(3, {**who, "section": "eval_stream", "step": 9, **few})
+    none = few | {"not_given": ["coref_f1", "lbd_top1", "score"]}
+    events.insert(4, {**who, "section": "eval_stream", "step": 10, **none})
+    events.append({**who, "section": "trial_end", "outcome": "closed", "step": 11})
     lines = [*map(json.dumps, events), "Traceback: as it is"]
     (folder / "log").write_text("\n".join(lines) + "\n")
     told = coref("logs", study, "--trial", "1", "--seq-len", "512").out.splitlines()
@@ -273,9 +276,11 @@ def test_events_in_a_log_are_sentences_and_json_has_them_whole(coref: Any, study
         "step 8 of 16: loss 8.83, learning rate 4.5e-5, 788 tokens/s, 20 s left",
         "step 8, on dev: score 0.310 (Coref F1 0.400, LAMBADA Top1 0.200)",
         "step 9, on dev: no score (too few items) (LAMBADA Top1 0.200)",
+        "step 10, on dev: no score (too few items)",
         "complete: score 0.310 on dev",
         "warning: slow disk",
         "something_new hello size 3",
+        "ended: the study had stopped this trial",
         "Traceback: as it is",
     ]
     whole = coref("logs", study, "-o", "json").out.splitlines()

@@ -72,13 +72,36 @@ def test_what_was_measured_says_what_trials_take():
         step = Step(length, batch.batch_size, batch.accumulation, batch.checkpointing)
         assert one.step_seconds == pytest.approx(TRUE.seconds(step, SHAPE), rel=0.05)
         assert one.trial_seconds > 100 * one.step_seconds + 30
-    assert "Measured on this kind of device (NVIDIA A100-SXM4-40GB)" in str(seen.sentences()[1])
+    assert "Measured on this kind of device (NVIDIA A100-SXM4-40GB)" in str(seen.sentences()[2])
     low, high = seen.hours
     every = sum(20 * one.trial_seconds for one in seen.times.values()) / 3600
     assert low < every < high < 1.2 * every
     assert seen.wall[0] >= low * 3600 / 4 - 1
     (cost,) = [one for one in seen.sentences(2.0) if one.code == "client.costs"]
-    assert cost.values["high"] == pytest.approx(2 * high)
+    assert cost.values["cost"][1] == pytest.approx(2 * high)
+
+
+def test_what_is_certain_is_said_once_and_not_as_an_interval():
+    spec = build_spec(
+        seq_lengths=[512],
+        trials=4,
+        training={"max_steps": 100},
+        search={"pruner": "none", "space": {"accumulation": {"choices": [1]}}},
+        limits={"max_gpu_hours": 0.1},
+    )
+    seen = outlook(spec, [calibration()])
+    seen = replace(
+        seen, times={length: replace(one, margin=0.0) for length, one in seen.times.items()}, at_once=1
+    )
+    assert seen.hours[0] == pytest.approx(seen.hours[1])
+    for lang, joint in (("en", " to "), ("ko", "~")):
+        said = [one.say(lang) for one in (*seen.sentences(2.0), seen.limit)]
+        assert not any(joint in one for one in said[:2]), said
+        assert ("takes 0.126 GPU-hours" if lang == "en" else " 0.126 GPU") in said[-1]
+    assert not any(one.code == "client.takes-least-and-most" for one in seen.sentences())
+    ends = outlook(request(), [calibration()]).sentences()
+    assert [one.code for one in ends[:2]] == ["client.takes-gpu-hours", "client.takes-least-and-most"]
+    assert " to " in str(ends[0])
 
 
 def test_without_a_measurement_the_makers_figures_say_it_and_ask_for_one():
