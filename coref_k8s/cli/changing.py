@@ -19,7 +19,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y")]
 @placed
 def cancel(name: Study, *, where: Where) -> None:
     """End a study; what is finished stays."""
-    backend, view = find_study(where, name)
+    backend, view = find_study(where, name, whole=False)
     if view.ended:
         raise RequestError("client.ended-already", study=name, phase=view.phase.words)
     backend.cancel(name)
@@ -29,11 +29,11 @@ def cancel(name: Study, *, where: Where) -> None:
 @placed
 def delete(name: Study, *, yes: Yes = False, where: Where) -> None:
     """Delete a study with its trials, models and logs."""
-    backend, view = find_study(where, name)
+    backend, view = find_study(where, name, whole=False)
     if not yes:
         if not sys.stdin.isatty():
             raise RequestError("cli.delete-needs-yes", study=name)
         code = "cli.delete-ended" if view.ended else "cli.delete-running"
-        typer.confirm(say(code, study=name, n=len(view.trials)), abort=True)
+        typer.confirm(say(code, study=name), abort=True)
     backend.delete(name)
     out.print(say("cli.deleted", study=name))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from coref_k8s.cli.console import note, out
+from coref_k8s.cli.next_steps import tell_if_left
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.cli.where_options import Study, Where, option, placed
 from coref_k8s.client.extending import FIELDS, extension
@@ -45,7 +46,9 @@ def extend(
     if found.in_vain:
         options = " / ".join(map(option, found.in_vain))
         note(say("cli.in-vain", why=said(view.message), options=options), style="yellow")
-    if (found.goes_on or not view.ended) and not backend.is_running(name):
+    if backend.is_running(name):
+        tell_if_left(backend, name)
+    elif found.goes_on or not view.ended:
         note(say("cli.resume-goes-on", study=name), style="dim")
 
 

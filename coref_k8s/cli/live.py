@@ -205,6 +205,10 @@ class LiveState:
         ):
             self._tell_phase(now, view.message or view.preparing)
 
+    def tell_problem(self, now: datetime) -> None:
+        """Make news of what keeps the study from going on, for whoever reads lines only."""
+        self._tell(now, self.problem)
+
     def stop(self, now: datetime) -> None:
         """Note that the user has asked to leave."""
         self.stopping = True

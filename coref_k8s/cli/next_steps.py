@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from coref_k8s.cli.console import suggest
+from coref_k8s.cli.console import note, suggest
+from coref_k8s.cli.speech import said
 from coref_k8s.client.backend import Backend
 from coref_k8s.controller.view import StudyView
 from coref_k8s.store.records import Phase
+
+
+def tell_if_left(backend: Backend, name: str) -> None:
+    """Say why what was asked of a study is not taken up, where nobody does."""
+    if why := backend.taken_up(name):
+        note(said(why), style="yellow")
 
 
 def suggest_next(backend: Backend, view: StudyView, *, after: str = "") -> None:

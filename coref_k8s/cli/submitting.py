@@ -10,7 +10,7 @@ import typer
 
 from coref_k8s.cli.console import Wide, dump, note, out, suggest, tell, write
 from coref_k8s.cli.expanding import expand, keyword
-from coref_k8s.cli.next_steps import suggest_next
+from coref_k8s.cli.next_steps import suggest_next, tell_if_left
 from coref_k8s.cli.planning import as_tables
 from coref_k8s.cli.requesting import File, Name, Set, read_request
 from coref_k8s.cli.spec_options import SpecOption, spec_options
@@ -139,8 +139,7 @@ def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
     if backend.is_running(study):
         if not how.output:
             out.print(say("cli.created", study=study, place=backend.place))
-        if unattended := backend.taken_up(study):
-            note(said(unattended), style="yellow")
+        tell_if_left(backend, study)
         suggest(f"status {study}", f"watch {study}", f"logs {study} -f")
         if not how.wait:
             return 0
@@ -152,12 +151,13 @@ def launch(backend: Backend, study: str, spec: StudySpec, how: How) -> int:
 @placed
 def resume(name: Study, *, where: Where, metrics_port: MetricsPort = None) -> int:
     """Go on with a study that was interrupted, cancelled or has failed; finished trials are kept."""
-    backend, view = find_study(where, name)
+    backend, view = find_study(where, name, whole=False)
     check_resumable(view)
     backend.refuse(dry_run=None, output=None, metrics_port=metrics_port)
     backend.resume(name)
     if backend.is_running(name):
         out.print(say("cli.goes-on", study=name, place=backend.place))
+        tell_if_left(backend, name)
         return 0
     return conclude(backend, followed(backend, name, metrics_port))
 

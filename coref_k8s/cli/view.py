@@ -202,7 +202,10 @@ class Watcher:
         """Show all moments; on a terminal the last one stays."""
         if not self._console.is_terminal or self._console.is_dumb_terminal:
             for moment in moments:
-                self._take(moment)
+                known = self.state.problem
+                now = self._take(moment)
+                if self.state.problem not in ("", known):
+                    self.state.tell_problem(now)
                 self._print_news()
             return
         with Live(console=self._console, auto_refresh=False, transient=False) as live:

@@ -27,7 +27,7 @@ from coref_k8s.wording import Message
 @placed
 def watch(name: Study, *, where: Where) -> int:
     """Show a study live until it ends; Ctrl-C only ends the view. Piped, it writes one line for every event."""
-    backend, view = find_study(where, name)
+    backend, view = find_study(where, name, whole=False)
     state = LiveState(study=name, fixed=True, since=view.started_at or view.created_at)
     with suppress(KeyboardInterrupt):
         Watcher(state, out).show(backend.follow(name, run=False))

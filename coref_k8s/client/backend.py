@@ -67,8 +67,8 @@ class Backend(Protocol):
         """Return all studies, oldest first."""
         ...
 
-    def get(self, name: str) -> StudyView:
-        """Return one study with its trials."""
+    def get(self, name: str, *, whole: bool = True) -> StudyView:
+        """Return one study with its trials; without them where they cannot be read now and it need not be `whole`."""
         ...
 
     def logs(
@@ -96,11 +96,11 @@ class Backend(Protocol):
         ...
 
     def cancel(self, name: str) -> None:
-        """End the study and wait until it has ended. Raises ClusterError when nobody is there to end it."""
+        """End the study and wait until it has ended. Raises ClusterError when it does not end in time, which says why."""
         ...
 
     def taken_up(self, name: str) -> Message:
-        """Return that nobody takes a new study up; nothing when somebody does."""
+        """Return why what is asked of a study is not taken up yet; nothing when it is."""
         ...
 
     def resume(self, name: str) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +41,10 @@ Json = dict[str, Any]
 _LOOK_SECONDS = 0.5
 #: A controller that is at work has taken up what is asked of it by then (seconds).
 _TAKEN_UP_WITHIN = 5.0
+#: Longest time that the controller is given for what takes it longer, such as pods that write a checkpoint (seconds).
+_DONE_WITHIN = 180.0
+#: So long its resource may name a trouble before nobody waits on: most are over by then (seconds).
+_TROUBLED_FOR = 20.0
 
 
 class ClusterBackend:
@@ -140,26 +144,16 @@ class ClusterBackend:
 
         Raises ClusterError when there is no controller that would end it: what was asked stays asked.
         """
-        resource = self.change(name, {}, cancel="true")
-        before, end = resource.get("status"), time.monotonic() + _TAKEN_UP_WITHIN
-        while not record_of(resource).ended:
-            untouched = time.monotonic() > end and resource.get("status") == before
-            if untouched and self._unattended():
-                told = {"study": name, "place": self.place, "annotation": names.CANCEL_ANNOTATION}
-                raise ClusterError("client.cancel-unattended", **told)
-            time.sleep(_LOOK_SECONDS)
-            resource = self._resource(name)
+        self.change(name, {}, cancel="true")
+        why = self._undone(name, lambda resource: record_of(resource).ended, _DONE_WITHIN)
+        if why is not None:
+            told = {"study": name, "why": why, "annotation": names.CANCEL_ANNOTATION}
+            raise ClusterError("client.cancel-waits", **told)
 
     def taken_up(self, name: str) -> Message:
-        """Return that nobody takes the study up, once that has lasted a few seconds; nothing when somebody does."""
-        end = time.monotonic() + _TAKEN_UP_WITHIN
-        while self._unattended():
-            if self._resource(name).get("status"):
-                return NOTHING  # a controller of all namespaces has its lease elsewhere
-            if time.monotonic() > end:
-                return Message.of("client.unattended", place=self.place)
-            time.sleep(_LOOK_SECONDS)
-        return NOTHING
+        """Return why what is asked of the study is not taken up, once that has lasted a few seconds; nothing when it is."""
+        why = self._undone(name, _is_taken_up, _TAKEN_UP_WITHIN)
+        return NOTHING if why is None else Message.of("client.not-yet-taken-up", study=name, why=why)
 
     def resume(self, name: str) -> None:
         """Let a study that has ended go on."""
@@ -174,8 +168,13 @@ class ClusterBackend:
         if names.PURGE_FINALIZER not in finalizers:
             body["metadata"]["finalizers"] = [*finalizers, names.PURGE_FINALIZER]
         self.api.patch(STUDIES, name, body)
+        uid = resource["metadata"]["uid"]
         with suppress(NotFound):
-            self.api.delete(STUDIES, name, uid=resource["metadata"]["uid"])
+            self.api.delete(STUDIES, name, uid=uid)
+        with suppress(NotFoundError):
+            why = self._undone(name, lambda found: found["metadata"]["uid"] != uid, _DONE_WITHIN)
+            if why is not None:
+                raise ClusterError("client.delete-waits", study=name, why=why)
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -187,8 +186,8 @@ class ClusterBackend:
             raise _not_installed(error) from error
         return sorted((record_of(one) for one in found), key=lambda record: record.created_at)
 
-    def get(self, name: str) -> StudyView:
-        """Return one study with its trials; before the controller has taken it up, without."""
+    def get(self, name: str, *, whole: bool = True) -> StudyView:
+        """Return one study with its trials; before the controller has taken it up, and where it cannot read them, without."""
         resource = self._resource(name)
         address = (resource.get("status") or {}).get("results")
         if not address:
@@ -201,7 +200,9 @@ class ClusterBackend:
             if error.reason:  # the API server's: there is no such service
                 raise _unanswered(address, error) from error
             return self._summary(resource)  # the controller's: it has not begun with this study
-        except ApiRefusal as error:
+        except ClusterError as error:
+            if not whole:
+                return self._summary(resource)
             raise _unanswered(address, error) from error
         return replace(StudyView.from_json(data), problem=problem_of(resource))
 
@@ -252,6 +253,28 @@ class ClusterBackend:
         except NotFound as error:
             raise self._unknown(name) from error
 
+    def _undone(self, name: str, done: Callable[[Json], bool], within: float) -> Message | None:
+        """Wait for what the controller was asked for; return why it is not done in time, None once it is.
+
+        Nobody waits long for a controller that is not there, nor for one that says what keeps it. Raises NotFoundError.
+        """
+        began, well = time.monotonic(), time.monotonic()
+        before: Json | None = None
+        while not done(resource := self._resource(name)):
+            now, status = time.monotonic(), resource.get("status") or {}
+            before = status if before is None else before
+            problem = problem_of(resource)
+            well = well if problem else now
+            late = now - began > within
+            if (late or (now - began > _TAKEN_UP_WITHIN and status == before)) and self._unattended():
+                return Message.of("client.unattended", place=self.place)
+            if problem and (late or now - well > _TROUBLED_FOR):
+                return problem
+            if late:
+                return Message.of("client.not-yet-done", span=timedelta(seconds=within))
+            time.sleep(_LOOK_SECONDS)
+        return None
+
     def _unattended(self) -> bool:
         """Whether it is known that no controller works in this namespace."""
         try:
@@ -291,6 +314,13 @@ class ClusterBackend:
         return StudyView.like(record, message=message, **known)
 
 
+def _is_taken_up(resource: Json) -> bool:
+    """Whether the controller has told of the request as it is now."""
+    metadata, status = resource["metadata"], resource.get("status") or {}
+    seen = status.get("observedGeneration") == metadata.get("generation")
+    return seen and (status.get("resumed") or "") == resume_token(resource)
+
+
 def _go_on() -> dict[str, str | None]:
     """Return the annotations with which a study that has ended goes on."""
     return {"cancel": None, "resume": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -307,7 +337,7 @@ def _not_installed(error: NotFound) -> ClusterError:
     return ClusterError("client.not-installed", error=error.message)
 
 
-def _unanswered(address: str, error: ApiRefusal) -> ClusterError:
+def _unanswered(address: str, error: ClusterError) -> ClusterError:
     if isinstance(error, Forbidden):
         return ClusterError("client.may-not-read", service=address)
     return ClusterError("client.no-answer", service=address, error=error.message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -46,6 +45,7 @@ class Look:
         self._events = events
         self._looked: datetime | None = None
         self._known: StudyView | None = None
+        self._trouble = NOTHING
 
     def __call__(self, *, last: bool = False, problem: Message = NOTHING, stopping: bool = False) -> Moment:
         """Return what is new; `last` when nothing comes after."""
@@ -56,12 +56,14 @@ class Look:
         view = None
         if due or any(event.get("section") != Section.TRAIN_STEP for event in events):
             self._looked = now
-            with contextlib.suppress(CorefError):  # away for a moment: what is known stays
-                view = self._load()
+            try:
+                view, self._trouble = self._load(), NOTHING
+            except CorefError as error:  # what is known stays
+                self._trouble = error.message
         if self._events is None and view is not None:
             events = list(changes(self._known, view, now))
             self._known = view
-        return Moment(events, view, problem, stopping)
+        return Moment(events, view, problem or self._trouble, stopping)
 
 
 def watched(look: Look, goes_on: Callable[[], bool]) -> Generator[Moment, None, None]:

@@ -125,7 +125,7 @@ class LocalBackend:
         found = self._store.list_studies(NAMESPACE)
         return [replace(one, interrupted=self._interrupted(one)) for one in found]
 
-    def get(self, name: str) -> StudyView:
+    def get(self, name: str, *, whole: bool = True) -> StudyView:
         """Return one study with its trials."""
         self._check_exists(name)
         view = read_view(self._store, NAMESPACE, name)

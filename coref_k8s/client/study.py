@@ -153,7 +153,7 @@ class Study:
 
     def cancel(self) -> Study:
         """End it and return when it has ended; what is finished stays. Raises RequestError when it has ended."""
-        view = self.view
+        view = self._backend.get(self.name, whole=False)
         if view.ended:
             raise RequestError("client.ended-already", study=self.name, phase=view.phase.value)
         self._backend.cancel(self.name)
@@ -165,7 +165,7 @@ class Study:
         On this machine it runs in the background of this process. Raises RequestError when it has succeeded, or
         another process runs it.
         """
-        check_resumable(self.view)
+        check_resumable(self._backend.get(self.name, whole=False))
         self._backend.resume(self.name)
         self._backend.start(self.name)
         return self

@@ -95,17 +95,17 @@ def open_backends(where: Where) -> list[Backend]:
     return places
 
 
-def find_study(where: Where, name: str) -> tuple[Backend, StudyView]:
-    """Return a study and the place where it is. Raises NotFoundError when it is in none of them."""
-    return find_in(open_backends(where), name)
+def find_study(where: Where, name: str, *, whole: bool = True) -> tuple[Backend, StudyView]:
+    """Return a study and the place where it is; `whole` as for `Backend.get`. Raises NotFoundError when it is in none of them."""
+    return find_in(open_backends(where), name, whole=whole)
 
 
-def find_in(places: Iterable[Backend], name: str) -> tuple[Backend, StudyView]:
+def find_in(places: Iterable[Backend], name: str, *, whole: bool = True) -> tuple[Backend, StudyView]:
     """Return a study and which of the places it is in, the first that has it. Raises NotFoundError."""
     missing: NotFoundError | None = None
     for backend in places:
         try:
-            return backend, backend.get(name)
+            return backend, backend.get(name, whole=whole)
         except NotFoundError as error:
             # the last place that knows a name like it answers, else the last: a cluster that was asked, not this machine
             if missing is None or "near" in error.message.values or "near" not in missing.message.values:

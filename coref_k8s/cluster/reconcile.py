@@ -113,11 +113,11 @@ class StudyReconciler:
         if resource is None:
             self._gone(key)
             return None
-        if resource["metadata"].get("deletionTimestamp"):
-            return self._leave(key, resource)
-        self._uids[key] = resource["metadata"]["uid"]
+        leaves = bool(resource["metadata"].get("deletionTimestamp"))
+        if not leaves:
+            self._uids[key] = resource["metadata"]["uid"]
         try:
-            return self._look(key, resource)
+            return self._leave(key, resource) if leaves else self._look(key, resource)
         except (LeaseLostError, FencedError, Conflict):
             raise  # another controller's turn, or another look's
         except Exception as error:

@@ -211,10 +211,52 @@ def test_without_a_controller_it_is_said_what_nobody_does(world: World, call: Ca
     assert (submitted.code, "no controller works in" in submitted.err) == (0, True), submitted
     assert "no controller holds a lease" in call("doctor").out
     cancelled = call("cancel", "korean")
-    assert (cancelled.code, "the next controller ends it" in cancelled.err) == (1, True), cancelled
+    assert (cancelled.code, "the controller ends it as soon as it can" in cancelled.err) == (1, True), (
+        cancelled
+    )
     assert world.study()["metadata"]["annotations"][names.CANCEL_ANNOTATION] == "true"
     world.controller()
     world.until_phase("Cancelled")
+
+
+def test_what_a_database_that_is_away_keeps_the_controller_from_is_said_and_stays_asked(
+    running: World, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A controller leads, and can do nothing: no command waits for it for long."""
+    monkeypatch.setattr("coref_k8s.client.cluster._TROUBLED_FOR", 1.0)
+    running.trials.behave = lambda order, start: (600.0, 0, True) if order.study == "long" else None
+    for study in ("done", "long"):
+        running.submit(study)
+    running.until_phase("Succeeded", "done")
+    running.running("long-64-0-1")
+    running.controllers.pop().stop()
+    away = running.controller(url="postgresql+psycopg2://nobody@127.0.0.1:1/nothing")
+    running.until(away.lease.may_write, "a leader")
+    began = time.monotonic()
+    asked = {
+        "cancel long": (1, "the controller ends it as soon as it can"),
+        "submit --name new": (0, "what is asked of study new is not taken up yet"),
+        "delete done --yes": (1, "the controller removes it as soon as it can"),
+    }
+    for command, (code, words) in asked.items():
+        verb, *rest = command.split()
+        answer = call(verb, *(SMALL if verb == "submit" else ()), *rest)
+        assert (answer.code, words in answer.err) == (code, True), answer
+        assert "did not answer as expected" in answer.err, answer
+    # what needs the trials says so at once
+    for verb in ("results", "extend --trials +1"):
+        verb, *rest = verb.split()
+        answer = call(verb, "long", *rest)
+        assert (answer.code, "does not answer" in answer.err) == (1, True), answer
+    assert time.monotonic() - began < 90, "on a slow machine"
+    away.stop()
+    running.controllers.remove(away)
+    running.controller()
+    running.until_phase("Cancelled", "long")
+    running.until_phase("Succeeded", "new")
+    running.until(
+        lambda: [s["metadata"]["name"] for s in running.api.list(STUDIES)[0]] == ["long", "new"], "gone"
+    )
 
 
 def test_the_doctor_watches_a_study_until_it_knows_why_it_waits(
