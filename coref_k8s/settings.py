@@ -59,6 +59,10 @@ class Settings:
         """
         env = os.environ if environ is None else environ
         root = expanded(data_dir or env.get("COREF_DATA_DIR") or DEFAULT_DATA_DIR)
+        try:
+            str(root).encode()
+        except UnicodeEncodeError:  # no database and no event could name it
+            raise RequestError("settings.path-no-utf8", path=ascii(str(root))) from None
         url = storage_url or _value(env, "COREF_STORAGE_URL")
         bus = env.get("COREF_BUS") or str(root / BUS_NAME)
         return cls(
@@ -105,7 +109,9 @@ def checked_url(url: str) -> str:
     """
     scheme, found, rest = url.strip().partition("://")
     if found and scheme in ("sqlite", "sqlite+pysqlite"):
-        return f"sqlite://{rest}"
+        if rest and not rest.startswith("/"):
+            raise RequestError("settings.url-unknown", url=url)
+        return f"sqlite:///{os.path.expanduser(rest[1:])}" if rest.startswith("/~") else f"sqlite://{rest}"
     if not found or scheme not in ("postgres", "postgresql", "postgresql+psycopg2"):
         raise RequestError("settings.url-unknown", url=masked_url(url))
     from sqlalchemy import make_url
@@ -124,8 +130,10 @@ def checked_url(url: str) -> str:
 
 def masked_url(text: str) -> str:
     """Return `text`, a database URL or a message with one in it, with its password replaced by three stars."""
-    masked = re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", text)
-    return re.sub(r"(password=)[^&\s]*", r"\1***", masked, flags=re.IGNORECASE)
+    # a URL alone may have blanks in its password; in a message they end the URL
+    masked = re.sub(r"^([\w+.:'\"-]+:/+[^:/]*:).*@", r"\1***@", text, flags=re.DOTALL)
+    masked = re.sub(r"(:/+[^:/\s]*:)\S*@", r"\1***@", masked)
+    return re.sub(r"(password=)('[^']*'|[^&\s]*)", r"\1***", masked, flags=re.IGNORECASE)
 
 
 def _value(env: Mapping[str, str], name: str) -> str | None:

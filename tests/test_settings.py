@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,37 @@ def test_urls_are_completed_and_masked() -> None:
     assert masked_url("postgresql+psycopg2://u:p:@/x@h:5/d") == "postgresql+psycopg2://u:***@h:5/d"
     assert masked_url("postgresql://h/d?user=u&password=p&x=1") == "postgresql://h/d?user=u&password=***&x=1"
     assert masked_url("sqlite:////tmp/a:b@c.db") == "sqlite:////tmp/a:b@c.db"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hidden too@h/d",
+        "postgresql://u:hidden@ too@h/d",
+        "postgresql://u@company:hidden@h/d",
+        "postgresql:/u:hidden@h/d",
+        "jdbc:postgresql://u:hidden@h/d",
+        "'postgresql://u:hidden@h/d'",
+        "host=h password='hidden too' user=u",
+        "no answer from postgresql://u@company:hidden@h/d (timeout)",
+    ],
+)
+def test_no_spelling_of_a_url_shows_its_password(url: str) -> None:
+    assert "hidden" not in masked_url(url)
+    assert "too" not in masked_url(url)
+    assert "h" in masked_url(url).split("***")[1] or "host=h" in masked_url(url)
+
+
+def test_a_database_lies_where_its_url_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert checked_url("sqlite:///~/study.db") == "sqlite:////home/someone/study.db"
+    with pytest.raises(RequestError, match=r"sqlite:///path/to/file\.db"):
+        checked_url("sqlite://study.db")  # SQLAlchemy takes the file for a host
+
+
+def test_a_folder_whose_name_is_no_utf8_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"caf\\udce9' has a name that is no UTF-8"):
+        Settings.from_env({}, data_dir=os.fsdecode(bytes(tmp_path) + b"/caf\xe9"))
 
 
 @pytest.mark.parametrize(

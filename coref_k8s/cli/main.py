@@ -15,6 +15,7 @@ from coref_k8s.cli.console import SpokenWarnings
 from coref_k8s.cli.lazy import LazyGroup, Verb
 from coref_k8s.cli.mistakes import answer
 from coref_k8s.cli.speech import speak, take_language
+from coref_k8s.errors import RequestError
 from coref_k8s.wording.commands import place_commands
 
 RUN, READ, CHANGE, DATA, SYSTEM = (f"help.panel-{one}" for one in ("run", "read", "change", "data", "system"))
@@ -69,6 +70,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen, rest = take_language(sys.argv[1:] if arguments is None else arguments)
         speak(chosen)
+        _check_utf8(rest)
         logging.getLogger("coref_k8s.model").addHandler(_WARNINGS)
         if os.environ.get(COMPLETING):
             ready()
@@ -78,6 +80,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return answer(error)
     return result if isinstance(result, int) else 0
+
+
+def _check_utf8(arguments: Sequence[str]) -> None:
+    """Refuse an argument whose bytes are no UTF-8, such as the name of an old file: nothing could print or store it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise RequestError("cli.argument-no-utf8", argument=ascii(argument)) from None
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -149,18 +148,17 @@ def _documents(given: list[str]) -> Iterator[tuple[str, Document | CorefError]]:
 
 
 def _text(name: str, read: Callable[[], bytes]) -> Document | CorefError:
-    """Return a file of text as a document: UTF-8, or UTF-16 that begins with a byte order mark."""
+    """Return a file of text as a document."""
+    from coref_k8s.text.decoding import UTF16_MARKS, decode
     from coref_k8s.text.document import Document
 
     try:
         data = read()
-        if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-            return Document(name, data.decode("utf-16"))
-        if b"\0" in data:
+        if b"\0" in data and not data.startswith(UTF16_MARKS):
             return DataError("coref.binary")
-        return Document(name, data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        return DataError("coref.not-utf8", why=str(error))
+        return Document(name, decode(data))
+    except DataError as error:
+        return error
     except OSError as error:
         return DataError("coref.unreadable", why=reason(error))
 

@@ -88,6 +88,8 @@ class TreebankReader:
             if name == "Entity":
                 for bracket in _BRACKET.finditer(value):
                     self._bracket(bracket, place)
+            elif name == "ClusterId":
+                self.beyond["old-notation"] += 1
             elif name == "Bridge":
                 self.beyond["bridging"] += value.count("<")
             elif name == "SplitAnte":
@@ -182,8 +184,7 @@ def walk(lines: Iterable[str], *, where: str) -> Iterator[Line]:
     """Yield the lines of a CoNLL-U file while their documents are read. Raises DataError with the line's number."""
     reader: TreebankReader | None = None
     attributes: tuple[str, ...] = _ATTRIBUTES
-    inside: set[str] = set()  # words inside a multi-word token
-    token = (0, 0)
+    inside, token = range(0), (0, 0)  # words of a multi-word token, and its characters
     for number, raw in enumerate(lines, 1):
         line = raw.rstrip("\r\n").removeprefix("\ufeff")
         place = f"{where}:{number}"
@@ -198,8 +199,8 @@ def walk(lines: Iterable[str], *, where: str) -> Iterator[Line]:
                 reader.group = value
             elif key in ("newpar", "newpar id") and reader and reader.text:
                 reader.gap = "\n"
-        elif not line:
-            inside = set()
+        elif not line.strip():
+            inside = range(0)
             if reader:
                 reader.end_sentence()
         else:
@@ -213,14 +214,15 @@ def walk(lines: Iterable[str], *, where: str) -> Iterator[Line]:
                 first, _, last = name.partition("-")
                 if not (first.isdigit() and last.isdigit()):
                     raise DataError("coref_data.range", place=place, name=name)
-                inside = {str(one) for one in range(int(first), int(last) + 1)}
+                inside = range(int(first), int(last) + 1)
                 token = reader.token(form, misc)
             else:
                 if "." in name:
                     reader.empty_node()
                 else:
                     word = len(reader.spans)
-                    reader.word(token if name in inside else reader.token(form, misc), columns[6])
+                    within = name.isdigit() and int(name) in inside
+                    reader.word(token if within else reader.token(form, misc), columns[6])
                 reader.annotations(misc, place)
         yield Line(line, reader, word)
 

@@ -6,6 +6,7 @@ A file that cannot be read, and a line or row without a text, is left out alone 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from coref_k8s.corpus.conllu import read_conllu
 from coref_k8s.corpus.koconovel import is_novel, read_novel
 from coref_k8s.corpus.marked import SUFFIX, parse_marked
 from coref_k8s.errors import DataError, reason
+from coref_k8s.text.decoding import UTF16_MARKS, decode
 from coref_k8s.text.document import Document
 from coref_k8s.wording import Message
 
@@ -28,7 +30,7 @@ ROW_SUFFIXES = (".jsonl", ".jsonlines", ".parquet")
 CONLL_SUFFIXES = (".conll", ".v4_gold_conll", ".v4_auto_conll")
 SUFFIXES = (".txt", ".conllu", *CONLL_SUFFIXES, *ROW_SUFFIXES)
 #: What parts the documents of a txt file, by the source's extractor; without one the file is one document.
-TEXT_UNITS = {"lines": re.compile(r"\n"), "paragraphs": re.compile(r"\n[ \t]*\n\s*")}
+TEXT_UNITS = {"lines": re.compile(r"\n"), "paragraphs": re.compile(r"\n[^\S\n]*\n\s*")}
 #: Files that are named of those that are left out.
 _NAMED = 5
 
@@ -65,7 +67,8 @@ class LeftOut:
     def first(self) -> Message | None:
         """Return why the first file or row was left out; None when nothing was."""
         for why, names in islice(self.files.values(), 1):
-            return Message.of("corpus.at", place=names[0], what=why)
+            at_its_line = str(why).startswith(f"{names[0]}:")
+            return why if at_its_line else Message.of("corpus.at", place=names[0], what=why)
         return self.first_row
 
 
@@ -172,22 +175,20 @@ def read_file(
             yield from _read(file, name, left_out, extractor)
     except DataError as error:
         left_out.file(name, error.message)
-    except UnicodeDecodeError as error:
-        left_out.file(name, Message.of("corpus.not-utf8", why=str(error)))
     except OSError as error:
         left_out.file(name, _unreadable(error))
 
 
 def _text(file: Path) -> TextIO:
-    """Open a text file of any format: UTF-8, with or without a byte order mark (RFC 8259, section 8.1)."""
-    return file.open(encoding="utf-8-sig")
+    """Open a text file of any format, with any kind of line ends."""
+    return io.StringIO(decode(file.read_bytes()), newline=None)
 
 
 def _read(
     file: Path, name: str, left_out: LeftOut, extractor: str
 ) -> Iterator[tuple[str, Document | Mapping[str, Any]]]:
     stem = name.removesuffix(file.suffix)
-    if file.name.endswith(SUFFIX):
+    if file.name.lower().endswith(SUFFIX):
         with _text(file) as stream:
             yield name, parse_marked(stream.read(), where=name)
     elif file.suffix.lower() == ".txt":
@@ -207,21 +208,26 @@ def _read(
                 # a work's parts may be files of their own; files of other folders may have its name
                 yield name, replace(one, group=one.group and f"{name[: name.rfind('/') + 1]}{one.group}")
     elif file.suffix.lower() == ".parquet":
-        yield from _parquet_rows(file, name)
+        yield from _parquet_rows(file, name, left_out)
     else:
         yield from _json_rows(file, name, left_out)
 
 
 def _json_rows(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the rows of JSON lines; the file is read as bytes, so that a line in another encoding is lost alone."""
-    with file.open("rb") as lines:
+    """Yield the rows of JSON lines; the file is read as bytes, so that a line in another encoding is lost alone.
+
+    Files that were put together have a byte order mark where each began.
+    """
+    with file.open("rb") as opened:
+        wide = opened.peek(2).startswith(UTF16_MARKS)
+        lines = (line.encode() for line in _text(file)) if wide else opened
         for number, line in enumerate(lines, 1):
             place = f"{name}:{number}"
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                text = decode(line).strip("\ufeff \t\r\n")
                 row = json.loads(text) if text else None
-            except UnicodeDecodeError as error:
-                left_out.row(place, Message.of("corpus.not-utf8", why=str(error)))
+            except DataError as error:
+                left_out.row(place, error.message)
             except (ValueError, RecursionError) as error:
                 left_out.row(place, Message.of("corpus.not-json", why=str(error)))
             else:
@@ -231,15 +237,23 @@ def _json_rows(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, 
                     left_out.row(place, Message.of("corpus.no-object"))
 
 
-def _parquet_rows(file: Path, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _parquet_rows(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, Mapping[str, Any]]]:
     import pyarrow
     from pyarrow import parquet
 
     number = 0
     try:
         for batch in parquet.ParquetFile(file).iter_batches(batch_size=256):
-            for row in batch.to_pylist():
+            for place in range(batch.num_rows):
                 number += 1
-                yield f"{name}: row {number}", row
+                try:
+                    row = batch.slice(place, 1).to_pylist()[0]
+                except (
+                    ValueError,
+                    OverflowError,
+                ) as error:  # a time beyond Python's, or text that is no UTF-8
+                    left_out.row(f"{name}: row {number}", Message.of("corpus.no-value", why=str(error)))
+                else:
+                    yield f"{name}: row {number}", row
     except pyarrow.ArrowException as error:
         raise DataError("corpus.not-parquet", why=str(error).splitlines()[0]) from error

@@ -19,14 +19,15 @@ from coref_k8s.errors import DataError
 from coref_k8s.text.document import SPLITS, Document
 
 SUFFIX = ".coref.txt"
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 _OPEN = re.compile(r"\{(\d+)\|")
 _HEADER = ("id", "title", "domain", "split", "group")
 
 
 def parse_marked(content: str, *, where: str) -> Document:
     """Parse one document; `where` names the file in errors. Raises DataError with the place of the fault."""
-    head, separator, body = content.replace("\r\n", "\n").partition("\n\n")
-    if not separator:
+    head, *rest = _BLANK_LINE.split(content.replace("\r\n", "\n").lstrip(), maxsplit=1)
+    if not rest:
         raise DataError("coref_data.no-blank-line", place=where)
     fields: dict[str, str] = {}
     for line in head.splitlines():
@@ -39,7 +40,7 @@ def parse_marked(content: str, *, where: str) -> Document:
     split = fields.get("split") or None
     if split is not None and split not in SPLITS:
         raise DataError("coref_data.split", place=where, split=split, known=list(SPLITS))
-    text, clusters = _parse_body(body.strip("\n"), where)
+    text, clusters = _parse_body(rest[0].strip("\n"), where)
     return Document(
         doc_id=fields["id"],
         text=text,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 
 from coref_k8s.coref.model import CorefModel, is_coref_model, load_model, read_config
 from coref_k8s.corpus.filtering import text_key
@@ -18,6 +19,7 @@ from coref_k8s.evaluation.evaluate import check_askable
 from coref_k8s.evaluation.items import DOCUMENTS_PER_ITEM, ItemSet, build_items
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.load import load_masked_lm
+from coref_k8s.study.refusals import refused
 from coref_k8s.study.spec import DatasetConfig, DataSpec
 from coref_k8s.study.tasks import WEIGHTS, Task
 from coref_k8s.text.document import Document
@@ -87,7 +89,10 @@ def score_text(
     chains = load_model(model) if task_of(model) == "coreference" else None
     tokenizer = None if chains else load_tokenizer(model, None)
     loaded = Loaded()
-    spec = DataSpec(sources=(DatasetConfig(source=source, min_length=0),))
+    try:
+        spec = DataSpec(sources=(DatasetConfig(source=source, min_length=0),))
+    except ValidationError as error:
+        raise refused(error, DataSpec) from error
     budget = DOCUMENTS_PER_ITEM * max_items * seq_len * _CHARS_PER_TOKEN
     rows = load_documents(spec, lengths=(seq_len,), char_budget=budget, cache_dir=cache_dir, loaded=loaded)
     read = [document for document, _ in rows]

@@ -212,3 +212,12 @@ def test_completion_is_installed_for_a_user(
     (written,) = tmp_path.rglob("*coref-k8s*")
     assert "coref-k8s" in written.read_text()
     assert str(written) in answer.err
+
+
+@pytest.mark.parametrize("arguments", [["list", "--data-dir"], ["status"], ["evaluate", "model", "--data"]])
+def test_a_name_that_is_no_utf8_is_one_sentence(coref: Any, arguments: list[str]) -> None:
+    for lang, word in (("en", "convmv"), ("ko", "UTF-8이 아닙니다")):
+        answer = coref(*arguments, os.fsdecode(b"caf\xe9"), "--lang", lang)
+        assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+        assert "caf\\udce9" in answer.err
+        assert word in answer.err

@@ -460,3 +460,89 @@ def test_the_text_of_kiwi_free_sources_is_bounded_by_the_budget(tmp_path):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": "가" * 100}) + "\n" for _ in range(50)))
     spec = DataSpec(sources=[DatasetConfig(source=str(tmp_path / "a.jsonl"))])
     assert len(list(load_documents(spec, char_budget=450))) == 5
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.conllu", "A.COREF.TXT"])
+def test_what_an_editor_of_windows_writes_is_read(tmp_path, name):
+    content = {
+        "a.txt": TEXT,
+        "a.jsonl": json.dumps({"text": TEXT, "clusters": CHAINS}, ensure_ascii=False),
+        "a.conllu": CONLLU,
+        "A.COREF.TXT": "id: a\n \t\n" + mark(TEXT, [(0, 3, "1"), (18, 20, "1")]),
+    }[name]
+    found = []
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / name).write_bytes(content.replace("\n", "\r\n").encode(encoding))
+        documents, loaded = read(tmp_path / name)
+        assert not loaded.left_out or name == "a.conllu"  # whose annotation has what is not used
+        found.append(documents)
+    assert found[0] == found[1] == found[2]
+    assert TEXT in found[0][0].text or name == "a.conllu"
+
+
+def test_files_put_together_keep_every_line(tmp_path):
+    line = json.dumps({"text": TEXT}).encode()
+    (tmp_path / "all.jsonl").write_bytes(b"".join(b"\xef\xbb\xbf" + line + b"\r\n" for _ in range(3)))
+    documents, loaded = read(tmp_path / "all.jsonl")
+    assert [document.text for document in documents] == [TEXT] * 3
+    assert not loaded.left_out
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (TEXT.encode("cp949"), "iconv -f cp949 -t utf-8"),
+        (TEXT.encode() + TEXT.encode("cp949"), f"from byte {len(TEXT.encode()) + 1} on"),
+        (TEXT.encode()[:-2], "cut off"),
+        (TEXT.encode("utf-16-be"), "utf-16le"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "format PDF"),
+        (b"\x1f\x8b\x08\x00", "format gzip"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "hwp"),
+    ],
+)
+def test_bytes_that_are_no_text_are_called_what_they_are(tmp_path, content, sentence):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "a.txt")
+    assert sentence in str(error.value)
+    assert ("cp949" in str(error.value)) == ("cp949" in sentence), "no advice that cannot help"
+
+
+@pytest.mark.parametrize("blank", ["", " \t", "\u3000", "\u00a0"])
+def test_a_line_that_looks_blank_parts_documents(tmp_path, blank):
+    (tmp_path / "all.txt").write_text(f"{TEXT}\n{blank}\n{TEXT}\n", encoding="utf-8")
+    documents, _ = read(DatasetConfig(source=str(tmp_path / "all.txt"), min_length=0, extractor="paragraphs"))
+    assert [document.text.strip() for document in documents] == [TEXT] * 2
+
+
+def test_a_value_that_python_cannot_hold_costs_its_row_alone(tmp_path):
+    times = pyarrow.array([0, 10**18, 1], pyarrow.timestamp("ms"))
+    parquet.write_table(pyarrow.table({"text": [TEXT] * 3, "at": times}), tmp_path / "a.parquet")
+    documents, loaded = read(tmp_path / "a.parquet")
+    assert len(documents) == 2
+    assert "a.parquet: row 2: a value of it cannot be read" in str(loaded.left_out[0])
+
+
+def test_conllu_of_careless_writers_is_read(tmp_path):
+    words = CONLLU.replace("\n\n", "\n \n").replace("2-3\t", "2-2000000000\t")
+    (tmp_path / "a.conllu").write_text(words, encoding="utf-8")
+    first = read(tmp_path / "a.conllu")[0][0]
+    (tmp_path / "b.conllu").write_text(CONLLU.replace("2-3\t", "2-5\t"), encoding="utf-8")
+    assert first.text == read(tmp_path / "b.conllu")[0][0].text
+    assert "그 자리" in first.text, "the token ends with its sentence"
+
+
+def test_chains_in_the_old_notation_of_corefud_are_not_passed_over_in_silence(tmp_path):
+    row = "1\t소람은\t_\t_\t_\t_\t_\t_\t_\tClusterId=e1|MentionSpan=1\n\n"
+    (tmp_path / "old.conllu").write_text(row, encoding="utf-8")
+    documents, loaded = read(tmp_path / "old.conllu")
+    assert not documents[0].clusters
+    assert "1 mention in the notation of CorefUD before 1.0" in str(loaded.left_out[0])
+
+
+def test_a_place_is_named_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.conllu").write_text("1\tx\n", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        read("a.conllu")
+    assert str(error.value).count("a.conllu:") == 1
