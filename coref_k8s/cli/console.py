@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +28,10 @@ class Screen(Console):
     def size(self) -> ConsoleDimensions:
         """Width and height."""
         found = super().size
+        if self.is_dumb_terminal and not os.environ.get("COLUMNS"):
+            # Rich takes 80 columns for granted there; a terminal that knows no commands has a width all the same
+            with suppress(OSError, ValueError):
+                found = ConsoleDimensions(*os.get_terminal_size(self.file.fileno()))
         return ConsoleDimensions(_ALL, found.height) if self.wide else found
 
     @size.setter
@@ -40,7 +46,7 @@ _READABLE = 100
 #: Results; what a pipe or a redirect receives.
 out = Screen(soft_wrap=False, markup=False, emoji=False, highlight=False)
 #: Remarks: what to type next, progress, warnings.
-err = Console(stderr=True, markup=False, emoji=False, highlight=False)
+err = Screen(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 def write(text: str) -> None:

@@ -201,7 +201,7 @@ class LiveState:
                     self._tell(now, f"{say('words.of-tokens', length=one.seq_len)}: {sentence}")
             length.winner = one.verdict.winner if one.verdict else None
         if (view.phase is not before and view.phase in TERMINAL) or (
-            view.phase is before and self.message not in ("", earlier) and not view.held
+            not self.stopping and view.phase is before and self.message not in ("", earlier) and not view.held
         ):
             self._tell_phase(now, view.message or view.preparing)
 

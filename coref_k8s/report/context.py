@@ -93,7 +93,7 @@ def key_of(trial: TrialRecord) -> str:
     return f"{trial.seq_len}-{run}{trial.number}"
 
 
-def scored(trials: list[TrialRecord]) -> list[TrialRecord]:
-    """Return the trials that have a score: complete ones, and pruned ones with their last."""
+def scored(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that have a score to show: complete ones, and pruned ones with their last."""
     shown = (TrialState.COMPLETE, TrialState.PRUNED)
-    return [one for one in trials if one.state in shown and one.value is not None]
+    return [one for one in trials if one.state in shown and "score" in one.shown]

@@ -46,7 +46,7 @@ def metrics(page: Context) -> str:
                 ]
             )  # fmt: skip
     if not rows:
-        return page.about("report.no-trials")
+        return page.about("report.too-few" if best else "report.no-trials")
     heads = page.heads(
         "words.tokens", "report.measured", "words.metric", "words.value", "", "words.interval",
         *(["words.gain"] if gains else []), "report.guess",

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from coref_k8s.report.charts import MOST, polyline
+from coref_k8s.report.context import scored
 from coref_k8s.report.html import labels
 from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.search.space import Interval, space_for
@@ -68,18 +69,18 @@ def axes_of(spec: StudySpec, seq_len: int, trials: Sequence[TrialRecord]) -> lis
 
 def parallel(spec: StudySpec, seq_len: int, trials: Sequence[TrialRecord], score: str) -> str:
     """Return the drawing of one length; empty when fewer than two trials have a score. `score` names its axis."""
-    scored = [one for one in trials if one.value is not None and one.state in _DRAWN]
-    scored.sort(key=lambda one: (one.state is TrialState.COMPLETE, one.value or 0.0))
-    scored = scored[-MOST:]
-    axes = axes_of(spec, seq_len, scored)
-    if len(scored) < 2 or not axes:
+    drawn = sorted(scored(trials), key=lambda one: (one.state is TrialState.COMPLETE, one.value or 0.0))[
+        -MOST:
+    ]
+    axes = axes_of(spec, seq_len, drawn)
+    if len(drawn) < 2 or not axes:
         return ""
-    values = [one.value or 0.0 for one in scored]
+    values = [one.value or 0.0 for one in drawn]
     axes.append(Axis(score, min(values), max(values)))
     lines = []
-    complete = sum(one.state is TrialState.COMPLETE for one in scored)
-    for number, one in enumerate(scored):
-        rank = number - (len(scored) - complete)  # of the complete ones, from the worst
+    complete = sum(one.state is TrialState.COMPLETE for one in drawn)
+    for number, one in enumerate(drawn):
+        rank = number - (len(drawn) - complete)  # of the complete ones, from the worst
         places = [each.place(one.params[each.name]) for each in axes[:-1]] + [axes[-1].place(one.value)]
         style = f"s{rank * _STEPS // max(1, complete)}"
         if one.state is TrialState.PRUNED:
@@ -90,7 +91,6 @@ def parallel(spec: StudySpec, seq_len: int, trials: Sequence[TrialRecord], score
     return f'<figure class="parallel">{_upright(axes, lines)}{_lying(axes, lines)}</figure>'
 
 
-_DRAWN = (TrialState.COMPLETE, TrialState.PRUNED)
 _Lines = Sequence[tuple[Sequence[float], str, str]]
 
 

@@ -86,7 +86,9 @@ def by_length(page: Context) -> str:
 def curves(page: Context) -> str:
     """Score at each evaluation, one chart a length."""
     names = ("curve", page.plain("report.evaluation"), page.plain("words.metric-score"))
-    drawn = _of_each_length(page, names, lambda t: sorted(t.intermediate.items()))
+    drawn = _of_each_length(
+        page, names, lambda t: [] if "score" in t.not_given else sorted(t.intermediate.items())
+    )
     return drawn and page.about("report.curves-about") + drawn
 
 

@@ -1,8 +1,15 @@
 """Tables fit the terminal: by leaving out whole columns, and never by cutting off what stands in a cell."""
 
+import fcntl
 import io
 import itertools
+import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
 from typing import Any
 
 import pytest
@@ -122,3 +129,24 @@ def test_what_is_left_out_is_named_and_wide_shows_it(
     wide = coref("results", study, "--wide").out
     assert "LAMBADA" in wide.splitlines()[1]
     assert "left out" not in wide
+
+
+def test_a_dumb_terminal_has_the_width_that_it_has() -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 60, 0, 0))
+    code = "from coref_k8s.cli.console import err, out; print(out.width, err.width)"
+    environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    try:
+        subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**environ, "TERM": "dumb"},
+            timeout=60,
+        )
+        assert os.read(ours, 100).decode().split() == ["60", "60"]
+    finally:
+        os.close(ours)
+        os.close(theirs)

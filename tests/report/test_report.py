@@ -261,6 +261,22 @@ def test_importance_finds_what_decides_and_says_what_it_rests_on() -> None:
     assert sum(one.shown for one in none.parameters) <= len(none.parameters) // 3
 
 
+def test_scores_of_too_few_items_are_in_no_table_and_in_no_chart() -> None:
+    view = sample(trials=6, lengths=(512,))
+    hidden = sorted({name for t in view.trials for name in t.metrics} | {"score"})
+    few = [
+        replace(t, attrs={**t.attrs, "evidence": {**t.attrs.get("evidence", {}), "not_given": hidden}})
+        if t.state is TrialState.COMPLETE
+        else replace(t, attrs={"not_given": hidden})
+        for t in view.trials
+    ]
+    found = report(replace(view, trials=few), "en", NOW)
+    assert "asked too few items for a score" in section(found, "metrics")
+    assert 'id="history"' not in found
+    numbers = {f"{t.value:.3f}" for t in view.trials if t.value is not None}
+    assert not {number for number in numbers if f">{number}<" in found}
+
+
 def test_importance_of_too_few_or_equal_scores_is_not_told() -> None:
     view = sample(trials=8, lengths=(2048,))
     assert len(view.lengths[0].ranked) < 8
