@@ -187,7 +187,10 @@ def _of_trials(spec: StudySpec, shape: ModelShape, views: Sequence[StudyView]) -
     """Return how fast steps were in trials of the same model, task and kind of device; None before there are any."""
     rates: list[float] = []
     for view in views:
-        if (view.spec.model, view.spec.task) != (spec.model, spec.task):
+        # a study has the whole path of a folder that its request may have named from here
+        if view.spec.model not in (spec.model, os.path.abspath(os.path.expanduser(spec.model))):
+            continue
+        if view.spec.task != spec.task:
             continue
         for trial in view.trials:
             speed = trial.attrs.get("tokens_per_second")

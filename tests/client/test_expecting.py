@@ -13,15 +13,18 @@ from coref_k8s.controller.expecting import Source, expected_of, trial_seconds
 from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.snapshot import Unit
 from coref_k8s.controller.study import LengthState, remaining
+from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import RequestError
 from coref_k8s.local.hardware import Gpu, Machine
+from coref_k8s.search.records import TrialRecord, TrialState
 from coref_k8s.sizing.calibration import Calibration, Parity, Point, fitting, shape_key
 from coref_k8s.sizing.cards import card_named
 from coref_k8s.sizing.shape import shape_of
 from coref_k8s.sizing.speed import Speed, Step
-from coref_k8s.store.records import StudyRecord
+from coref_k8s.store.records import Phase, StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.reading import build_spec
+from coref_k8s.wording import NOTHING
 from tests.benchmarks.forecast import create_model, errors
 
 SHAPE = shape_of("kakaobank/kf-deberta-base")
@@ -237,3 +240,25 @@ def test_steps_that_were_not_measured_take_what_was_predicted(tmp_path, task, ki
     quick = (task, kind) == ("mentions", "deberta-v2")
     found = errors(create_model(tmp_path / "model", kind), task=task, **(few if quick else {}))
     assert max(map(abs, found["seconds"].values())) <= 0.2, found
+
+
+def test_trials_of_a_model_count_however_its_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"model_type": "deberta-v2", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+              "intermediate_size": 128, "vocab_size": 1000, "max_position_embeddings": 512}  # fmt: skip
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    ran = build_spec(seq_lengths=[512], model=str(tmp_path / "model"), pod={"gpus": 0})
+    trial = TrialRecord(512, 0, 1, TrialState.COMPLETE, {}, 0.5, attrs={"tokens_per_second": 2000.0})
+    view = StudyView(
+        name="one",
+        namespace="",
+        phase=Phase.SUCCEEDED,
+        message=NOTHING,
+        spec=ran,
+        created_at=NOW,
+        trials=[trial],
+    )
+    for named in ("./model", "model", str(tmp_path / "model")):
+        asked = build_spec(seq_lengths=[512], model=named, pod={"gpus": 0}, training={"max_steps": 10})
+        assert outlook(asked, views=[view], machine=Machine((), 2, 8 * GIB)).basis.source is Source.TRIALS
