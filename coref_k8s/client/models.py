@@ -112,8 +112,11 @@ def trial_named(name: str, settings: Settings) -> NamedTrial | None:
         if settings.object_store is None or not cluster_configured():
             return None
         return _of_the_cluster(name, settings, mirror)
-    mirror.fetch(found.folder.path, leave=_LARGE)
-    return replace(found, mirror=mirror)
+    folder = TrialFolder(
+        expanded(found.folder.path)
+    )  # shown relative to where the user is, kept relative to the data folder
+    mirror.fetch(folder.path, leave=_LARGE)
+    return replace(found, folder=folder, mirror=mirror)
 
 
 def _of_the_cluster(name: str, settings: Settings, mirror: Mirror) -> NamedTrial | None:
