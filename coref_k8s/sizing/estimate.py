@@ -79,7 +79,8 @@ def estimate(
     outside = step.outside_layers()
     if checkpointing and shape.recomputes:
         at_head = shape.layers * step.boundary() + outside
-        in_layer = at_head - step.boundary() + kept  # whose input is what was kept of it
+        # the largest layer that is computed again: of those before it their inputs are there, of its own all that it keeps
+        in_layer = (whole - 1) * step.boundary() + kept + outside
     else:
         in_layer = whole * kept + outside
         at_head = in_layer + step.last_layer_kept()
@@ -225,7 +226,8 @@ class _Step:
     def layer_temporary(self) -> int:
         """The larger of the backward passes of feed-forward and attention in one layer."""
         h, i, narrow = self.shape.hidden, self.shape.intermediate, self.narrow
-        feed_forward = self.tokens * ((3 if self.shape.gated else 2) * i * narrow + 2 * h * 4)
+        # The gradients of the activation's input and output live together, but what the product behind it kept is gone by then.
+        feed_forward = self.tokens * ((2 if self.shape.gated else 1) * i * narrow + 2 * h * 4)
         attention = self.tokens * h * (5 * narrow + 4)
         if self.squares:
             # by then what the feed-forward kept is gone
