@@ -146,14 +146,22 @@ def differentiate(
 
 @_jit
 def gather_gradients(
-    grad: Any, by_query: Any, by_key: Any, ends: Any, tokens: Any, table: Any, far: int, rows: Any
+    grad: Any,
+    by_query: Any,
+    by_key: Any,
+    ends: Any,
+    begin: int,
+    end: int,
+    tokens: Any,
+    table: Any,
+    far: int,
+    rows: Any,
 ) -> None:
-    """`by_query`, `by_key` and `ends` += what `grad`, of the scores, sends to them."""
+    """`by_query`, `by_key` and `ends` += what the columns `begin..end` of `grad`, of the scores, send to them."""
     far_row, near_row = rows
-    keys = grad.shape[1]
-    for block in range(0, keys, COLUMNS):
+    for block in range(begin, end, COLUMNS):
         for i in range(grad.shape[0]):
-            first, low, high, stop = _edges(tokens[i], far, block, min(keys, block + COLUMNS))
+            first, low, high, stop = _edges(tokens[i], far, block, min(end, block + COLUMNS))
             offset = np.uint64(table.shape[0] // 2 - tokens[i])
             line = grad[i]
             if by_query is not None:

@@ -4,6 +4,7 @@ import copy
 import itertools
 import logging
 import sys
+import threading
 
 import pytest
 import torch
@@ -131,6 +132,35 @@ def test_without_numba_the_numbers_are_the_same_and_one_line_says_so(monkeypatch
     compiled_tiles._kernels.cache_clear()
     assert [record.message for record in caplog.records if "pip install numba" in record.message] != []
     assert len(caplog.records) == 1
+
+
+def test_loops_on_several_threads_give_the_same(monkeypatch):
+    monkeypatch.setattr(compiled_tiles, "PART", 1 << 5)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        theirs, ours = make_pair()
+        assert_equal_step(theirs, ours, make_batch([300, 80]))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 7, 300])
+@pytest.mark.parametrize("step", [1, 128])
+def test_parts_are_done_at_once_and_once_each(monkeypatch, lines, step):
+    monkeypatch.setattr(compiled_tiles, "PART", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    size = -(-lines // (min(3, lines) * step)) * step
+    together = threading.Barrier(-(-lines // size), timeout=60)
+    done = []
+
+    def work(part):
+        together.wait()  # nobody goes on before all have begun
+        done.extend(range(part.start, part.stop))
+        assert part.start % step == 0
+
+    compiled_tiles.in_parts(work, lines, 1, step=step)
+    assert sorted(done) == list(range(lines))
 
 
 def test_masked_logits_are_the_full_logits_at_the_positions():
