@@ -133,7 +133,7 @@ def remaining(
 
     What a trial takes is known of lengths with complete trials. Of others it is what was `expected` of it (seconds), times what
     the known ones have taken more or less than expected; without any expectation it is the nearest known one's, by tokens.
-    None when neither is there.
+    A trial that runs longer than that takes nothing from those that have not begun. None when neither is there.
     """
     lengths, expected = list(lengths), expected or {}
     known = {one.seq_len: mean for one in lengths if (mean := one.mean_seconds)}
@@ -141,8 +141,9 @@ def remaining(
         return None
     seconds = 0.0
     for one in lengths:
-        spent = sum((now - began).total_seconds() for began in one.begun_at)
-        seconds += max(0.0, one.left * _trial_seconds(one.seq_len, known, expected) - spent)
+        each = _trial_seconds(one.seq_len, known, expected)
+        seconds += max(0, one.left - len(one.begun_at)) * each
+        seconds += sum(max(0.0, each - (now - began).total_seconds()) for began in one.begun_at)
     return timedelta(seconds=seconds / slots)
 
 

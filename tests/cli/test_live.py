@@ -345,9 +345,9 @@ def test_failures_say_why() -> None:
 
 
 def test_remaining_time_comes_from_finished_trials() -> None:
-    # 3 left at 512 (one of them 100 s old), 4 at 1024 taken to cost twice as much, two at a time
+    # 3 left at 512 (one of them runs for longer than the complete one took), 4 at 1024 taken to cost twice as much, two at a time
     trials = (record(0, TrialState.RUNNING), record(1, TrialState.COMPLETE, 0.4))
-    assert view(trials=trials).remaining(NOW) == timedelta(seconds=(80 + 480) / 2)
+    assert view(trials=trials).remaining(NOW) == timedelta(seconds=(120 + 480) / 2)
     assert view().remaining(NOW) is None
 
 

@@ -222,6 +222,12 @@ def test_what_remains_is_known_before_a_trial_has_ended_and_corrected_by_those_t
     assert remaining(lengths, 2, NOW, expected).total_seconds() == pytest.approx(4 * 2 * expected[2048] / 2)
 
 
+def test_a_trial_that_overruns_takes_no_time_from_those_after_it() -> None:
+    begun = (NOW - timedelta(seconds=500), NOW - timedelta(seconds=40))
+    one = LengthState(seq_len=512, planned=3, begun_at=begun)
+    assert remaining([one], 1, NOW, {512: 100.0}) == timedelta(seconds=60 + 100)
+
+
 @pytest.mark.parametrize(
     ("task", "kind"),
     [
