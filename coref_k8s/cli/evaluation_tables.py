@@ -107,8 +107,8 @@ def claim(one: Difference, model: str, other: str) -> str:
     return one.sentence(model, other).say(lang())
 
 
-def comparison(found: Sequence[Difference], model: str, other: str) -> RenderableType:
-    """Return the differences of all metrics; A and B are named above, since a path has no room in a column."""
+def comparison(found: Sequence[Difference], model: str, other: str, where: str) -> RenderableType:
+    """Return the differences of all metrics; A and B, and `where` both were asked, stand above: a path has no room in a column."""
     table = headed(
         "words.metric", "scores.a", "scores.b", "words.difference", "scores.interval", "scores.items-of", "",
         left=("words.metric", ""), wrapped=("words.metric", ""), spare=("scores.items-of", "scores.a", "scores.b"),
@@ -123,7 +123,7 @@ def comparison(found: Sequence[Difference], model: str, other: str) -> Renderabl
             say("scores.of", items=one.items, documents=one.documents),
             claimed(one.claim, lang()),
         )
-    return Group(f"A: {model}\nB: {other}\n", table)
+    return Group(f"A: {model}\nB: {other}\n{say('scores.compared', where=where)}\n", table)
 
 
 def _buckets(result: EvaluationResult) -> Sheet:

@@ -106,7 +106,12 @@ def compare(
     if output == "json":
         write(dump([{**vars(one), "claim": one.claim} for one in found], "json"))
         return
-    out.print(comparison(found, model, other))
+    saved = any(one.endswith(".json") for one in (model, other))
+    out.print(
+        comparison(
+            found, model, other, text or say("scores.saved" if saved else "scores.documents", split=split)
+        )
+    )
     out.print(f"\n{claim(found[0], model, other)}")
 
 

@@ -76,6 +76,7 @@ def test_two_models_are_compared(models, text, capsys):
     out = capsys.readouterr().out
     assert "CoNLL F1" in out
     assert "of 6 documents" in " ".join(out.split())
+    assert f"on{text};saidofthesetwomodels,notoftheirsettings" in "".join(out.split())
 
 
 def test_a_model_that_fills_masks_is_not_compared(models, text, capsys):
@@ -128,6 +129,7 @@ def test_other_texts_of_the_same_names_are_not_paired(models, text, tmp_path, ca
     assert run(["compare", *saved, "--lang", "en"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "of 4 documents" in out
+    assert "on the documents of saved results; said of these two models" in out
     assert "4 items that only one of them was asked left out" in out
 
 

@@ -94,6 +94,15 @@ def test_conllu_is_read_back_by_the_projects_reader(document):
     assert found == sorted(sorted(words_of(m.text) for m in chain) for chain in document.chains)
 
 
+def test_a_word_keeps_its_marks():
+    whole = ["나랏〮말〯ᄊᆞ미〮", "👩\u200d👧", "🇰🇷", "👍🏽", "1\ufe0f\u20e3", "cafe\u0301", "민수"]
+    text = " ".join(whole) + "🙂는 왔다"
+    at = text.index("민수")
+    document = resolved((at, at + 2, 0), text=text, sentences=((0, len(text)),))
+    rows = [line.split("\t") for line in document.to_conllu().splitlines() if line[:1].isdigit()]
+    assert [row[1] for row in rows] == [*whole, "🙂", "는", "왔다"]
+
+
 def test_conllu_is_valid_for_udapi(document, tmp_path):
     from udapi.block.read.conllu import Conllu
     from udapi.core.document import Document

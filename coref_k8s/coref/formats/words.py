@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from coref_k8s.coref.resolved import Mention, ResolvedDocument
 
-_WORD = re.compile(r"\w+|[^\w\s]")
+#: What belongs to the character before it: accents, tone marks of old Hangul, variation selectors, keycaps, skin tones, tags.
+_MARK = r"[\u0300-\u036f\u1ab0-\u1aff\u302a-\u302f\u20d0-\u20ff\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e01ef]"
+#: Letters and digits, a flag (two letters of its own), or one sign, emoji that are joined into one included.
+_WORD = re.compile(rf"(?:\w{_MARK}*)+|(?:[\U0001f1e6-\U0001f1ff]{{2}}|[^\w\s])(?:{_MARK}|\u200d[^\w\s])*")
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Word:
 
 
 def sentences_of(document: ResolvedDocument) -> Iterator[list[Word]]:
-    """Yield each sentence's words: letters and digits together, each sign alone, cut where a mention begins or ends."""
+    """Yield each sentence's words: letters and digits together, each sign alone, with their marks, cut where a mention begins or ends."""
     text = document.text
     bounds = sorted({0, len(text), *(start for start, _ in document.sentences)})
     mentions = iter(document.mentions)
