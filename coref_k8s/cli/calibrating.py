@@ -1,9 +1,11 @@
-"""`calibrate`: measure this machine's device for a request's model, and show what was measured."""
+"""`calibrate`: measure the device of this machine, or those of a cluster, for a request's model; show what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import RenderableType
@@ -14,10 +16,16 @@ from coref_k8s.cli.requesting import File, Set, read_request
 from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import lang, said, say
-from coref_k8s.cli.where_options import DataDir, Storage, Where, name_place
-from coref_k8s.client.where import open_local
+from coref_k8s.cli.where_options import Context, DataDir, Namespace, Storage, Where, name_place
+from coref_k8s.client.where import open_cluster, open_local
+from coref_k8s.errors import EXIT_TERMINATED, RequestError
 from coref_k8s.sizing.calibration import Calibration, Point
+from coref_k8s.study.spec import StudySpec
+from coref_k8s.wording import Message
 from coref_k8s.wording.formats import UNKNOWN, duration, percent
+
+if TYPE_CHECKING:
+    from coref_k8s.client.local import LocalBackend
 
 #: Time for everything, when not said otherwise (seconds).
 DEADLINE = 480.0
@@ -30,29 +38,68 @@ def calibrate(
     file: File = None,
     settings: Set = None,
     deadline: Annotated[float, typer.Option("--deadline", metavar="SECONDS", min=1)] = DEADLINE,
+    on: Annotated[Literal["here", "cluster"], typer.Option("--on")] = "here",
+    kinds: Annotated[list[str] | None, typer.Option("--gpu", metavar="KIND", show_default=False)] = None,
     data_dir: DataDir = None,
     storage: Storage = None,
+    namespace: Namespace = None,
+    context: Context = None,
     wide: Wide = False,
     output: Annotated[Literal["table", "json"], typer.Option("--output", "-o")] = "table",
     flags: dict[SpecOption, Any],
 ) -> None:
-    """Measure memory and time of training steps on this machine's GPU or CPU, for `plan` to rest on."""
-    where = Where(local=True, data_dir=data_dir, storage=storage)
+    """Measure memory and time of training steps on a GPU or CPU, for `plan` to rest on."""
+    there = {"namespace": namespace, "context": context}
+    where = Where(local=on == "here", data_dir=data_dir, storage=storage, **there)
+    if on == "cluster" and where.here:
+        raise RequestError("cli.only-here")
+    if on == "here" and (where.there or kinds):
+        raise RequestError("cli.only-on-cluster")
     name_place(where)
-    backend = open_local(where)
     if action == "show":
-        return _print(backend.calibrations(), output, "calibrate")
+        place = open_local(where) if where.here else open_cluster(where)
+        return _print(place.calibrations(), output, "calibrate" if where.here else "calibrate --on cluster")
+    _, spec = read_request(file, None, settings, flags)
+    found = _here(open_local(where), spec, deadline) if where.here else _there(where, spec, kinds, deadline)
+    _print(found, output, None)
+    if output == "table":
+        suggest(f"plan{' --local' if where.here else ''} --model {spec.model}")
+    return None
+
+
+def _here(backend: LocalBackend, spec: StudySpec, deadline: float) -> list[Calibration]:
     from coref_k8s.client.calibrating import calibrate as measure
 
-    _, spec = read_request(file, None, settings, flags)
     spec, here = backend.fit(spec)
     note(said(here))
     note(say("cli.calibrating", span=deadline), style="dim")
-    found = measure(backend, spec, deadline, lambda one: note(said(one), style="dim"))
-    _print([found], output, None)
-    if output == "table":
-        suggest(f"plan --local --model {spec.model}")
-    return None
+    with _told_to_end():
+        return [measure(backend, spec, deadline, _tell)]
+
+
+def _there(where: Where, spec: StudySpec, kinds: Sequence[str] | None, deadline: float) -> list[Calibration]:
+    from coref_k8s.client.calibrating_there import calibrate_there
+
+    note(say("cli.calibrating", span=deadline), style="dim")
+    return calibrate_there(open_cluster(where).api, spec, kinds or (), deadline, _tell)
+
+
+def _tell(one: Message) -> None:
+    note(said(one), style="dim")
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C: in a pod, where this is the first process, nothing would happen otherwise."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(EXIT_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _print(found: Sequence[Calibration], output: str, calibrate: str | None) -> None:

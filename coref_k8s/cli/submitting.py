@@ -20,7 +20,7 @@ from coref_k8s.cli.where_options import Study, Where, placed
 from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend, DryRun
 from coref_k8s.client.checks import check_choices
-from coref_k8s.client.expecting import outlook, plan_here, views_of
+from coref_k8s.client.expecting import measured_there, outlook, plan_here, views_of
 from coref_k8s.client.local import LocalBackend
 from coref_k8s.client.models import as_found_here, names_result
 from coref_k8s.client.planning import as_data, plan_study
@@ -57,7 +57,7 @@ def plan(
     this = open_local(where)
     spec = as_found_here(spec, this)
     views = _studies(where, this) if where.here or spec.search.finalists else []
-    seen = plan_here(this, spec, views) if where.here else outlook(spec)
+    seen = plan_here(this, spec, views) if where.here else outlook(spec, measured_there(where))
     check_choices(seen.spec)
     power = power_of(seen.spec, views)
     if output == "table":

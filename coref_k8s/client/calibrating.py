@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 from coref_k8s.client.checks import check_request, localised, require_trial_packages
 from coref_k8s.errors import CorefError, RequestError
 from coref_k8s.local.hardware import Machine, driver, this_machine
+from coref_k8s.settings import Settings
 from coref_k8s.sizing.calibration import Calibration, Parity, Point, precision_asked, shape_key
 from coref_k8s.sizing.shape import shape_of
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.trial.models import model_path
 from coref_k8s.trial.provenance import installed
 from coref_k8s.wording import Message
 
@@ -57,7 +59,10 @@ def calibrate(
     check_request(spec)
     visible = machine.usable_gpus[:1] if spec.pod.gpus else ()
     until = time.monotonic() + deadline
-    shape = shape_of(spec.model)
+    # as a trial opens it: a study's model may lie in the data folder
+    model = model_path(spec.model, backend.settings.data_dir)
+    as_opened = spec.model_copy(update={"model": model})
+    shape = shape_of(model)
     threads = 0 if visible else max(1, machine.cores // min(spec.parallelism, machine.cores))
     found = Calibration(
         device=visible[0].model or "GPU" if visible else machine.processor,
@@ -79,7 +84,7 @@ def calibrate(
                 "deadline": left,
             }
             gpu = visible[0].name if visible else None
-            for line in measured_lines(spec, backend.settings.data_dir, gpu=gpu, **about):
+            for line in measured_lines(as_opened, backend.settings.data_dir, gpu=gpu, **about):
                 found = replace(_with(found, line), seconds=round(deadline - (until - time.monotonic()), 1))
                 if line["kind"] == "end":
                     left_out += line["left_out"]
@@ -161,6 +166,8 @@ def _child(asked: Mapping[str, Any], gpu: str | None, peaks: bool) -> Iterator[d
         **os.environ, "OMP_NUM_THREADS": str(asked["threads"]), "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
     }  # fmt: skip
+    if (token := Settings.from_env().hf_token) is not None:
+        environment["HF_TOKEN"] = token  # a cluster gives it as a file
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
     if peaks:  # what a step has freed goes back at once

@@ -30,6 +30,7 @@ from coref_k8s.cluster.resources import JOBS, STUDIES
 from coref_k8s.cluster.summary import problem_of, record_of
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError
+from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.store.records import StudyRecord
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import StudySpec
@@ -96,7 +97,9 @@ class ClusterBackend:
         from coref_k8s.client.models import started
 
         spec = started(spec, self)
-        return spec, check_request(spec) + warnings_of(spec, here=False)
+        return spec, check_request(spec) + warnings_of(
+            spec, self._measured() if spec.limits.max_gpu_hours else (), here=False
+        )
 
     def refuse(self, *, dry_run: DryRun | None, output: str | None, metrics_port: int | None) -> None:
         """Raise RequestError for what only this machine has."""
@@ -244,6 +247,18 @@ class ClusterBackend:
     ) -> Generator[Moment, None, None]:
         """Yield what happens to the study until it has ended. Ctrl-C leaves it running."""
         return watched(Look(lambda: self.get(name), None), lambda: self.is_running(name))
+
+    def _measured(self) -> list[Calibration]:
+        try:
+            return self.calibrations()
+        except ClusterError:
+            return []  # then times are estimated
+
+    def calibrations(self) -> list[Calibration]:
+        """Return what `calibrate --on cluster` has measured, newest first. Raises ClusterError without a controller."""
+        from coref_k8s.client.calibrating_there import calibrations_there
+
+        return calibrations_there(self.api)
 
     # -- inside ------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from coref_k8s.client.planning import LengthPlan, plan_study
+from coref_k8s.client.where import Where, cluster_configured, open_cluster
 from coref_k8s.controller.expecting import (
     USUAL_ROWS,
     Basis,
@@ -27,6 +28,7 @@ from coref_k8s.controller.expecting import (
 )
 from coref_k8s.controller.view import StudyView
 from coref_k8s.corpus.local import SUFFIXES
+from coref_k8s.errors import CorefError
 from coref_k8s.local.hardware import Machine, cpu_cores, this_machine
 from coref_k8s.sizing.calibration import Calibration, fitting
 from coref_k8s.sizing.shape import ModelShape, shape_of
@@ -141,6 +143,16 @@ def plan_here(backend: LocalBackend, spec: StudySpec, views: Sequence[StudyView]
 def views_of(backend: LocalBackend) -> list[StudyView]:
     """Return the studies of this machine that can be read, oldest first."""
     return [backend.get(study.name) for study in backend.studies() if not study.problem]
+
+
+def measured_there(where: Where) -> list[Calibration]:
+    """Return what was measured in a cluster; nothing where there is none to ask, or it does not answer: then times are estimated."""
+    if not (where.there or cluster_configured()):
+        return []
+    try:
+        return open_cluster(where).calibrations()
+    except CorefError:
+        return []
 
 
 def outlook(

@@ -37,13 +37,13 @@ def log_lines(
         for job in known:
             yield from log(job, follow and job == known[-1])
     elif follow:
-        yield from _followed(jobs, log, study, ended)
+        yield from followed(jobs, log, study, ended)
     else:
         for job in jobs():
             yield from (f"{_short(study, job)} | {line}" for line in log(job, False))
 
 
-def _followed(
+def followed(
     jobs: Callable[[], list[str]],
     log: Callable[[str, bool], Iterator[str]],
     study: str,

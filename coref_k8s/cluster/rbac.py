@@ -54,11 +54,25 @@ VIEWER: tuple[Rule, ...] = (
     *USER[1:],
 )
 
-ROLES: dict[str, tuple[Rule, ...]] = {"controller": CONTROLLER, "user": USER, "viewer": VIEWER}
+#: Somebody who measures the cluster's cards (`calibrate --on cluster`); to find their kinds he lists nodes, too.
+CALIBRATION: tuple[Rule, ...] = (
+    _rule("batch", ["jobs"], ["get", "list", "create", "delete"]),
+    _rule("", ["pods"], ["get", "list"]),
+    _rule("", ["pods/log"], ["get"]),
+    _rule("", ["services/proxy"], ["get"]),
+    _rule("", ["services"], ["list"]),
+)
+
+ROLES: dict[str, tuple[Rule, ...]] = {
+    "controller": CONTROLLER,
+    "user": USER,
+    "viewer": VIEWER,
+    "calibration": CALIBRATION,
+}
 
 
 def rules(role: str, *, service: str = "") -> list[Rule]:
-    """Return the rules of a role: `controller`, `user` or `viewer`.
+    """Return the rules of a role: `controller`, `user`, `viewer` or `calibration`.
 
     With `service` (`NAME:PORT`) only that service may be asked through the API server, as the chart renders it.
     """

@@ -104,6 +104,7 @@ class ControllerService:
                 "/metrics": self._metrics_page,
                 "/api/v1/studies/": self._study_page,
                 "/api/v1/health": self._health_page,
+                "/api/v1/calibrations": self._calibrations_page,
             },
         )
         self._workers = [
@@ -255,8 +256,15 @@ class ControllerService:
             "dataClaim": self.settings.jobs.data_claim,
             "objectStore": store.uri if (store := self.settings.jobs.object_store) else None,
             "gpuMemoryLabel": self.settings.jobs.gpu_memory_label,
+            # names of Secrets at most: `calibrate --on cluster` makes pods as this controller does
+            "jobs": self.settings.jobs.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         }
         return Answer(json.dumps(found), "application/json")
+
+    def _calibrations_page(self, _: str) -> Answer:
+        """What was measured of this cluster's cards."""
+        known = self.database.store().calibrations()
+        return Answer(json.dumps([json.loads(one.to_json()) for one in known]), "application/json")
 
     def _metrics_page(self, _: str) -> Answer:
         self._scraped = time.monotonic()

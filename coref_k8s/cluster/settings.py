@@ -55,6 +55,10 @@ class JobSettings(Request):
     """Names of Secrets with registry credentials."""
     command: tuple[str, ...] = Field(default=("python", "-m", "coref_k8s.trial"), strict=False)
     """Program of the trial container."""
+    calibrate_command: tuple[str, ...] = Field(
+        default=("python", "-m", "coref_k8s", "calibrate"), strict=False
+    )
+    """Program of the trial image that measures the card of its pod."""
     data_claim: str = "coref-k8s-data"
     """PersistentVolumeClaim (ReadWriteMany) with prepared data, checkpoints and models; not used with `objectStore`."""
     data_dir: str = "/data"

@@ -200,7 +200,9 @@ def fitting(
     asked, key = precision_asked(spec), shape_key(shape)
     newest: dict[str, Calibration] = {}
     for one in known:
-        same = one.shape == key and one.task == spec.task and one.gpu == (spec.pod.gpus > 0)
+        # of a model that cannot be seen from here, as one on a cluster's volume, the name alone is known
+        model = one.model == spec.model if shape.assumed else one.shape == key
+        same = model and one.task == spec.task and one.gpu == (spec.pod.gpus > 0)
         if same and asked in (one.asked, one.precision):
             newest.setdefault(one.device, one)
     if device is not None:

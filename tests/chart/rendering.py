@@ -117,7 +117,9 @@ MATRIX: dict[str, dict[str, Any]] = {
         },
         "optunaDashboard": {"enabled": True, **SYSTEM_POOL},
         "ui": {"enabled": True, **SYSTEM_POOL},
+        "calibrate": {"enabled": True, **SYSTEM_POOL},
     },
+    "measured": {"calibrate": {"enabled": True, "gpus": ["Tesla-V100"], "request": {"seqLengths": [1024]}}},
     "fenced-in": {
         "networkPolicy": {
             "trialEgress": [{"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"port": 443}]}],
@@ -126,6 +128,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         "monitoring": {"bundled": True},
         "optunaDashboard": {"enabled": True},
         "ui": {"enabled": True},
+        "calibrate": {"enabled": True},
     },
 }
 

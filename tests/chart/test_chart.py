@@ -19,11 +19,13 @@ import yaml
 
 from coref_k8s.cli.lazy import Verb
 from coref_k8s.cluster import names
+from coref_k8s.cluster.calibration import calibration_job
 from coref_k8s.cluster.crd import crd
 from coref_k8s.cluster.jobs import job_manifest
 from coref_k8s.cluster.rbac import rules
 from coref_k8s.cluster.settings import ClusterSettings, ObjectStoreSettings
 from coref_k8s.study.names import Kind
+from coref_k8s.study.spec import StudySpec
 from tests.chart.rendering import (
     CHART,
     MATRIX,
@@ -227,9 +229,11 @@ def test_every_pod_has_a_policy_that_lets_it_do_its_work() -> None:
     labels = {
         o["metadata"]["name"]: o.get("spec", {}).get("template", o)["metadata"]["labels"]
         for o in found
-        if o["kind"] in ("Deployment", "StatefulSet", "Pod")
+        if o["kind"] in ("Deployment", "StatefulSet", "Pod", "Job")
     }
     jobs = settings_of(found).jobs
+    measuring = calibration_job(StudySpec(), jobs, "", 1.0, namespace=NAMESPACE)
+    labels["job calibration"] = measuring["spec"]["template"]["metadata"]["labels"]
     for kind in Kind:
         order = make_order(kind=kind)
         labels[f"job {kind}"] = job_manifest(order, jobs, namespace=NAMESPACE, owner_uid=None)["spec"][
@@ -259,7 +263,7 @@ def test_every_pod_has_a_policy_that_lets_it_do_its_work() -> None:
     assert {"port": 53, "protocol": "UDP"} in out(f"{RELEASE}-controller")[0]["ports"]
     assert reaches(out(f"{RELEASE}-controller"), postgres, 5432)
     assert out(f"{RELEASE}-controller")[-1] == {"ports": [{"port": 6443}]}
-    for kind in Kind:
+    for kind in (*Kind, "calibration"):
         rules_ = out(f"job {kind}")
         assert reaches(rules_, postgres, 5432)
         assert rules_[-1]["to"] == [{"ipBlock": {"cidr": "10.1.2.3/32"}}]
@@ -267,7 +271,9 @@ def test_every_pod_has_a_policy_that_lets_it_do_its_work() -> None:
     assert reaches(out(f"{RELEASE}-grafana"), f"{RELEASE}-prometheus", 9090)
     assert reaches(out(f"{RELEASE}-optuna-dashboard"), postgres, 5432)
     # they ask the API server, whose address nobody knows beforehand
-    assert out(f"{RELEASE}-prometheus") == out(f"{RELEASE}-test") == out(f"{RELEASE}-ui") == [{}]
+    (calibrate,) = [name for name in labels if name.startswith(f"{RELEASE}-calibrate-")]
+    for name in (f"{RELEASE}-prometheus", f"{RELEASE}-test", f"{RELEASE}-ui", calibrate):
+        assert out(name) == [{}]
     # by default studies reach what they name
     (trial,) = [o["spec"] for o in objects({}) if o["metadata"]["name"] == f"{RELEASE}-trial"]
     assert trial["egress"][-1] == {}
@@ -388,6 +394,7 @@ def test_every_pod_meets_the_restricted_security_standard(case: str) -> None:
 def test_only_who_speaks_to_the_api_has_a_token(case: str) -> None:
     for name, pod in pod_specs(objects(MATRIX[case])).items():
         speaks = name.rpartition("-")[2] in ("controller", "prometheus", "test", "ui")
+        speaks |= "-calibrate-" in name
         assert pod["automountServiceAccountToken"] is speaks, name
 
 
@@ -532,6 +539,27 @@ def test_the_page_reads_as_a_viewer_and_asks_for_its_token() -> None:
     own = objects({"ui": {"enabled": True, "tokenSecret": "mine"}})
     assert not [o for o in own if o["kind"] in ("Secret", "Ingress") and o["metadata"]["name"] == name]
     assert "port-forward svc/coref-ui 8765:80" in files(MATRIX["pages"])["templates/NOTES.txt"]
+
+
+def test_cards_are_measured_by_choice_and_again_by_another_version() -> None:
+    assert not [o for o in objects({}) if "calibrate" in o["metadata"]["name"]]
+    found = objects(MATRIX["measured"])
+    (job,) = [o for o in found if o["kind"] == "Job"]
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert arguments[:2] == ["calibrate", "--on=cluster"]
+    assert arguments[-2:] == ["--deadline=480", "--gpu=Tesla-V100"]
+    # kinds that are named need no look at the cluster's nodes
+    assert not [o for o in found if o["kind"] == "ClusterRole" and "calibrate" in o["metadata"]["name"]]
+    every = objects({"calibrate": {"enabled": True}})
+    nodes = one(every, "ClusterRole", f"{NAMESPACE}-{RELEASE}-calibrate")
+    assert nodes["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]
+    role = one(every, "Role", f"{RELEASE}-calibrate")
+    ours = rules("calibration", service=f"{RELEASE}-controller:8080")
+    assert [dict(sorted(rule.items())) for rule in role["rules"]] == [dict(sorted(r.items())) for r in ours]
+    # a Job cannot be changed: with another image it is another one
+    changed = objects({**MATRIX["measured"], "trial": {"image": {"tag": "7"}}})
+    names_ = {o["metadata"]["name"] for o in (*found, *changed) if o["kind"] == "Job"}
+    assert len(names_) == 2
 
 
 def test_packages(tmp_path: Path) -> None:
