@@ -25,6 +25,7 @@ from coref_k8s.evaluation.composite import Composite, available
 from coref_k8s.evaluation.coreference.scoring import Key
 from coref_k8s.evaluation.coreference.statistics import COLUMNS, STATISTICS
 from coref_k8s.evaluation.result import EvaluationResult, ItemScores, Sample
+from coref_k8s.evaluation.sharing import Together, answered
 from coref_k8s.text.document import Document
 from coref_k8s.text.tokenisers import rules_of
 from coref_k8s.text.words import Span
@@ -105,6 +106,7 @@ def evaluate_chains(
     thresholds: Mapping[str, float] | None = None,
     check: Check | None = None,
     windows: int = WINDOWS,
+    together: Together | None = None,
 ) -> EvaluationResult:
     """Score a model in evaluation mode.
 
@@ -112,7 +114,7 @@ def evaluate_chains(
     intervals, the same names. A full one scores all documents, gold mentions linked, and what needs no model.
     `thresholds` (`linked`, `alone`) are those of the dev result when test documents are scored; found on these documents
     when None. `check` is called between forward passes and may raise. `windows`: windows of a forward pass, fewer
-    where they do not fit.
+    where they do not fit. Processes that are `together` share the documents out, and each returns the whole result.
 
     Raises RequestError for an unknown weight, OutOfMemoryError when a single window does not fit.
     """
@@ -121,7 +123,8 @@ def evaluate_chains(
     asked = chain_set if full else chain_set.beginning
     singletons = model.config.singletons
     given = Thresholds(**thresholds) if thresholds else None if full else model.config.thresholds
-    found, linked = _read(model, asked, [given.linked] if given else LINKED, full, check or nothing, windows)
+    tried = [given.linked] if given else LINKED
+    found, linked = _read(model, asked, tried, full, check or nothing, windows, together)
     used = given or _best(asked, found, weights, singletons)
     chains = _chains(asked, found, used)
     scores = asked.key.score(chains, singletons=singletons, linked=linked, full=full)
@@ -176,28 +179,46 @@ def _sample(asked: ChainSet, chains: Chains, singletons: bool) -> Sample:
 
 
 def _read(
-    model: CorefModel, asked: ChainSet, tried: Sequence[float], gold: bool, check: Check, windows: int
+    model: CorefModel,
+    asked: ChainSet,
+    tried: Sequence[float],
+    gold: bool,
+    check: Check,
+    windows: int,
+    together: Together | None,
 ) -> tuple[Findings, Chains | None]:
     """Return what the model finds at each threshold tried, and with `gold` how it links the gold mentions."""
-    try:
-        found = list(predict_at(model, asked.encoded, tried, windows=windows, check=check))
-        linked = None
+    parts = 1 if together is None else together.size
+    numbers = [range(first, len(asked.encoded), parts) for first in range(parts)]
+
+    def read(part: range) -> list[tuple[list[Found], Sequence[Sequence[Span]] | None]]:
+        found = predict_at(model, [asked.encoded[n] for n in part], tried, windows=windows, check=check)
+        linked: list[Sequence[Sequence[Span]] | None] = [None] * len(part)
+        every = list(found)
         if gold:
-            pairs = zip(asked.encoded, asked.documents, strict=True)
-            linked = [
-                link_gold(
-                    model, one, (mention[:2] for mention in document.mentions()), windows=windows, check=check
+            for place, number in enumerate(part):
+                mentions = (mention[:2] for mention in asked.documents[number].mentions())
+                linked[place] = link_gold(
+                    model, asked.encoded[number], mentions, windows=windows, check=check
                 )
-                for one, document in pairs
-            ]
-        return {threshold: [one[place] for one in found] for place, threshold in enumerate(tried)}, linked
+        return list(zip(every, linked, strict=True))
+
+    try:
+        answers = {
+            number: one
+            for part, some in zip(numbers, answered(numbers, read, together), strict=True)
+            for number, one in zip(part, some, strict=True)
+        }
+        ordered = [answers[number] for number in range(len(asked.encoded))]
+        found = {threshold: [one[place] for one, _ in ordered] for place, threshold in enumerate(tried)}
+        return found, [one for _, one in ordered if one is not None] if gold else None
     except torch.OutOfMemoryError as error:
         if windows == 1:
             why = str(error).splitlines()[0]
             raise OutOfMemoryError("trial.evaluation-out-of-memory", why=why) from None
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return _read(model, asked, tried, gold, check, windows // 2)
+    return _read(model, asked, tried, gold, check, windows // 2, together)
 
 
 def _chains(asked: ChainSet, found: Findings, thresholds: Thresholds) -> Chains:

@@ -23,6 +23,7 @@ from coref_k8s.evaluation.score_antecedents import AntecedentPart
 from coref_k8s.evaluation.score_coref import CorefPart
 from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
 from coref_k8s.evaluation.scorecard import Scorecard
+from coref_k8s.evaluation.sharing import Together
 from coref_k8s.evaluation.vocabulary import Vocabulary
 from coref_k8s.study.tasks import ARM_METRICS, METRICS, SHOWN, WEIGHTS, metric_named
 from coref_k8s.wording import Message
@@ -44,6 +45,7 @@ def evaluate(
     quick_items: int = QUICK_ITEMS,
     extent: Extent = WHOLE,
     progress: Callable[[int, int], None] | None = None,
+    together: Together | None = None,
 ) -> EvaluationResult:
     """Score a model.
 
@@ -51,7 +53,8 @@ def evaluate(
     evaluation between training steps: full arm only, the first `quick_items` items of a kind (half as many
     pairs for Coref F1, which costs several passes an item), no intervals, the same names. `extent` is what a
     full one asks. `thresholds`: those of the dev result when test items are scored; found on these items when None.
-    `model` is given to custom metrics. `batch_tokens` bounds a forward pass (tokens with padding).
+    `model` is given to custom metrics. Processes that are `together` share the passes out, and each returns the
+    whole result. `batch_tokens` bounds a forward pass (tokens with padding).
 
     Raises DataError when the items were made with another tokeniser, RequestError for an unknown weight.
     """
@@ -64,7 +67,8 @@ def evaluate(
     extent = extent if full else quick_extent(quick_items)
     coref, lambada, seed, linked = asked_by(items, vocabulary, full=full, extent=extent, weights=weights)
     asked = [part.ask() if part else [] for part in (coref, lambada, seed, linked)]
-    every = iter(run(logits_fn, [one for some in asked for one in some], vocabulary, batch_tokens, progress))
+    passes = [one for some in asked for one in some]
+    every = iter(run(logits_fn, passes, vocabulary, batch_tokens, progress, together))
     answers = [list(islice(every, len(some))) for some in asked]
     coref.score(answers[0], card, thresholds["tau"] if thresholds else None)
     lambada.score(answers[1], card)

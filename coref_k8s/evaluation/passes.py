@@ -6,7 +6,7 @@ probabilities of candidate tokens leave the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from coref_k8s.evaluation.kbest import DEPTH
+from coref_k8s.evaluation.sharing import Together, answered
 from coref_k8s.evaluation.vocabulary import Vocabulary
 
 #: (input_ids (batch, length), attention_mask (batch, length), positions (n, 2) of row and column)
@@ -55,33 +56,38 @@ def run(
     vocabulary: Vocabulary,
     batch_tokens: int,
     progress: Callable[[int, int], None] | None = None,
+    together: Together | None = None,
 ) -> list[Answer]:
     """Answer every pass, in the order given; equal passes are computed once.
 
     `batch_tokens` bounds the tokens of a batch, padding included. `progress` hears (passes done, all) after
-    each batch.
+    each batch. Processes that are `together` take every so many-th batch each.
     """
-    distinct = list(dict.fromkeys(passes))
-    order = sorted(range(len(distinct)), key=lambda i: -len(distinct[i].ids))
+    distinct = sorted(dict.fromkeys(passes), key=lambda item: -len(item.ids))
+    batches = list(_batches(distinct, batch_tokens))
     answers: dict[Pass, Answer] = {}
-    batch: list[Pass] = []
-    positions = 0
-    for index in order:
-        item = distinct[index]
-        longest = len(batch[0].ids) if batch else len(item.ids)
-        full = (len(batch) + 1) * longest > batch_tokens or positions + len(item.positions) > MAX_POSITIONS
-        if batch and full:
-            answers.update(zip(batch, _forward(logits_fn, batch, vocabulary), strict=True))
-            batch, positions = [], 0
-            if progress:
-                progress(len(answers), len(distinct))
-        batch.append(item)
-        positions += len(item.positions)
-    if batch:
-        answers.update(zip(batch, _forward(logits_fn, batch, vocabulary), strict=True))
+    found = answered(batches, lambda batch: _forward(logits_fn, batch, vocabulary), together)
+    for batch, some in zip(batches, found, strict=True):
+        answers.update(zip(batch, some, strict=True))
         if progress:
             progress(len(answers), len(distinct))
     return [answers[item] for item in passes]
+
+
+def _batches(passes: Sequence[Pass], batch_tokens: int) -> Iterator[list[Pass]]:
+    """Yield passes, longest first, in batches of at most so many tokens and of `MAX_POSITIONS`."""
+    batch: list[Pass] = []
+    positions = 0
+    for item in passes:
+        longest = len(batch[0].ids) if batch else len(item.ids)
+        full = (len(batch) + 1) * longest > batch_tokens or positions + len(item.positions) > MAX_POSITIONS
+        if batch and full:
+            yield batch
+            batch, positions = [], 0
+        batch.append(item)
+        positions += len(item.positions)
+    if batch:
+        yield batch
 
 
 def _forward(logits_fn: LogitsFn, batch: Sequence[Pass], vocabulary: Vocabulary) -> list[Answer]:

@@ -15,6 +15,7 @@ from coref_k8s.coref.model import CorefModel, load_model, new_model
 from coref_k8s.coref.training import Batch, Batches, Passes, loss
 from coref_k8s.evaluation.chains import ChainSet, evaluate_chains, sha256_of
 from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.evaluation.sharing import Together
 from coref_k8s.study.order import Order
 from coref_k8s.trial.device import autocast
 from coref_k8s.trial.licences import licences_of
@@ -83,7 +84,13 @@ class Coreference(Task):
         return loss(self._at_rest[1], batch).total
 
     def evaluate(
-        self, model: nn.Module, split: str, *, full: bool, thresholds: dict[str, float] | None = None
+        self,
+        model: nn.Module,
+        split: str,
+        *,
+        full: bool,
+        thresholds: dict[str, float] | None = None,
+        together: Together | None = None,
     ) -> EvaluationResult:
         """See `Task`."""
         assert isinstance(model, CorefModel)
@@ -95,6 +102,7 @@ class Coreference(Task):
                 full=full,
                 thresholds=thresholds,
                 check=self.stop.check,
+                together=together,
             )
 
     def questions(self, split: str) -> str:

@@ -15,6 +15,7 @@ from coref_k8s.evaluation.evaluate import evaluate
 from coref_k8s.evaluation.extent import WHOLE, Extent
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.evaluation.sharing import Together
 from coref_k8s.model.loss import masked_logits
 from coref_k8s.search.space import space_for
 from coref_k8s.study.order import BatchPlan, Order
@@ -86,8 +87,9 @@ class Evaluator:
         *,
         full: bool,
         thresholds: Mapping[str, float] | None = None,
+        together: Together | None = None,
     ) -> EvaluationResult:
-        """Return the scores of a model in evaluation mode; `thresholds` are dev's, for test.
+        """Return the scores of a model in evaluation mode; `thresholds` are dev's, for test. See `evaluate`.
 
         Raises Interrupted between two forward passes when the process was told to stop, and
         OutOfMemoryError when a single sequence does not fit.
@@ -117,6 +119,7 @@ class Evaluator:
                     model=model,
                     quick_items=max(_FEWEST, round(_QUICK_SHARE * asked)),
                     extent=extent,
+                    together=together,
                 )
             except torch.OutOfMemoryError as error:
                 message = str(error).splitlines()[0]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from coref_k8s.corpus.prepared import rows_path
 from coref_k8s.evaluation.items import ItemSet
 from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.evaluation.sharing import Together
 from coref_k8s.model.load import load_masked_lm
 from coref_k8s.model.loss import masked_lm_loss
 from coref_k8s.model.saving import save_at_length
@@ -80,10 +81,16 @@ class Mentions(Task):
         return masked_lm_loss(model, moved)
 
     def evaluate(
-        self, model: nn.Module, split: str, *, full: bool, thresholds: dict[str, float] | None = None
+        self,
+        model: nn.Module,
+        split: str,
+        *,
+        full: bool,
+        thresholds: dict[str, float] | None = None,
+        together: Together | None = None,
     ) -> EvaluationResult:
         """See `Task`."""
-        return self._evaluator(model, self._asked(split), full=full, thresholds=thresholds)
+        return self._evaluator(model, self._asked(split), full=full, thresholds=thresholds, together=together)
 
     def questions(self, split: str) -> str:
         """See `Task`."""

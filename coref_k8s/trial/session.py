@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from coref_k8s.errors import OutOfMemoryError
 from coref_k8s.evaluation.composite import by_item
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.sizing.batch import predict
@@ -25,9 +27,9 @@ from coref_k8s.trial.files import write_folder, write_json
 from coref_k8s.trial.models import compile_layers
 from coref_k8s.trial.observers import EvaluationReport, Observers
 from coref_k8s.trial.provenance import evidence, model_commit, versions
-from coref_k8s.trial.signals import StopSignal
+from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.trial.task import Task, open_task
-from coref_k8s.trial.team import Team
+from coref_k8s.trial.team import Score, Team
 from coref_k8s.trial.training import Ending, Evaluate, Trainer, TrainingPlan, evaluation_steps
 from coref_k8s.wording import Message
 
@@ -74,7 +76,7 @@ class Session:
 
     def _on_dev(self) -> Evaluate:
         def evaluate(model: nn.Module, number: int, last: bool) -> tuple[float, dict[str, Any], list[str]]:
-            result = self.task.evaluate(model, "dev", full=last)
+            result = self._scored("dev", full=last)
             if last:
                 write_json(self.folder.items("dev"), result.to_dict())
             elif self.order.spec.search.pruner == "wilcoxon":
@@ -102,7 +104,7 @@ class Session:
     def test(self) -> EvaluationResult:
         """Score the trained model on the test documents, with dev's thresholds: test is not tuned on."""
         dev = EvaluationResult.read(self.folder.items("dev"))
-        result = self.task.evaluate(self.trainer.model.eval(), "test", full=True, thresholds=dev.thresholds)
+        result = self._scored("test", full=True, thresholds=dev.thresholds)
         write_json(self.folder.items("test"), result.to_dict())
         self.observers.on_evaluation(
             EvaluationReport(
@@ -117,6 +119,30 @@ class Session:
             )
         )
         return result
+
+    def _scored(
+        self, split: str, *, full: bool, thresholds: dict[str, float] | None = None
+    ) -> EvaluationResult:
+        """Score the model, with the other processes of a team."""
+        team = self.trainer.team
+        if team is not None:
+            team.tell(Score(split, full, thresholds))
+        model = self.trainer.model.eval()
+        return self.task.evaluate(model, split, full=full, thresholds=thresholds, together=team)
+
+    def follow(self, team: Team) -> None:
+        """Do what the leader of a team tells, until there is no more."""
+
+        def score(asked: Score) -> None:
+            # what stops the leader, or lacks memory, is raised here too; then it tells how to go on
+            with suppress(Interrupted, OutOfMemoryError):
+                model = self.trainer.model.eval()
+                self.task.evaluate(
+                    model, asked.split, full=asked.full, thresholds=asked.thresholds, together=team
+                )
+            self.trainer.model.train()
+
+        self.trainer.follow(team, score)
 
     def result(self, outcome: str, **more: Any) -> dict[str, Any]:
         """Write `result.json` and the losses; return the result."""

@@ -17,6 +17,7 @@ from torch import nn
 from coref_k8s.corpus.prepared import open_prepared
 from coref_k8s.errors import DataError, TrialError
 from coref_k8s.evaluation.result import EvaluationResult
+from coref_k8s.evaluation.sharing import Together
 from coref_k8s.study.order import Order
 from coref_k8s.study.parameters import PARAMETERS
 from coref_k8s.trial.batches import StepSource
@@ -104,11 +105,17 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate(
-        self, model: nn.Module, split: str, *, full: bool, thresholds: dict[str, float] | None = None
+        self,
+        model: nn.Module,
+        split: str,
+        *,
+        full: bool,
+        thresholds: dict[str, float] | None = None,
+        together: Together | None = None,
     ) -> EvaluationResult:
         """Score a model in evaluation mode on the dev or test documents; quickly, or with all there is.
 
-        `thresholds` are those found on dev, for test. Raises Interrupted between two forward passes, and
+        `thresholds` are those found on dev, for test. Processes that are `together` must all be asked. Raises Interrupted between two forward passes, and
         OutOfMemoryError when a single sequence does not fit.
         """
 

@@ -1,8 +1,8 @@
 """Several processes that train one model: each has a part of every step's batches, gradients are summed, and one leads.
 
-The process that was started leads: it decides, evaluates, reports and writes checkpoints as it would alone, and exits
+The process that was started leads: it decides, reports and writes checkpoints as it would alone, and exits
 with the code that says how it went. The others, started by torch for the remaining GPUs of the pod or the machine, do the
-steps that they are told to. The order of documents, the masks and the global batch are those of one process.
+steps that they are told to, and their part of evaluations. The order of documents, the masks and the global batch are those of one process.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from multiprocessing.connection import wait
@@ -39,6 +40,24 @@ _PATIENCE = timedelta(days=2)
 _PIECE = 1 << 26
 
 
+@dataclass(frozen=True)
+class Take:
+    """A step to take."""
+
+    number: int
+    batch_size: int
+    """Most sequences of a forward pass."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """An evaluation to make a part of."""
+
+    split: str
+    full: bool
+    thresholds: dict[str, float] | None
+
+
 class Team:
     """The processes, as one of them sees them."""
 
@@ -49,20 +68,21 @@ class Team:
         # what is told goes from host to host, gradients from GPU to GPU
         self._telling = dist.new_group(backend="gloo", timeout=_PATIENCE)
 
-    def tell(self, step: int, batch_size: int) -> None:
-        """Tell the others to take a step, in batches of at most so many sequences."""
-        dist.broadcast(torch.tensor([step, batch_size]), 0, group=self._telling)
+    def tell(self, what: Take | Score | None) -> None:
+        """Tell the others what to do; None that there is no more."""
+        dist.broadcast_object_list([what], 0, group=self._telling)
 
-    def end(self) -> None:
-        """Tell the others that there are no more steps."""
-        self.tell(-1, 0)
+    def told(self) -> Take | Score | None:
+        """Return what the leader tells."""
+        found: list[Take | Score | None] = [None]
+        dist.broadcast_object_list(found, 0, group=self._telling)
+        return found[0]
 
-    def told(self) -> tuple[int, int] | None:
-        """Return the step to take and the size of its batches; None when there are no more."""
-        found = torch.zeros(2, dtype=torch.long)
-        dist.broadcast(found, 0, group=self._telling)
-        step, batch_size = found.tolist()
-        return None if step < 0 else (step, batch_size)
+    def gather(self, mine: Any) -> list[Any]:
+        """Return what each process has brought, in the order of their ranks."""
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, mine, group=self._telling)
+        return found
 
     def agree(self, fits: bool) -> bool:
         """Return whether a step has fitted into the memory of all."""
@@ -153,11 +173,15 @@ def team_of(order: Order, settings: Settings) -> Iterator[Team | None]:
         over = threading.Event()
         threading.Thread(target=_watch, args=(others.processes, over), daemon=True).start()
         try:
-            yield _join(0, size, meeting, order)
+            team = _join(0, size, meeting, order)
+            yield team
+            over.set()
+            team.tell(None)
+            for process in others.processes:
+                process.join(10)
         finally:
             over.set()
             for process in others.processes:
-                process.join(10)
                 process.kill()
             dist.destroy_process_group()
 
@@ -200,7 +224,7 @@ def _follow(number: int, size: int, text: str, data_dir: str, meeting: str) -> N
     session = Session.open(
         order, Path(data_dir), folder, Observers(), lambda _: None, StopSignal(), team=team
     )
-    session.trainer.follow(team)
+    session.follow(team)
 
 
 def _leave_with_leader() -> None:

@@ -32,7 +32,7 @@ from coref_k8s.trial.observers import (
 from coref_k8s.trial.optimiser import build_optimiser, rate_factor, set_rates
 from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.trial.stepper import LossFunction, Stepper
-from coref_k8s.trial.team import Shared, Team
+from coref_k8s.trial.team import Score, Shared, Take, Team
 from coref_k8s.wording import NOTHING, Message
 
 #: Steps between two looks at the loss: each look waits for the device.
@@ -126,7 +126,7 @@ class Trainer:
     ) -> None:
         self.model = model.to(device)
         self.plan = plan
-        self._team = team
+        self.team = team
         self._first_batch = plan.batch_size
         if team is not None:  # each gets something to do
             self._first_batch = min(plan.batch_size, -(-plan.effective_batch // team.size))
@@ -218,8 +218,8 @@ class Trainer:
         )
         self._observers.on_begin(self.progress.step, self.plan.steps)
         self.model.train()
-        if self._team is not None:
-            self._team.share(self.model)
+        if self.team is not None:
+            self.team.share(self.model)
         self._mark()
         try:
             while True:
@@ -243,11 +243,9 @@ class Trainer:
             return Ending.INTERRUPTED
         finally:
             feed.close()
-            if self._team is not None:
-                self._team.end()
 
-    def follow(self, team: Team) -> None:
-        """Take the steps that the leader of a team tells of, until there are no more.
+    def follow(self, team: Team, score: Callable[[Score], None]) -> None:
+        """Take the steps that the leader of a team tells of, and score what it asks for, until there is no more.
 
         Random numbers (dropout) are a function of the step and of the place in the team: nothing is to be kept of them.
         """
@@ -255,7 +253,10 @@ class Trainer:
         team.share(self.model)
         feed: Feed | None = None
         while (told := team.told()) is not None:
-            step, batch_size = told
+            if isinstance(told, Score):
+                score(told)
+                continue
+            step, batch_size = told.number, told.batch_size
             if step != self.progress.step:
                 raise RuntimeError(f"the leader is at step {step}, this process at {self.progress.step}")
             if feed is None:
@@ -271,15 +272,15 @@ class Trainer:
             feed.close()
 
     def _step(self, feed: Feed) -> None:
-        if self._team is not None:
-            self._team.tell(self.progress.step, self.progress.batch_size)
+        if self.team is not None:
+            self.team.tell(Take(self.progress.step, self.progress.batch_size))
         waited = feed.waited
         data, batches = feed.take(self.progress.step, self.progress.batch_size)
         set_rates(self._optimiser, self._rate_factor(self.progress.step))
         loss, fitting = self._stepper.step(feed, data, batches, self.progress.batch_size)
         if fitting != self.progress.batch_size:
             self.progress.batch_size = fitting
-            parts = 1 if self._team is None else self._team.size
+            parts = 1 if self.team is None else self.team.size
             accumulation = -(-self.plan.effective_batch // (fitting * parts))
             self._observers.on_out_of_memory(MemoryReport(self.progress.step, fitting, accumulation))
         self._unseen.append(loss)
