@@ -64,7 +64,8 @@ def calibrate_there(
     waited = _Waiting(api, list(jobs), tell)
 
     def log(job: str, follow: bool) -> Iterator[str]:
-        with suppress(NotFoundError):  # removed since it was listed
+        # removed since it was listed, or cut off: what was measured is in the database
+        with suppress(NotFoundError, ClusterError):
             yield from job_log(api, api.namespace, job, follow=follow)
 
     for line in followed(waited.jobs, log, "calibrate", waited.ended):
