@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from together import Group
 
 from coref_k8s.coref.model import load_model, new_model
 from coref_k8s.corpus.people import generate_people
@@ -196,3 +197,13 @@ def test_the_hash_names_texts_and_chains(model, chain_set):
     assert ChainSet.of(DOCUMENTS, model).sha256 == chain_set.sha256
     changed = [*DOCUMENTS[:-1], replace(DOCUMENTS[-1], clusters={})]
     assert ChainSet.of(changed, model).sha256 != chain_set.sha256
+
+
+def test_two_that_share_the_documents_out_score_as_one(model, chain_set, full):
+    for ours in Group(2).run(
+        lambda member: evaluate_chains(model, chain_set, weights=WEIGHTS, full=True, together=member)
+    ):
+        # other windows are computed together, which rounds otherwise
+        assert ours.score == pytest.approx(full.score, abs=0.02)
+        assert ours.metrics["mention_f1"] == pytest.approx(full.metrics["mention_f1"], abs=0.02)
+        assert ours.counts == full.counts

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from together import Group
 
 from coref_k8s.errors import DataError, RequestError
 from coref_k8s.evaluation.budget import SHARE, TRAINED, cost, fitting
@@ -102,6 +103,23 @@ def test_results_are_repeatable_and_survive_json(tokenizer, items, copied):
 def test_batches_do_not_change_results(tokenizer, items, copied):
     small = evaluate(copier(tokenizer, items), tokenizer, items, batch_tokens=300)
     assert all(small.metrics[name] == copied.metrics[name] for name in small.metrics)
+
+
+def test_processes_that_share_it_out_have_the_result_of_one(tokenizer, items, copied):
+    copy = copier(tokenizer, items)
+    passes = []
+
+    def asked(member):
+        def logits(*batch):
+            passes.append(member.rank)
+            return copy(*batch)
+
+        return evaluate(logits, tokenizer, items, batch_tokens=300, together=member)
+
+    for found in Group(3).run(asked):
+        assert found.metrics == copied.metrics
+    counts = [passes.count(rank) for rank in range(3)]
+    assert max(counts) - min(counts) <= 1 < min(counts)
 
 
 def test_tau_of_dev_is_used_on_test(tokenizer, items):
