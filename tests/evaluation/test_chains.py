@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from together import Group
 
 from coref_k8s.coref.model import load_model, new_model
 from coref_k8s.corpus.people import generate_people
@@ -19,6 +18,7 @@ from coref_k8s.evaluation.compare import compare
 from coref_k8s.evaluation.composite import by_item
 from coref_k8s.evaluation.result import EvaluationResult
 from coref_k8s.model.small import create_small_model
+from tests.evaluation.together import Group
 
 WEIGHTS = {"conll_f1": 0.5, "mention_f1": 0.5}
 DOCUMENTS = [replace(one, group="") for one in generate_people(20, lengths=[120], seed=5)]

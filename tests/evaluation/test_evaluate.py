@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 
 import pytest
-from together import Group
 
 from coref_k8s.errors import DataError, RequestError
 from coref_k8s.evaluation.budget import SHARE, TRAINED, cost, fitting
@@ -18,6 +17,7 @@ from coref_k8s.evaluation.given import MIN_ITEMS
 from coref_k8s.evaluation.items import ItemSet, build_items
 from coref_k8s.evaluation.result import EvaluationResult
 from tests.evaluation.scripted import NAMES, SEQ_LEN, constant, copier, planted, train_tokenizer
+from tests.evaluation.together import Group
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from together import Group, Member
 
 from coref_k8s.evaluation.sharing import answered
+from tests.evaluation.together import Group, Member
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3, 7])
