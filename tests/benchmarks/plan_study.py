@@ -1,0 +1,85 @@
+"""What `plan` says that a study takes, after `calibrate`, and what the study then takes, on one thread of this machine.
+
+    python -m tests.benchmarks.plan_study [--trials 3] [--steps 120] [--length 512] [--output json]
+
+Everything through the command line: calibrate, plan, prepare, submit --local. Of the study the CPU seconds of its processes are counted, without
+preparing, since others may use the machine; the plan's trials are those of one thread. Target: within the plan's interval, widened by 20 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.forecast import create_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder: Path, *arguments: str) -> tuple[str, float]:
+    """Return what a command prints, and the CPU seconds that it and its processes take."""
+    environment = {
+        **os.environ, "COREF_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1",
+        "COREF_LANG": "en",
+    }  # fmt: skip
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-m", "coref_k8s", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    if done.returncode:
+        raise SystemExit(done.stdout[-2000:] + done.stderr[-4000:])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure(trials: int, steps: int, length: int) -> dict[str, Any]:
+    """Return what was planned and what was used."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        create_model(folder / "model")
+        request = (
+            "--model", str(folder / "model"), "--seq-lengths", str(length), "--any-length", "--trials", str(trials), "--gpus", "0",
+            "--parallelism", str(os.cpu_count() or 1), "--data", "gaps:400", "--set", f"training.maxSteps={steps}",
+            "--set", "search.pruner=none", "--set", "search.sampler=random", "--set", "data.evalItems=40",
+        )  # fmt: skip
+        run(folder, "calibrate", "--deadline", "400", *request)
+        planned = json.loads(run(folder, "plan", "--local", "-o", "json", *request)[0])["here"]
+        run(folder, "prepare", *request)
+        _, seconds = run(folder, "submit", "--local", "--name", "seen", *request)
+    low, high = planned["expected"][str(length)]["seconds"]
+    return {
+        "source": planned["source"],
+        "planned": [low, high],
+        "trial": planned["expected"][str(length)],
+        "cpu_seconds": seconds,
+        "ratio_to_middle": seconds / ((low + high) / 2),
+        "pass": low / 1.2 <= seconds <= high * 1.2,
+    }
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--output", choices=["text", "json"], default="text")
+    arguments = parser.parse_args()
+    found = measure(arguments.trials, arguments.steps, arguments.length)
+    print(json.dumps(found, indent=None if arguments.output == "json" else 1))
+    raise SystemExit(0 if found["pass"] else 1)
+
+
+if __name__ == "__main__":
+    main()
