@@ -96,7 +96,7 @@ def test_what_is_measured_is_kept_and_shown(coref, model):
 
 def test_nothing_was_measured(coref):
     said = coref("calibrate", "show")
-    assert (said.code, said.out.strip()) == (0, "Nothing was measured on this machine yet.")
+    assert (said.code, said.out.strip()) == (0, "Nothing was measured yet.")
     assert not Path("data").exists()
 
 
