@@ -221,3 +221,12 @@ def test_a_name_that_is_no_utf8_is_one_sentence(coref: Any, arguments: list[str]
         assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
         assert "caf\\udce9" in answer.err
         assert word in answer.err
+
+
+def test_local_means_what_the_command_does(coref: Any) -> None:
+    for command in ("submit", "plan", "train", "ensemble"):
+        assert "processes instead of pods" in " ".join(coref(command, "--help-all").out.split()), command
+    for command in ("watch", "logs", "status", "list", "delete", "ui"):
+        told = " ".join(coref(command, "--help").out.split())
+        assert "Studies of this machine, not of a cluster." in told, command
+        assert "processes instead of pods" not in told, command
