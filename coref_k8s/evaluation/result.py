@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,10 +127,20 @@ class EvaluationResult:
                 record["thresholds"] = {"tau": record.pop("tau")}
             record["sample"] = Sample(**record["sample"]) if record.get("sample") else None
             record["buckets"] = [Bucket(**entry) for entry in record["buckets"]]
-            record["item_scores"] = {
-                kind: ItemScores(**entry) for kind, entry in record["item_scores"].items()
-            }
+            record["item_scores"] = {kind: _items(entry) for kind, entry in record["item_scores"].items()}
             record["warnings"] = [Message.load(entry) for entry in record["warnings"]]
             return EvaluationResult(**record)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except KeyError as error:
+            raise DataError("evaluation.no-result", why=f"{error} is missing") from error
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DataError("evaluation.no-result", why=str(error)) from error
+
+
+def _items(entry: dict[str, Any]) -> ItemScores:
+    """Return scores of items as they were saved. Raises ValueError, KeyError or TypeError for what was cut or changed."""
+    scores = ItemScores(**entry)
+    if {len(scores.documents), *map(len, scores.columns.values())} != {len(scores.ids)}:
+        raise ValueError("its items, their documents and their scores are not as many")
+    if not all(math.isfinite(score) for column in scores.columns.values() for score in column):
+        raise ValueError("a score is not finite")
+    return scores

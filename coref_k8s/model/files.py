@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 
 from coref_k8s.errors import ModelError
 
@@ -31,5 +32,8 @@ def check_files(folder: str) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what a library says, or its kind when it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Return the first line of what a library says, or its kind when it says nothing or a mere key."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if isinstance(error, UnpicklingError):  # torch advises to run whatever code the file holds
+        return f"{type(error).__name__}: damaged, or no weights"
+    return f"{type(error).__name__} {said}".strip() if isinstance(error, KeyError) or not said else said

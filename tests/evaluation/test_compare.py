@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -138,6 +139,7 @@ def test_models_with_different_tokenisers_share_items(tokenizer, documents):
         (b"[1, 2]", "not an evaluation result"),
         (b'{"metrics": {"sc', "not an evaluation result"),
         (b"\xff\xfe\x00", "not an evaluation result"),
+        (b"[" * 100_000, "not an evaluation result"),
         (None, "No such file"),
     ],
 )
@@ -147,6 +149,26 @@ def test_a_damaged_result_is_one_sentence_with_its_name(tmp_path, content, said)
         path.write_bytes(content)
     with pytest.raises(DataError, match=f"saved.json: .*{said}"):
         EvaluationResult.read(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ids": ["d0:0"]},
+        {"ids": None},
+        {"documents": ["d0"] * 41},
+        {"columns": {"coref_top5": [1.0] * 39}},
+        {"columns": {"coref_top5": [1.0] * 39 + [float("nan")]}},
+        {"columns": {"coref_top5": ["1.0"] * 40}},
+    ],
+    ids=str,
+)
+def test_scores_that_were_cut_or_changed_are_one_sentence(tmp_path, change):
+    saved = json.loads(result([1.0] * 40, DOCUMENTS).to_json())
+    saved["item_scores"]["coref"] |= change
+    (tmp_path / "saved.json").write_text(json.dumps(saved))
+    with pytest.raises(DataError, match=r"saved\.json: .*not an evaluation result"):
+        EvaluationResult.read(tmp_path / "saved.json")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -147,7 +147,7 @@ def test_a_pointer_of_git_lfs_is_known(copied, name):
             opened()
 
 
-@pytest.mark.parametrize("damage", ["cut", "cut_bin", "index", "none", "tokeniser"])
+@pytest.mark.parametrize("damage", ["cut", "cut_bin", "page", "index", "none", "tokeniser"])
 def test_damaged_files_are_one_sentence(copied, damage):
     weights = copied / "model.safetensors"
     content = weights.read_bytes()
@@ -156,6 +156,8 @@ def test_damaged_files_are_one_sentence(copied, damage):
         weights.write_bytes(content[:5000])
     elif damage == "cut_bin":
         (copied / "pytorch_model.bin").write_bytes(content[:3000])
+    elif damage == "page":
+        (copied / "pytorch_model.bin").write_bytes(b"not found")
     elif damage == "index":
         index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}
         (copied / "model.safetensors.index.json").write_text(json.dumps(index))
@@ -167,6 +169,7 @@ def test_damaged_files_are_one_sentence(copied, damage):
     with pytest.raises(ModelError, match=r"cannot be opened \(.+\); give a hub id") as caught:
         load_masked_lm(str(copied), seq_len=512)
     assert "\n" not in str(caught.value)
+    assert "weights_only" not in str(caught.value), "no advice to run what a file holds"
 
 
 def test_code_of_a_models_own_is_neither_run_nor_asked_for(copied, monkeypatch):
