@@ -76,7 +76,7 @@ def is_local(source: str) -> bool:
     """Tell whether a source names a file or folder rather than a data set of a hub."""
     path = _path(source)
     return (
-        os.path.exists(path)
+        os.path.lexists(path)  # a link that leads nowhere is no name on a hub
         or source.startswith((".", "/", "~"))
         or source.endswith("/")
         or source.count("/") > 1
@@ -102,6 +102,8 @@ def files_of(source: str, left_out: LeftOut | None = None) -> dict[str, Path]:
         if root.suffix.lower() not in SUFFIXES:
             raise DataError("corpus.other-format", name=source, suffixes=[*SUFFIXES, SUFFIX])
         return {root.name: root}
+    if not root.is_dir():
+        raise DataError("corpus.no-file", name=source)
     left_out = LeftOut() if left_out is None else left_out
     found: dict[str, Path] = {}
     for name, file in sorted(_walk(root, left_out)):
@@ -110,7 +112,9 @@ def files_of(source: str, left_out: LeftOut | None = None) -> dict[str, Path]:
         elif file.suffix.lower() not in SUFFIXES:
             suffixes = [*SUFFIXES, SUFFIX]
             left_out.file(name, Message.of("corpus.other-format", name=name, suffixes=suffixes))
-        elif file.is_file():
+        elif not file.is_file():
+            left_out.file(name, Message.of("corpus.no-file", name=name))
+        else:
             found[name] = file
     return found
 

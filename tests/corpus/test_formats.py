@@ -1,6 +1,7 @@
 """Every format of text and chains that can be brought, read through the public reader."""
 
 import json
+import os
 import unicodedata
 
 import pyarrow
@@ -546,3 +547,18 @@ def test_a_place_is_named_once(tmp_path, monkeypatch):
     with pytest.raises(DataError) as error:
         read("a.conllu")
     assert str(error.value).count("a.conllu:") == 1
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text(TEXT, encoding="utf-8")
+    os.mkfifo("texts/pipe.txt")
+    documents, loaded = read("texts")
+    assert len(documents) == 1
+    assert "pipe.txt is neither a file nor a folder" in str(loaded.left_out[0])
+    with pytest.raises(DataError, match="a pipe or a device"):
+        read("texts/pipe.txt")
+    os.symlink("nowhere", "linked")
+    with pytest.raises(DataError, match="linked does not exist"):
+        read("linked")
