@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import urllib.error
 import urllib.request
 from http.client import HTTPException
@@ -21,6 +22,8 @@ from coref_k8s.wording import Message
 
 #: Packages of the trial program, in the order of what is missing most likely.
 _TRIAL_PACKAGES = ("torch", "transformers", "datasets", "kiwipiepy")
+#: What a token may be made of: more cannot stand in a header.
+_HEADER = re.compile(r"[!-~]+")
 #: How long the hub may take to answer (seconds).
 _PATIENCE = 10.0
 
@@ -160,7 +163,7 @@ class Hub:
     """Asks a model and data hub whether something is there; one that is away is waited for once."""
 
     def __init__(self) -> None:
-        self._endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+        self._endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
         self._away = Message.of("client.hub-offline") if hub_is_forbidden() else None
 
     def problem(self, path: str) -> Message | None:
@@ -172,10 +175,12 @@ class Hub:
 
         if self._away is not None:
             return self._away
-        request = urllib.request.Request(f"{self._endpoint}/{quote(path)}", method="HEAD")
-        if token := Settings.from_env().hf_token or get_token():
-            request.add_header("Authorization", f"Bearer {token}")
+        if (token := Settings.from_env().hf_token or get_token() or "") and not _HEADER.fullmatch(token):
+            return Message.of("client.hub-token-odd")  # never with the library's words, which hold the token
         try:
+            request = urllib.request.Request(f"{self._endpoint}/{quote(path)}", method="HEAD")
+            if token:
+                request.add_header("Authorization", f"Bearer {token}")
             urllib.request.urlopen(request, timeout=_PATIENCE).close()
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
@@ -184,7 +189,7 @@ class Hub:
                 return Message.of("client.hub-missing")
             return None if error.code in (405, 429) else Message.of("client.hub-error", status=error.code)
         except (OSError, HTTPException, ValueError) as error:
-            reason = str(getattr(error, "reason", error))
+            reason = str(getattr(error, "reason", error)).strip()
             self._away = Message.of("client.hub-away", hub=self._endpoint, reason=reason)
             return self._away
         return None

@@ -39,6 +39,21 @@ def test_a_token_is_taken_from_wherever_it_is_kept(hub, tmp_path, monkeypatch, k
     assert Hub().problem(PRIVATE) is None
 
 
+@pytest.mark.parametrize("token", ["sec\nret", "sec ret", "sec비밀ret"])
+def test_a_token_that_no_header_takes_is_said_and_not_shown(hub, monkeypatch, token):
+    monkeypatch.setenv("HF_TOKEN", token)
+    said = str(Hub().problem(PRIVATE))
+    assert "set it again" in said
+    assert "sec" not in said
+    assert hub == []
+
+
+@pytest.mark.parametrize("endpoint", [" ", "hub.example", "http://127.0.0.1:9", "http://127.0.0.1:99999"])
+def test_a_hub_that_cannot_be_asked_is_one_sentence(hub, monkeypatch, endpoint):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    assert "cannot be reached" in str(Hub().problem(PRIVATE))
+
+
 @pytest.mark.parametrize("spelt", ["1", "true", "TRUE", "yes", "ON"])
 def test_offline_means_offline_however_it_is_spelt(hub, monkeypatch, spelt):
     monkeypatch.setenv("HF_HUB_OFFLINE", spelt)
