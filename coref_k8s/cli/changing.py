@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from coref_k8s.cli.console import out
+from coref_k8s.cli.console import note, out
 from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import Study, Where, placed
 from coref_k8s.client.where import find_study
 from coref_k8s.errors import RequestError
+from coref_k8s.study.paths import STUDIES
+from coref_k8s.wording import Message
 
 Yes = Annotated[bool, typer.Option("--yes", "-y")]
 
@@ -34,6 +36,9 @@ def delete(name: Study, *, yes: Yes = False, where: Where) -> None:
         if not sys.stdin.isatty():
             raise RequestError("cli.delete-needs-yes", study=name)
         code = "cli.delete-ended" if view.ended else "cli.delete-running"
-        typer.confirm(say(code, study=name), abort=True)
+        what = Message.of("cli.all-of-it" if backend.here else "cli.all-but-files")
+        typer.confirm(say(code, study=name, what=what), abort=True)
     backend.delete(name)
     out.print(say("cli.deleted", study=name))
+    if not backend.here:
+        note(say("cli.files-stay", folder=f"{backend.root}{STUDIES}/{name}"), style="dim")

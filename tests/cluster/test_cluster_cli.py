@@ -300,7 +300,8 @@ def test_cancel_resume_extend_delete(running: World, call: Callable[..., Any]) -
     running.until(lambda: running.status().get("progress") == "4/4", "the new trials")
     running.until(lambda: running.status().get("finalists") == "3/3", "the finalists")
     running.until_phase("Succeeded")
-    assert call("delete", "korean", "--yes").code == 0
+    deleted = call("delete", "korean", "--yes")
+    assert (deleted.code, "/data/studies/korean" in deleted.err) == (0, True), deleted
     running.until(lambda: not running.api.list(STUDIES)[0], "the study to go")
     running.until(lambda: not running.api.list(JOBS)[0], "its jobs to go")
 
