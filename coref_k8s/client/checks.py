@@ -176,7 +176,7 @@ class Hub:
         if self._away is not None:
             return self._away
         if (token := Settings.from_env().hf_token or get_token() or "") and not _HEADER.fullmatch(token):
-            return Message.of("client.hub-token-odd")  # never with the library's words, which hold the token
+            return Message.of("corpus.hub-token-odd")  # never with the library's words, which hold the token
         try:
             request = urllib.request.Request(f"{self._endpoint}/{quote(path)}", method="HEAD")
             if token:

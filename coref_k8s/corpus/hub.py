@@ -92,6 +92,8 @@ def _explain(error: Exception, name: str) -> Message:
         return Message.of("corpus.hub-refused", name=name)
     if kind == "OfflineModeIsEnabled":
         return Message.of("corpus.hub-offline", name=name)
+    if "Bearer" in text:  # a header that cannot be sent, token and all
+        return Message.of("corpus.hub-token-odd")
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return Message.of("corpus.hub-failed", name=name, kind=kind, why=line[:200])
 

@@ -36,4 +36,5 @@ def first_line(error: Exception) -> str:
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if isinstance(error, UnpicklingError):  # torch advises to run whatever code the file holds
         return f"{type(error).__name__}: damaged, or no weights"
+    said = said.partition("Bearer")[0]  # of a header that cannot be sent: what follows is the token
     return f"{type(error).__name__} {said}".strip() if isinstance(error, KeyError) or not said else said

@@ -274,3 +274,12 @@ def test_a_gate_that_a_token_opens_is_tried_again_and_a_hub_that_is_away_is_not(
     assert away[0] == still[0] != closed[0]
     assert len(away[3]) == 1
     assert still[3] == [], "a request that never saw the source finds its data again"
+
+
+def test_a_token_that_cannot_be_sent_is_not_shown(tmp_path):
+    with local_hub(repositories(), token="secret") as (endpoint, _):
+        (answer,) = run(
+            tmp_path, {"sources": [{"source": "some/private"}]}, endpoint=endpoint, token="hidden\nword"
+        )
+    assert "hidden" not in str(answer)
+    assert "set it again" in str(answer)
