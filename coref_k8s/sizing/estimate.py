@@ -226,8 +226,10 @@ class _Step:
     def layer_temporary(self) -> int:
         """The larger of the backward passes of feed-forward and attention in one layer."""
         h, i, narrow = self.shape.hidden, self.shape.intermediate, self.narrow
-        # The gradients of the activation's input and output live together, but what the product behind it kept is gone by then.
-        feed_forward = self.tokens * ((2 if self.shape.gated else 1) * i * narrow + 2 * h * 4)
+        # The gradients of the activation's input and output live together, but what the product behind it kept is gone by then;
+        # so are the input of the normalisation and the dropout's mask, which come first.
+        gone = 0 if self.shape.gated else h * (4 + self.mask)
+        feed_forward = self.tokens * ((2 if self.shape.gated else 1) * i * narrow + 2 * h * 4 - gone)
         attention = self.tokens * h * (5 * narrow + 4)
         if self.squares:
             # by then what the feed-forward kept is gone
@@ -237,6 +239,7 @@ class _Step:
             heads = 1 if self.device == "cpu" else self.shape.heads
             tile = min(TILE_ELEMENTS[self.device], heads * self.length * self.length)
             attention += products * heads + TILE_BUFFERS[self.device] * tile * 4
+            attention -= self.tokens * 2 * i * narrow  # of what the feed-forward kept, as above
         elif self.shape.windowed:
             attention += 4 * self.batch * self.length * self.length  # the mask in numbers
         return max(feed_forward, attention)
