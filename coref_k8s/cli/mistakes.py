@@ -47,7 +47,17 @@ def _said(error: BaseException) -> str:
         return say("cli.disk-full", place=error.filename or Path.cwd())
     if isinstance(error, OSError) and error.filename is not None:
         return say("cli.cannot-use-file", place=error.filename, why=reason(error))
+    if isinstance(error, FileNotFoundError) and not _has_working_folder():
+        return say("cli.no-working-folder")
     return _unexpected(error)
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _unexpected(error: BaseException) -> str:

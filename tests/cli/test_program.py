@@ -230,3 +230,14 @@ def test_local_means_what_the_command_does(coref: Any) -> None:
         told = " ".join(coref(command, "--help").out.split())
         assert "Studies of this machine, not of a cluster." in told, command
         assert "processes instead of pods" not in told, command
+
+
+def test_a_working_folder_that_was_removed_is_one_sentence(
+    coref: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    answer = coref("list")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == f"coref-k8s: {say('cli.no-working-folder', 'en')}\n"
