@@ -39,6 +39,10 @@ class Screen(Console):
         self.width, self.height = new
 
 
+if not os.environ.get("COLUMNS", "80").strip("0"):
+    # as pseudo-terminals without a size have it: Rich would print nothing, and no help
+    del os.environ["COLUMNS"]
+
 #: Columns of a table that is to show everything.
 _ALL = 10_000
 #: Columns over which a command and what it is for are read as one line.

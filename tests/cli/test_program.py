@@ -241,3 +241,21 @@ def test_a_working_folder_that_was_removed_is_one_sentence(
     answer = coref("list")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == f"coref-k8s: {say('cli.no-working-folder', 'en')}\n"
+
+
+def test_a_terminal_without_a_size_loses_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "coref_k8s", "list", "--data-dir", str(tmp_path)]
+    assert (
+        "--trials"
+        in python(
+            "import os; os.environ['COLUMNS'] = '0'; from coref_k8s.cli.main import run; run(['plan', '--help'])"
+        ).stdout
+    )
+    environment = os.environ | {"KUBECONFIG": os.devnull}
+    sized, unsized = (
+        subprocess.run(
+            command, env=environment | {"COLUMNS": columns}, capture_output=True, text=True, check=True
+        )
+        for columns in ("80", "0")
+    )
+    assert unsized.stderr == sized.stderr != ""
