@@ -31,7 +31,8 @@ class Screen(Console):
         if self.is_dumb_terminal and not os.environ.get("COLUMNS"):
             # Rich takes 80 columns for granted there; a terminal that knows no commands has a width all the same
             with suppress(OSError, ValueError):
-                found = ConsoleDimensions(*os.get_terminal_size(self.file.fileno()))
+                columns, lines = os.get_terminal_size(self.file.fileno())
+                found = ConsoleDimensions(columns or found.width, lines or found.height)
         return ConsoleDimensions(_ALL, found.height) if self.wide else found
 
     @size.setter

@@ -131,9 +131,10 @@ def test_what_is_left_out_is_named_and_wide_shows_it(
     assert "left out" not in wide
 
 
-def test_a_dumb_terminal_has_the_width_that_it_has() -> None:
+@pytest.mark.parametrize(("size", "width"), [((20, 60), 60), ((0, 0), 80)])
+def test_a_dumb_terminal_has_the_width_that_it_has(size: tuple[int, int], width: int) -> None:
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 60, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     code = "from coref_k8s.cli.console import err, out; print(out.width, err.width)"
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     try:
@@ -146,7 +147,7 @@ def test_a_dumb_terminal_has_the_width_that_it_has() -> None:
             env={**environ, "TERM": "dumb"},
             timeout=60,
         )
-        assert os.read(ours, 100).decode().split() == ["60", "60"]
+        assert os.read(ours, 100).decode().split() == [str(width)] * 2
     finally:
         os.close(ours)
         os.close(theirs)
