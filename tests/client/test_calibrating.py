@@ -64,7 +64,7 @@ def kept() -> list[Calibration]:
 
 
 def test_what_is_measured_is_kept_and_shown(coref, model):
-    said = coref("calibrate", *ASKED, "--model", model, "--deadline", "120")
+    said = coref("calibrate", *ASKED, "--model", model, "--deadline", "900")
     assert said.code == 0, said.err
     (found,) = kept()
     assert found.complete
