@@ -66,6 +66,15 @@ def use_threads(cpu_millis: int) -> None:
         torch.set_num_threads(max(1, min(cpu_millis // 1000, os.cpu_count() or 1)))
 
 
+def sum_in_order() -> None:
+    """Let threads of a CPU add up in one order, so that a training that is repeated or resumed has the same numbers to the bit.
+
+    PyTorch's backward pass of `states[rows]` adds from all threads as they come otherwise.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 def host_peak_bytes() -> int:
     """Return the largest resident size of this process so far (bytes; Linux)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -21,7 +21,7 @@ from coref_k8s.evaluation.sharing import Together
 from coref_k8s.study.order import Order
 from coref_k8s.study.parameters import PARAMETERS
 from coref_k8s.trial.batches import StepSource
-from coref_k8s.trial.device import allow_tf32, autocast_dtype, pick_device, use_threads
+from coref_k8s.trial.device import allow_tf32, autocast_dtype, pick_device, sum_in_order, use_threads
 from coref_k8s.trial.hyperparameters import Hyperparameters
 from coref_k8s.trial.models import model_path
 from coref_k8s.trial.signals import StopSignal
@@ -60,6 +60,7 @@ class Task(ABC):
         self.device = pick_device(order.resources.gpus)
         if self.device.type == "cpu":
             use_threads(order.resources.cpu_millis)
+            sum_in_order()
         self.dtype = autocast_dtype(order.spec.training.precision, self.device)
         allow_tf32(order.spec.training.precision)
         self.prepared = open_prepared(
