@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ _TROUBLES = {
 }
 #: Longest message of a condition or an event (characters).
 LONGEST = 1000
+#: A word of more characters than this hides what is said about it.
+_LONGEST_WORD = 200
 
 
 class Trouble(NamedTuple):
@@ -68,7 +71,7 @@ def study_status(
     done = sum(length.done for length in progress.lengths)
     status: Json = {
         "phase": progress.phase.value,
-        "message": str(told)[:LONGEST],
+        "message": brief(told),
         "observedGeneration": resource["metadata"].get("generation"),
         "progress": f"{done}/{planned}",
         "trials": {
@@ -98,7 +101,7 @@ def refused_status(resource: Json, reason: ConditionReason, message: Message, no
     found = [(Condition.ACCEPTED, False, reason, message)]
     return {
         "phase": Phase.FAILED.value,
-        "message": str(message)[:LONGEST],
+        "message": brief(message),
         "observedGeneration": resource["metadata"].get("generation"),
         "version": __version__,
         "conditions": with_times(resource, found, now),
@@ -114,10 +117,18 @@ def waiting_status(resource: Json, trouble: Trouble, now: datetime) -> Json:
     return {
         "phase": Phase.PENDING.value,
         **kept,
-        "message": str(trouble.message)[:LONGEST],
+        "message": brief(trouble.message),
         "version": __version__,
         "conditions": sorted([*others, *with_times(resource, found, now)], key=lambda c: str(c["type"])),
     }
+
+
+def brief(message: Message) -> str:
+    """Return the words of a condition or an event; of a name that would fill them both ends are shown."""
+    words = re.sub(
+        rf"\S{{{_LONGEST_WORD},}}", lambda found: f"{found[0][:50]}…{found[0][-50:]}", str(message)
+    )
+    return words[:LONGEST]
 
 
 def trouble_in(error: Exception) -> Trouble:
@@ -207,7 +218,7 @@ def events_of(actions: Iterable[Action], previous: Phase | None) -> list[EventNo
             ):
                 why = "OutOfMemory" if outcome is Outcome.OUT_OF_MEMORY else "Disrupted"
                 found.append(("Warning", why, Message.of("cluster.of-job", job=job.name, why=message)))
-    return [EventNote(kind, reason, str(message)[:LONGEST]) for kind, reason, message in found]
+    return [EventNote(kind, reason, brief(message)) for kind, reason, message in found]
 
 
 def trouble_notes(before: Json, after: Json) -> list[EventNote]:
@@ -244,7 +255,7 @@ def with_times(
             "type": kind.value,
             "status": status,
             "reason": reason.value,
-            "message": str(message)[:LONGEST],
+            "message": brief(message),
             "lastTransitionTime": changed,
             "observedGeneration": resource["metadata"].get("generation"),
         }
