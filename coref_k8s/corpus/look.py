@@ -49,6 +49,7 @@ def look(spec: StudySpec) -> Seen:
     filters = Filters(data, chains=spec.task == "coreference")
     intake = Intake(data, filters, {})
     characters: Counter[str] = Counter()
+    chained = 0
     single: list[Document] = []  # txt files that are one document, while documents are few
     # what is found is returned, not logged
     quiet = logging.getLogger("coref_k8s.corpus")
@@ -58,6 +59,7 @@ def look(spec: StudySpec) -> Seen:
         for document, group in load_documents(data, loaded=loaded):
             intake.add(document, group)
             characters[document.source] += len(document.text)
+            chained += bool(document.clusters)
             if len(single) < _MANY and f"{document.doc_id}.txt" in files.get(document.source, ()):
                 single.append(document)
             if time.monotonic() - began > PATIENCE:
@@ -80,6 +82,8 @@ def look(spec: StudySpec) -> Seen:
                 characters=characters[name],
             )
         )
+    if chained and spec.task == "mentions":
+        seen.sources.append(Message.of("corpus.seen-chains", n=chained))
     if removed := filters.removed():
         loaded.left_out.append(Message.of("corpus.filtered", removed=removed))
     splits, notes = intake.splits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -166,3 +167,17 @@ def _ask_for_data_sets(coref: Any) -> None:
     assert answer.code == 0, "the file can be put right"
     assert "own/nothing" in answer.err
     assert "own/nothing" in answer.out
+
+
+def test_of_documents_with_chains_it_says_what_can_be_made(coref: Any) -> None:
+    rows = [
+        {
+            "id": str(n),
+            "text": f"민수{n}는 왔다. 민수{n}는 갔다. {'비가 온다. ' * 50}",
+            "clusters": [[[0, 3], [9, 12]]],
+        }
+        for n in range(12)
+    ]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert "12 documents have gold chains; with --task coreference" in coref("init", "rows.jsonl").err
+    assert "gold chains;" not in coref("init", "rows.jsonl", "--task", "coreference", "--force").err
