@@ -18,8 +18,9 @@ import numpy as np
 
 from coref_k8s.controller.view import StudyView
 from coref_k8s.evaluation.intervals import t_quantile
-from coref_k8s.search.verdict import MIN_DOCUMENTS, Verdict
+from coref_k8s.search.verdict import Verdict
 from coref_k8s.study.spec import StudySpec
+from coref_k8s.text.document import MIN_DOCUMENTS
 from coref_k8s.wording import Message
 
 #: Probability with which the least difference is shown.

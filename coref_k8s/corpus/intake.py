@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from coref_k8s.corpus.filtering import Filters, text_key
@@ -11,7 +12,7 @@ from coref_k8s.corpus.split import split_documents
 from coref_k8s.corpus.works import Named, together, works_of
 from coref_k8s.errors import DataError, UnusableTextError
 from coref_k8s.study.spec import DataSpec
-from coref_k8s.text.document import Document, Split
+from coref_k8s.text.document import MIN_DOCUMENTS, SPLITS, Document, Split
 from coref_k8s.wording import Message
 
 
@@ -58,6 +59,16 @@ class Intake:
         drawn = split_documents(keys, fixed, dev_share=self._data.dev_share, test_share=self._data.test_share)
         self.works = [work for work, passed in zip(works, self._passed, strict=True) if passed]
         return [split for split, passed in zip(drawn, self._passed, strict=True) if passed], notes
+
+
+def too_few(splits: Iterable[Split]) -> list[Message]:
+    """Say what is tuned or tested on so few documents that nothing will be claimed of others."""
+    counts = Counter(splits)
+    return [
+        Message.of("corpus.too-few-to-judge", split=split, n=counts[split], least=MIN_DOCUMENTS)
+        for split in SPLITS[1:]
+        if 0 < counts[split] < MIN_DOCUMENTS
+    ]
 
 
 def check_splits(

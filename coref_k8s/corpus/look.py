@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from coref_k8s.corpus.filtering import Filters
-from coref_k8s.corpus.intake import Intake, check_splits
+from coref_k8s.corpus.intake import Intake, check_splits, too_few
 from coref_k8s.corpus.local import TEXT_UNITS, files_of, is_there
 from coref_k8s.corpus.sources import Loaded, load_documents, named_sources
 from coref_k8s.study import yaml12
@@ -94,6 +94,7 @@ def look(spec: StudySpec) -> Seen:
     advice = _one_document(single, own) if sum(loaded.documents.values()) < _MANY else None
     if whole and len(here) == len(spec.data.sources):
         check_splits(data, filters, set(splits), loaded, advice)
+        seen.warnings += too_few(splits)
     if advice:
         seen.warnings.append(advice)
     return seen

@@ -9,8 +9,8 @@ from coref_k8s.errors import DataError
 from coref_k8s.evaluation.composite import SOURCES, Composite, available
 from coref_k8s.evaluation.intervals import Estimate, sign
 from coref_k8s.evaluation.result import EvaluationResult
-from coref_k8s.search.verdict import MIN_DOCUMENTS
 from coref_k8s.study.tasks import metric_named
+from coref_k8s.text.document import MIN_DOCUMENTS
 from coref_k8s.wording import Message
 
 #: The row that a claim is made for: of a dozen, one of two would hold a false one.

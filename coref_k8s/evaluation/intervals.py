@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coref_k8s.evaluation.sums import Array, Statistic
-from coref_k8s.search.verdict import MIN_DOCUMENTS
+from coref_k8s.text.document import MIN_DOCUMENTS
 
 CONFIDENCE = 0.95
 #: What rounding leaves of a difference of 0.

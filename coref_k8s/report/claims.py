@@ -6,7 +6,8 @@ from coref_k8s.controller.view import LengthView
 from coref_k8s.report.figures import of_verdict, on_test
 from coref_k8s.search.records import TrialState
 from coref_k8s.search.tested import tested
-from coref_k8s.search.verdict import MIN_DOCUMENTS, Comparison, Difference, Verdict
+from coref_k8s.search.verdict import Comparison, Difference, Verdict
+from coref_k8s.text.document import MIN_DOCUMENTS
 from coref_k8s.wording import Lang, Message, say
 
 

@@ -12,8 +12,6 @@ from pydantic import TypeAdapter
 
 from coref_k8s.wording import NOTHING, Message
 
-#: Fewest documents that an interval can be made of.
-MIN_DOCUMENTS = 3
 #: What may be claimed when the interval of a difference holds 0.
 NO_DIFFERENCE = "no difference shown"
 

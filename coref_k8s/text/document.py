@@ -13,6 +13,8 @@ from coref_k8s.text.words import Words
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+#: Fewest documents that an interval can be made of.
+MIN_DOCUMENTS = 3
 
 
 @dataclass(frozen=True)

@@ -181,3 +181,13 @@ def test_of_documents_with_chains_it_says_what_can_be_made(coref: Any) -> None:
     Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     assert "12 documents have gold chains; with --task coreference" in coref("init", "rows.jsonl").err
     assert "gold chains;" not in coref("init", "rows.jsonl", "--task", "coreference", "--force").err
+
+
+def test_too_few_documents_to_judge_by_are_said_before_anything_is_trained(coref: Any) -> None:
+    for number in range(30, 400):
+        Path(f"texts/{number}.txt").write_text(f"{number}번 글이다. " * 40, encoding="utf-8")
+    assert "with fewer than 3 there is no interval" not in coref("init", "texts", "-o", "-").err
+    for number in range(18, 400):
+        Path(f"texts/{number}.txt").unlink()
+    said = coref("init", "texts", "-o", "-").err
+    assert re.search("(dev|test) has [12] documents?: with fewer than 3 there is no interval", said), said
