@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -60,9 +61,13 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
+#: What is copied from a remark and typed: no line may end inside it.
+_TYPED = re.compile(r"coref-k8s |(^|\s)--?[a-z]|`")
+
+
 def note(text: str, **more: Any) -> None:
-    """Write a remark, on stderr, so that it never mixes with a result."""
-    err.print(text, soft_wrap=True, **more)
+    """Write a remark, on stderr, so that it never mixes with a result; on a terminal lines end between words."""
+    err.print(text, soft_wrap=not err.is_terminal or bool(_TYPED.search(text)), **more)
 
 
 def warn(text: str) -> None:

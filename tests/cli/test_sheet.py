@@ -131,11 +131,10 @@ def test_what_is_left_out_is_named_and_wide_shows_it(
     assert "left out" not in wide
 
 
-@pytest.mark.parametrize(("size", "width"), [((20, 60), 60), ((0, 0), 80)])
-def test_a_dumb_terminal_has_the_width_that_it_has(size: tuple[int, int], width: int) -> None:
+def on_a_terminal(code: str, size: tuple[int, int], term: str) -> str:
+    """Return what a program writes on a terminal of so many lines and columns."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-    code = "from coref_k8s.cli.console import err, out; print(out.width, err.width)"
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     try:
         subprocess.run(
@@ -144,10 +143,28 @@ def test_a_dumb_terminal_has_the_width_that_it_has(size: tuple[int, int], width:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env={**environ, "TERM": "dumb"},
+            env={**environ, "TERM": term},
             timeout=60,
         )
-        assert os.read(ours, 100).decode().split() == [str(width)] * 2
+        return os.read(ours, 10_000).decode()
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+@pytest.mark.parametrize(("size", "width"), [((20, 60), 60), ((0, 0), 80)])
+def test_a_dumb_terminal_has_the_width_that_it_has(size: tuple[int, int], width: int) -> None:
+    code = "from coref_k8s.cli.console import err, out; print(out.width, err.width)"
+    assert on_a_terminal(code, size, "dumb").split() == [str(width)] * 2
+
+
+@pytest.mark.parametrize(
+    "sentence", ["a remark that is longer than the line", "문서 여섯 개를 읽고 네 개를 남겼습니다"]
+)
+def test_lines_of_a_remark_end_between_words_and_a_command_is_whole(sentence: str) -> None:
+    code = f"from coref_k8s.cli.console import note; note({sentence!r}); note('type: coref-k8s resume my-study --local')"
+    *lines, command = on_a_terminal(code, (20, 24), "xterm").splitlines()
+    assert len(lines) > 1
+    assert all(cell_len(line) <= 24 for line in lines)
+    assert " ".join(line.strip() for line in lines) == sentence
+    assert command == "type: coref-k8s resume my-study --local"
