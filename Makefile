@@ -52,14 +52,15 @@ demo: install
 	$(BIN)/python examples/resolve.py $(NAME)-who examples/people.txt $(DATA)/$(NAME)-who.html
 
 # Never on a cluster by accident: without KUBECONFIG the tests start a fake API server.
-# A file's tests stay on one worker: what they share (prepared data, a study) is made once.
+# A file's tests stay on one worker: what they share (prepared data, a study) is made once. Files keep their order: those of
+# few tests, which xdist would put last, are the longest, and one worker would wait for the other.
 test: install $(VENV)/checkov/.installed
 	sh tests/install-services.sh
-	KUBECONFIG= $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	KUBECONFIG= $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: install $(VENV)/checkov/.installed
 	sh tests/install-services.sh
-	KUBECONFIG= $(BIN)/pytest -n 2 --dist loadfile
+	KUBECONFIG= $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-gpu: install
 	$(BIN)/pytest -m gpu -rs tests/gpu

@@ -210,7 +210,7 @@ def test_common_labels_and_annotations_are_on_every_object_and_pod() -> None:
 
 def test_every_pod_goes_where_it_is_told() -> None:
     pods = pod_specs(objects(MATRIX["every-placement"]))
-    assert len(pods) == 7
+    assert len(pods) == 8
     for name, pod in pods.items():
         assert pod["nodeSelector"] == {"pool": "system"}, name
         assert pod["priorityClassName"] == "high", name

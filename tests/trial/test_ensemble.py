@@ -53,7 +53,13 @@ class Judge:
         return cls()
 
     def __call__(
-        self, model: Any, items: Any, *, full: bool, thresholds: dict[str, float] | None = None
+        self,
+        model: Any,
+        items: Any,
+        *,
+        full: bool,
+        thresholds: dict[str, float] | None = None,
+        together: None = None,
     ) -> EvaluationResult:
         if isinstance(model, ProbabilityMean):
             share = self.averaging
