@@ -16,7 +16,7 @@ from coref_k8s.corpus.duplicates import near_duplicates, sketch
 from coref_k8s.corpus.encoding import Encoded, encode
 from coref_k8s.corpus.filtering import PRIORITY, Filters
 from coref_k8s.corpus.fingerprint import CODE_VERSION, data_hash, tokenizer_fingerprint
-from coref_k8s.corpus.intake import Intake, check_splits, too_few, unusable
+from coref_k8s.corpus.intake import Intake, check_splits, unusable
 from coref_k8s.corpus.packing import SPECIALS, Packer, Piece
 from coref_k8s.corpus.parallel import analyse_all
 from coref_k8s.corpus.prepared import documents_path, rows_path, write_documents
@@ -90,10 +90,7 @@ class Preparation:
             for split in ("dev", "test"):
                 self._keep_documents(split, [number for number in kept if splits[number] == split])
             train = [number for number in kept if splits[number] == "train"]
-            found = [splits[number] for number in kept]
-            check_splits(self._data, self._filters, set(found), self._loaded)
-            for note in too_few(found):
-                self._loaded.note(note, self._bus)
+            check_splits(self._data, self._filters, {splits[number] for number in kept}, self._loaded)
             drawn = [train[index] for index in weighted_order([weights[n] for n in train], self._spec.seed)]
             if self._whole:
                 counts, extra = {}, self._keep_training(drawn)

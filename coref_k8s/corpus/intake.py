@@ -65,7 +65,7 @@ def too_few(splits: Iterable[Split]) -> list[Message]:
     """Say what is tuned or tested on so few documents that nothing will be claimed of others."""
     counts = Counter(splits)
     return [
-        Message.of("corpus.too-few-to-judge", split=split, n=counts[split], least=MIN_DOCUMENTS)
+        Message.of("corpus.seen-too-few", split=split, n=counts[split], least=MIN_DOCUMENTS)
         for split in SPLITS[1:]
         if 0 < counts[split] < MIN_DOCUMENTS
     ]

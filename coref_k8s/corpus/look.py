@@ -29,7 +29,7 @@ class Seen:
     """What a first look found."""
 
     sources: list[Message] = field(default_factory=list)
-    """A sentence for every source that was looked at."""
+    """A sentence for every source that was looked at, and remarks on what was found in them."""
     warnings: list[Message] = field(default_factory=list)
 
 
@@ -94,7 +94,7 @@ def look(spec: StudySpec) -> Seen:
     advice = _one_document(single, own) if sum(loaded.documents.values()) < _MANY else None
     if whole and len(here) == len(spec.data.sources):
         check_splits(data, filters, set(splits), loaded, advice)
-        seen.warnings += too_few(splits)
+        seen.sources += too_few(splits)
     if advice:
         seen.warnings.append(advice)
     return seen

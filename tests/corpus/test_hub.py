@@ -198,7 +198,7 @@ for token in json.loads(sys.argv[3]):
     bus = type("Bus", (), {"emit": lambda self, section, **fields: events.append((section, fields.get("message")))})()
     done = prepare(StudySpec(seq_lengths=(512,), data=data), Path(sys.argv[2]), tokenizer, bus=bus)
     assert done.path.name == done.hash == done.statistics["hash"]
-    warnings = [message for section, message in events if section == "warning" and "is left out" in message]
+    warnings = [message for section, message in events if section == "warning"]
     fields = ("read", "skipped_sources")
     print(json.dumps([done.hash, *(done.statistics[name] for name in fields), warnings]), flush=True)
     sys.stdin.readline()
@@ -206,7 +206,7 @@ for token in json.loads(sys.argv[3]):
 
 
 def losing(tmp_path, sources, endpoint, tokens, between):
-    """Prepare once for each token; `between` is called after each. Return (hash, read, skipped, warnings of what is left out) each."""
+    """Prepare once for each token; `between` is called after each. Return (hash, read, skipped, warnings) each."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[2]),
