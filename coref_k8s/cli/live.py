@@ -303,12 +303,9 @@ class LiveState:
         values = {"who": self._who(event), "score": trial.told}
         if step := event.get("step"):
             trial.step = max(trial.step, int(step))
-            few = (
-                trial.few and trial.loss is not None
-            )  # a quick evaluation steers the search; people see how it learns
-            self._tell(
-                when, say("live.eval-few" if few else "live.eval", step=step, loss=trial.loss, **values)
-            )
+            # a quick evaluation of few items steers the search; people see how the trial learns
+            code = "live.eval-few" if trial.few and trial.loss is not None else "live.eval"
+            self._tell(when, say(code, step=step, loss=trial.loss, **values))
         else:
             code = "live.evaluated" if trial.evaluations else "live.evaluated-another"
             values |= {"number": event.get("evaluation"), "planned": trial.evaluations}

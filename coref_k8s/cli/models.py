@@ -106,18 +106,19 @@ def compare(
     if output == "json":
         write(dump([{**vars(one), "claim": one.claim} for one in found], "json"))
         return
-    saved = any(one.endswith(".json") for one in (model, other))
-    out.print(
-        comparison(
-            found, model, other, text or say("scores.saved" if saved else "scores.documents", split=split)
-        )
-    )
+    where = text or say("scores.saved" if _are_saved(model, other) else "scores.documents", split=split)
+    out.print(comparison(found, model, other, where))
     out.print(f"\n{claim(found[0], model, other)}")
+
+
+def _are_saved(*models: str) -> bool:
+    """Whether saved results are named in the place of a model."""
+    return any(one.endswith(".json") for one in models)
 
 
 def _check_tasks(model: str, other: str, split: Split, settings: Settings) -> None:
     """Raise RequestError, before either is scored, for models of two tasks; saved results are looked at as results."""
-    if any(one.endswith(".json") for one in (model, other)):
+    if _are_saved(model, other):
         return
     finds = {}
     for one in (model, other):
@@ -154,7 +155,7 @@ def result_of(model: str, asked: _Asked, settings: Settings) -> EvaluationResult
     text, prepared, seq_len, split = asked.text, asked.prepared, asked.seq_len, asked.split
     if text is not None and prepared is not None:
         raise RequestError("cli.contradict", one="--data", other="--prepared")
-    if model.endswith(".json"):
+    if _are_saved(model):
         return EvaluationResult.read(Path(model))
     if (trial := trial_named(model, settings)) is not None:
         own = trial.folder.items(split)

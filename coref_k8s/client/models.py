@@ -112,9 +112,8 @@ def trial_named(name: str, settings: Settings) -> NamedTrial | None:
         if settings.object_store is None or not cluster_configured():
             return None
         return _of_the_cluster(name, settings, mirror)
-    folder = TrialFolder(
-        expanded(found.folder.path)
-    )  # shown relative to where the user is, kept relative to the data folder
+    # shown relative to where the user is, kept relative to the data folder
+    folder = TrialFolder(expanded(found.folder.path))
     mirror.fetch(folder.path, leave=_LARGE)
     return replace(found, folder=folder, mirror=mirror)
 

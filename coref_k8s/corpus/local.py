@@ -252,10 +252,8 @@ def _parquet_rows(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[st
                 number += 1
                 try:
                     row = batch.slice(place, 1).to_pylist()[0]
-                except (
-                    ValueError,
-                    OverflowError,
-                ) as error:  # a time beyond Python's, or text that is no UTF-8
+                # a time beyond Python's, or text that is no UTF-8
+                except (ValueError, OverflowError) as error:
                     left_out.row(f"{name}: row {number}", Message.of("corpus.no-value", why=str(error)))
                 else:
                     yield f"{name}: row {number}", row

@@ -191,17 +191,14 @@ def _read(
     parts = 1 if together is None else together.size
     numbers = [range(first, len(asked.encoded), parts) for first in range(parts)]
 
+    def link(number: int) -> Sequence[Sequence[Span]]:
+        mentions = (mention[:2] for mention in asked.documents[number].mentions())
+        return link_gold(model, asked.encoded[number], mentions, windows=windows, check=check)
+
     def read(part: range) -> list[tuple[list[Found], Sequence[Sequence[Span]] | None]]:
-        found = predict_at(model, [asked.encoded[n] for n in part], tried, windows=windows, check=check)
-        linked: list[Sequence[Sequence[Span]] | None] = [None] * len(part)
-        every = list(found)
-        if gold:
-            for place, number in enumerate(part):
-                mentions = (mention[:2] for mention in asked.documents[number].mentions())
-                linked[place] = link_gold(
-                    model, asked.encoded[number], mentions, windows=windows, check=check
-                )
-        return list(zip(every, linked, strict=True))
+        found = list(predict_at(model, [asked.encoded[n] for n in part], tried, windows=windows, check=check))
+        linked = [link(number) if gold else None for number in part]
+        return list(zip(found, linked, strict=True))
 
     try:
         answers = {

@@ -124,25 +124,27 @@ class Session:
         self, split: str, *, full: bool, thresholds: dict[str, float] | None = None
     ) -> EvaluationResult:
         """Score the model, with the other processes of a team."""
-        team = self.trainer.team
-        if team is not None:
-            team.tell(Score(split, full, thresholds))
-        model = self.trainer.model.eval()
-        return self.task.evaluate(model, split, full=full, thresholds=thresholds, together=team)
+        asked = Score(split, full, thresholds)
+        if self.trainer.team is not None:
+            self.trainer.team.tell(asked)
+        return self._evaluated(asked)
 
-    def follow(self, team: Team) -> None:
-        """Do what the leader of a team tells, until there is no more."""
+    def _evaluated(self, asked: Score) -> EvaluationResult:
+        model, team = self.trainer.model.eval(), self.trainer.team
+        return self.task.evaluate(
+            model, asked.split, full=asked.full, thresholds=asked.thresholds, together=team
+        )
+
+    def follow(self) -> None:
+        """Do what the leader of the team tells, until there is no more."""
 
         def score(asked: Score) -> None:
             # what stops the leader, or lacks memory, is raised here too; then it tells how to go on
             with suppress(Interrupted, OutOfMemoryError):
-                model = self.trainer.model.eval()
-                self.task.evaluate(
-                    model, asked.split, full=asked.full, thresholds=asked.thresholds, together=team
-                )
+                self._evaluated(asked)
             self.trainer.model.train()
 
-        self.trainer.follow(team, score)
+        self.trainer.follow(score)
 
     def result(self, outcome: str, **more: Any) -> dict[str, Any]:
         """Write `result.json` and the losses; return the result."""

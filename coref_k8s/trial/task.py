@@ -116,8 +116,8 @@ class Task(ABC):
     ) -> EvaluationResult:
         """Score a model in evaluation mode on the dev or test documents; quickly, or with all there is.
 
-        `thresholds` are those found on dev, for test. Processes that are `together` must all be asked. Raises Interrupted between two forward passes, and
-        OutOfMemoryError when a single sequence does not fit.
+        `thresholds` are those found on dev, for test. Processes that are `together` must all be asked. Raises Interrupted
+        between two forward passes, and OutOfMemoryError when a single sequence does not fit.
         """
 
     @abstractmethod

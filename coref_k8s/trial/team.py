@@ -1,8 +1,8 @@
 """Several processes that train one model: each has a part of every step's batches, gradients are summed, and one leads.
 
-The process that was started leads: it decides, reports and writes checkpoints as it would alone, and exits
-with the code that says how it went. The others, started by torch for the remaining GPUs of the pod or the machine, do the
-steps that they are told to, and their part of evaluations. The order of documents, the masks and the global batch are those of one process.
+The process that was started leads: it decides, reports and writes checkpoints as it would alone, and exits with the code
+that says how it went. The others, started by torch for the remaining GPUs of the pod or the machine, do the steps that they
+are told to, and their part of evaluations. The order of documents, the masks and the global batch are those of one process.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _follow(number: int, size: int, text: str, data_dir: str, meeting: str) -> N
     session = Session.open(
         order, Path(data_dir), folder, Observers(), lambda _: None, StopSignal(), team=team
     )
-    session.follow(team)
+    session.follow()
 
 
 def _leave_with_leader() -> None:

@@ -244,11 +244,13 @@ class Trainer:
         finally:
             feed.close()
 
-    def follow(self, team: Team, score: Callable[[Score], None]) -> None:
-        """Take the steps that the leader of a team tells of, and score what it asks for, until there is no more.
+    def follow(self, score: Callable[[Score], None]) -> None:
+        """Take the steps that the leader of the team tells of, and score what it asks for, until there is no more.
 
         Random numbers (dropout) are a function of the step and of the place in the team: nothing is to be kept of them.
         """
+        team = self.team
+        assert team is not None
         self.model.train()
         team.share(self.model)
         feed: Feed | None = None
