@@ -123,11 +123,18 @@ def open_cluster(directory: Path) -> KubeCluster:
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:
-    """The first true value of `condition`, polled; AssertionError with `what` after `seconds`."""
+    """The first true value of `condition`, polled; AssertionError with `what` after `seconds`.
+
+    An object that is not there is "not yet": what one look has listed, a controller may replace before the next.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        if value := condition():
-            return value
+        missing: NotFound | None = None
+        try:
+            if value := condition():
+                return value
+        except NotFound as error:
+            missing = error
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s in vain for {what}")
+            raise AssertionError(f"waited {seconds:g} s in vain for {what}") from missing
         time.sleep(0.05)
