@@ -42,11 +42,12 @@ def plan_batch(
 ) -> BatchPlan:
     """Return the fastest plan that stays within 80 % of the GPU's memory; without GPUs, of the trial's host memory.
 
-    `accumulation` is the sampled parameter (the table's by default). `tier` counts the times that the
-    trial ran out of memory at batch 1: from then on it starts at batch 1, with checkpointing unless the
-    request forbids it. `correction` scales the estimate by what trials measured on this hardware, before there are any
-    `calibration` does; it also says what takes least time, and which attention path must not be used. Raises RequestError for
-    a path that is asked for and is off, and SizingError when one sequence does not fit; of a model whose shape is unknown that is not held against a CPU.
+    `accumulation` is the sampled parameter (the table's by default). `tier` counts the times that the trial ran out of
+    memory at batch 1: from then on it starts at batch 1, with checkpointing unless the request forbids it.
+    `correction` scales the estimate by what trials measured on this hardware. Before there are any, `calibration` does;
+    it also says what takes least time, and which attention path must not be used.
+    Raises RequestError for a path that is asked for and is off, and SizingError when one sequence does not fit. A model
+    of unknown shape is not refused on a CPU: its trial will show.
     """
     shape = shape_of(spec.model)
     attention, speed = "", None
