@@ -134,7 +134,7 @@ def test_a_pod_that_is_lost_half_way_is_replaced_and_a_job_that_is_deleted_is_na
 
     def ask() -> None:
         try:
-            ended.append(calibrate_there(someone, spec, (), 60.0, lambda one: said.append(str(one))))
+            ended.append(calibrate_there(someone, spec, (), 400.0, lambda one: said.append(str(one))))
         except ClusterError as error:
             ended.append(str(error))
 
@@ -153,12 +153,12 @@ def test_a_pod_that_is_lost_half_way_is_replaced_and_a_job_that_is_deleted_is_na
     first = asking()
     pod = running.running(half_way())
     running.api.evict(pod["metadata"]["name"])
-    first.join(300)
+    first.join(500)
     ((found,),) = ended
     assert found.points
     second = asking()
     running.api.delete(JOBS, half_way())
-    second.join(300)
+    second.join(500)
     assert ended == [
         f"Job {said[0].split()[1]} was deleted before it had ended; what it had measured is kept"
     ]

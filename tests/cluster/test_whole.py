@@ -25,6 +25,7 @@ from coref_k8s.cluster.errors import ApiRefusal
 from coref_k8s.cluster.resources import JOBS
 from coref_k8s.cluster.settings import JobSettings
 from coref_k8s.store import Outcome
+from coref_k8s.wording import say
 from tests.cluster.conftest import storage_secret
 from tests.cluster.simulation import Trials
 from tests.cluster.world import World
@@ -61,8 +62,11 @@ COREFERENCE = {
 class Controller:
     """`coref-k8s controller` as a process."""
 
-    def __init__(self, world: World, folder: Path, number: int, **jobs: Any) -> None:
-        settings = {"leaseSeconds": 3, "statusSeconds": 0.2, "port": 0, "jobs": {"runAsUser": None, **jobs}}
+    def __init__(
+        self, world: World, folder: Path, number: int, *, lease_seconds: int = 3, **jobs: Any
+    ) -> None:
+        jobs = {"runAsUser": None, **jobs}
+        settings = {"leaseSeconds": lease_seconds, "statusSeconds": 0.2, "port": 0, "jobs": jobs}
         (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
         (folder / "url").write_text(world.url)
         (folder / "kubeconfig").write_text(
@@ -206,19 +210,65 @@ def test_a_coreference_study_from_the_request_to_a_model_with_a_head(whole: Worl
     whole.trials.database.close()
 
 
-def _evict_in_the_middle(world: World, job: str) -> None:
+def test_a_node_that_falls_silent_costs_at_most_four_minutes(whole: World, tmp_path: Path) -> None:
+    """Nothing is deleted by hand: the real node controller notices, and a pod that wakes up there may write nothing."""
+    if not whole.kube.real:
+        pytest.skip("the fake has no node controller that notices a node's silence")
+    whole.kube.as_service_account(whole.api.namespace, "controller", rbac.rules("controller")).close()
+    kubelet, first, second = whole.kubelet, "korean-128-0-1", "korean-128-0-2"
+    with Controller(whole, tmp_path, 1) as controller:
+        whole.submit(spec={**STUDY, "trials": 1})
+        old = whole.running(first)
+        _until_it_logs(whole, first, "train_step")
+        (frozen,) = kubelet.containers(whole.api.namespace, old["metadata"]["name"])
+        os.killpg(frozen.pid, signal.SIGSTOP)
+        kubelet.add_node("spare")
+        kubelet.cut_off("plain")
+        whole.until(
+            lambda: "does not answer" in whole.status().get("message", ""),
+            "the study to say what has happened",
+        )
+        said = time.monotonic() - kubelet.heartbeats["plain"]
+        whole.running(second)
+        took = time.monotonic() - kubelet.heartbeats["plain"]
+        _until_it_logs(whole, second, "train_step")
+        print(f"after the last heartbeat: told after {said:.0f} s, the next attempt runs after {took:.0f} s")
+        assert took < 240
+        # the machine was only frozen: its process finds that another has begun its work
+        os.killpg(frozen.pid, signal.SIGCONT)
+        frozen.wait()
+        assert frozen.terminated()["exitCode"] == 143
+        assert say("store.superseded") in kubelet.log_path(old, frozen.name).read_text()
+        status = whole.until_phase("Succeeded")
+        assert controller.end(signal.SIGTERM) == 0
+    assert (status["trials"]["succeeded"], status["trials"]["failed"]) == (1, 0)
+    view = Database(whole.url).view(whole.api.namespace, "korean")
+    assert [(a.attempt, a.outcome, a.retries) for a in view.attempts if a.trial == 0] == [
+        (1, Outcome.DISRUPTED, 0),
+        (2, Outcome.SUCCEEDED, 0),
+    ]
+    whole.trials.database.close()
+
+
+def _until_it_logs(world: World, job: str, section: str) -> None:
     pod = world.running(job)["metadata"]["name"]
 
-    def training() -> bool:
+    def logged() -> bool:
         with suppress(ApiRefusal):
-            return any('"train_step"' in line for line in world.api.logs(pod))
+            return any(f'"{section}"' in line for line in world.api.logs(pod))
         return False
+
+    world.until(logged, f"{job} to log {section}")
+
+
+def _evict_in_the_middle(world: World, job: str) -> None:
+    pod = world.running(job)["metadata"]["name"]
 
     def noted() -> bool:
         annotations = world.api.get(JOBS, job)["metadata"].get("annotations") or {}
         return pod in annotations.get(names.DISRUPTED_ANNOTATION, "").split(",")
 
-    world.until(training, f"{job} to train")
+    _until_it_logs(world, job, "train_step")
     world.api.evict(pod)
     # what no controller has seen nobody can count: the pod is deleted when it has ended
     world.until(noted, f"the eviction of {pod} to be noted")

@@ -65,6 +65,9 @@ class Kubelet:
         self.credentials = credentials
         self._real = real
         self._nodes: dict[str, Json] = {}
+        self._cut_off: set[str] = set()
+        self.heartbeats: dict[str, float] = {}
+        """When each node's Lease was renewed last (`time.monotonic`)."""
         self._workers: dict[str, _PodWorker] = {}  # by pod uid
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -96,7 +99,7 @@ class Kubelet:
             worker.join(5)
         for thread in self._threads:
             thread.join(5)
-        for name in list(self._nodes):
+        for name in (*self._nodes, *self._cut_off):
             with contextlib.suppress(ClusterError):
                 self.api.delete(NODES, name)
         self._logs.close()
@@ -166,6 +169,15 @@ class Kubelet:
             worker.abandon()
         self.api.delete(NODES, name)
 
+    def cut_off(self, name: str) -> None:
+        """The node falls silent and its processes go on: nothing is heard or told there any more, and nothing is deleted."""
+        del self._nodes[name]
+        self._cut_off.add(name)
+
+    def reaches(self, node: str) -> bool:
+        """Whether a node of ours hears and tells."""
+        return node in self._nodes
+
     # Accidents
 
     def oom_kill(self, namespace: str, pod: str, *, only_a_child: bool = False) -> None:
@@ -181,9 +193,13 @@ class Kubelet:
         for container in self._worker(namespace, pod).containers:
             container.finish()
 
+    def containers(self, namespace: str, pod: str) -> list[Any]:
+        """A pod's containers: processes, or what pretends to be one."""
+        return list(self._worker(namespace, pod).containers)
+
     def pids(self, namespace: str, pod: str) -> list[int]:
         """Process ids of a pod's containers."""
-        return [c.pid for c in self._worker(namespace, pod).containers if c.pid]
+        return [c.pid for c in self.containers(namespace, pod) if c.pid]
 
     def claim(self, namespace: str, name: str) -> Path:
         """The directory behind a PersistentVolumeClaim."""
@@ -208,16 +224,18 @@ class Kubelet:
         pod = self._pods.get(key)
         if pod is None:
             with self._lock:
-                gone = [w for w in self._workers.values() if _key(w.pod) == key]
+                gone = [w for w in self._workers.values() if _key(w.pod) == key and self.reaches(w.node)]
             for worker in gone:
                 worker.stop(0)  # removed by force: nothing is left to report to
             return
         uid, node = pod["metadata"]["uid"], pod["spec"].get("nodeName")
         if not node:
-            if "deletionTimestamp" not in pod["metadata"] and not pod["spec"].get("schedulingGates"):
+            # devices are given out by a real scheduler only
+            others = pod["spec"].get("schedulingGates") or pod["spec"].get("resourceClaims")
+            if "deletionTimestamp" not in pod["metadata"] and not others:
                 self._bind(pod)
             return
-        if node not in self._nodes:
+        if not self.reaches(node):
             return
         with self._lock:
             worker = self._workers.get(uid)
@@ -327,7 +345,9 @@ class Kubelet:
                 meta = {"name": name, "namespace": "kube-node-lease"}
                 with contextlib.suppress(ClusterError):
                     body = {"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": meta, "spec": spec}
+                    before = time.monotonic()
                     self.api.apply(LEASES, body, force=True)
+                    self.heartbeats[name] = before
             self._stop.wait(5)
 
 
@@ -367,6 +387,10 @@ class _PodWorker(threading.Thread):
         self._stopping.set()
         self._kill()
 
+    @property
+    def _heard(self) -> bool:
+        return not self._abandoned and self._kubelet.reaches(self.node)
+
     def run(self) -> None:
         mounts: Mounts | None = None
         try:
@@ -386,10 +410,8 @@ class _PodWorker(threading.Thread):
         pod = self._kubelet.latest(_key(self.pod))
         mine = pod is not None and pod["metadata"]["uid"] == self.pod["metadata"]["uid"]
         if (
-            not self._abandoned
-            and mine
-            and (self._stopping.is_set() or "deletionTimestamp" in pod["metadata"])
-        ):  # type: ignore[index]
+            self._heard and mine and (self._stopping.is_set() or "deletionTimestamp" in pod["metadata"])  # type: ignore[index]
+        ):
             self._kubelet.delete_for_good(self.pod)
 
     def _prepare(self) -> Mounts | None:
@@ -471,7 +493,7 @@ class _PodWorker(threading.Thread):
         return not self._stopping.is_set() and (policy == "Always" or (policy == "OnFailure" and failed))
 
     def _report(self, status: Json) -> None:
-        if not self._abandoned:
+        if self._heard:
             self._kubelet.report(self.pod, status)
 
 
