@@ -165,7 +165,12 @@ def test_controller_image_is_built_and_runs(base: str, tmp_path: Path) -> None:
         run = ("run", "--isolation=chroot", container, "--", "/opt/coref/bin/coref-k8s")
         assert "controller" in buildah(*run, "--help")
         everything = "import coref_k8s.cli.system, coref_k8s.cluster.service, coref_k8s.cluster.smoke"
-        buildah(*run[:-1], "/opt/coref/bin/python", "-c", everything)
+        shell = f"/opt/coref/bin/python -v -c '{everything}, kubernetes.client' 2>&1"
+        told = buildah(*run[:-1], "sh", "-c", shell)
+        read, compiled = (
+            len(re.findall(f"# code object from '?/opt/coref.*{end}", told, re.M)) for end in ("pyc", "py'?$")
+        )
+        assert (read > 500, compiled < 20) == (True, True), (read, compiled)
         mounted = Path(buildah("mount", container).strip())
         ours = sum(path.lstat().st_size for path in (mounted / "opt" / "coref").rglob("*"))
         # the target is 250 MB with the base, which is another one here
