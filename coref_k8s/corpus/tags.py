@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 
-_HANGUL = r"NN[GPB]|NR|NP|V[VAX]|VC[PN]|MM[ADN]?|MA[GJ]|IC|J(?:K[SCGOBVQ]|X|C)|E(?:P|F|C|TN|TM)|XPN|XS[NVAM]|XR|NA|NF|NV"
+# Kiwi writes VV-R and VV-I for regular and irregular stems, MeCab VV+EP for what it does not part, and NNBC for units
+_HANGUL = r"NN[GPB]C?|NR|NP|(?:V[VAX]|XS[VA])(?:-[RI])?|VC[PN]|MM[ADN]?|MA[GJ]|IC|J(?:K[SCGOBVQ]|X|C)|E(?:P|F|C|TN|TM)|XPN|XS[NM]|XR|NA|NF|NV"
 # what is no Hangul has tags of its own; HW/SW in a text of today is none
 _TAGGED = re.compile(
-    rf"[^\s+]*[가-힣ㄱ-ㆎ\u1100-\u11ff][^\s+]*/(?:{_HANGUL})"
-    r"|[A-Za-z][\w.&'-]*/SL|[\u3400-\u9fff]+/SH|\d[\d.,:-]*/SN|[^\w\s]+/S[FPSEOWY]"
+    rf"[^\s+]*[가-힣ㄱ-ㆎ\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff][^\s+]*/(?:{_HANGUL})(?:\+(?:{_HANGUL}))*"
+    r"|[A-Za-z][\w.&'-]*/SL|[\u3400-\u9fff]+/SH|\d[\d.,:-]*/SN|[^\w\s]+/S(?:[FPEWYBC]|S[OC]?|O)"
 )
 
 

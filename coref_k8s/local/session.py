@@ -130,10 +130,10 @@ class LocalSession:
         self.store.get_study(NAMESPACE, name)
         runner = self.runner()
         with controller_lock(self.settings.data_dir, name):
+            # the database first: where it may only be read, all stays as it is
+            delete_trials(open_storage(self.settings.storage_url), name, NAMESPACE)
             for job in runner.list(name):
                 runner.remove(job)
-            storage = open_storage(self.settings.storage_url)
-            delete_trials(storage, name, NAMESPACE)
             self.store.delete_study(NAMESPACE, name)
             for folder in folders_of(name):
                 shutil.rmtree(self.settings.data_dir / folder, ignore_errors=True)

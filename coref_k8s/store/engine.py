@@ -30,6 +30,17 @@ CONNECT_TIMEOUT = 10
 BUSY_TIMEOUT = 60
 #: Masks the password of any database URL in a text.
 mask = masked_url
+#: What drivers say, and what is then to be looked at (`store.check-…`): the first that fits, else the server.
+_CHECKS = {
+    "schema-rights": ("permission denied for schema", "permission denied to create"),
+    "schema": ("no schema has been selected",),
+    "rights": ("readonly", "read-only", "permission denied"),
+    "slots": ("connection slots", "too many connections", "too many clients"),
+    "disk": ("disk is full", "No space left"),
+    "file": ("not a database", "malformed", "disk I/O error"),
+    "busy": ("database is locked",),
+    "certificate": ("certificate",),
+}
 
 
 def parse(url: str) -> URL:
@@ -146,16 +157,18 @@ def storage_errors(url: str) -> Iterator[None]:
 
 
 def cause_of(error: Exception) -> str:
-    """Return the first line of what the driver said, without a password."""
-    cause = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
-    return mask(cause.splitlines()[0]) if cause else type(error).__name__
+    """Return the first line of what the driver said, without a password; Optuna and SQLAlchemy wrap it."""
+    inner: BaseException | None = error
+    while inner is not None:
+        cause, inner = inner, getattr(inner, "orig", None) or inner.__cause__
+    said = str(cause).strip()
+    return mask(said.splitlines()[0]) if said else type(cause).__name__
 
 
 def what_to_check(detail: str) -> Message:
     """Return what whoever reads the driver's words should look at."""
-    if any(words in detail for words in ("readonly", "read-only", "permission denied")):
-        return Message.of("store.check-rights")
-    return Message.of("store.check-certificate" if "certificate" in detail else "store.check-server")
+    what = next((name for name, said in _CHECKS.items() if any(words in detail for words in said)), "server")
+    return Message.of(f"store.check-{what}")
 
 
 def _write_ahead(url: str) -> None:

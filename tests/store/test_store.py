@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from coref_k8s.errors import NotFoundError, RequestError, StorageError
 from coref_k8s.store import AttemptRecord, Outcome, Phase, Store
@@ -237,6 +240,33 @@ def test_a_file_that_is_no_database_is_refused(tmp_path) -> None:
     path.write_bytes(b"hello" * 1000)
     with pytest.raises(StorageError, match="not a database"):
         Store(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize(
+    ("made", "query", "hint"),
+    [
+        ("", "", "grant it USAGE and CREATE on the schema"),
+        ("", "?options=-csearch_path%3Dnowhere", "the schema that search_path names does not exist"),
+        ("ALTER ROLE {role} CONNECTION LIMIT 0", "", "all its connections are in use"),
+        ("ALTER ROLE {role} SET default_transaction_read_only = on", "", "it may only be read here"),
+    ],
+)
+def test_what_a_role_may_not_do_is_said_with_what_to_do(
+    postgres_server: Server, made: str, query: str, hint: str
+) -> None:
+    url = make_url(postgres_server.new_database())
+    role = f"weak_of_{url.database}"
+    owner = create_engine(url, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+        if made:
+            connection.execute(text(made.format(role=role)))
+    owner.dispose()
+    weak = url.set(username=role).render_as_string(hide_password=False) + query
+    with pytest.raises(StorageError, match=re.escape(hint)) as error:
+        Store(weak)
+    assert "secret-word" not in str(error.value)
 
 
 def test_a_restarted_database_is_used_again(postgres_server: Server) -> None:
