@@ -10,7 +10,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -42,7 +42,7 @@ class LeftOut:
     files: dict[str, tuple[Message, list[str]]] = field(default_factory=dict)
     """By the reason's code: the first file's reason, and the names of all."""
     notes: list[Message] = field(default_factory=list)
-    """How a source was read, where there is a choice."""
+    """How a source was read, where there is a choice or a doubt."""
     rows: int = 0
     first_row: Message | None = None
 
@@ -55,8 +55,14 @@ class LeftOut:
         self.rows += 1
         self.first_row = self.first_row or Message.of("corpus.at", place=place, what=why)
 
+    def notice(self, messages: Iterable[Message]) -> None:
+        """Say how something was read, once for each kind."""
+        for message in messages:
+            if all(one.code != message.code for one in self.notes):
+                self.notes.append(message)
+
     def messages(self, source: str) -> Iterator[Message]:
-        """Yield a sentence for each choice and each kind of loss."""
+        """Yield a sentence for each choice or doubt and each kind of loss."""
         yield from self.notes
         for why, names in self.files.values():
             shown = [*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])]

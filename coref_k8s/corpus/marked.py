@@ -34,6 +34,8 @@ def parse_marked(content: str, *, where: str) -> Document:
         key, colon, value = line.partition(":")
         if not colon or key.strip() not in _HEADER:
             raise DataError("coref_data.header", place=where, line=line, known=list(_HEADER))
+        if key.strip() in fields:
+            raise DataError("coref_data.header-twice", place=where, key=key.strip())
         fields[key.strip()] = value.strip()
     if not fields.get("id"):
         raise DataError("coref_data.no-id", place=where)

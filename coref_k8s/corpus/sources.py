@@ -13,12 +13,13 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
-from coref_k8s.corpus.extractors import column_text, extractor_for, get_extractor
+from coref_k8s.corpus.extractors import auto, column_text, extractor_for, get_extractor
 from coref_k8s.corpus.generated import generator_of, is_generated
 from coref_k8s.corpus.koconovel import VERSIONS, check_version, chosen, of_koconovel
 from coref_k8s.corpus.licences import Licensed, licence_of_source
 from coref_k8s.corpus.local import LeftOut, files_of, is_local, read_file
 from coref_k8s.corpus.registry import Extracted, Extractor
+from coref_k8s.corpus.suspect import suspicions
 from coref_k8s.errors import DataError, HubError, MissingDependencyError, UnusableTextError
 from coref_k8s.study.spec import DatasetConfig, DataSpec
 from coref_k8s.telemetry.bus import said
@@ -198,7 +199,8 @@ class _Reader:
         read = 0
         for where, own_id, item in items:
             try:
-                found = _document(item, extractor, config, own_id)
+                found = _read(item, extractor, config, own_id)
+                cleaned = found and clean(found)
             except MissingDependencyError:
                 raise
             except Exception as error:  # of a row, or of a user's extractor
@@ -208,9 +210,12 @@ class _Reader:
                 if not read and left_out.rows >= _HOPELESS:
                     raise DataError(left_out.first() or "") from error
                 continue
-            if found is not None:
+            if found is not None and cleaned is not None:
+                if extractor is auto and isinstance(item, Mapping):
+                    at = where if is_local(config.source) else f"{name}, {where}"
+                    left_out.notice(suspicions(item, found, at))
                 read += 1
-                yield own_id, found
+                yield own_id, cleaned
 
     def _generated(self, config: DatasetConfig) -> Iterator[Item]:
         generate, number = generator_of(config.source)
@@ -253,14 +258,14 @@ def _local(config: DatasetConfig, left_out: LeftOut) -> Iterator[Item]:
             yield where, f"{name.removesuffix(file.suffix)}-{number}", item
 
 
-def _document(
+def _read(
     item: Document | Mapping[str, Any], extractor: Extractor | None, config: DatasetConfig, own_id: str
 ) -> Document | None:
-    """Return a clean document, or None for a row to leave out."""
+    """Return a document with its offsets as they came, or None for a row to leave out."""
     if isinstance(item, Document):
         # marked text and generated documents name their domain themselves
         own = item.domain != "general" and config.domain == "general"
-        return clean(item if own else replace(item, domain=config.domain))
+        return item if own else replace(item, domain=config.domain)
     assert extractor is not None
     found = extractor(item)
     if found is None:
@@ -272,14 +277,12 @@ def _document(
         document = Document(
             row.doc_id, row.text, row.clusters, title=row.title, answer=row.answer, group=row.group
         )
-    return clean(
-        replace(
-            document,
-            doc_id=document.doc_id or own_id,
-            domain=config.domain,
-            group=document.group or column_text(item, "group"),
-            split=document.split or _SPLITS.get(column_text(item, "split").lower()),
-        )
+    return replace(
+        document,
+        doc_id=document.doc_id or own_id,
+        domain=config.domain,
+        group=document.group or column_text(item, "group"),
+        split=document.split or _SPLITS.get(column_text(item, "split").lower()),
     )
 
 

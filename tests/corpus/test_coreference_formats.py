@@ -450,3 +450,49 @@ def test_a_licence_file_beside_the_data_speaks(tmp_path):
         )
     _, _, loaded = read(tmp_path)
     assert loaded.licences[str(tmp_path)].licence == "other"
+
+
+def noted(tmp_path, *rows):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    loaded = Loaded()
+    list(load_documents(DataSpec(sources=(DatasetConfig(source=str(path)),)), loaded=loaded))
+    return [str(one) for one in loaded.left_out]
+
+
+@pytest.mark.parametrize(
+    "chains",
+    [
+        [[[0, 2], [9, 10]]],
+        {"철수": [[0, 2], [9, 10]], "absent": None},
+        [[{"start": 0, "end": 2, "text": "철수"}, {"start": 9, "end": 10}]],
+    ],
+)
+def test_chains_in_another_column_are_not_passed_over_in_silence(tmp_path, chains):
+    row = {"text": "철수는 떠났다. 그는 울었다.", "chains": chains}
+    (said,) = noted(tmp_path, row, row)
+    assert "rows.jsonl:1: the column chains looks like gold chains" in said
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"entities": [[0, 2]]},
+        {"ids": [[1, 2, 3]], "names": {"a": "b"}, "none": [], "pairs": [[[0, 900]]]},
+        {"clusters": [[[0, 2], [9, 10]]], "chains": [[[0, 2], [9, 10]]]},
+    ],
+)
+def test_other_columns_are_nobody_s_business(tmp_path, other):
+    assert noted(tmp_path, {"text": "철수는 떠났다. 그는 울었다.", **other}) == []
+
+
+def test_offsets_in_utf_16_units_are_not_passed_over_in_silence(tmp_path):
+    text = "😀 철수는 떠났다. 🎉 그는 울었다."
+    spans = [(text.index(word), text.index(word) + len(word)) for word in ("철수", "그")]
+    units = [
+        [len(text[:start].encode("utf-16-le")) // 2, len(text[:end].encode("utf-16-le")) // 2]
+        for start, end in spans
+    ]
+    assert noted(tmp_path, {"text": text, "clusters": [spans]}) == []
+    (said,) = noted(tmp_path, {"text": text, "clusters": [units]})
+    assert ":1: the chains seem to count UTF-16 units" in said

@@ -85,7 +85,7 @@ def test_faults_of_marked_text_are_named_with_their_place(body, fault):
         parse_marked(f"id: a\n\n{body}\n", where="x.coref.txt")
 
 
-@pytest.mark.parametrize("head", ["title: a", "id: a\nsplit: other", "id: a\nauthor: b"])
+@pytest.mark.parametrize("head", ["title: a", "id: a\nsplit: other", "id: a\nauthor: b", "id: a\nid: b"])
 def test_faults_of_the_header_are_named(head):
     with pytest.raises(DataError, match=r"^x: "):
         parse_marked(f"{head}\n\n가\n", where="x")
