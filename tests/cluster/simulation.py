@@ -64,8 +64,8 @@ class Trials:
         # any fixed function of the parameters will do
         value = 0.3 + (hash(json.dumps(order.params, sort_keys=True)) % 1000) / 2000
         storage = self.database.storage()
-        storage.set_trial_user_attr(order.trial_id, "metrics", {"coref_f1": value})
         with suppress(UpdateFinishedTrialError):  # as a trial does that has its outcome already
+            storage.set_trial_user_attr(order.trial_id, "metrics", {"coref_f1": value})
             storage.set_trial_state_values(order.trial_id, OptunaState.COMPLETE, [value])
 
     def _judge(self, order: Order) -> None:
