@@ -1,9 +1,10 @@
 """How many trials each length gets: the cheapest explores, its best climb, and a length that does not follow searches by itself.
 
 A longer length begins with the best trials of a shorter one and a few drawn at random. Whether what was promised holds there is asked
-of their ranks: were the carried ones no better than random ones, every order of both would be equally likely, and the carried ones
-would lie as high as they do with a chance that is counted exactly (Wilcoxon's rank-sum test). Above `ERROR`, the length gets as
-many trials as the shortest. Why, and what it is worth: docs/decisions/124-the-ladder-is-an-allocation.md.
+of pairs of them, each at the last evaluation that both reached: were the carried ones no better than random ones, every order of both
+would be equally likely, and the carried ones would win as many pairs as they do with a chance that is counted exactly (Wilcoxon's rank-sum test,
+in the form of Mann and Whitney). Above `ERROR`, the length searches for what the trials of the shortest cost. Why, and what it is worth:
+docs/decisions/124-the-ladder-is-an-allocation.md and 125-every-length-searches-for-the-same-cost.md.
 """
 
 from __future__ import annotations
@@ -74,9 +75,13 @@ def _trials(spec: StudySpec, follows: Mapping[int, bool | None], begun: Mapping[
 
 def _count(spec: StudySpec, length: int, trials: int, follows: bool | None) -> int:
     """Return the trials of a length when the shortest gets so many; `follows` is None while that is not known."""
-    if not laddered(spec) or length == spec.seq_lengths[0] or follows is False:
+    if not laddered(spec) or length == spec.seq_lengths[0]:
         return trials
-    return min(trials, max(CLIMB, math.ceil(SHARE * trials)) if follows else CLIMB)
+    if follows is None:
+        return min(trials, CLIMB)
+    # by itself it searches for what the trials of the shortest cost
+    share = SHARE if follows else max(SHARE, spec.seq_lengths[0] / length)
+    return min(trials, max(CLIMB, math.ceil(share * trials)))
 
 
 def follows_shorter(records: Sequence[TrialRecord]) -> bool | None:
@@ -84,25 +89,44 @@ def follows_shorter(records: Sequence[TrialRecord]) -> bool | None:
     first = records[:CLIMB]
     if len(first) < CLIMB or any(one.state in (TrialState.RUNNING, TrialState.WAITING) for one in first):
         return None
-    carried = [_merit(one) for one in first[:CARRIED] if one.state is not TrialState.FAILED]
-    random = [_merit(one) for one in first[CARRIED:] if one.state is not TrialState.FAILED]
+    carried = [one for one in first[:CARRIED] if one.state is not TrialState.FAILED]
+    random = [one for one in first[CARRIED:] if one.state is not TrialState.FAILED]
     return chance_of(carried, random) <= ERROR
 
 
-def chance_of(carried: Sequence[tuple[float, ...]], random: Sequence[tuple[float, ...]]) -> float:
-    """Return the chance that `carried` rank as high among all as they do, were every order equally likely; 1 without both."""
+def chance_of(carried: Sequence[TrialRecord], random: Sequence[TrialRecord]) -> float:
+    """Return the chance that `carried` beat as many of the others as they do, were every order equally likely; 1 without both."""
     if not carried or not random:
         return 1.0
     everyone = [*carried, *random]
-    ranks = [sum((one > other) + (one >= other) for other in everyone) for one in everyone]
-    seen = sum(ranks[: len(carried)])
-    sums = [sum(some) for some in combinations(ranks, len(carried))]
-    return sum(one >= seen for one in sums) / len(sums)
+    above = [[_above(one, other) for other in everyone] for one in everyone]
+    numbers = range(len(everyone))
+
+    def wins(chosen: Sequence[int]) -> float:
+        return sum(above[one][other] for one in chosen for other in numbers if other not in chosen)
+
+    seen = wins(numbers[: len(carried)])
+    ways = [wins(chosen) for chosen in combinations(numbers, len(carried))]
+    return sum(one >= seen for one in ways) / len(ways)
 
 
-def _merit(record: TrialRecord) -> tuple[float, ...]:
-    """Return what a trial ranks by: a complete one lies above one that was stopped, and that by how far it came."""
-    value = record.value if record.value is not None and math.isfinite(record.value) else -math.inf
-    if record.state is TrialState.COMPLETE:
-        return (math.inf, value)
-    return (max(record.intermediate, default=0), value)
+def _above(one: TrialRecord, other: TrialRecord) -> float:
+    """Return 1 for a trial that did better than another, 1/2 for one that did as well.
+
+    At the last evaluation that both reached: how far a trial came depends on how many a pruner had seen before it.
+    """
+    both = one.intermediate.keys() & other.intermediate.keys()
+    if one.state is other.state is TrialState.COMPLETE:
+        mine, theirs = _score(one.value), _score(other.value)
+    elif both:
+        mine, theirs = (_score(trial.intermediate[max(both)]) for trial in (one, other))
+    else:  # one diverged before its first evaluation
+        mine, theirs = (
+            math.inf if trial.state is TrialState.COMPLETE else len(trial.intermediate)
+            for trial in (one, other)
+        )
+    return (mine > theirs) + 0.5 * (mine == theirs)
+
+
+def _score(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else -math.inf

@@ -195,7 +195,7 @@ class SearchSpec(Request):
     min_gain: Gain | None = Field(default=None, json_schema_extra=flag("--min-gain"))
     """Stop a length when one more trial is expected to improve the best score by less than this (score); by default all `trials` run."""
     allocation: Literal["ladder", "even"] = Field(default="ladder", json_schema_extra=flag("--allocation"))
-    """How trials are divided among lengths: `ladder` lets the shortest explore, carries its best up, and gives a longer length as many as the shortest only where these are no better there than random ones; `even` gives every length `trials`."""
+    """How trials are divided among lengths: `ladder` lets the shortest explore, carries its best up, and lets a longer length search by itself, for what the shortest's trials cost, only where these are no better there than random ones; `even` gives every length `trials`."""
     budget: Positive | None = Field(default=None, json_schema_extra=flag("--budget"))
     """What the trials of all lengths may cost together, in place of `trials` (trials of the longest length; one of half its tokens costs half)."""
     warm_start: bool = Field(default=True, json_schema_extra=flag("--warm-start/--no-warm-start"))

@@ -45,6 +45,9 @@ EXTENSION = 10
 class World(Protocol):
     """What trials score, and what they cost."""
 
+    base: float
+    """What a length counts that has no complete trial: the untuned model."""
+
     def run(self, length: int, params: dict[str, Any], number: int) -> Run:
         """Return what a trial does."""
         ...
@@ -66,15 +69,17 @@ class Curve:
     """GPU-hours that the cluster's GPUs stood idle before the end."""
     trials: int = 0
     """Trials per length at the end."""
+    base: float = BASE
+    """The score before anything was spent."""
 
     @property
     def final(self) -> float:
         """The score at the end."""
-        return self.points[-1][1] if self.points else BASE
+        return self.points[-1][1] if self.points else self.base
 
     def at(self, gpu_hours: float) -> float:
         """Return the score once that much was spent."""
-        found = BASE
+        found = self.base
         for spent, score in self.points:
             if spent > gpu_hours:
                 break
@@ -123,7 +128,7 @@ class Gpus:
             yield key, step, run
 
 
-class _Incumbents:
+class Incumbents:
     """The best trial of each length as a user would name it: by its reported score."""
 
     def __init__(self, landscape: World, lengths: Sequence[int]) -> None:
@@ -135,7 +140,7 @@ class _Incumbents:
             self._best[length] = (value, self._landscape.quality(length, params))
 
     def score(self) -> float:
-        found = [self._best[n][1] if n in self._best else BASE for n in self._lengths]
+        found = [self._best[n][1] if n in self._best else self._landscape.base for n in self._lengths]
         return sum(found) / len(found)
 
 
@@ -149,8 +154,8 @@ Opened = Callable[[int, int, Complete], tuple[optuna.Study, int]]
 
 def in_turn(spec: StudySpec, landscape: World, gpus: int, opened: Opened) -> Curve:
     """One length after another; `gpus` trials at once."""
-    curve, cluster = Curve(), Gpus(gpus)
-    best, complete = _Incumbents(landscape, spec.seq_lengths), Complete()
+    curve, cluster = Curve(base=landscape.base), Gpus(gpus)
+    best, complete = Incumbents(landscape, spec.seq_lengths), Complete()
     for place, length in enumerate(spec.seq_lengths):
         space = distributions(space_for(spec, length))
         study, count = opened(length, place, sorted(complete, key=lambda one: -one[0]))
@@ -330,7 +335,7 @@ def ours(
     `lengths` is filled with what each length has tried.
     """
     spec = spec.model_copy(update={"seed": seed, "parallelism": gpus})
-    cluster, curve, storage = Gpus(gpus), Curve(), InMemoryStorage()
+    cluster, curve, storage = Gpus(gpus), Curve(base=landscape.base), InMemoryStorage()
 
     def clock() -> datetime:
         return BEGIN + timedelta(hours=cluster.now)
@@ -347,7 +352,7 @@ def ours(
         "", f"sim-{seed}", runner=jobs, store=store, open_length=open_length, bus=Bus(None), clock=clock,
         gpus_per_job=1, order=_order,
     )  # fmt: skip
-    best = _Incumbents(landscape, spec.seq_lengths)
+    best = Incumbents(landscape, spec.seq_lengths)
 
     def work(name: str, step: int, run: Run) -> None:
         order = jobs.orders[name]

@@ -68,6 +68,8 @@ Curves = Callable[[np.ndarray], np.ndarray]
 class World:
     """One repetition's world: what a trial scores at each rung. The same for every way that is let loose in it."""
 
+    base = BASE
+
     def __init__(
         self, seed: int, curves: Mapping[int, Curves], noise: Mapping[int, float], cost: Mapping[int, float]
     ) -> None:
@@ -227,12 +229,13 @@ def ladder(name: str) -> Ladder:
 _MADE = {
     "near": _Kind(edges=0.0, drift=0.1, strange=0.0),
     "strange": _Kind(edges=0.3, drift=0.1, strange=1.0),
+    "partly": _Kind(edges=0.2, drift=0.1, strange=0.5),
     "edges": _Kind(edges=0.6, drift=0.15, strange=0.0),
     "mixed": _Kind(edges=0.3, drift=0.15, strange=0.4),
     "unrelated": _Kind(edges=0.3, drift=0.1, strange=1.0),
 }
-#: Fixed before anything was tuned: looked at while the search was built, and not. Recorded ones first.
-DEVELOPMENT = ("gru", "classes", "digits", "near", "strange")
+#: Fixed before anything was tuned: looked at while the search was built, and not. Recorded ones first. `partly` came later, to develop on.
+DEVELOPMENT = ("gru", "classes", "digits", "near", "strange", "partly")
 HELD_OUT = ("transformer", "friedman", "kinds", "edges", "mixed", "unrelated")
 #: Ladders whose rungs have nothing to do with one another.
 UNRELATED = ("strange", "unrelated")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ class Run:
     """GPU-hours of the whole trial, its start included."""
     start: float
     """GPU-hours before its first step."""
-    reports: tuple[float, ...]
+    reports: Sequence[float]
     """Score at each evaluation, as reported."""
     diverges_at: int | None
     """Evaluation before which the loss explodes; None for a healthy trial."""
@@ -75,6 +76,8 @@ class Run:
 
 class Landscape:
     """One repetition's world: the same for every strategy that is let loose in it."""
+
+    base = BASE
 
     def __init__(self, seed: int, spec: StudySpec, assumed: Assumptions) -> None:
         self._seed, self._assumed, self._evaluations = seed, assumed, spec.training.evaluations

@@ -72,7 +72,7 @@ def _pruner(name: str) -> BasePruner:
     )
 
 
-def plain(spec: StudySpec, world: Any, seed: int, sampler: str, pruner: str) -> Curve:
+def plain(spec: StudySpec, world: Any, seed: int, sampler: str, pruner: str, gpus: int = GPUS) -> Curve:
     """One rung after another, each with a sampler and a pruner of Optuna's."""
 
     def opened(length: int, place: int, complete: Complete) -> tuple[optuna.Study, int]:
@@ -82,7 +82,7 @@ def plain(spec: StudySpec, world: Any, seed: int, sampler: str, pruner: str) -> 
             study_name=name, direction="maximize", sampler=chosen, pruner=_pruner(pruner)
         ), spec.trials
 
-    return in_turn(spec, world, GPUS, opened)
+    return in_turn(spec, world, gpus, opened)
 
 
 def trivial(spec: StudySpec, world: Any, seed: int) -> Curve:
@@ -161,7 +161,8 @@ def ahead(before: Sequence[Curve], now: Sequence[Curve]) -> dict[str, float]:
     }
 
 
-def _interval(point: float, drawn: np.ndarray) -> dict[str, float | None]:
+def interval(point: float, drawn: np.ndarray) -> dict[str, float | None]:
+    """Return a cost ratio and its 95 % interval; None for what was not reached."""
     low = np.quantile(drawn, 0.025, method="lower")
     high = np.quantile(drawn, 0.975, method="higher")
     values = {"cost_ratio": point, "cost_ratio_low": float(low), "cost_ratio_high": float(high)}
@@ -171,7 +172,7 @@ def _interval(point: float, drawn: np.ndarray) -> dict[str, float | None]:
 def compared(others: Mapping[str, Sequence[Curve]], now: Sequence[Curve]) -> dict[str, Any]:
     """Return the figures of one ladder, by opponent, and the mean scores on the way."""
     found: dict[str, Any] = {
-        name: {**_interval(*ratios(curves, now)), **ahead(curves, now), "end": _mean(curves, None)}
+        name: {**interval(*ratios(curves, now)), **ahead(curves, now), "end": _mean(curves, None)}
         for name, curves in others.items()
     }
     costs = [curve.gpu_hours for curve in others["asha"]]
@@ -209,7 +210,7 @@ def measure(ladders: Sequence[str], opponents: Sequence[str], worlds: int, **sea
             draws.append(drawn)
             print(f"{name}: {json.dumps(found[name])}", file=sys.stderr, flush=True)
     return {
-        **_interval(statistics.fmean(points), np.mean(draws, axis=0)),
+        **interval(statistics.fmean(points), np.mean(draws, axis=0)),
         "worlds": worlds,
         "ladders": found,
     }

@@ -255,14 +255,14 @@ def test_the_plan_says_what_each_length_gets_and_what_it_costs(coref: Any) -> No
             found["costAtMost"],
         )
 
-    # 20 trials of a quarter, then 6 of a half and 6 whole ones; 20 each where nothing carries over
-    assert amounts("--trials", "20") == ([(20, 20), (6, 20), (6, 20)], 14.0, 35.0)
+    # 20 trials of a quarter, then 6 of a half and 6 whole ones; 10 of a half where nothing carries over
+    assert amounts("--trials", "20") == ([(20, 20), (6, 10), (6, 6)], 14.0, 16.0)
     assert amounts("--trials", "20", "--allocation", "even") == ([(20, 20)] * 3, 35.0, 35.0)
     counts, cost, most = amounts("--budget", "20")
     assert 18 < cost <= most == 20
     assert counts[0][0] > 20 > counts[2][0]
     told = coref("plan", "--seq-lengths", "512", "1024", "2048", "--trials", "20").out
-    assert "6–20" in told
+    assert "6–10" in told
     assert "cost as much as 14 trials of 2048 tokens" in " ".join(told.split())
     assert "--budget must be above 0, not 0" in coref("plan", "--budget", "0").err
 

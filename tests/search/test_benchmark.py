@@ -10,9 +10,11 @@ import pytest
 from coref_k8s.study.reading import build_spec
 from tests.benchmarks.search import MEASURED, main
 from tests.benchmarks.search_cluster import founding, ours
-from tests.benchmarks.search_ladders import DEVELOPMENT, HELD_OUT, ladder
+from tests.benchmarks.search_ladders import DEVELOPMENT, HELD_OUT, ladder, ladder_spec
 from tests.benchmarks.search_landscape import BASE, GAIN, Landscape
 from tests.benchmarks.search_neutral import main as neutral
+from tests.benchmarks.search_thaw import main as thaw
+from tests.benchmarks.search_thaw import stopping, thawing
 
 
 def test_the_benchmark_prints_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +68,17 @@ def test_the_neutral_benchmark_ends_with_one_line_of_figures(capsys: pytest.Capt
         low, point, high = (figures[f"cost_ratio{end}"] for end in ("_low", "", "_high"))
         assert low is None or low > 0
         assert point is None or low <= point <= (high or 99)
+
+
+def test_pausing_and_stopping_are_compared_in_the_same_worlds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert thaw(["--worlds", "2", "--ladders", "near", "--samplers", "random", "--output", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["ladders"]["near"]["random"]
+    assert all(BASE < end < BASE + GAIN for end in found["end"])
+    spec, world = ladder_spec(8), ladder("near").world(0)
+    stopped, paused = (way(spec, world, 0, "random") for way in (stopping, thawing))
+    assert paused == thawing(spec, world, 0, "random")
+    # what was paused goes on: more trials of those begun have an end
+    assert len(paused.points) > len(stopped.points)
 
 
 def test_ladders_for_development_and_for_figures_have_nothing_in_common() -> None:
