@@ -11,7 +11,7 @@ import typer
 
 from coref_k8s.cli.console import Wide, dump, err, out, warn, write
 from coref_k8s.cli.evaluation_tables import claim, comparison, evaluation, heading, remarks
-from coref_k8s.cli.speech import say
+from coref_k8s.cli.speech import lang, say
 from coref_k8s.cli.where_options import DataDir, names_of_studies, settings_at
 from coref_k8s.client.local import prepared_folder
 from coref_k8s.client.models import names_result, trial_named
@@ -90,6 +90,7 @@ def compare(
 ) -> None:
     """Say whether one model is better than another, and how sure that is."""
     from coref_k8s.evaluation.compare import compare as differences
+    from coref_k8s.evaluation.given import kind_of, said_of_few, too_few
 
     settings = settings_at(data_dir)
     trials = [trial for one in (model, other) if (trial := trial_named(one, settings)) is not None]
@@ -103,6 +104,9 @@ def compare(
     _check_tasks(model, other, split, settings)
     a, b = (result_of(one, asked, settings) for one in (model, other))
     found = differences(a, b)
+    counts = {kind: one.items for one in found if (kind := kind_of(one.metric))}
+    if few := too_few((one.metric for one in found if not one.metric.endswith("_gain")), counts):
+        warn(said_of_few("evaluation.compared-on-few", few).say(lang()))
     if output == "json":
         write(dump([{**vars(one), "claim": one.claim} for one in found], "json"))
         return

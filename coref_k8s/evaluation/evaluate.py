@@ -15,7 +15,7 @@ from coref_k8s.errors import DataError, UnusableTextError
 from coref_k8s.evaluation import registry
 from coref_k8s.evaluation.composite import Composite, available
 from coref_k8s.evaluation.extent import WHOLE, Extent, quick_extent
-from coref_k8s.evaluation.given import MIN_ITEMS, kind_of, too_few
+from coref_k8s.evaluation.given import kind_of, said_of_few, too_few
 from coref_k8s.evaluation.items import MIN_FIRSTS, ItemSet
 from coref_k8s.evaluation.passes import LogitsFn, run
 from coref_k8s.evaluation.result import EvaluationResult
@@ -25,7 +25,7 @@ from coref_k8s.evaluation.score_lambada import LambadaPart, SeedPart
 from coref_k8s.evaluation.scorecard import Scorecard
 from coref_k8s.evaluation.sharing import Together
 from coref_k8s.evaluation.vocabulary import Vocabulary
-from coref_k8s.study.tasks import ARM_METRICS, METRICS, SHOWN, WEIGHTS, metric_named
+from coref_k8s.study.tasks import ARM_METRICS, METRICS, SHOWN, WEIGHTS
 from coref_k8s.wording import Message
 
 #: Items of a kind in a quick evaluation.
@@ -103,18 +103,8 @@ def evaluate(
 def _too_few(counts: Mapping[str, int], weights: Mapping[str, float]) -> list[Message]:
     """Say which headlines are not given, and that there is no score without them."""
     found = too_few(dict.fromkeys((*SHOWN["mentions"], *weights)), counts)
-    if not found:
-        return []
     code = "evaluation.too-few-for-score" if too_few(weights, counts) else "evaluation.too-few-items"
-    return [
-        Message.of(
-            code,
-            metrics=[
-                Message.of("evaluation.counted", metric=metric_named(name), n=n) for name, n in found.items()
-            ],
-            least=MIN_ITEMS,
-        )
-    ]
+    return [said_of_few(code, found)] if found else []
 
 
 def check_objective(items: ItemSet, weights: Mapping[str, float], split: str) -> None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from coref_k8s.study.tasks import metric_named
+from coref_k8s.wording import Message
+
 #: Fewest items from which on a number is given: a headline, or that of a distance bucket.
 MIN_ITEMS = 30
 #: Headline -> kind of items that it is computed from; what is derived from it (`_gain`, `_ci_low`) goes with it.
@@ -24,6 +27,12 @@ def too_few(names: Iterable[str], counts: Mapping[str, int]) -> dict[str, int]:
     """Return those of the metrics that rest on fewer than 30 items, each with their number."""
     asked = {name: counts.get(kind_of(name) or "") for name in names}
     return {name: n for name, n in asked.items() if n is not None and n < MIN_ITEMS}
+
+
+def said_of_few(code: str, few: Mapping[str, int]) -> Message:
+    """Return the sentence of a code about metrics and their few items, as `too_few` gives them."""
+    named = [Message.of("evaluation.counted", metric=metric_named(name), n=n) for name, n in few.items()]
+    return Message.of(code, metrics=named, least=MIN_ITEMS)
 
 
 def not_given(metrics: Iterable[str], counts: Mapping[str, int], weights: Iterable[str]) -> list[str]:
