@@ -45,6 +45,11 @@ def reason(error: OSError) -> Message:
     return Message.of(code) if has(code) else Message.verbatim(error.strerror or str(error))
 
 
+def no_room(error: BaseException) -> bool:
+    """Whether a file could not grow: the disk is full, or a limit of this user or process is reached."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 class RequestError(CorefError):
     """Raised when a request (flags, YAML, custom resource) is wrong; nothing was started."""
 

@@ -13,11 +13,13 @@ import typer
 
 from coref_k8s.cli.framework import sentence
 from coref_k8s.cli.speech import lang, say
-from coref_k8s.errors import CorefError, reason
+from coref_k8s.errors import CorefError, no_room, reason
 from coref_k8s.wording import Message
 
 #: Where a bug report's traceback is written: beside nothing that belongs to the user.
 _REPORT = "coref-k8s-error-{pid}.txt"
+#: What the system refuses to this user, and not to others.
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def answer(error: BaseException) -> int:
@@ -43,10 +45,11 @@ def _said(error: BaseException) -> str:
         return say("cli.stopped")
     if isinstance(error, MemoryError):
         return say("cli.out-of-memory")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and no_room(error):
         return say("cli.disk-full", place=error.filename or Path.cwd())
     if isinstance(error, OSError) and error.filename is not None:
-        return say("cli.cannot-use-file", place=error.filename, why=reason(error))
+        code = "cli.may-not-use-file" if error.errno in _NOT_ALLOWED else "cli.cannot-use-file"
+        return say(code, place=error.filename, why=reason(error))
     if isinstance(error, FileNotFoundError) and not _has_working_folder():
         return say("cli.no-working-folder")
     return _unexpected(error)

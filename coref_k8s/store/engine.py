@@ -36,8 +36,8 @@ _CHECKS = {
     "schema": ("no schema has been selected",),
     "rights": ("readonly", "read-only", "permission denied"),
     "slots": ("connection slots", "too many connections", "too many clients"),
-    "disk": ("disk is full", "No space left"),
-    "file": ("not a database", "malformed", "disk I/O error"),
+    "disk": ("disk is full", "No space left", "disk I/O error"),
+    "file": ("not a database", "malformed"),
     "busy": ("database is locked",),
     "certificate": ("certificate",),
 }

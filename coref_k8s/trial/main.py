@@ -6,13 +6,12 @@ one sequence. 143: told to stop, a checkpoint is written. 1: anything else; the 
 
 from __future__ import annotations
 
-import errno
 import os
 import traceback
 
 from pydantic import ValidationError
 
-from coref_k8s.errors import EXIT_INVALID, EXIT_TERMINATED, CorefError, RequestError, TrialError
+from coref_k8s.errors import EXIT_INVALID, EXIT_TERMINATED, CorefError, RequestError, TrialError, no_room
 from coref_k8s.settings import NO_BUS, Settings
 from coref_k8s.store.fence import Fence
 from coref_k8s.study.names import Kind
@@ -57,7 +56,7 @@ def _main(stop: StopSignal, bus: Bus | None) -> int:
     except Exception as error:
         message = Message.verbatim(f"{type(error).__name__}: {error}")
         traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and no_room(error):
             message = Message.of("trial.disk-full", place=error.filename or settings.data_dir)
             aloud(f"error: {message}")
         if bus:

@@ -137,7 +137,11 @@ def test_an_unexpected_error_is_one_sentence_and_its_traceback_is_kept(
             OSError(28, "No space left on device", "/data/coref.db"),
             "no space is left on the device of /data/coref.db",
         ),
-        (PermissionError(13, "Permission denied", "x.html"), "x.html: Permission denied"),
+        (OSError(27, "File too large"), "or a limit on files (quota, ulimit -f) is reached"),
+        (
+            PermissionError(13, "Permission denied", "x.html"),
+            "x.html: Permission denied; give this user the right to it, or choose another place",
+        ),
         (MemoryError(), "not enough memory on this machine"),
         (KeyboardInterrupt(), "stopped; nothing was changed"),
     ],
