@@ -47,7 +47,9 @@ def reason(error: OSError) -> Message:
 
 def no_room(error: BaseException) -> bool:
     """Whether a file could not grow: the disk is full, or a limit of this user or process is reached."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    # libraries in Rust (safetensors, tokenizers) have the number in their words
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "errno", None) in numbers or any(f"(os error {n})" in str(error) for n in numbers)
 
 
 class RequestError(CorefError):

@@ -45,8 +45,8 @@ def _said(error: BaseException) -> str:
         return say("cli.stopped")
     if isinstance(error, MemoryError):
         return say("cli.out-of-memory")
-    if isinstance(error, OSError) and no_room(error):
-        return say("cli.disk-full", place=error.filename or Path.cwd())
+    if no_room(error):
+        return say("cli.disk-full", place=getattr(error, "filename", None) or Path.cwd())
     if isinstance(error, OSError) and error.filename is not None:
         code = "cli.may-not-use-file" if error.errno in _NOT_ALLOWED else "cli.cannot-use-file"
         return say(code, place=error.filename, why=reason(error))

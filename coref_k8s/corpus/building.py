@@ -83,7 +83,7 @@ class Preparation:
         """Do all stages; return the hash of what was read. Raises DataError when nothing is left to train on."""
         special = (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id)
         if None in special and not self._whole:
-            raise ModelError("corpus.no-frame-tokens")
+            raise ModelError("corpus.no-frame-tokens", name=self._tokenizer.name_or_path)
         try:
             splits, weights = self._read()
             kept = self._analyse(splits)

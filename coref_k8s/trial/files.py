@@ -79,10 +79,14 @@ def write_json(path: Path, content: Any) -> None:
     """Write a JSON file that survives a power cut whole, or not at all. Raises as `publish` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = aside(path)
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            json.dump(content, file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:  # on a full disk nothing half written is in the way
+        unfinished.unlink(missing_ok=True)
+        raise
     publish(unfinished, path)
 
 
@@ -100,5 +104,9 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(left, ignore_errors=True)
     unfinished = aside(path)
     unfinished.mkdir(parents=True)
-    fill(unfinished)
+    try:
+        fill(unfinished)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     publish(unfinished, path)

@@ -56,8 +56,9 @@ def _main(stop: StopSignal, bus: Bus | None) -> int:
     except Exception as error:
         message = Message.verbatim(f"{type(error).__name__}: {error}")
         traceback.print_exc()
-        if isinstance(error, OSError) and no_room(error):
-            message = Message.of("trial.disk-full", place=error.filename or settings.data_dir)
+        if no_room(error):
+            place = getattr(error, "filename", None) or settings.data_dir
+            message = Message.of("trial.disk-full", place=place)
             aloud(f"error: {message}")
         if bus:
             bus.emit(Section.WARNING, **who, event="trial_failed", exit_code=1, **said(message))

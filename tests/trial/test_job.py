@@ -368,6 +368,25 @@ def test_anything_unforeseen_is_exit_1_with_a_traceback(house: House) -> None:
     assert "something unforeseen" in process.events("warning")[0]["message"]
 
 
+def _full_disk() -> None:
+    from safetensors import SafetensorError
+    from transformers import PreTrainedModel
+
+    def save(self: PreTrainedModel, folder: Path, **_: object) -> None:
+        Path(folder, "config.json").write_text("{}")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    PreTrainedModel.save_pretrained = save
+
+
+def test_a_disk_that_fills_is_said_and_nothing_half_written_is_left(house: House) -> None:
+    order = house.order("full")
+    process = house.start(order, before=_full_disk)
+    assert process.wait() == 1
+    assert process.events("warning")[-1]["message"].startswith(f"the disk of {house.root} is full")
+    assert not list(house.folder(order).glob("*.tmp"))
+
+
 def test_preparing_again_finds_it_prepared(house: House) -> None:
     order = house.order("again", kind=Kind.PREPARE, seq_len=None, trial=None, trial_id=None)
     order = order.model_copy(update={"workdir": "studies/s/prepare-again"})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
 from coref_k8s.cli import mistakes, speech
 from coref_k8s.wording import locale_lang
@@ -138,6 +139,10 @@ def test_an_unexpected_error_is_one_sentence_and_its_traceback_is_kept(
             "no space is left on the device of /data/coref.db",
         ),
         (OSError(27, "File too large"), "or a limit on files (quota, ulimit -f) is reached"),
+        (
+            SafetensorError("I/O error: No space left on device (os error 28)"),
+            "no space is left on the device",
+        ),
         (
             PermissionError(13, "Permission denied", "x.html"),
             "x.html: Permission denied; give this user the right to it, or choose another place",
