@@ -83,8 +83,9 @@ class Explainer:
         if not (queue := job["metadata"]["labels"].get(names.QUEUE_LABEL)):
             return seen
         name = f"job-{seen.name}"[:_WORKLOAD_PREFIX]
+        # its reason is called Pending in some versions and WaitingForQuota and more in others
         word = self._ask(
-            seen.uid, {"kind": "Workload"}, reason="Pending", about_name=lambda one: one.startswith(name)
+            seen.uid, {"kind": "Workload"}, only="type=Warning", about_name=lambda one: one.startswith(name)
         )
         if word is None:
             return seen
@@ -95,7 +96,7 @@ class Explainer:
         if job.get("status", {}).get("active"):
             return seen  # not shown yet, or in another cluster
         about = {"kind": "Job", "uid": str(job["metadata"]["uid"])}
-        word = self._ask(seen.uid, about, reason="FailedCreate")
+        word = self._ask(seen.uid, about, only="reason=FailedCreate")
         last = parse_time(pods[-1]["metadata"].get("creationTimestamp")) if pods else None
         if word is not None and (last is None or word.at >= last):
             return replace(seen, reason=Reason.REFUSED, message=Message.verbatim(word.message))
@@ -134,7 +135,7 @@ class Explainer:
         key: str,
         about: Mapping[str, str],
         *,
-        reason: str = "",
+        only: str = "",
         about_name: Callable[[str], bool] | None = None,
     ) -> _Word | None:
         """Return the last event about something, from memory while it is too early to ask again."""
@@ -145,7 +146,7 @@ class Explainer:
         self._left -= 1
         self._again[key] = now + pause, min(2 * pause, LONGEST_PAUSE)
         fields = [f"involvedObject.{name}={value}" for name, value in about.items()]
-        fields += [f"reason={reason}"] if reason else []
+        fields += [only] if only else []
         try:
             found, _ = self._api.list_page(EVENTS, self._namespace, fields=",".join(fields))
         except ClusterError as error:

@@ -102,7 +102,7 @@ def test_who_suspended_a_job(world: World) -> None:
         "metadata": {"name": "pending.1", "namespace": world.api.namespace},
         "involvedObject": {"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "Workload", **where},
         "type": "Warning",
-        "reason": "Pending",
+        "reason": "WaitingForQuota",
         "message": "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor small",
         "firstTimestamp": now,
         "lastTimestamp": now,
