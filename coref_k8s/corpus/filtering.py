@@ -54,7 +54,8 @@ class Filters:
 
     def removed(self) -> list[Message]:
         """Return how many documents went for each reason, those that struck any."""
-        return [Message.of(f"corpus.removed-{why}", n=n) for why, n in self.counts.items() if n]
+        usual = DatasetConfig.model_fields["min_length"].default
+        return [Message.of(f"corpus.removed-{why}", n=n, usual=usual) for why, n in self.counts.items() if n]
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count documents that something else removed."""

@@ -6,13 +6,14 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from coref_k8s.corpus.filtering import Filters
 from coref_k8s.corpus.intake import Intake, check_splits, too_few
 from coref_k8s.corpus.local import TEXT_UNITS, files_of, is_there
 from coref_k8s.corpus.sources import Loaded, load_documents, named_sources
+from coref_k8s.errors import DataError
 from coref_k8s.study import yaml12
 from coref_k8s.study.spec import DatasetConfig, StudySpec
 from coref_k8s.text.document import Document
@@ -84,20 +85,29 @@ def look(spec: StudySpec) -> Seen:
         )
     if chained and spec.task == "mentions":
         seen.sources.append(Message.of("corpus.seen-chains", n=chained))
-    if removed := filters.removed():
-        loaded.left_out.append(Message.of("corpus.filtered", removed=removed))
+    removed = filters.removed()
     splits, notes = intake.splits()
-    lost = (
+    lost = [
         Message.of("corpus.source-left-out", source=one.source, why=one.message) for one in loaded.skipped
-    )
-    seen.warnings = [*lost, *loaded.left_out, *notes]
+    ]
+    remarks = [*lost, *loaded.left_out]
+    filtered = [Message.of("corpus.filtered", removed=removed)] if removed else []
+    seen.warnings = [*remarks, *filtered, *notes]
     advice = _one_document(single, own) if sum(loaded.documents.values()) < _MANY else None
     if whole and len(here) == len(spec.data.sources):
-        check_splits(data, filters, set(splits), loaded, advice)
+        try:
+            check_splits(data, filters, set(splits), loaded, advice)
+        except DataError as error:  # what was remarked on the way may be the cause
+            raise type(error)(_with(error.message, remarks)) from error
         seen.sources += too_few(splits)
     if advice:
         seen.warnings.append(advice)
     return seen
+
+
+def _with(what: Message, remarks: Sequence[Message]) -> Message:
+    """Say a fault, and beside it what was remarked."""
+    return Message.of("corpus.and-remarks", what=what, remarks=list(remarks)) if remarks else what
 
 
 def _one_document(found: list[Document], sources: Mapping[str, DatasetConfig]) -> Message | None:

@@ -113,7 +113,15 @@ def test_what_is_to_be_typed_for_lines_can_be_typed_and_short_lines_are_said(cor
     assert "내 글, 둘/a.txt" in plan.out
     refused = coref("prepare", "--model", small(), "--seq-lengths", "512", "--set", setting[1])
     assert refused.code == 1
-    assert "40 shorter than their source's minLength" in refused.err
+    assert "40 shorter than their source's minLength (200 characters unless it says otherwise)" in refused.err
+
+
+def test_what_was_remarked_stands_beside_the_fault_that_it_may_have_caused(coref: Any) -> None:
+    row = {"text": "철수는 멀리 떠났다. 그는 울었다. " * 20, "chains": [[[0, 2], [12, 13]]]}
+    Path("rows.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    answer = coref("init", "rows.jsonl", "--task", "coreference", "-o", "-")
+    assert "none of the 1 documents read has gold chains" in answer.err
+    assert "besides: rows.jsonl:1: the column chains looks like gold chains" in answer.err
 
 
 def small() -> str:
