@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Preparation:
         self._data = spec.data
         self._tokenizer = tokenizer
         self._revisions = revisions
-        self._out = out
+        self._work, self._out = work, out
         self._reporter = reporter
         self._bus = bus
         self._data_root = data_root
@@ -121,7 +122,7 @@ class Preparation:
         revisions = {**self._revisions, **self._loaded.commits}
         return data_hash(self._spec, self._tokenizer, revisions, self._loaded.lost, self._held_out)
 
-    def _read(self) -> tuple[list[Split], list[float]]:
+    def _read(self) -> tuple[list[Split], Sequence[float]]:
         """Read all sources into the spool; split by document before anything is filtered."""
         intake = Intake(self._data, self._filters, self._held_out)
         for document, group in self._reporter.track(self._sources(), "read"):
@@ -181,11 +182,16 @@ class Preparation:
         if self._data.deduplicate:
             # of two, the one that must not be trained on stays, else the longer one
             longer = sorted(kept, key=lambda number: (PRIORITY[splits[number]], -self._characters[number]))
-            sketches = [(number, self._analyses[place[number]].sketch) for number in longer]
             # what other data hold out comes before what is trained on here
             before = bisect_left(longer, PRIORITY["train"], key=lambda number: PRIORITY[splits[number]])
-            sketches[before:before] = [(-1, sketch(text)) for text in self._held_out]
-            same = near_duplicates(self._reporter.track(sketches, "deduplicate", total=len(sketches))) - {-1}
+            sketches = chain(
+                ((number, self._analyses[place[number]].sketch) for number in longer[:before]),
+                ((-1, sketch(text)) for text in self._held_out),
+                ((number, self._analyses[place[number]].sketch) for number in longer[before:]),
+            )
+            total = len(longer) + len(self._held_out)
+            tracked = self._reporter.track(sketches, "deduplicate", total=total)
+            same = near_duplicates(tracked, self._work) - {-1}
             self._filters.drop("near_duplicate", len(same))
             if len(same) >= _NOTABLE * len(kept):
                 note = Message.of("corpus.many-near-duplicates", n=len(same), of=len(kept))

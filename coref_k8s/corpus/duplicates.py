@@ -9,7 +9,10 @@ similarity, cannot do for a half or a chapter. tests/benchmarks/duplicates.py me
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +29,15 @@ _PIECE = 0.75
 #: Shared runs from which two texts are compared, if both have more.
 _SHARED = 2
 _BEYOND = 1 << 32
+#: Runs that are compared at a time, which takes about 40 MB, and pairs of texts that are looked at.
+_AT_ONCE, _LOOKED_AT = 1 << 20, 1 << 16
 _FACTORS = [np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)]
 _SHIFT = np.uint64(32)
 _SIGNS = re.compile(r"[\W_]+")
 
 Hashes = npt.NDArray[np.uint32]
+#: Two numbers below 2**32 in one: what is sorted by comes first.
+Twos = npt.NDArray[np.uint64]
 
 
 def sketch(text: str) -> bytes:
@@ -55,58 +62,127 @@ def sketch(text: str) -> bytes:
     return np.array([bound - 1, *kept], "<u4").tobytes()
 
 
-def near_duplicates(sketches: Iterable[tuple[int, bytes]]) -> set[int]:
+def near_duplicates(sketches: Iterable[tuple[int, bytes]], folder: Path | None = None) -> set[int]:
     """Return the keys of texts that are near-duplicates of one that came earlier in the order given.
 
-    Where a text goes that holds an earlier one, its other pieces go too: the second half beside the first. Time and memory
-    grow with the number of texts: 4 bytes for one of 8 letters.
+    Where a text goes that holds an earlier one, its other pieces go too: the second half beside the first. Time, and space in
+    `folder` (by default where temporary files are), grow with the texts: some 15 bytes for one of 8 letters. Memory grows by some 40 bytes a text.
     """
-    keys, kept = [], []
-    for key, one in sketches:
-        keys.append(key)
-        kept.append(np.frombuffer(one, "<u4"))
-    pairs = [divmod(pair, len(kept)) for pair in _pairs([one[1:] for one in kept]).tolist()]
-    copied: dict[int, int] = {}  # of which earlier one
-    for later, earlier in pairs:
-        if (
-            later not in copied
-            and earlier not in copied
-            and _contained(kept[later], kept[earlier]) >= THRESHOLD
-        ):
-            copied[later] = earlier
-    pieces = set()
-    for pair in pairs:
-        for whole, piece in (pair, pair[::-1]):
+    with TemporaryDirectory(dir=folder) as aside:
+        kept = _Sketches(sketches, Path(aside) / "sketches")
+        pairs = _pairs(kept, Path(aside))
+        copied: dict[int, int] = {}  # of which earlier one
+        for later, earlier in _each(pairs):
             if (
-                copied.get(whole, piece) < piece
-                and piece not in copied
-                and _size(kept[piece]) < _PIECE * _size(kept[whole])
-                and _contained(kept[piece], kept[whole]) >= THRESHOLD
+                later not in copied
+                and earlier not in copied
+                and _contained(kept[later], kept[earlier]) >= THRESHOLD
             ):
-                pieces.add(piece)
-    return {keys[number] for number in {*copied, *pieces}}
+                copied[later] = earlier
+        pieces = set()
+        for pair in _each(pairs):
+            for whole, piece in (pair, pair[::-1]):
+                if (
+                    copied.get(whole, piece) < piece
+                    and piece not in copied
+                    and _size(kept[piece]) < _PIECE * _size(kept[whole])
+                    and _contained(kept[piece], kept[whole]) >= THRESHOLD
+                ):
+                    pieces.add(piece)
+        return {kept.keys[number] for number in {*copied, *pieces}}
 
 
-def _pairs(sketches: list[Hashes]) -> npt.NDArray[np.int64]:
-    """Return the pairs of texts that have runs in common, sorted: number of the later one * texts + the earlier one."""
-    sizes = np.array([len(one) for one in sketches], dtype=np.int64)
-    owners = np.repeat(np.arange(len(sketches), dtype=np.int64), sizes)
-    if not len(owners):
-        return owners
-    hashes = np.concatenate(sketches)
-    order = np.argsort(hashes, kind="stable")  # of equal hashes the earlier text's comes first
-    hashes, owners = hashes[order], owners[order]
-    first = np.maximum.accumulate(
-        np.where(np.diff(hashes, prepend=hashes[0]) != 0, np.arange(len(hashes)), 0)
-    )
-    place = np.arange(len(hashes)) - first
-    found = []
+class _Sketches:
+    """Sketches in a file, by number; in memory are the keys of their texts and where each one ends."""
+
+    def __init__(self, sketches: Iterable[tuple[int, bytes]], file: Path) -> None:
+        self.keys, self.ends = array("q"), array("Q", [0])
+        with file.open("wb") as out:
+            for key, one in sketches:
+                self.keys.append(key)
+                self.ends.append(self.ends[-1] + out.write(one) // 4)
+        self._all: Hashes = _mapped(file, "<u4")
+
+    def __getitem__(self, number: int) -> Hashes:
+        return self._all[self.ends[number] : self.ends[number + 1]]
+
+    def blocks(self) -> Iterator[Twos]:
+        """Yield the runs of all texts, some at a time: hash and number of the text."""
+        ends = np.frombuffer(self.ends, "u8")
+        for begin in range(0, len(self._all), _AT_ONCE):
+            places = np.arange(begin, min(begin + _AT_ONCE, len(self._all)), dtype=np.uint64)
+            owners = np.searchsorted(ends, places, "right") - 1
+            run = places != ends[owners]  # the first number of a sketch is its bound
+            yield _two(self._all[places[run]], owners[run])
+
+
+class _Aside:
+    """Numbers that wait in files, each in that of its part."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+
+    def put(self, numbers: Twos, parts: npt.NDArray[np.int64]) -> None:
+        """Put numbers aside."""
+        order = np.argsort(parts, kind="stable")
+        found, begins = np.unique(parts[order], return_index=True)
+        for part, some in zip(found.tolist(), np.split(numbers[order], begins[1:]), strict=False):
+            with (self._folder / f"{part:08}").open("ab") as file:
+                some.tofile(file)
+
+    def __iter__(self) -> Iterator[Twos]:
+        """Yield the numbers of each part, sorted; parts come in their order."""
+        for file in sorted(self._folder.iterdir()):
+            yield np.sort(np.fromfile(file, np.uint64))
+
+
+def _pairs(sketches: _Sketches, folder: Path) -> Twos:
+    """Return the pairs of texts that have runs in common, sorted: the later one and the earlier one."""
+    runs, pairs = _Aside(folder / "runs"), _Aside(folder / "pairs")
+    ends = np.frombuffer(sketches.ends, "u8").astype(np.int64)
+    parts, sizes = 1 + ends[-1] // _AT_ONCE, np.maximum(np.diff(ends) - 1, 0)
+    for block in sketches.blocks():
+        runs.put(block, (block >> _SHIFT).astype(np.int64) % parts)
+    # the later texts of a part have so many runs together, each of which leads to few others
+    for some in runs:
+        for found in _meetings(some):
+            pairs.put(found, ends[found >> _SHIFT] // _AT_ONCE)
+    with (folder / "found").open("wb") as out:
+        for some in pairs:
+            met, shared = np.unique(some, return_counts=True)
+            shorter = np.minimum(*(sizes[side] for side in _sides(met)))
+            met[shared >= np.minimum(_SHARED, shorter)].tofile(out)
+    return _mapped(folder / "found", np.uint64)
+
+
+def _meetings(runs: Twos) -> Iterator[Twos]:
+    """Yield the pairs of texts that one run is in, of sorted runs: of equal ones the earlier text's comes first."""
+    hashes, owners = _sides(runs)
+    number = np.arange(len(runs))
+    first = np.maximum.accumulate(np.where(np.diff(hashes, prepend=hashes[0]) != 0, number, 0))
     for step in range(_LED_TO):
-        later = np.flatnonzero(place > step)
-        found.append(owners[later] * len(sketches) + owners[first[later] + step])
-    pairs, shared = np.unique(np.concatenate(found), return_counts=True)
-    enough = np.minimum(_SHARED, np.minimum(*(sizes[side] for side in divmod(pairs, len(sketches)))))
-    return pairs[shared >= enough]
+        later = np.flatnonzero(number - first > step)
+        if len(later):
+            yield _two(owners[later], owners[first[later] + step])
+
+
+def _two(one: npt.NDArray[np.integer], other: npt.NDArray[np.integer]) -> Twos:
+    return one.astype(np.uint64) << _SHIFT | other.astype(np.uint64)
+
+
+def _sides(twos: Twos) -> tuple[Twos, Twos]:
+    return twos >> _SHIFT, twos & np.uint64(_BEYOND - 1)
+
+
+def _each(pairs: Twos) -> Iterator[tuple[int, int]]:
+    for begin in range(0, len(pairs), _LOOKED_AT):
+        yield from zip(*(side.tolist() for side in _sides(pairs[begin : begin + _LOOKED_AT])), strict=True)
+
+
+def _mapped(file: Path, dtype: npt.DTypeLike) -> npt.NDArray:
+    """Return the numbers of a file without reading them."""
+    return np.memmap(file, dtype, "r") if file.stat().st_size else np.zeros(0, dtype)
 
 
 def contained(a: bytes, b: bytes) -> float:

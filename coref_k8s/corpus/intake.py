@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -30,8 +31,8 @@ class Intake:
         self._passed: list[bool] = []
         self.texts: list[bytes] = []
         """Keys of the texts."""
-        self.weights: list[float] = []
-        self.characters: list[int] = []
+        self.weights = array("d")
+        self.characters = array("Q")
         self.works: list[str] = []
         """Work of each document, empty for a whole one; known after `splits`."""
 

@@ -6,11 +6,9 @@ A file that cannot be read, and a line or row without a text, is left out alone 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -21,7 +19,7 @@ from coref_k8s.corpus.conllu import read_conllu
 from coref_k8s.corpus.koconovel import is_novel, read_novel
 from coref_k8s.corpus.marked import SUFFIX, parse_marked
 from coref_k8s.errors import DataError, reason
-from coref_k8s.text.decoding import UTF16_MARKS, decode
+from coref_k8s.text.decoding import UTF16_MARKS, decode, open_text
 from coref_k8s.text.document import Document
 from coref_k8s.wording import Message
 
@@ -29,10 +27,27 @@ from coref_k8s.wording import Message
 ROW_SUFFIXES = (".jsonl", ".jsonlines", ".parquet")
 CONLL_SUFFIXES = (".conll", ".v4_gold_conll", ".v4_auto_conll")
 SUFFIXES = (".txt", ".conllu", *CONLL_SUFFIXES, *ROW_SUFFIXES)
-#: What parts the documents of a txt file, by the source's extractor; without one the file is one document.
-TEXT_UNITS = {"lines": re.compile(r"\n"), "paragraphs": re.compile(r"\n[^\S\n]*\n\s*")}
 #: Files that are named of those that are left out.
 _NAMED = 5
+
+
+def _paragraphs(stream: TextIO) -> Iterator[str]:
+    part: list[str] = []
+    for line in stream:
+        if not line.isspace():
+            part.append(line)
+        elif part:
+            yield "".join(part).lstrip().removesuffix("\n")
+            part = []
+    if part:
+        yield "".join(part).lstrip()
+
+
+#: What reads the documents of a txt file, by the source's extractor; without one the file is one document.
+TEXT_UNITS: dict[str, Callable[[TextIO], Iterator[str]]] = {
+    "lines": lambda stream: (line.removesuffix("\n") for line in stream if not line.isspace()),
+    "paragraphs": _paragraphs,
+}
 
 
 @dataclass
@@ -189,31 +204,25 @@ def read_file(
         left_out.file(name, _unreadable(error))
 
 
-def _text(file: Path) -> TextIO:
-    """Open a text file of any format, with any kind of line ends."""
-    return io.StringIO(decode(file.read_bytes()), newline=None)
-
-
 def _read(
     file: Path, name: str, left_out: LeftOut, extractor: str
 ) -> Iterator[tuple[str, Document | Mapping[str, Any]]]:
     stem = name.removesuffix(file.suffix)
     if file.name.lower().endswith(SUFFIX):
-        with _text(file) as stream:
+        with open_text(file) as stream:
             yield name, parse_marked(stream.read(), where=name)
     elif file.suffix.lower() == ".txt":
-        with _text(file) as stream:
-            text = stream.read()
-        if extractor in TEXT_UNITS:
-            parts = (part for part in TEXT_UNITS[extractor].split(text) if part.strip())
-            yield from ((f"{name}: text {number}", {"text": part}) for number, part in enumerate(parts, 1))
-        else:
-            yield name, Document(stem, text)
+        with open_text(file) as stream:
+            if extractor in TEXT_UNITS:
+                parts = enumerate(TEXT_UNITS[extractor](stream), 1)
+                yield from ((f"{name}: text {number}", {"text": part}) for number, part in parts)
+            else:
+                yield name, Document(stem, stream.read())
     elif file.suffix.lower() == ".conllu":
-        with _text(file) as stream:
+        with open_text(file) as stream:
             yield from ((name, one) for one in read_conllu(stream, where=name))
     elif file.suffix.lower() in CONLL_SUFFIXES:
-        with _text(file) as stream:
+        with open_text(file) as stream:
             for one in read_conll2012(stream, where=name):
                 # a work's parts may be files of their own; files of other folders may have its name
                 yield name, replace(one, group=one.group and f"{name[: name.rfind('/') + 1]}{one.group}")
@@ -228,23 +237,29 @@ def _json_rows(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, 
 
     Files that were put together have a byte order mark where each began.
     """
-    with file.open("rb") as opened:
-        wide = opened.peek(2).startswith(UTF16_MARKS)
-        lines = (line.encode() for line in _text(file)) if wide else opened
-        for number, line in enumerate(lines, 1):
-            place = f"{name}:{number}"
-            try:
-                text = decode(line).strip("\ufeff \t\r\n")
-                row = json.loads(text) if text else None
-            except DataError as error:
-                left_out.row(place, error.message)
-            except (ValueError, RecursionError) as error:
-                left_out.row(place, Message.of("corpus.not-json", why=str(error)))
-            else:
-                if isinstance(row, dict):
-                    yield place, row
-                elif text:
-                    left_out.row(place, Message.of("corpus.no-object"))
+    for number, line in enumerate(_json_lines(file), 1):
+        place = f"{name}:{number}"
+        try:
+            text = decode(line).strip("\ufeff \t\r\n")
+            row = json.loads(text) if text else None
+        except DataError as error:
+            left_out.row(place, error.message)
+        except (ValueError, RecursionError) as error:
+            left_out.row(place, Message.of("corpus.not-json", why=str(error)))
+        else:
+            if isinstance(row, dict):
+                yield place, row
+            elif text:
+                left_out.row(place, Message.of("corpus.no-object"))
+
+
+def _json_lines(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as lines:
+        if not lines.peek(2).startswith(UTF16_MARKS):
+            yield from lines
+            return
+    with open_text(file) as stream:
+        yield from (line.encode() for line in stream)
 
 
 def _parquet_rows(file: Path, name: str, left_out: LeftOut) -> Iterator[tuple[str, Mapping[str, Any]]]:

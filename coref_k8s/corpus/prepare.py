@@ -2,7 +2,8 @@
 
 The result lies under `prepared/<hash>/` in the data root, where the hash covers everything it depends on.
 It appears there all at once (a folder is filled beside it and renamed), so a killed preparation leaves nothing
-half done and two at a time do no harm. Memory does not grow with the text: documents wait in files.
+half done and two at a time do no harm. Documents wait in files: memory grows with their number (less than a
+kilobyte each), not with the text.
 """
 
 from __future__ import annotations

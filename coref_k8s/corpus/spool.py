@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -15,7 +16,7 @@ class Spool(Generic[T]):
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w+b")
-        self._places: list[int] = []
+        self._places = array("Q")
         self._end = 0
 
     def append(self, item: T) -> None:
