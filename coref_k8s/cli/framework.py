@@ -117,7 +117,12 @@ def sentence(error: typer.TyperException) -> str:
 def _mistake(error: Any) -> Message:
     kind, text = type(error).__name__, error.format_message().strip()
     if kind == "NoSuchOption":
-        known = {name for one in error.ctx.command.params for name in one.opts} if error.ctx else set()
+        asked = error.ctx.command.params if error.ctx else []
+        for one in asked:
+            if one.param_type_name == "argument" and error.option_name.lstrip("-") in one.opts:
+                name = (one.metavar or one.human_readable_name).strip("[].")
+                return Message.of("cli.argument-not-option", option=error.option_name, name=name)
+        known = {name for one in asked for name in one.opts if name.startswith("-")}
         near = option_meant(error.option_name, known)
         if not near and (hint := parameter_meant(error.option_name, known)):
             return hint

@@ -22,11 +22,11 @@ _TO: Mapping[Lang, str] = {"en": " to ", "ko": "~"}
 def duration(span: timedelta | float | None, lang: Lang = "en", *, estimate: bool = False) -> str:
     """Return a time (seconds, or a timedelta) in its two largest units: `3 min 20 s`, `2시간 5분`; `–` when unknown.
 
-    An estimate has no seconds from ten minutes on.
+    An estimate has no seconds from ten minutes on. A clock that was set back makes no time below 0.
     """
     if span is None:
         return UNKNOWN
-    left = round(span.total_seconds() if isinstance(span, timedelta) else span)
+    left = max(0, round(span.total_seconds() if isinstance(span, timedelta) else span))
     if estimate and left >= 600:
         left = round(left / 60) * 60
     parts: list[str] = []

@@ -145,6 +145,8 @@ def test_the_help_of_a_request_is_short_and_grouped_and_says_how_to_see_the_rest
         ("제출", "Did you mean 'submit'?"),
         ("submit --데이터 ./texts", "Did you mean --data?"),
         ("submit --학습률 1e-4", "learning_rate is tuned"),
+        # what has no name here
+        ("init --data ./texts", "--data is no option of this command; give its value alone, as PATH|HUB_ID"),
         # nothing of the kind is no guess either
         ("submit --direction maximize", "No such option: --direction; see"),
         # as the project's first report had it

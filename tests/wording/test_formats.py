@@ -21,6 +21,7 @@ def filled(text: str, lang: Lang = "en", **values: Any) -> str:
     [
         (None, "–", "–"),
         (0, "0 s", "0초"),
+        (timedelta(days=-91), "0 s", "0초"),  # a clock was set back
         (12.4, "12 s", "12초"),
         (200, "3 min 20 s", "3분 20초"),
         (timedelta(hours=2, minutes=5, seconds=9), "2 h 5 min", "2시간 5분"),
