@@ -82,4 +82,6 @@ def _states(model: CorefModel, document: EncodedDocument, count: int, seed: int)
     parts: list[Tensor] = []
     for first in range(0, len(plan), count):
         parts += [states.half().cpu() for states in model.encode(plan[first : first + count])]
-    return torch.cat(parts)
+    # autocast of a CPU, in bfloat16, refuses to join halves
+    with torch.autocast("cpu", enabled=False):
+        return torch.cat(parts)

@@ -185,6 +185,15 @@ def test_the_last_passes_train_the_head_alone_on_whole_documents(model, people):
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
 
 
+def test_the_last_passes_run_in_the_bfloat16_of_a_cpu(model, people):
+    encoded, _ = encode_documents(people[10:12], model.tokenizer, model.longest_sentence)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        resting = AtRest(model, encoded)
+        found = [loss(resting, batch).total for batch in WholeDocuments(encoded).of_pass(0)]
+    assert len(found) > 0
+    assert all(torch.isfinite(one) for one in found)
+
+
 @pytest.mark.parametrize("name", ["deberta", "bert"])
 def test_what_is_found_does_not_depend_on_what_is_resolved_beside_it(encoders, people, name):
     torch.manual_seed(0)
