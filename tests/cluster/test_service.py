@@ -589,10 +589,11 @@ def test_annotations_that_anybody_may_write_are_read_with_limits(world: World) -
 
 def test_only_the_leader_works_and_another_takes_over(world: World) -> None:
     world.trials.behave = lambda order, start: (0.5, 0, True)
-    first = world.controller(start=False)
+    # longer than a busy machine lets its holder wait
+    first = world.controller(start=False, lease_seconds=15)
     first.start()
     world.until(first.lease.may_write, "the first to lead")
-    second = world.controller()
+    second = world.controller(lease_seconds=15)
     world.submit(spec={"trials": 6, "parallelism": 1})
     world.until(lambda: world.status().get("progress", "0/6") >= "2/6", "two trials")
     assert not second.lease.may_write()
