@@ -259,16 +259,18 @@ def _length(view: StudyView, seq_len: int) -> LengthView:
     runs = [run for run in view.runs if run.seq_len == seq_len]
     state = Counter(t.state for t in trials)
     waiting = (w.trial for w in view.waiting if (w.kind, w.seq_len) == (Kind.TRIAL, seq_len))
+    forgiven = sum(
+        t.state is TrialState.FAILED and t.finished_at is not None and t.finished_at < view.counted_from
+        for t in trials
+    )
     return LengthView(
         seq_len=seq_len,
-        planned=view.allotted[seq_len],
+        # a study that began with another version may have more trials than its request gives it now
+        planned=max(view.allotted[seq_len], len(trials) - forgiven),
         complete=state[TrialState.COMPLETE],
         pruned=state[TrialState.PRUNED],
         failed=state[TrialState.FAILED],
-        forgiven=sum(
-            t.state is TrialState.FAILED and t.finished_at is not None and t.finished_at < view.counted_from
-            for t in trials
-        ),
+        forgiven=forgiven,
         planned_runs=planned_runs(view.spec),
         runs_done=sum(run.state in (TrialState.COMPLETE, TrialState.FAILED) for run in runs),
         complete_seconds=sum(t.seconds or 0.0 for t in trials if t.state is TrialState.COMPLETE),
