@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.benchmarks.search_landscape import BASE, GAIN, Landscape
 from tests.benchmarks.search_neutral import main as neutral
 from tests.benchmarks.search_thaw import main as thaw
 from tests.benchmarks.search_thaw import stopping, thawing
+from tests.benchmarks.search_trainings import main as trainings
 
 
 def test_the_benchmark_prints_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,3 +98,20 @@ def test_ladders_for_development_and_for_figures_have_nothing_in_common() -> Non
     # a later rung costs more, and no score is far above the best known
     assert runs[0].hours < worlds[0].run(2048, params, 0).hours
     assert all(world.quality(2048, params) <= 0.61 for world in worlds)
+
+
+@pytest.mark.slow
+def test_real_trainings_are_compared_at_the_same_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--repetitions=1", "--trials=1", "--steps=4", f"--folder={tmp_path}", "--output=json"]
+    assert trainings(small) == 0
+    found = json.loads(capsys.readouterr().out)
+    (run,) = found["repetitions"]
+    assert run["cost"] == pytest.approx((256 + 384 + 512) / 512, abs=0.01)  # of one training a length
+    assert all(0 <= score <= 1 for way in ("asha", "ours") for score in run[way])
+    (kept,) = tmp_path.glob("repetition-*.json")
+    asha, own = json.loads(kept.read_text())
+    assert own["gpu_hours"] >= asha["gpu_hours"]
+    assert trainings(small) == 0  # what was kept is not run again
+    assert json.loads(capsys.readouterr().out)["repetitions"] == [run]
