@@ -21,7 +21,7 @@ from coref_k8s.model.small import create_small_model
 from tests.objectstore import BUCKET, Link, credentials
 
 ROOT = Path(__file__).parents[2]
-STEPS = 60
+STEPS = 150
 SUBMIT = [
     "submit", "--local", "--name", "there", "--task", "coreference", "--any-length", "--seq-lengths", "128", "--trials", "2",
     "--max-steps", str(STEPS), "--batch-size", "2", "--gpus", "0", "--parallelism", "1", "--sampler", "random", "--pruner", "none",
