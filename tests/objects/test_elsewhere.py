@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,8 +15,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from coref_k8s.client.readable import events_of
 from coref_k8s.corpus.shipped import shipped_tokenizer
 from coref_k8s.model.small import create_small_model
+from coref_k8s.study.paths import BUS_NAME
 from tests.objectstore import BUCKET, Link, credentials
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,5 @@ def _interrupted(folder: Path, model: Path) -> None:
 
 
 def _bus(data: Path) -> list[dict[str, Any]]:
-    path = data / "coref_automl_bus.ndjson"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    path = data / BUS_NAME
+    return events_of(path.read_text(encoding="utf-8").splitlines()) if path.exists() else []
