@@ -54,13 +54,17 @@ demo: install
 # Never on a cluster by accident: without KUBECONFIG the tests start a fake API server.
 # A file's tests stay on one worker: what they share (prepared data, a study) is made once. Files keep their order: those of
 # few tests, which xdist would put last, are the longest, and one worker would wait for the other.
+# What measures time runs before the others, alone: two processes on two cores are slower than one by more than it may be off.
+TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 test: install $(VENV)/checkov/.installed
 	sh tests/install-services.sh
-	KUBECONFIG= $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	KUBECONFIG= $(BIN)/pytest -m "quiet and not slow"
+	KUBECONFIG= $(BIN)/pytest $(TOGETHER) -m "not quiet and not slow"
 
 test-slow: install $(VENV)/checkov/.installed
 	sh tests/install-services.sh
-	KUBECONFIG= $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	KUBECONFIG= $(BIN)/pytest -m quiet
+	KUBECONFIG= $(BIN)/pytest $(TOGETHER) -m "not quiet"
 
 test-gpu: install
 	$(BIN)/pytest -m gpu -rs tests/gpu

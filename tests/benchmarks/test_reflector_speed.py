@@ -27,6 +27,7 @@ def _best(measure: Callable[[], float]) -> float:
 
 
 @pytest.mark.cluster
+@pytest.mark.quiet
 def test_first_copy_is_faster_than_the_official_informer(
     kube: KubeCluster, api: AdminApi, namespace: str, record_property: Callable[[str, object], None]
 ) -> None:

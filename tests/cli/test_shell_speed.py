@@ -49,6 +49,7 @@ def coref(*arguments: str) -> float:
     return cpu_seconds(sys.executable, "-m", "coref_k8s", *arguments)
 
 
+@pytest.mark.quiet
 def test_help_takes_at_most_twice_what_the_libraries_take() -> None:
     """1.3 times, measured 30 November 2026: 0.276 and 0.209 s on one busy core."""
     assert coref("--help") < 2 * cpu_seconds(sys.executable, "-c", HELP, "--help")
@@ -81,6 +82,7 @@ def big(here: str) -> str:
     return "big"
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("command", [("status", "big"), ("results", "big"), ("list",)])
 def test_a_study_of_200_trials_is_shown_at_once(big: str, command: tuple[str, ...]) -> None:
     """0.87 to 0.96 s of CPU on one busy core where the libraries alone take 0.55, 30 November 2026; 1.7 to 1.9 s before."""

@@ -228,6 +228,7 @@ def test_a_trial_that_overruns_takes_no_time_from_those_after_it() -> None:
     assert remaining([one], 1, NOW, {512: 100.0}) == timedelta(seconds=60 + 100)
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize(
     ("task", "kind"),
     [

@@ -322,6 +322,7 @@ def test_a_place_is_asked_again_only_when_there_is_no_other(noise: float) -> Non
     assert min(counts.values()) >= (3 if noise == 0 else 0)
 
 
+@pytest.mark.quiet
 def test_an_ask_takes_at_most_a_tenth_of_a_second_of_cpu() -> None:
     """Of 120 observations, the most that a process is fitted to."""
     cube, draw = Cube(SPACE), np.random.default_rng(14)

@@ -67,6 +67,7 @@ def place() -> Place:
     return Place(study(TRIALS, (512,)))
 
 
+@pytest.mark.quiet
 def test_pages_of_thousands_of_trials_are_small_and_quick(place: Place) -> None:
     whole, once = least(place.view.to_json)
     at = "/studies/korean-long"
