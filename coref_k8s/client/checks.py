@@ -15,6 +15,7 @@ from coref_k8s.client.planning import plan_study
 from coref_k8s.corpus.generated import is_generated
 from coref_k8s.errors import DataError, MissingDependencyError, ModelError
 from coref_k8s.evaluation.registry import check_weights, known_metrics
+from coref_k8s.model.files import check_weights_there
 from coref_k8s.settings import Settings
 from coref_k8s.sizing.shape import cached_config, hub_is_forbidden, looks_like_path, shape_of
 from coref_k8s.study.spec import StudySpec
@@ -84,6 +85,7 @@ def check_model(model: str, hub: Hub | None = None) -> None:
     """Raise ModelError unless a model is in a folder here, in the hub's cache, or to be had from the hub."""
     if Path(model).is_dir():
         shape_of(model)  # raises ModelError when it holds no model
+        check_weights_there(model)
         return
     if looks_like_path(model):
         raise ModelError("client.no-model", model=model)

@@ -234,7 +234,8 @@ class ClusterBackend:
             log,
             follow=follow,
             ended=lambda: not self.is_running(name),
-            missing=None
+            one=number is not None,
+            missing=NotFoundError("client.no-pods", study=name)
             if number is None
             else NotFoundError("client.pods-gone", which=kind.numbered(number), study=name),
         )

@@ -29,15 +29,18 @@ def side_by_side(views: Sequence[StudyView], price: float | None = None) -> list
 def settings(views: Sequence[StudyView]) -> dict[str, list[Any]]:
     """Return the fields of the request in which studies differ, with the value of each study (None: none).
 
-    Model and lengths, which every row names, are left out; and `search` where not all of them search.
+    Model and lengths, which every row names, are left out; `search` where not all of them search; and the memory of studies
+    without a GPU, which is what their machine had free.
     """
     leave = {"model", "seqLengths", "purpose"}
+    if not any(view.spec.pod.gpus for view in views):
+        leave.add("pod.memory")
     if any(view.spec.purpose.kind != "search" for view in views):
         leave.add("search")
     found = [
         dict(_leaves(view.spec.model_dump(mode="json", by_alias=True, exclude_none=True))) for view in views
     ]
-    paths = dict.fromkeys(path for one in found for path in one if path.split(".")[0] not in leave)
+    paths = dict.fromkeys(path for one in found for path in one if not {path, path.split(".")[0]} & leave)
     values = {path: [one.get(path) for one in found] for path in paths}
     return {path: each for path, each in values.items() if any(value != each[0] for value in each)}
 

@@ -153,7 +153,8 @@ class LocalBackend:
             lambda job, goes_on: runner.logs(job, follow=goes_on),
             follow=follow,
             ended=lambda: not session.is_running(name),
-            missing=None
+            one=number is not None,
+            missing=NotFoundError("client.no-logs", study=name)
             if number is None
             else NotFoundError("client.no-log", which=kind.numbered(number), seq_len=seq_len, study=name),
         )

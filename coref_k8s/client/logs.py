@@ -23,24 +23,23 @@ def log_lines(
     *,
     follow: bool,
     ended: Callable[[], bool],
-    missing: NotFoundError | None,
+    one: bool,
+    missing: NotFoundError,
 ) -> Iterator[str]:
     """Yield the lines of jobs, one job after the other; followed ones as their lines come, until `ended`.
 
-    `log(job, follow)` reads one job's. `missing` is what to raise where the jobs of one trial are asked for, all its
-    attempts, and there is none; lines of a whole study have the job's name in front.
+    `log(job, follow)` reads one job's. `one`: the jobs are those of one trial, all its attempts; lines of a whole study have
+    the job's name in front. `missing` is what to raise where there is no job and none is waited for.
     """
-    if missing is not None:
-        known = jobs()
-        if not known:
-            raise missing
-        for job in known:
-            yield from log(job, follow and job == known[-1])
-    elif follow:
+    if follow and not one:
         yield from followed(jobs, log, study, ended)
-    else:
-        for job in jobs():
-            yield from (f"{_short(study, job)} | {line}" for line in log(job, False))
+        return
+    known = jobs()
+    if not known:
+        raise missing
+    for job in known:
+        lines = log(job, follow and job == known[-1])
+        yield from lines if one else (f"{_short(study, job)} | {line}" for line in lines)
 
 
 def followed(

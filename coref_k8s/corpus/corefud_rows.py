@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from coref_k8s.corpus.columns import document_name
 from coref_k8s.corpus.conllu import Mention, TreebankReader, read_conllu
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
 
-_NAMES = ("doc_id", "id", "doc_key")
 _FORMS, _ORDINALS = ("form", "text", "token"), ("ord", "id")
 _CHAINS = ("coref_entities", "coref_chains")
 _CONLLU = ("conllu", "corefud", "text", "content")
@@ -31,7 +31,7 @@ def is_corefud(row: Mapping[str, Any]) -> bool:
 
 def corefud_row(row: Mapping[str, Any]) -> Document:
     """Turn a row into text, tree and chains. Raises DataError that says which column is missing."""
-    name = str(next((row[column] for column in _NAMES if row.get(column)), ""))
+    name = document_name(row)
     for column in _CONLLU:
         value = row.get(column)
         if isinstance(value, str) and "\n1\t" in f"\n{value}":

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from coref_k8s.corpus.columns import column_text, document_name, missing
 from coref_k8s.corpus.corefud_rows import corefud_row, is_corefud
 from coref_k8s.corpus.ontonotes import ontonotes_row
 from coref_k8s.corpus.registry import Extracted, Extractor, installed, register_extractor, registered
@@ -59,11 +60,11 @@ def auto(row: Mapping[str, Any]) -> Extracted | Document | None:
             return Extracted(
                 text=row[column],
                 title=column_text(row, "title", "title_ko"),
-                doc_id=column_text(row, "doc_id", "id"),
+                doc_id=document_name(row),
                 clusters=_clusters(row.get("clusters")),
             )
     there = [column for column in _TEXT_COLUMNS if column in row]
-    if any(_missing(row[column]) for column in there):
+    if any(missing(row[column]) for column in there):
         return None
     if there:
         raise DataError("corpus.no-text", column=there[0], kind=type(row[there[0]]).__name__)
@@ -131,20 +132,9 @@ def _column(row: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _missing(value: Any) -> bool:
-    """Tell whether a row has no value there: null, or NaN, as pandas writes it."""
-    return value is None or value != value
-
-
-def column_text(row: Mapping[str, Any], *columns: str) -> str:
-    """Return the first of these columns that has a value, as text."""
-    found = (row[column] for column in columns if not _missing(row.get(column)) and row[column] != "")
-    return str(next(found, ""))
-
-
 def _clusters(value: Any) -> dict[str, list[tuple[int, int]]]:
     """Gold chains as {label: [[start, end], ...]} or [[[start, end], ...], ...] or either as JSON."""
-    if _missing(value) or not value:
+    if missing(value) or not value:
         return {}
     try:
         value = json.loads(value) if isinstance(value, str) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from coref_k8s.corpus.columns import document_name
 from coref_k8s.corpus.tags import without_tag
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
@@ -15,7 +16,7 @@ def ontonotes_row(row: Mapping[str, Any]) -> Document:
 
     Tokens are joined by a blank, sentences by a newline. Raises DataError on an offset beyond the tokens.
     """
-    name = str(row.get("doc_key") or "")
+    name = document_name(row)
     spans: list[tuple[int, int]] = []
     lines = []
     offset = tagged = 0

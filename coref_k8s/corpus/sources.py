@@ -13,7 +13,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
-from coref_k8s.corpus.extractors import auto, column_text, extractor_for, get_extractor
+from coref_k8s.corpus.columns import column_text
+from coref_k8s.corpus.extractors import auto, extractor_for, get_extractor
 from coref_k8s.corpus.generated import generator_of, is_generated
 from coref_k8s.corpus.koconovel import VERSIONS, check_version, chosen, of_koconovel
 from coref_k8s.corpus.licences import Licensed, licence_of_source

@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import Any
 
+from coref_k8s.corpus.columns import document_name
 from coref_k8s.errors import DataError
 from coref_k8s.text.document import Document
 
@@ -26,7 +27,7 @@ def is_pieces(row: Mapping[str, Any]) -> bool:
 
 def pieces_row(row: Mapping[str, Any]) -> Document:
     """Turn a row into text and character chains. Raises DataError when its lists do not fit together."""
-    name = str(row.get("doc_key") or row.get("doc_id") or "")
+    name = document_name(row)
     pieces = _flat(row.get("sentences") or row.get("tokens") or ())
     words = _flat(row["subtoken_map"])
     sentences = _flat(row.get("sentence_map") or [0] * len(pieces))

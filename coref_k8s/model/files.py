@@ -16,6 +16,13 @@ TOKENISER_FILES = (
     "spm.model",
     "spiece.model",
 )
+#: What a folder with weights has one of: whole, or the list of the files that they are in.
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 #: How a file begins that git-lfs left in the place of the real one.
 _POINTER = b"version https://git-lfs"
 
@@ -29,6 +36,13 @@ def check_files(folder: str) -> None:
             with file.open("rb") as content:
                 if content.read(len(_POINTER)) == _POINTER:
                     raise ModelError("model.lfs-pointer", file=str(file))
+
+
+def check_weights_there(folder: str) -> None:
+    """Raise ModelError for a model's folder without weights, or with a pointer of git-lfs in their place."""
+    check_files(folder)
+    if not any((Path(folder) / name).is_file() for name in _WEIGHTS):
+        raise ModelError("model.no-weights-file", model=folder)
 
 
 def first_line(error: Exception) -> str:

@@ -54,6 +54,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "vocab_size": 99,
     }
     Path("model/config.json").write_text(json.dumps(sizes))
+    Path("model/model.safetensors").touch()
     before = dict(LocalSession.__init__.__kwdefaults__ or {})
     without_training()
     yield tmp_path

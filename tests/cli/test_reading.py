@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -228,6 +229,8 @@ def test_logs_of_one_trial_and_of_the_study(coref: Any, study: str) -> None:
     assert "study 'sample' has no run 9; " in coref("logs", study, "--run", "9").err
     assert "give one of them" in coref("logs", study, "--run", "1", "--trial", "1").err
     assert coref("logs", study, "--seq-len", "1024").out == "1024-0-1 | x\n"
+    shutil.rmtree("data/jobs")
+    assert "study 'sample' has no logs here: " in coref("logs", study).err
 
 
 def test_commands_in_sentences_name_the_place(coref: Any, study: str) -> None:

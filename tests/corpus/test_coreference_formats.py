@@ -217,6 +217,15 @@ def test_faults_of_conll_2012_are_named(tmp_path, old, new, fault):
     assert fault in str(raised.value)
 
 
+@pytest.mark.parametrize("column", ["doc_id", "doc_key", "id"])
+@pytest.mark.parametrize("pieces", [{}, {"subtoken_map": [0]}])
+def test_a_document_may_be_called_0(tmp_path, column, pieces):
+    row = {column: 0, "sentences": [["그녀는"]], "clusters": [], **pieces}
+    (tmp_path / "numbered.jsonl").write_text(json.dumps(row))
+    (document,), _, _ = read(tmp_path / "numbered.jsonl")
+    assert document.doc_id == "0"
+
+
 # --- word pieces
 
 

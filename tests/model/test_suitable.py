@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from coref_k8s.client.checks import check_model
 from coref_k8s.client.planning import as_data, plan_study
 from coref_k8s.errors import ModelError
 from coref_k8s.model.load import load_masked_lm
@@ -145,6 +146,14 @@ def test_a_pointer_of_git_lfs_is_known(copied, name):
     ):
         with pytest.raises(ModelError, match=f"{name} is a pointer of git-lfs"):
             opened()
+
+
+def test_a_folder_without_weights_is_refused_before_anything_starts(copied):
+    check_model(str(copied))
+    for file in copied.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(ModelError, match=r"has a config\.json but no weights"):
+        check_model(str(copied))
 
 
 @pytest.mark.parametrize("damage", ["cut", "cut_bin", "page", "index", "none", "tokeniser"])
