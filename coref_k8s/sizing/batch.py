@@ -122,8 +122,12 @@ def predict(
     batch: int,
     checkpointing: bool,
     correction: float = 1.0,
+    head: HeadShape | None = None,
 ) -> int:
-    """Return the predicted peak memory of a study's training step: of the GPU, or of a whole trial on the CPU (bytes)."""
+    """Return the predicted peak memory of a study's training step: of the GPU, or of a whole trial on the CPU (bytes).
+
+    `head`: what is known of the documents that a trial of coreference trains with.
+    """
     on_cpu = spec.pod.gpus == 0
     found = estimate(
         shape,
@@ -134,6 +138,6 @@ def predict(
         bf16=spec.training.precision in (NARROW if on_cpu else (*NARROW, "auto")),
         attention="eager" if spec.training.attention == "eager" else "blocked",
         device="cpu" if on_cpu else "cuda",
-        head=HeadShape() if spec.task == "coreference" else None,
+        head=(head or HeadShape()) if spec.task == "coreference" else None,
     )
     return int(found.total * correction) + (HOST_BASE if on_cpu else 0)

@@ -74,15 +74,15 @@ def estimate(
     """
     path = attention if shape.kind == LEAN else "eager" if shape.kind == "deberta" else "sdpa"
     step = _Step(shape, seq_len, batch_size, bf16, path, device, masked, head)
-    kept = step.layer_kept()
+    kept, window = step.layer_kept(), step.window()
     whole = shape.layers if step.everywhere else shape.layers - 1
     outside = step.outside_layers()
     if checkpointing and shape.recomputes:
         at_head = shape.layers * step.boundary() + outside
         # the largest layer that is computed again: of those before it their inputs are there, of its own all that it keeps
-        in_layer = (whole - 1) * step.boundary() + kept + outside
+        in_layer = (whole - 1) * step.boundary() + kept + window + outside
     else:
-        in_layer = whole * kept + outside
+        in_layer = whole * kept + shape.windows * window + outside
         at_head = in_layer + step.last_layer_kept()
     parameters = (
         shape.parameters if head is None else shape.encoder_parameters + head.parameters(shape.hidden)
@@ -91,12 +91,16 @@ def estimate(
     table = 4 * shape.vocabulary * shape.width
     # held until the lookup's is there, when it is of the same table; else added to what is there at once
     head_gradient = table if head is None else 0 if accumulating else 4 * head.parameters(shape.hidden)
-    # (gradients, activations, temporary) at the three moments that can be the peak: the head; the
-    # backward pass of the last layer; the end, when every gradient is there and no activation.
-    before = every if accumulating else 0
+    # (gradients, activations, temporary) at the moments that can be the peak: the head; the backward pass of the last layer and
+    # of the first, when those of the others have left their gradients; the end, when every gradient is there and no activation.
+    before, of_layer = every if accumulating else 0, 4 * shape.layer_parameters
+    # a gradient is added to what is there as soon as it is known
+    known = 4 * shape.hidden * shape.intermediate if accumulating else of_layer
+    passing = head_gradient + step.layer_temporary()
     moments = [
         (before, at_head, head_gradient + step.head_temporary()),
-        (before, in_layer, head_gradient + step.layer_temporary() + 4 * shape.layer_parameters),
+        (before, in_layer, passing + known),
+        (before or whole * of_layer, min(whole, 1) * (kept + window) + outside, passing),
         (every, outside, step.lookup_temporary(accumulating)),
     ]
     gradients, activations, temporary = max(moments, key=sum)
@@ -149,11 +153,14 @@ class _Step:
         return 2 if self.bf16 else 4
 
     @property
-    def mask(self) -> int:
+    def dropped(self) -> int:
         """Bytes that dropout keeps for each number: the scaled mask on a CPU, a boolean on a GPU."""
-        if not self.shape.drops:
-            return 0
         return 1 if self.device == "cuda" else 4
+
+    @property
+    def mask(self) -> int:
+        """Those of the encoder's dropout."""
+        return self.dropped if self.shape.drops else 0
 
     @property
     def positions(self) -> int:
@@ -171,8 +178,8 @@ class _Step:
         copies = 2 * narrow if self.bf16 else 0  # narrow copies of the two inputs of linear layers
         if self.shape.gated:
             # Input, after attention; the outputs of both normalisations; queries, keys and values, the first two again
-            # after rotation; context, twice; both projections, the activation, and its product with the gate.
-            per_token = h * (2 * 4 + 2 * 4 + 2 * self.mask + 7 * narrow + copies) + 4 * i * narrow
+            # after rotation; context; both projections, the activation, and its product with the gate.
+            per_token = h * (2 * 4 + 2 * 4 + 2 * self.mask + 6 * narrow + copies) + 4 * i * narrow
         else:
             # Input, after attention; the inputs of both normalisations; both dropouts; queries, keys,
             # values and context; the inputs and outputs of the activation.
@@ -186,6 +193,10 @@ class _Step:
         if self.eager:
             kept += 2 * 8 * self.length * self.length  # two index matrices
         return kept
+
+    def window(self) -> int:
+        """The mask in numbers that a layer keeps which sees a window only."""
+        return self.narrow * self.batch * self.length * self.length if self.shape.windowed else 0
 
     @property
     def everywhere(self) -> bool:
@@ -207,13 +218,16 @@ class _Step:
         h, width = self.shape.hidden, self.shape.width
         mask = self.batch * self.length * self.length if self.shape.windowed else 0
         tables = 2 * self.shape.position_buckets * h * 4
-        return self.tokens * width * (4 + self.mask + 4) + tables + mask
+        # what is normalised, the dropout's mask, and what a projection widens
+        widened = 4 if self.shape.embedding else 0
+        return self.tokens * width * (4 + self.mask + widened) + tables + mask
 
     def head_temporary(self) -> int:
         """What the head keeps and holds at the moment of its loss, beside the gradient of its weights."""
         h, vocabulary = self.shape.hidden, self.shape.vocabulary
         if self.head is not None:
-            return self.head.bytes(self.tokens, h, self.mask, self.narrow)
+            # it has dropout of its own, whatever the encoder has
+            return self.head.bytes(self.tokens, h, self.dropped, self.narrow)
         logits = 4 * self.positions * vocabulary
         if self.path != "blocked":
             # Logits, log-probabilities and the gradient of one of them.
@@ -227,21 +241,26 @@ class _Step:
         """The larger of the backward passes of feed-forward and attention in one layer."""
         h, i, narrow = self.shape.hidden, self.shape.intermediate, self.narrow
         # The gradients of the activation's input and output live together, but what the product behind it kept is gone by then;
-        # so are the input of the normalisation and the dropout's mask, which come first.
-        gone = 0 if self.shape.gated else h * (4 + self.mask)
-        feed_forward = self.tokens * ((2 if self.shape.gated else 1) * i * narrow + 2 * h * 4 - gone)
-        attention = self.tokens * h * (5 * narrow + 4)
-        if self.squares:
-            # by then what the feed-forward kept is gone
-            attention += 4 * self.square * 4 if self.eager else self.square * 4 - self.tokens * 2 * i * narrow
+        # so are the input of the normalisation and the dropout's mask, which come first. A gate has its own gradient.
+        if self.shape.gated:
+            feed_forward = self.tokens * (2 * i * narrow + h * 4)
+        else:
+            feed_forward = self.tokens * (i * narrow + 2 * h * 4 - h * (4 + self.mask))
+        # by the time of attention what the feed-forward part kept is gone
+        gone = self.tokens * (4 if self.shape.gated else 2) * i * narrow
+        attention = self.tokens * h * (5 * narrow + 4) - gone
+        if self.eager:
+            attention += 4 * self.square * 4 + gone
+        elif self.squares:
+            # so are inputs and masks of both normalisations, and context; of gradients there are those of the layer's input, of
+            # context, values, and of the dropped probabilities
+            attention = self.square * 4 + self.tokens * h * (4 + 2 * narrow) - gone
+            attention -= self.tokens * h * (3 * 4 + 2 * self.mask + narrow)
         elif self.path == "blocked":
             products = 2 * self.length * 2 * self.shape.position_buckets * 4
             heads = 1 if self.device == "cpu" else self.shape.heads
             tile = min(TILE_ELEMENTS[self.device], heads * self.length * self.length)
             attention += products * heads + TILE_BUFFERS[self.device] * tile * 4
-            attention -= self.tokens * 2 * i * narrow  # of what the feed-forward kept, as above
-        elif self.shape.windowed:
-            attention += 4 * self.batch * self.length * self.length  # the mask in numbers
         return max(feed_forward, attention)
 
     def lookup_temporary(self, accumulating: bool) -> int:

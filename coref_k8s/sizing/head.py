@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 #: Mentions whose links are scored at once; of more, the links are computed again in the backward pass.
 BLOCK = 512
-#: Bytes that a pair of mentions keeps or needs for a moment: masks and numbers of its kind, its score in several forms.
-PAIR_BYTES = 50
+#: Bytes that a pair of mentions keeps or needs for a moment: masks and numbers of its kind, its score in several forms;
+#: and those of a mention and an entity that it may belong to.
+PAIR_BYTES, ENTITY_BYTES = 30, 40
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class HeadShape:
     """Mentions of a token. Novels in which persons are marked have 0.04, texts in which every noun phrase is, 0.2."""
     spans: float = 4.0
     """Spans of a token of which it is asked whether they are mentions: starts, up to the ends of their sentences."""
+    entities: float = 0.5
+    """Entities of a mention: about half of the noun phrases of a text are named once only."""
 
     def parameters(self, hidden: int) -> int:
         """Number of trainable parameters over states of a width."""
@@ -40,7 +43,7 @@ class HeadShape:
         states = tokens * (hidden * (4 + 3 * (4 + mask) + copies) + self.mention * (4 + 4 + mask))
         spans = int(self.spans * tokens) * self.mention
         found = int(2 * self.mentions * tokens)  # as many again are mistaken for one
-        vectors = found * (2 * hidden * (8 + mask) + self.link * (16 + mask) + 2 * self.pairs * 4)
+        vectors = found * (2 * hidden * (4 + mask) + self.link * (12 + mask) + 2 * self.pairs * 4)
         finding = tokens * self.mention * 2 * narrow + spans * 2 * 4
-        linking = vectors + min(found, BLOCK) * found * PAIR_BYTES
+        linking = vectors + min(found, BLOCK) * found * int(PAIR_BYTES + ENTITY_BYTES * self.entities)
         return states + spans * (4 + 4 + mask) + max(finding, linking)

@@ -59,6 +59,11 @@ class ModelShape:
         return self.kind in _GATED
 
     @property
+    def windows(self) -> int:
+        """Layers that see a window only: all but every third."""
+        return self.layers - -(-self.layers // 3) if self.windowed else 0
+
+    @property
     def recomputes(self) -> bool:
         """Whether layers can be computed again in the backward pass instead of being kept."""
         return self.kind not in _KEEPING

@@ -7,8 +7,12 @@ import numpy as np
 from coref_k8s.coref.encoded import EncodedDocument
 from coref_k8s.coref.reading import Reading
 from coref_k8s.coref.windows import Window
+from coref_k8s.sizing.head import HeadShape
 from coref_k8s.text.alignment import Tokens
 from coref_k8s.trial.masking import TokenSequence, Vocabulary
+
+#: Of invented documents: mentions of a token, tokens of a sentence, entities.
+DENSITY, SENTENCE, ENTITIES = 0.125, 30, 40
 
 
 def invented_sequences(count: int, seq_len: int, vocabulary: Vocabulary) -> list[TokenSequence]:
@@ -35,9 +39,9 @@ def invented_document(
     tokens: int,
     *,
     vocabulary: int,
-    mentions_per_token: float = 0.125,
-    sentence: int = 30,
-    entities: int = 40,
+    mentions_per_token: float = DENSITY,
+    sentence: int = SENTENCE,
+    entities: int = ENTITIES,
     seed: int = 0,
 ) -> EncodedDocument:
     """Return a document of `tokens` words of three characters; mentions of one or two tokens, evenly strewn."""
@@ -55,6 +59,16 @@ def invented_document(
     reading = Reading(" ".join(words), spans, [], [], [])
     offsets = Tokens(ids.tolist(), starts, [start + 3 for start in starts], [True] * tokens)
     return EncodedDocument("invented", reading, offsets, False, sentences, mentions, 0)
+
+
+def invented_head(tokens: int, mentions_per_token: float = DENSITY) -> HeadShape:
+    """Return what an untrained head computes of an invented document of `tokens`: every start that it asks is a gold one."""
+    mentions = max(1.0, tokens * mentions_per_token)
+    return HeadShape(
+        mentions=mentions_per_token / 2,
+        spans=mentions_per_token * (SENTENCE + 1) / 2,
+        entities=min(1.0, ENTITIES / mentions),
+    )
 
 
 def windows_of(document: EncodedDocument, size: int) -> list[Window]:
