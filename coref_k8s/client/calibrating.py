@@ -20,11 +20,12 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
 
 from coref_k8s.client.checks import check_request, localised, require_trial_packages
-from coref_k8s.errors import CorefError, RequestError
+from coref_k8s.errors import CorefError, RequestError, StorageError
 from coref_k8s.local.hardware import Machine, driver, this_machine
 from coref_k8s.settings import Settings
 from coref_k8s.sizing.calibration import Calibration, Parity, Point, precision_asked, shape_key
 from coref_k8s.sizing.shape import shape_of
+from coref_k8s.store.patience import patiently
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.trial.models import model_path
 from coref_k8s.trial.provenance import installed
@@ -32,6 +33,7 @@ from coref_k8s.wording import Message
 
 if TYPE_CHECKING:
     from coref_k8s.client.local import LocalBackend
+    from coref_k8s.store import Store
 
 #: Time that a child may take beyond its deadline, for the step that it is in, before it is ended (seconds).
 _GRACE = 60.0
@@ -51,8 +53,9 @@ def calibrate(
     """Measure what a request's steps take on this machine, keep it in the database as it comes, and return it.
 
     The request is one that fits the machine (`LocalBackend.fit`). `tell` is told what is being done. Raises RequestError
-    when another one measures on the device until the deadline, ModelError when the model cannot be opened, and a CorefError
-    when the process fails; what was measured until then is kept.
+    when another one measures on the device until the deadline, ModelError when the model cannot be opened, StorageError when the
+    database is not there at the beginning, or not at the end for as long as the deadline, and a CorefError when the process
+    fails; what was measured until then is kept, beside what an earlier one measured of what this one did not come to.
     """
     require_trial_packages()
     spec, machine = localised(spec), machine or this_machine()
@@ -70,6 +73,7 @@ def calibrate(
         driver=driver() if visible else "", versions=installed(_LIBRARIES), model=spec.model, task=spec.task, precision="fp32",
         asked=precision_asked(spec), shape=shape_key(shape), measured_at=datetime.now(UTC),
     )  # fmt: skip
+    keeper = _Keeper(backend.session.store, tell)
     with _alone(visible[0].name if visible else "cpu", until, tell):
         until = time.monotonic() + deadline  # waiting does not count
         # on a CPU memory is handed out so that peaks can be seen, which slows steps down: not beside times
@@ -89,15 +93,51 @@ def calibrate(
                 if line["kind"] == "end":
                     left_out += line["left_out"]
                     continue
-                backend.session.store.keep_calibration(found)
+                keeper.keep(found)
                 if said := _said(line):
                     tell(said)
         notes = (
             (*found.notes, Message.of("client.calibrate-no-time", n=left_out)) if left_out else found.notes
         )
         found = replace(found, complete=not left_out, notes=notes)
-        backend.session.store.keep_calibration(found)
-    return found
+        return keeper.finish(found, deadline)
+
+
+class _Keeper:
+    """Keeps in the database what has been measured; where it goes away meanwhile, measuring goes on without it."""
+
+    def __init__(self, store: Store, tell: Callable[[Message], None]) -> None:
+        self._store, self._tell = store, tell
+        self._earlier = {one.key: one for one in store.calibrations()}
+        self._away = self._begun = False
+
+    def keep(self, found: Calibration) -> None:
+        """Keep what there is until now. Raises StorageError when that fails the first time."""
+        if not found.found:
+            return
+        try:
+            self._store.keep_calibration(self._whole(found))
+            self._away, self._begun = False, True
+        except StorageError as error:
+            if not self._begun:
+                raise
+            if not self._away:
+                self._tell(error.message)
+            self._away = True
+
+    def finish(self, found: Calibration, most: float) -> Calibration:
+        """Keep all of it, waiting for the database for so long (seconds); return what is kept. Raises StorageError."""
+        whole = self._whole(found)
+        if not whole.found:
+            return whole
+        patiently(
+            lambda: self._store.keep_calibration(whole), sleep=time.sleep, on_wait=self._tell, most=most
+        )
+        return whole
+
+    def _whole(self, found: Calibration) -> Calibration:
+        earlier = None if found.complete else self._earlier.get(found.key)
+        return found if earlier is None else found.beside(earlier)
 
 
 def measured_lines(
@@ -133,7 +173,7 @@ def _with(found: Calibration, line: Mapping[str, Any]) -> Calibration:
         case "start":
             return replace(found, start=found.start or facts["seconds"])
         case "point":
-            return replace(found, points=(*found.points, Point(**facts)))
+            return found.measured_again(Point(**facts))
         case "parity":
             return replace(found, parities=(*found.parities, Parity(**facts)))
         case "no-room":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -47,6 +49,11 @@ class Point:
     def step(self) -> Step:
         """The step as a `Speed` knows it."""
         return Step(self.seq_len, self.batch, self.passes, self.checkpointing)
+
+    @property
+    def measures(self) -> tuple[object, ...]:
+        """What is measured of which step: time and memory on a CPU are two points."""
+        return self.step, self.path, self.peak is not None and self.seconds is None
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,44 @@ class Calibration:
     def from_json(cls, text: str) -> Calibration:
         """Return what `to_json` wrote."""
         return _adapter().validate_json(text)
+
+    @property
+    def key(self) -> str:
+        """What it is known by: kind of device, driver, versions, shape, task and precision."""
+        same = [
+            self.device,
+            self.threads,
+            self.driver,
+            dict(self.versions),
+            dict(self.shape),
+            self.task,
+            self.precision,
+        ]
+        return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def found(self) -> bool:
+        """Whether anything was measured."""
+        return bool(self.points or self.parities)
+
+    def measured_again(self, point: Point) -> Calibration:
+        """Return it with a point, which takes the place of what was measured of the same shape of step."""
+        others = (one for one in self.points if one.measures != point.measures)
+        return replace(self, points=(*others, point))
+
+    def beside(self, earlier: Calibration) -> Calibration:
+        """Return it with what an earlier one measured and it has not, or not yet."""
+        have = {one.measures for one in self.points}
+        compared = {(one.path, one.seq_len, one.precision) for one in self.parities}
+        return replace(
+            self,
+            points=(*self.points, *(one for one in earlier.points if one.measures not in have)),
+            parities=(
+                *self.parities,
+                *(one for one in earlier.parities if (one.path, one.seq_len, one.precision) not in compared),
+            ),
+            start=self.start or earlier.start,
+        )
 
     def as_data(self) -> dict[str, Any]:
         """Return it as plain data, with what it says of plans, messages as English text."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -200,20 +199,23 @@ class Store:
 
     def keep_calibration(self, found: Calibration) -> None:
         """Keep what was measured; it replaces what was of the same kind of device, driver, versions, shape and precision."""
-        same = [
-            found.device,
-            found.threads,
-            found.driver,
-            dict(found.versions),
-            found.shape,
-            found.task,
-            found.precision,
-        ]
-        key = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
-        row = {"device": found.device, "task": found.task, "measured_at": found.measured_at, "key": key}
+        key = {"key": found.key}
+        row = {
+            "device": found.device,
+            "task": found.task,
+            "measured_at": found.measured_at,
+            "measured_json": found.to_json(),
+        }
+        there = update(calibration_table).where(calibration_table.c.key == found.key).values(row)
         with self._transaction() as connection:
-            connection.execute(delete(calibration_table).where(calibration_table.c.key == key))
-            connection.execute(insert(calibration_table).values(measured_json=found.to_json(), **row))
+            if connection.execute(there).rowcount:
+                return
+        try:
+            with self._transaction() as connection:
+                connection.execute(insert(calibration_table).values(row | key))
+        except IntegrityError:  # another one measures the same elsewhere
+            with self._transaction() as connection:
+                connection.execute(there)
 
     def calibrations(self) -> list[Calibration]:
         """Return what was measured, newest first; nothing of a database that is older and may only be read."""

@@ -10,17 +10,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
+from coref_k8s.client import calibrating
+from coref_k8s.errors import StorageError
 from coref_k8s.settings import Settings
 from coref_k8s.sizing.calibration import Calibration, Parity, Point, shape_key
 from coref_k8s.sizing.shape import shape_of
 from coref_k8s.sizing.speed import Speed, Step, fitted
 from coref_k8s.store import Store
+from coref_k8s.study.reading import build_spec
 
 ASKED = ("--seq-lengths", "128", "256", "--any-length", "--parallelism", "2")
 
@@ -45,11 +51,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "locks").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", None)
-    for name, value in (
-        ("TMPDIR", str(tmp_path / "locks")),
-        ("CUDA_VISIBLE_DEVICES", ""),
-        ("COREF_LANG", "en"),
-    ):
+    for name, value in (("TMPDIR", str(tmp_path / "locks")), ("CUDA_VISIBLE_DEVICES", "")):
         monkeypatch.setenv(name, value)
     yield
     tempfile.tempdir = None
@@ -91,6 +93,9 @@ def test_what_is_measured_is_kept_and_shown(coref, model):
     (again,) = kept()
     assert not again.complete
     assert again.measured_at > found.measured_at
+    # what it did not come to stays as it was measured before
+    assert {one.measures for one in again.points} == {one.measures for one in found.points}
+    assert again.paths == found.paths
     assert "The deadline left no time" in str(again.notes[-1])
 
 
@@ -111,7 +116,9 @@ def test_another_one_is_waited_for_and_named(coref, model):
     assert "process 4711 measures on cpu" in said.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["killed", "interrupted", "told to end"]
+)
 def test_one_that_is_ended_keeps_what_it_has_and_leaves_nobody_behind(model, number):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     # a shell's background jobs ignore Ctrl-C, and what they start does too
@@ -134,6 +141,83 @@ signal.signal(signal.SIGINT, signal.default_int_handler); main()"""
     (found,) = kept()
     assert found.points
     assert not found.complete
+
+
+def line(kind: str, **facts: Any) -> dict[str, Any]:
+    return {"kind": kind, **facts}
+
+
+def point(batch: int, seconds: float) -> dict[str, Any]:
+    step = {"seq_len": 128, "batch": batch, "passes": 1, "checkpointing": False, "path": "blocked"}
+    return line("point", **step, seconds=seconds)
+
+
+class Forgetful(Store):
+    """A database that goes away, and comes back or does not."""
+
+    away: ClassVar[Iterator[bool]]
+
+    def keep_calibration(self, found: Calibration) -> None:
+        if next(self.away):
+            raise StorageError("store.no-answer", url="x", detail="disk full", check="it")
+        super().keep_calibration(found)
+
+
+def measuring(
+    monkeypatch, away: list[bool], lines: list[dict[str, Any]]
+) -> tuple[Store, Callable[[], Calibration], list[str]]:
+    """A database that is away at those attempts to write, and what measures with it, telling what it is told."""
+    Forgetful.away = iter([*away, *[away[-1]] * 99])
+    monkeypatch.setattr(calibrating, "measured_lines", lambda *_, memory, **__: iter([] if memory else lines))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    Path("data").mkdir()
+    settings = Settings.from_env()
+    store, told = Forgetful(settings.storage_url), []
+    backend: Any = SimpleNamespace(settings=settings, session=SimpleNamespace(store=store))
+    spec = build_spec(seq_lengths=[128], any_length=True, pod={"gpus": 0})
+    return store, lambda: calibrating.calibrate(backend, spec, 60.0, lambda one: told.append(str(one))), told
+
+
+LINES = [
+    line("path", path="blocked", precision="fp32"),
+    point(1, 0.5),
+    point(8, 2.0),
+    point(1, 0.4),
+    line("end", left_out=0),
+]
+
+
+def test_a_database_that_goes_away_meanwhile_is_waited_for(monkeypatch):
+    store, run, told = measuring(monkeypatch, [False, True, True, True, False], LINES)
+    found = run()
+    assert [one.seconds for one in found.points] == [
+        2.0,
+        0.4,
+    ]  # measured again, it takes the place of the first
+    assert store.calibrations() == [found]
+    assert sum("disk full" in one for one in told) == 2  # while measuring, and when the end had to wait
+    store.close()
+
+
+def test_one_that_is_not_there_is_said_at_the_beginning_and_one_that_stays_away_at_the_end(monkeypatch):
+    store, run, told = measuring(monkeypatch, [True], LINES)
+    with pytest.raises(StorageError, match="disk full"):
+        run()
+    assert not told
+    Forgetful.away = iter([False, *[True] * 99])
+    with pytest.raises(StorageError, match="disk full"):
+        run()
+    (kept,) = store.calibrations()
+    assert [one.seconds for one in kept.points] == [0.5]
+    assert not kept.complete
+    store.close()
+
+
+def test_nothing_is_kept_of_one_that_had_no_time(monkeypatch):
+    store, run, _ = measuring(monkeypatch, [False], [LINES[0], line("end", left_out=9)])
+    assert "no time" in str(run().notes[-1])
+    assert not store.calibrations()
+    store.close()
 
 
 def children(process: int) -> list[int]:

@@ -174,6 +174,5 @@ def coref_here(coref, tmp_path, monkeypatch):
     """The command line in an empty folder of a machine without GPUs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setenv("COREF_LANG", "en")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return coref
