@@ -73,11 +73,12 @@ class Release:
 
         return list(self.until(look, f"{count} ready pods of the {component}"))
 
-    def submit(self, *, trials: int = 4, **spec: Any) -> str:
+    def submit(self, *, trials: int = 3, pod: Json | None = None, **spec: Any) -> str:
         """Create a small study on CPU, of the kind that `helm test` runs, with longer trials; return its name."""
         name = f"real-{uuid.uuid4().hex[:6]}"
         smoke = yaml.safe_load((self.chart / "files" / "smoke.yaml").read_text(encoding="utf-8"))
         smoke["training"] |= {"maxSteps": 150, "evaluations": 3}
+        smoke["pod"] |= pod or {}
         body = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name}}
         self.api.create(STUDIES, {**body, "spec": {**smoke, "trials": trials, "parallelism": 2, **spec}})
         return name
