@@ -76,7 +76,7 @@ test-cluster: install
 	$(BIN)/pytest -m cluster --timeout 600
 
 # Installs the chart in a namespace of its own; names what the cluster lacks and skips only that. COREF_REAL_VALUES: a file
-# with the values of that cluster (images, classes); COREF_REAL_CHART: another chart.
+# with the values of that cluster (images, classes); COREF_REAL_CHART: another chart; COREF_REAL_KUBELET: `stop NODE`, `start NODE`.
 test-real: install
 	@test -n "$$KUBECONFIG" || { echo 'set KUBECONFIG to the cluster to test on'; exit 2; }
 	$(BIN)/pytest -m real -rs --timeout 3600 tests/real

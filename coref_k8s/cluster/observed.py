@@ -23,6 +23,8 @@ Json = Mapping[str, Any]
 
 #: Label that the Job controller puts on pods.
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+#: Who manages Jobs whose `managedBy` names nobody else.
+JOB_CONTROLLER = "kubernetes.io/job-controller"
 #: Reason of a Job that `ClusterRunner.stop` has ended: it moves the deadline into the past.
 DEADLINE = "DeadlineExceeded"
 #: A pod that is still there this long after its grace period sits on a node that nobody answers for. What it may still do is no
@@ -30,6 +32,9 @@ DEADLINE = "DeadlineExceeded"
 LOST_AFTER = timedelta(seconds=30)
 #: A pod that has a node but no running container for so long is worth a word: a volume or Secret is missing.
 STARTING_FOR = timedelta(minutes=5)
+#: So long after a pod has failed by itself its job shows how, while the next one tries again: by then that one has got past it, or has
+#: failed as well.
+FAILURE_SHOWN = timedelta(minutes=5)
 
 _KEPT_ANNOTATIONS = (
     names.DISRUPTED_ANNOTATION,
@@ -66,7 +71,8 @@ def slim_job(job: dict[str, Any]) -> dict[str, Any]:
     return {
         "metadata": _metadata(metadata)
         | {"annotations": {k: v for k, v in annotations.items() if k in _KEPT_ANNOTATIONS}},
-        "spec": {"suspend": spec.get("suspend", False)},
+        "spec": {"suspend": spec.get("suspend", False)}
+        | {key: spec[key] for key in ("managedBy",) if key in spec},
         "status": job.get("status") or {},
     }
 
@@ -150,7 +156,7 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
     ordered = sorted(pods, key=pod_age)
     metadata, status = job["metadata"], job.get("status") or {}
     labels = metadata.get("labels") or {}
-    end = _seen(job, ordered, now)
+    end = _tried_again(_seen(job, ordered, now), ordered, now)
     state = end.state
     started, earlier = _started_at(job, ordered, state)
     finished = None
@@ -184,9 +190,10 @@ def observed(job: Json, pods: Iterable[Json], now: datetime) -> ObservedJob:
 def time_tells(seen: ObservedJob, job: Json, pods: Iterable[Json]) -> bool:
     """Return whether a job can come to show something else than `seen` though neither it nor its pods change.
 
-    What waits may wait for too long, a pod that is being deleted may stay for too long, and so may the news of its end.
+    What waits may wait for too long, a pod that is being deleted may stay for too long, and so may the news of its end. How its last pod failed
+    is shown for a while only.
     """
-    awaited = seen.state is State.RUNNING and has_ended(job)
+    awaited = seen.state is State.RUNNING and (has_ended(job) or seen.reason is Reason.CRASHED)
     return (
         seen.state is State.PENDING or awaited or any("deletionTimestamp" in pod["metadata"] for pod in pods)
     )
@@ -282,6 +289,24 @@ def _seen(job: Json, pods: list[Json], now: datetime) -> _Seen:
     if waiting is None:
         return _Seen(State.PENDING)
     return _Seen(State.PENDING, *_waits_for(waiting, now))
+
+
+def _tried_again(seen: _Seen, pods: list[Json], now: datetime) -> _Seen:
+    """Return what a job shows that tries again after one of its pods has failed by itself: how that one did."""
+    if seen.reason is not None or seen.state not in (State.PENDING, State.RUNNING):
+        return seen
+    failed = (
+        pod for pod in reversed(pods) if pod["status"].get("phase") == "Failed" and not is_disrupted(pod)
+    )
+    if (pod := next(failed, None)) is None or not (times := _times(pod, "finishedAt")):
+        return seen
+    ended = _terminated(pod)
+    ends_the_job = ended.get("exitCode") in _BY_EXIT or ended.get("reason") == "OOMKilled"
+    if ends_the_job or now - max(times) > FAILURE_SHOWN:
+        return seen
+    said = _last_words(ended)
+    why = Message.verbatim(said) if said else Message.of("controller.exit-code", exit=ended.get("exitCode"))
+    return seen._replace(reason=Reason.CRASHED, message=why)
 
 
 def _failure(condition: Json, last: Json | None) -> _Seen:

@@ -18,6 +18,7 @@ from coref_k8s.cluster.errors import AlreadyExists, Invalid, NotFound, unless_re
 from coref_k8s.cluster.explain import Explainer
 from coref_k8s.cluster.jobs import job_manifest, pod_digest
 from coref_k8s.cluster.observed import (
+    JOB_CONTROLLER,
     disrupted_names,
     has_ended,
     noted_names,
@@ -150,14 +151,19 @@ class ClusterRunner:
         """End the Job's pods by SIGTERM and keep the Job, as failed, until it is removed.
 
         A deadline in the past does that for good: a suspended Job would go on again, and a queue such as
-        Kueue would see to it. A Job that is suspended has no pods and no clock: it is deleted.
+        Kueue would see to it. A Job that is suspended has no pods and no clock: it is deleted. So is one that another
+        controller manages: MultiKueue copies a Job into a worker cluster once, and takes the copy back with the Job.
         """
-        if job.reason is Reason.SUSPENDED:
+        if job.reason is Reason.SUSPENDED or self._is_managed(job):
             self.remove(job)
             return
         # in the same write: a controller that comes after this one must not take it for a disruption
         note = {"metadata": {"annotations": {names.STOPPED_ANNOTATION: why}}}
         self._patch(job.name, job.uid, {**note, "spec": {"activeDeadlineSeconds": 1}})
+
+    def _is_managed(self, job: ObservedJob) -> bool:
+        known = self._cache.job(self.namespace, job.name)
+        return bool(known and known["spec"].get("managedBy", JOB_CONTROLLER) != JOB_CONTROLLER)
 
     def remove(self, job: ObservedJob) -> None:
         """Forget the Job. One that has ended stays a while for its log; any other is deleted with its pods."""

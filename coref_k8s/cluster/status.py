@@ -49,6 +49,7 @@ class ConditionReason(StrEnum):
     NOT_STARTED = "NotStarted"
     SUSPENDED = "Suspended"
     DISRUPTED = "Disrupted"
+    CRASHED = "Crashed"
     OUT_OF_MEMORY = "OutOfMemory"
     REFUSED = "Refused"
     ERROR = "Error"

@@ -31,6 +31,7 @@ _TROUBLES = {
     Reason.REFUSED: "cluster.pod-refused",
     Reason.NOT_STARTED: "cluster.pod-not-started",
     Reason.DISRUPTED: "cluster.pod-lost",
+    Reason.CRASHED: "cluster.pod-failed",
 }
 #: Longest message of a condition or an event (characters).
 LONGEST = 1000
@@ -148,13 +149,13 @@ def trouble_in(error: Exception) -> Trouble:
 
 
 def trouble_of(progress: Progress) -> Trouble | None:
-    """Return what keeps trials from running: images at once, all else after a moment in which it may come right."""
+    """Return what keeps trials from running: what is seen to be wrong at once, all else after a moment in which it may come right."""
     jobs = [one.job for one in progress.running]
     for job in jobs:
         if job.reason is None or job.reason not in _TROUBLES:
             continue
         late = job.created_at is not None and progress.now - job.created_at >= UNPLACED_FOR
-        if late or job.reason in (Reason.IMAGE, Reason.DISRUPTED):
+        if late or job.reason in (Reason.IMAGE, Reason.DISRUPTED, Reason.CRASHED):
             told = Message.of(_TROUBLES[job.reason], job=job.name, why=job.message)
             return Trouble(ConditionReason(job.reason.value), told)
     if jobs and all(job.reason is Reason.SUSPENDED for job in jobs):

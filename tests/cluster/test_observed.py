@@ -86,8 +86,20 @@ def pod(
     )
 
 
-def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
-    return {"terminated": {"exitCode": code, "reason": reason, "message": message, "startedAt": BEGAN}}
+def ended(
+    code: int, reason: str = "Error", message: str = "", *, at: timedelta | None = None
+) -> dict[str, Any]:
+    """How a container ended, and how long ago."""
+    finished = {} if at is None else {"finishedAt": f"{NOW - at:%Y-%m-%dT%H:%M:%SZ}"}
+    return {
+        "terminated": {
+            "exitCode": code,
+            "reason": reason,
+            "message": message,
+            "startedAt": BEGAN,
+            **finished,
+        }
+    }
 
 
 def see(found: dict[str, Any], *pods: dict[str, Any]) -> ObservedJob:
@@ -125,6 +137,13 @@ def test_who_it_is() -> None:
         # its pod is in another cluster, as MultiKueue has it: the Job alone tells of it
         (job(status={"active": 1, "ready": 1}), [], State.RUNNING, None, None),
         (job(status={"active": 1, "ready": 0}), [], State.PENDING, None, None),
+        # it is tried again: how the last one failed is shown, for a while
+        (job(), [pod(phase="Failed", state=ended(1, at=timedelta(seconds=5)))], State.PENDING, Reason.CRASHED, None),
+        (job(), [pod(phase="Failed", state=ended(1, at=timedelta(minutes=2))), pod("p2")], State.RUNNING, Reason.CRASHED, None),
+        (job(), [pod(phase="Failed", state=ended(1, at=timedelta(minutes=6))), pod("p2")], State.RUNNING, None, None),
+        # ends the Job in a moment; was no failure
+        (job(), [pod(phase="Failed", state=ended(43, at=timedelta(seconds=1)))], State.PENDING, None, None),
+        (job(), [pod(phase="Failed", state=ended(143, at=timedelta(seconds=1))), pod("p2")], State.RUNNING, None, None),
         # its Job will say so in a moment
         (job(), [pod(phase="Succeeded", state=ended(0))], State.RUNNING, None, None),
     ],
@@ -293,3 +312,14 @@ def test_what_is_news_and_what_only_takes_time() -> None:
     # its Job has told before that it ended: nothing else will
     assert pod_news(pod(phase="Succeeded", state=ended(0)), job(("Complete", "", ""))) != runs
     assert pod_news(pod(), None) == runs
+
+
+def test_a_job_that_is_tried_again_says_how_its_pod_failed() -> None:
+    words = '{"section": "warning", "event": "trial_failed", "message": "the disk of /data is full"}'
+    failed = pod(phase="Failed", state=ended(1, message=words, at=timedelta(seconds=30)))
+    running = pod("p2", age=timedelta(seconds=10))
+    seen = see(job(), failed, running)
+    assert str(seen.message) == "the disk of /data is full"
+    # nothing of Job and pods changes when it is over
+    assert time_tells(seen, job(), [failed, running])
+    assert str(see(job(), pod(phase="Failed", state=ended(7, at=timedelta(0)))).message) == "exit code 7"

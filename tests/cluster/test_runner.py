@@ -9,7 +9,7 @@ import pytest
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.cache import JobCache
-from coref_k8s.cluster.jobs import CONTAINER
+from coref_k8s.cluster.jobs import CONTAINER, job_manifest
 from coref_k8s.cluster.lease import Lease
 from coref_k8s.cluster.observed import has_ended
 from coref_k8s.cluster.resources import JOBS, NODES, PODS
@@ -129,6 +129,21 @@ def test_the_lease_of_a_pod_that_is_gone_is_taken_at_once(
     )  # a process of some machine: nobody knows whether it lives
     assert elsewhere.attempt()
     assert not Lease(api, "elsewhere", seconds=60).attempt()
+
+
+def test_a_job_that_another_controller_manages_is_stopped_by_its_deletion(
+    api: AdminApi, job_settings: JobSettings, make_runner: Callable[[], ClusterRunner]
+) -> None:
+    runner, order = make_runner(), make_order()
+    manifest = job_manifest(order, job_settings, namespace=api.namespace, owner_uid=None)
+    # as MultiKueue does it: it copies the Job once, so that a change of the deadline never reaches the worker cluster
+    manifest["spec"]["managedBy"] = "kueue.x-k8s.io/multikueue"
+    api.create(JOBS, manifest)
+    began = {"startTime": f"{datetime.now(UTC):%FT%TZ}", "active": 1, "ready": 1}
+    api.patch(JOBS, order.name, {"status": began}, subresource="status")
+    [job] = wait_for(lambda: [j for j in runner.list("korean") if j.state is State.RUNNING], "it to run")
+    runner.stop(job)
+    wait_for(lambda: not api.list(JOBS)[0], "it to go")
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,21 @@ def test_a_secret_that_is_missing(
     world.until_phase("Succeeded")
 
 
+def test_a_trial_that_fails_and_is_tried_again(world: World) -> None:
+    def behave(order: Any, start: int) -> Any:
+        if order.kind is Kind.TRIAL:
+            return (0.05, 1, False) if start == 1 else (60.0, 0, True)
+        return None
+
+    world.trials.behave = behave
+    world.controller()
+    world.submit(spec={"trials": 1})
+    # while the next pod runs, and before its Job counts as failed
+    status = told(world, "Crashed")
+    assert "a pod has failed and is tried again; korean-64-0-1: exit code 1" in status["message"]
+    assert status["trials"]["failed"] == 0
+
+
 def test_who_suspended_a_job(world: World) -> None:
     world.trials.behave = lambda order, start: (60.0, 0, False) if order.kind is Kind.TRIAL else None
     world.controller()

@@ -85,7 +85,7 @@ class JobController:
                 self._remove_finalizer(orphan.obj)
             return
         stored = self._store.get(self._jobs, key)
-        if stored is None:
+        if stored is None or "managedBy" in stored.obj["spec"]:
             return
         job = copy.deepcopy(stored.obj)
         if _finished(job):
