@@ -6,13 +6,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from threading import Barrier
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from coref_k8s.errors import NotFoundError, RequestError, StorageError
+from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.store import AttemptRecord, Outcome, Phase, Store
 from coref_k8s.study.names import Kind
 from coref_k8s.study.spec import LimitsSpec, Range, SearchSpec, StudySpec
@@ -72,6 +76,12 @@ def attempt(name: str = "s-512-0-1", **changes: object) -> AttemptRecord:
         "log_tail": "끝",
     }
     return AttemptRecord(**{**values, **changes})
+
+
+MEASURED = Calibration(
+    device="card", gpu=True, memory=2**35, threads=0, driver="1", versions={}, model="m", task="mentions", precision="bf16",
+    asked="auto", shape={}, measured_at=datetime(2026, 11, 30, tzinfo=UTC),
+)  # fmt: skip
 
 
 def test_a_study_comes_back_as_it_was_put_in(store: Store, clock: Clock) -> None:
@@ -221,6 +231,21 @@ def test_six_processes_may_open_an_empty_database_at_once(url: str) -> None:
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out.strip()) == (0, "True"), err
     assert len(Store(url).list_studies()) == 6
+
+
+def test_of_two_that_measure_the_same_at_once_one_row_is_kept(url: str) -> None:
+    stores, together = [Store(url) for _ in range(4)], Barrier(4)
+
+    def keep(store: Store) -> None:
+        for number in range(8):  # of each kind of device all four are first
+            together.wait(60)
+            store.keep_calibration(replace(MEASURED, device=f"card {number}"))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(keep, stores))
+    assert sorted(one.device for one in stores[0].calibrations()) == [f"card {number}" for number in range(8)]
+    for store in stores:
+        store.close()
 
 
 def test_a_database_that_is_away_is_one_sentence_without_the_password(tmp_path) -> None:
