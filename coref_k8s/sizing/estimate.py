@@ -19,6 +19,8 @@ from coref_k8s.sizing.shape import LEAN, ModelShape
 
 #: Bytes of float32 logits that exist at one time in the lean head.
 HEAD_CHUNK_BYTES = 1 << 28
+#: Words of the vocabulary whose logits are computed at a time on a CPU, beside the chunk that they are put into.
+HEAD_WORDS = 1 << 13
 #: Numbers in one tile of the lean attention, and the buffers of a tile that live together: compiled loops
 #: work in place, PyTorch's operations from one buffer into another.
 TILE_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 25}
@@ -98,7 +100,8 @@ def estimate(
     known = 4 * shape.hidden * shape.intermediate if accumulating else of_layer
     passing = head_gradient + step.layer_temporary()
     moments = [
-        (before, at_head, head_gradient + step.head_temporary()),
+        # nothing is in the gradient before the first chunk's logits are complete
+        (before, at_head, max(head_gradient, step.head_piece()) + step.head_temporary()),
         (before, in_layer, passing + known),
         (before or whole * of_layer, min(whole, 1) * (kept + window) + outside, passing),
         (every, outside, step.lookup_temporary(accumulating)),
@@ -236,6 +239,14 @@ class _Step:
         chunk = min(logits, HEAD_CHUNK_BYTES)
         # The chunk, its narrow copy, and the states before and after the head's transform.
         return chunk * (2 if self.bf16 else 1) + narrow_table + self.positions * h * 4 * 6
+
+    def head_piece(self) -> int:
+        """The logits of some words, before they are put into their chunk."""
+        if self.path != "blocked" or self.device == "cuda" or self.bf16 or self.head is not None:
+            return 0
+        vocabulary = self.shape.vocabulary
+        chunk = min(4 * self.positions * vocabulary, HEAD_CHUNK_BYTES)
+        return chunk * min(HEAD_WORDS, vocabulary) // vocabulary
 
     def layer_temporary(self) -> int:
         """The larger of the backward passes of feed-forward and attention in one layer."""

@@ -149,7 +149,7 @@ def test_measured_peaks(cases):
 
 
 def test_constants_are_the_models_own():
-    assert sizing.HEAD_CHUNK_BYTES == head.CHUNK_BYTES
+    assert (sizing.HEAD_CHUNK_BYTES, sizing.HEAD_WORDS) == (head.CHUNK_BYTES, head.WORDS)
     assert sizing_head.BLOCK == training.BLOCK
     weights = sum(parameter.numel() for parameter in CorefHead(HeadSizes(96)).parameters())
     assert HeadShape().parameters(96) == pytest.approx(weights, rel=1e-3)
