@@ -121,19 +121,20 @@ class _Keeper:
         except StorageError as error:
             if not self._begun:
                 raise
-            if not self._away:
-                self._tell(error.message)
-            self._away = True
+            self._say(error.message)
 
     def finish(self, found: Calibration, most: float) -> Calibration:
         """Keep all of it, waiting for the database for so long (seconds); return what is kept. Raises StorageError."""
         whole = self._whole(found)
         if not whole.found:
             return whole
-        patiently(
-            lambda: self._store.keep_calibration(whole), sleep=time.sleep, on_wait=self._tell, most=most
-        )
+        patiently(lambda: self._store.keep_calibration(whole), sleep=time.sleep, on_wait=self._say, most=most)
         return whole
+
+    def _say(self, why: Message) -> None:
+        if not self._away:
+            self._tell(why)
+        self._away = True
 
     def _whole(self, found: Calibration) -> Calibration:
         earlier = None if found.complete else self._earlier.get(found.key)
