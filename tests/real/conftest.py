@@ -65,6 +65,8 @@ def release(cluster: KubeCluster) -> Iterator[Release]:
                 cluster.admin.patch(CRDS, names.CRD_NAME, {"metadata": owned})
             helm.install(str(CHART_HERE), RELEASE, values)
             made = Release(api, helm, CHART_HERE, values)
+            if made.has_database():
+                made.ready("postgres")
             made.ready("controller")
             yield made
     except LacksError as lacking:

@@ -12,12 +12,14 @@ import helm_python
 import yaml
 
 from coref_k8s.cluster import names
-from coref_k8s.cluster.resources import JOBS, LEASES, NODES, PODS, STUDIES
+from coref_k8s.cluster.errors import NotFound
+from coref_k8s.cluster.resources import JOBS, LEASES, NODES, PODS, STUDIES, Resource
 from tests.kube.api import AdminApi
 from tests.kube.cluster import wait_for
 
 Json = dict[str, Any]
 
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
 RELEASE = "coref"
 #: Time for a pod to be placed and its image to be pulled (seconds).
 START = 600.0
@@ -72,6 +74,14 @@ class Release:
             return good if len(good) == len(found) == count else None
 
         return list(self.until(look, f"{count} ready pods of the {component}"))
+
+    def has_database(self) -> bool:
+        """Return whether the release has a Postgres of its own."""
+        try:
+            self.api.get(STATEFUL_SETS, f"{RELEASE}-postgres")
+        except NotFound:
+            return False
+        return True
 
     def submit(self, *, trials: int = 3, pod: Json | None = None, **spec: Any) -> str:
         """Create a small study on CPU, of the kind that `helm test` runs, with longer trials; return its name."""
