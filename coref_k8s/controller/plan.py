@@ -49,8 +49,6 @@ UNPLACED_FOR = timedelta(seconds=30)
 _WAITED_FOR = (Reason.REFUSED, Reason.NOT_STARTED, Reason.UNSCHEDULABLE)
 #: Share of the shortest length's trials that have closed before a longer one begins, with warm start.
 LEAD = 0.5
-#: The same where the shortest explores for all.
-LADDER_LEAD = 0.8
 
 
 def plan(snapshot: Snapshot) -> list[Action]:
@@ -220,8 +218,7 @@ class _Planner:
     def _leading(self, shortest: LengthSnapshot, failed: dict[Unit, Message]) -> bool:
         """Whether the shortest length has too little to teach yet, and goes on learning."""
         closing = sum(t.hopeless or trial_unit(shortest, t) in failed for t in shortest.open)
-        lead = LADDER_LEAD if laddered(self.s.spec) else LEAD
-        enough = shortest.done + closing >= math.ceil(lead * shortest.planned)
+        enough = shortest.done + closing >= math.ceil(LEAD * shortest.planned)
         return not enough and searching(self.s, shortest, failed)
 
     def _offer(self, length: LengthSnapshot) -> None:

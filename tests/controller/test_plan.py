@@ -308,10 +308,12 @@ def on_ladder(seq_len: int, *open_trials: int, planned: int = 5, **changes) -> L
 @pytest.mark.parametrize(
     ("views", "expected"),
     [
-        # the shortest explores until four fifths of its trials have closed
-        ([on_ladder(512, *range(7, 10), planned=10, complete=7), on_ladder(1024), on_ladder(2048)], []),
+        # the shortest explores until half of its trials have closed
+        ([on_ladder(512, *range(4, 10), planned=10, complete=4), on_ladder(1024), on_ladder(2048)], []),
+        ([on_ladder(512, *range(5, 10), planned=10, complete=5), on_ladder(1024), on_ladder(2048)],
+         [WarmStart(1024, 512), *[NewTrial(1024)] * 3]),
         # then every longer one tries what it is offered, and two at random to compare with
-        ([on_ladder(512, 8, 9, planned=10, complete=8), on_ladder(1024), on_ladder(2048)],
+        ([on_ladder(512, 8, 9, planned=10, complete=5, failed=3), on_ladder(1024), on_ladder(2048)],
          [WarmStart(1024, 512), *[NewTrial(1024)] * 3, *[NewTrial(1024, random=True)] * 2, WarmStart(2048, 512), NewTrial(2048)]),
         # the others first; of one that follows fewer are planned
         ([on_ladder(512, planned=10, complete=10), on_ladder(1024, 5, complete=5, planned=6), on_ladder(2048, complete=5, planned=10)],
