@@ -1,10 +1,11 @@
-"""How many GPU-hours our search needs to reach what the founding way reaches at its end. Simulated.
+"""How many GPU-hours our search needs to reach what another way reaches at its end. Simulated.
 
-    python -m tests.benchmarks.search [--repetitions 50] [--output json] [--only measured,no-transfer | --only all]
+    python -m tests.benchmarks.search [--repetitions 50] [--against asha] [--only measured,no-transfer | --only all] [--output json]
 
 A simulated cluster of 8 GPUs runs both ways through the same 50 made-up worlds (`search_landscape.py`; seeds 0 to
 49): the founding way one length after another with plain Optuna, ours with the real controller
-(`search_cluster.py`). Both begin the same number of trials per length. A way's score at some moment is the mean
+(`search_cluster.py`). Both begin the same number of trials per length. `--against` puts a fairer opponent in the founding way's
+place: tuned random + ASHA, or the trivial ladder, as in `search_neutral.py`. A way's score at some moment is the mean
 over the lengths of the true quality of the trial that it would name best. `gpu_hours_ratio` is where our mean score
 over the repetitions reaches the founding way's mean score at its end, in GPU-hours, divided by the GPU-hours that
 way took; the interval is the bootstrap's over repetitions (95 %). Assumptions and results: docs/search.md.
@@ -26,6 +27,7 @@ import optuna
 from coref_k8s.study.reading import build_spec
 from tests.benchmarks.search_cluster import Curve, founding, ours
 from tests.benchmarks.search_landscape import Assumptions, Landscape
+from tests.benchmarks.search_neutral import FACTOR, plain, trivial
 
 TARGET = 0.5
 REPETITIONS = 50
@@ -81,15 +83,21 @@ SCENARIOS = {
 }
 #: What is run unless told otherwise: what counts, and what our search leans on most taken away.
 USUAL = ("measured", "anywhere", "no-transfer")
+#: From a request, a world, a seed and a number of GPUs to what an opponent does.
+AGAINST = {
+    "founding": founding,
+    "asha": lambda spec, world, seed, gpus: plain(spec, world, seed, "random", str(FACTOR), gpus),
+    "trivial": trivial,
+}
 
 
-def compare(scenario: Scenario, repetitions: int) -> tuple[list[Curve], list[Curve]]:
-    """Return the curves of the founding way and of ours, one a repetition."""
+def compare(scenario: Scenario, repetitions: int, against: str) -> tuple[list[Curve], list[Curve]]:
+    """Return the curves of an opponent and of ours, one a repetition."""
     spec = build_spec(trials=scenario.trials, search=dict(scenario.search))
     before, now = [], []
     for seed in range(repetitions):
         world = Landscape(seed, spec, scenario.assumed)
-        before.append(founding(spec, world, seed, scenario.founding_gpus))
+        before.append(AGAINST[against](spec, world, seed, scenario.founding_gpus))
         budget = before[-1].gpu_hours if scenario.extended else 0.0
         now.append(ours(spec, world, seed, GPUS, budget=budget))
     return before, now
@@ -117,7 +125,7 @@ def judge(before: list[Curve], now: list[Curve]) -> dict[str, Any]:
         "gpu_hours_ratio_high": _finite(float(np.quantile(drawn, 0.975, method="higher"))),
         "ratio_median_of_repetitions": _finite(statistics.median(each)),
         "repetitions_that_reach": round(len(reached) / len(each), 3),
-        "score_founding": round(float(target.mean()), 4),
+        "score_opponent": round(float(target.mean()), 4),
         "score_ours": round(statistics.mean(c.final for c in now), 4),
         "gpu_hours_at_end_ratio": round(sum(c.gpu_hours for c in now) / float(hours.sum()), 3),
         "wall_hours_at_end_ratio": round(
@@ -131,20 +139,21 @@ def _finite(value: float) -> float | None:
     return round(value, 3) if np.isfinite(value) else None
 
 
-def measure(names: list[str], repetitions: int) -> dict[str, Any]:
+def measure(names: list[str], repetitions: int, against: str) -> dict[str, Any]:
     """Return the figures of every scenario, the measured one's at the top."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     found = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in names:
-            found[name] = judge(*compare(SCENARIOS[name], repetitions))
+            found[name] = judge(*compare(SCENARIOS[name], repetitions, against))
             print(f"{name:20} {json.dumps(found[name])}", file=sys.stderr)
     first = found[names[0]]
     return {
         **{key: value for key, value in first.items() if key.startswith("gpu_hours_ratio")},
         "target": TARGET,
         "scenario": names[0],
+        "against": against,
         "repetitions": repetitions,
         "gpus": GPUS,
         "scenarios": found,
@@ -157,9 +166,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("--only", default=",".join(USUAL), help="scenarios, with commas between, or all")
+    parser.add_argument("--against", default="founding", choices=tuple(AGAINST))
     options = parser.parse_args(arguments)
     names = list(SCENARIOS) if options.only == "all" else options.only.split(",")
-    result = measure(names, options.repetitions)
+    result = measure(names, options.repetitions, options.against)
     if options.output == "json":
         print(json.dumps(result, indent=2))
     else:

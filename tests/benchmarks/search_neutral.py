@@ -85,7 +85,7 @@ def plain(spec: StudySpec, world: Any, seed: int, sampler: str, pruner: str, gpu
     return in_turn(spec, world, gpus, opened)
 
 
-def trivial(spec: StudySpec, world: Any, seed: int) -> Curve:
+def trivial(spec: StudySpec, world: Any, seed: int, gpus: int = GPUS) -> Curve:
     """Random trials where they are cheap; the best three and two more where they are not."""
 
     def opened(length: int, place: int, complete: Complete) -> tuple[optuna.Study, int]:
@@ -97,7 +97,7 @@ def trivial(spec: StudySpec, world: Any, seed: int) -> Curve:
             study.enqueue_trial(params)
         return study, spec.trials if place == 0 else len(first) + 2
 
-    return in_turn(spec, world, GPUS, opened)
+    return in_turn(spec, world, gpus, opened)
 
 
 @lru_cache(maxsize=1)

@@ -19,14 +19,16 @@ from tests.benchmarks.search_thaw import stopping, thawing
 from tests.benchmarks.search_trainings import main as trainings
 
 
-def test_the_benchmark_prints_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--repetitions", "2", "--only", "ten-trials", "--output", "json"]) == 0
+@pytest.mark.parametrize("against", ["founding", "asha", "trivial"])
+def test_the_benchmark_prints_its_figures(against: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ["--only", "ten-trials", "--against", against]
+    assert main(["--repetitions", "2", *chosen, "--output", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["repetitions"], found["target"]) == (2, 0.5)
+    assert (found["repetitions"], found["target"], found["against"]) == (2, 0.5, against)
     low, high = found["gpu_hours_ratio_low"], found["gpu_hours_ratio_high"]
     assert low is None or low > 0 <= (found["gpu_hours_ratio"] or low) <= (high or 99)
     one = found["scenarios"]["ten-trials"]
-    assert BASE < one["score_founding"] < BASE + GAIN
+    assert BASE < one["score_opponent"] < BASE + GAIN
     assert BASE < one["score_ours"] < BASE + GAIN
     assert 0 <= one["idle_share"] < 1
 
