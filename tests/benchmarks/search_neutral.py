@@ -38,7 +38,7 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
-from coref_k8s.search.space import default_params
+from coref_k8s.search.space import default_params, space_for
 from coref_k8s.study.spec import StudySpec
 from tests.benchmarks.search_cluster import Complete, Curve, in_turn, ours
 from tests.benchmarks.search_ladders import DEVELOPMENT, HELD_OUT, World, ladder, ladder_spec
@@ -93,8 +93,9 @@ def trivial(spec: StudySpec, world: Any, seed: int, gpus: int = GPUS) -> Curve:
             direction="maximize", sampler=RandomSampler(seed=seed * 10_000 + length), pruner=NopPruner()
         )
         first = [default_params(spec, length)] if place == 0 else [params for _, params in complete[:3]]
-        for params in first:
-            study.enqueue_trial(params)
+        space = space_for(spec, length)
+        for params in first:  # a choice that this length does not offer is drawn
+            study.enqueue_trial({k: v for k, v in params.items() if v in (space[k].choices or (v,))})
         return study, spec.trials if place == 0 else len(first) + 2
 
     return in_turn(spec, world, gpus, opened)
