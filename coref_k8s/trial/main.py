@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import traceback
+from contextlib import suppress
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -23,6 +25,11 @@ from coref_k8s.trial.observers import waiting
 from coref_k8s.trial.output import aloud, as_events
 from coref_k8s.trial.signals import Interrupted, StopSignal
 from coref_k8s.wording import Message
+
+#: Where a kubelet reads what a container said last. From an empty one it turns to the end of the log, which a traceback fills.
+LAST_WORDS = Path("/dev/termination-log")
+#: Most that is written there (characters); a kubelet keeps 4 kB.
+MOST_LAST_WORDS = 600
 
 
 def main() -> int:
@@ -48,9 +55,7 @@ def _main(stop: StopSignal, bus: Bus | None) -> int:
         # a request that is refused here would be refused every time
         code = EXIT_INVALID if isinstance(error, RequestError) else error.exit_code
         aloud(f"error: {error}")
-        if bus:
-            bus.emit(Section.WARNING, **who, event="trial_failed", exit_code=code, **said(error.message))
-        return code
+        return _failed(error.message, code, bus, who)
     except Interrupted:
         return EXIT_TERMINATED
     except Exception as error:
@@ -60,9 +65,15 @@ def _main(stop: StopSignal, bus: Bus | None) -> int:
             place = getattr(error, "filename", None) or settings.data_dir
             message = Message.of("trial.disk-full", place=place)
             aloud(f"error: {message}")
-        if bus:
-            bus.emit(Section.WARNING, **who, event="trial_failed", exit_code=1, **said(message))
-        return 1
+        return _failed(message, 1, bus, who)
+
+
+def _failed(message: Message, code: int, bus: Bus | None, who: dict[str, object]) -> int:
+    if bus:
+        bus.emit(Section.WARNING, **who, event="trial_failed", exit_code=code, **said(message))
+    with suppress(OSError), LAST_WORDS.open("r+", encoding="utf-8") as file:
+        file.write(" ".join(str(message).split())[:MOST_LAST_WORDS])
+    return code
 
 
 def read_order(settings: Settings) -> Order:

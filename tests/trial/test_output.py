@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import warnings
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from coref_k8s.telemetry.bus import last_words
@@ -89,11 +91,30 @@ def test_a_failure_is_told_in_events_alone_and_its_reason_is_found(house: House)
     assert last_words(process.log[-2048:].partition("\n")[2]) == "RuntimeError: broken"
 
 
-def _breaks() -> None:
-    """Patch this process: its first step fails."""
+def test_a_long_traceback_does_not_hide_the_reason_from_a_kubelet(house: House, tmp_path: Path) -> None:
+    (kept := tmp_path / "termination-log").touch()
+    order = house.order("breaks-deep", spec=house.training(max_steps=3, evaluations=1))
+    process = house.start(order, before=partial(_breaks, 40, kept), COREF_BUS="-")
+    assert process.wait() == 1
+    assert last_words(process.log[-2048:].partition("\n")[2]) == ""
+    assert kept.read_text() == "RuntimeError: broken"
+
+
+def _breaks(deep: int = 0, kept: Path | None = None) -> None:
+    """Patch this process: its first step fails, some calls deep; `kept` is where a kubelet reads last words."""
+    from coref_k8s.trial import main
     from coref_k8s.trial.stepper import Stepper
 
     def step(*_: Any) -> Any:
-        raise RuntimeError("broken")
+        fall(deep)
+
+    def fall(left: int) -> None:
+        if not left:
+            raise RuntimeError("broken")
+        over(left - 1)
+
+    def over(left: int) -> None:  # two functions: repeated lines of one are left out of a traceback
+        fall(left)
 
     Stepper.step = step  # type: ignore[method-assign, assignment]
+    main.LAST_WORDS = kept or main.LAST_WORDS
