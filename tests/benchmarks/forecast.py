@@ -62,6 +62,7 @@ def errors(
     lengths=LENGTHS,
     shapes=SHAPES,
     memory: bool = True,
+    runs: int = RUNS,
 ) -> dict:
     """Return by shape how far predicted times and peaks are off (share).
 
@@ -75,7 +76,7 @@ def errors(
     steps = [vars(step) for step in shapes]
     known: dict[Step, list[Point]] = {}
     later: dict[Step, list[Point]] = {}
-    for _ in range(RUNS):
+    for _ in range(runs):
         last: dict[tuple[bool, Step], Point] = {}  # one that was measured again is told again
         for line in measured_lines(spec, model.parent, seconds=True, more=steps):
             if line.pop("kind") == "point":
