@@ -229,7 +229,7 @@ def test_a_trial_that_overruns_takes_no_time_from_those_after_it() -> None:
 
 
 #: What is asked of every installation; the slow ones, and the benchmark, ask for all eight shapes.
-QUICK = {"shapes": (Step(256, 4), Step(512, 2), Step(512, 1, 2, True)), "lengths": (128, 512), "memory": False, "runs": 3}  # fmt: skip
+QUICK = {"shapes": (Step(256, 4), Step(512, 2), Step(512, 1, 2, True)), "lengths": (128, 512), "memory": False, "runs": 2}  # fmt: skip
 
 
 @pytest.mark.quiet
