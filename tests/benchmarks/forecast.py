@@ -29,7 +29,7 @@ SHAPES = (
     Step(768, 2), Step(1024, 2, 2), Step(1024, 3, 1, True),
 )  # fmt: skip
 #: Runs of the process that measures times, at most, and how close a shape's two least times are when there are enough (share).
-RUNS, AGREE = 8, 0.05
+RUNS, AGREE = 3, 0.05
 TIME, MEMORY, MEDIAN = 0.20, 0.10, 0.05
 
 
