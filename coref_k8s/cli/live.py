@@ -257,8 +257,9 @@ class LiveState:
     def _on_study_phase(self, when: datetime, event: Mapping[str, Any]) -> None:
         phase = str(event.get("phase", "")).capitalize()
         if phase in set(Phase) and not self.ended:
-            self.phase = Phase(phase)
-            self._tell_phase(when, message_of(event))
+            self.phase, message = Phase(phase), message_of(event)
+            self.message = said(message)
+            self._tell_phase(when, message)
 
     def _on_study_end(self, when: datetime, event: Mapping[str, Any]) -> None:
         self._on_study_phase(when, event)

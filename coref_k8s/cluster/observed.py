@@ -332,7 +332,7 @@ def _last_words(ended: Json) -> str:
     """Return what a container said last: the end of its log, which the kubelet cuts off anywhere."""
     text = str(ended.get("message") or "")
     cut = len(text.encode()) >= _LONGEST_END
-    return last_words(text.partition("\n")[2] if cut else text)
+    return str(last_words(text.partition("\n")[2] if cut else text))
 
 
 def _waits_for(pod: Json, now: datetime) -> tuple[Reason | None, Message]:

@@ -28,7 +28,7 @@ from coref_k8s.study.names import WITHOUT_GPU, Kind, job_name
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.telemetry.bus import Bus, Section, as_printed, last_words, said
-from coref_k8s.wording import Message
+from coref_k8s.wording import NOTHING, Message
 
 #: Lines of a failed job's log that are kept (the store cuts them to 4 KiB).
 TAIL_LINES = 60
@@ -68,7 +68,7 @@ class Applier:
         self._may_write = may_write
         self._order = order
         self._gpus_per_job = 0
-        self._last_lines: dict[Unit, str] = {}
+        self._last_words: dict[Unit, Message] = {}
         self._calibration: tuple[StudySpec, Calibration | None] | None = None
         self._noted = False
 
@@ -79,7 +79,7 @@ class Applier:
         Raises StorageError and FencedError at once: nothing else could be written.
         """
         self._gpus_per_job = gpus_per_job
-        self._last_lines.clear()
+        self._last_words.clear()
         failed: set[Unit] = set()
         first: Exception | None = None
         began = self._clock()
@@ -142,7 +142,7 @@ class Applier:
         job, message, log = action.job, action.message, ""
         if action.outcome in _TELLING:
             log = self._log(job.name)
-            message = self._with_last_line(action, log)
+            message = self._with_last_words(action, log)
         now = self._clock()
         record = AttemptRecord(
             job_name=job.name,
@@ -170,12 +170,12 @@ class Applier:
         self._store.record_attempt(self._memory.namespace, self._memory.name, record)
         self._memory.attempts.add(record)
 
-    def _with_last_line(self, action: do.Record, log: str) -> Message:
-        """Return the reason with the last line of the log, which mostly is the exception."""
-        line = last_words(log)[:300] or action.job.said
-        if line:
-            self._last_lines[action.unit] = line
-        return _with_words(action.message, line)
+    def _with_last_words(self, action: do.Record, log: str) -> Message:
+        """Return the reason with what was said last, which mostly is the exception."""
+        words = last_words(log) or Message.verbatim(action.job.said)
+        if words:
+            self._last_words[action.unit] = words
+        return _with_words(action.message, words)
 
     def _log(self, job: str) -> str:
         try:
@@ -250,7 +250,7 @@ class Applier:
 
     def _fail(self, unit: Unit, reason: Message) -> None:
         assert unit.trial is not None
-        reason = _with_words(reason, self._last_lines.get(unit, ""))
+        reason = _with_words(reason, self._last_words.get(unit, NOTHING))
         self._study(unit).fail(unit.trial, reason)
         self._tell_end(unit, state="failed", reason=str(reason), **said(reason))
 
@@ -277,7 +277,7 @@ class Applier:
         study, message = self._memory.study, action.message
         if message.code == "controller.preparation-failed":
             # what a preparation said last is known only now when it has ended in this very round
-            why = _with_words(message.values["why"], self._last_lines.get(PREPARATION, ""))
+            why = _with_words(message.values["why"], self._last_words.get(PREPARATION, NOTHING))
             message = Message.of(message.code, why=why)
         self._store.set_phase(study.namespace, study.name, action.phase, message)
         if study.started_at is None:
@@ -289,7 +289,7 @@ class Applier:
             self._tell(Section.STUDY_END, phase=action.phase.value, **said(message))
 
 
-def _with_words(what: Message, words: str) -> Message:
+def _with_words(what: Message, words: Message) -> Message:
     return Message.of("controller.with-words", what=what, said=words) if words else what
 
 

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from coref_k8s.wording import Message
+from coref_k8s.wording import Message, has
 
 
 class Section(StrEnum):
@@ -50,8 +50,9 @@ def said(message: Message) -> dict[str, Any]:
 
 
 def message_of(event: Mapping[str, Any]) -> Message:
-    """Return what an event says; of one without a code its words."""
-    if isinstance(event.get("code"), str) and isinstance(event.get("values"), Mapping):
+    """Return what an event says; of one without a code, or with one that another version has, its words."""
+    code = event.get("code")
+    if isinstance(code, str) and has(code) and isinstance(event.get("values"), Mapping):
         return Message.load({**event["values"], "code": event["code"]})
     return Message.verbatim(str(event.get("message") or event.get("why") or ""))
 
@@ -65,24 +66,30 @@ def as_printed(line: str) -> str:
     return line
 
 
-def last_words(log: str) -> str:
+#: Most of a line that is no sentence of ours (characters).
+_LONGEST = 600
+
+
+def last_words(log: str) -> Message:
     """Return what a program that failed has said last: its error message, mostly.
 
-    That is the last line of its log that is no event, or where all are events what it gave as the reason, or printed last.
+    That is the last line of its log that is no event, unless it gave its reason as an event after that; where all are events,
+    its reason, or what it printed last.
     """
     lines = [line for text in reversed(log.splitlines()) if (line := text.strip())]
-    events = []
+    printed = []
     for line in lines:
         if not line.startswith("{"):
-            return line
+            return Message.verbatim(line[:_LONGEST])
+        event = None
         with suppress(ValueError):
-            events.append(json.loads(line))
-    events = [event for event in events if isinstance(event, dict)]
-    for event in events:
-        if event.get("event") == "trial_failed":
-            return str(event.get("message", ""))
-    printed = (str(event.get("message", "")) for event in events if event.get("section") == Section.OUTPUT)
-    return next(printed, "").strip().rpartition("\n")[2].strip()
+            event = json.loads(line)
+        if isinstance(event, dict) and event.get("event") == "trial_failed":
+            return message_of(event)
+        if isinstance(event, dict) and event.get("section") == Section.OUTPUT:
+            printed.append(str(event.get("message", "")))
+    words = printed[0].strip().rpartition("\n")[2].strip() if printed else ""
+    return Message.verbatim(words[:_LONGEST])
 
 
 class Bus:

@@ -344,6 +344,15 @@ def test_failures_say_why() -> None:
     assert "study Failed" in shown(state)
 
 
+def test_the_end_of_a_study_is_told_once() -> None:
+    why = Message.of("controller.preparation-failed", why=Message.verbatim("the disk is full"))
+    state = playing()
+    end = {"ts": NOW.isoformat(), "section": "study_end", "study": "demo", "phase": "Failed", **said(why)}
+    state.apply(end)
+    state.sync(replace(view(Phase.FAILED), message=why), NOW)
+    assert len([text for _, text in state.news if "the disk is full" in text]) == 1
+
+
 def test_remaining_time_comes_from_finished_trials() -> None:
     # 3 left at 512 (one of them runs for longer than the complete one took), 4 at 1024 taken to cost twice as much, two at a time
     trials = (record(0, TrialState.RUNNING), record(1, TrialState.COMPLETE, 0.4))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from coref_k8s.telemetry.bus import Bus, Section
+from coref_k8s.telemetry.bus import Bus, Section, last_words, said
+from coref_k8s.wording import Message
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -122,3 +123,13 @@ def test_a_disk_that_refuses_ends_no_trial(capsys) -> None:
     bus.emit("warning")
     bus.emit("warning")
     assert capsys.readouterr().err.count("cannot be written") == 1
+
+
+def test_what_a_program_said_last_is_told_in_the_readers_language() -> None:
+    reason = Message.of("corpus.many-near-duplicates", n=14, of=15)
+    told = {"event": "trial_failed", **said(reason)}
+    log = f"error: {reason}\n{json.dumps(told)}\n"
+    assert last_words(log).say("ko") == reason.say("ko") != reason.say("en")
+    assert str(last_words(log + "Segmentation fault\n")) == "Segmentation fault"
+    newer = json.dumps({**told, "code": "corpus.of-a-later-version"})
+    assert last_words(newer).say("ko") == str(reason)
