@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import time
 
 import numpy as np
 import optuna
@@ -20,6 +20,7 @@ from coref_k8s.search.records import TrialRecord
 from coref_k8s.search.records import TrialState as State
 from coref_k8s.search.space import default_params, distributions, space_for
 from coref_k8s.study.reading import build_spec
+from tests.timing import cpu, least
 
 SPEC = build_spec(seq_lengths=[1024])
 SPACE = distributions(space_for(SPEC, 1024))
@@ -327,11 +328,12 @@ def test_an_ask_takes_at_most_a_tenth_of_a_second_of_cpu() -> None:
     """Of 120 observations, the most that a process is fitted to."""
     cube, draw = Cube(SPACE), np.random.default_rng(14)
     study = study_of([(cube.params(p), 0.5 - float(p @ p) / 20) for p in cube.random(draw, MOST)])
-    took = []
-    for seed in range(5):
-        study.sampler = GPSampler(SPACE, 1024, seed=seed, startup=5)
-        began = time.process_time()
-        study.ask(SPACE)
-        took.append(time.process_time() - began)
+    seeds = itertools.count()
+
+    def asking() -> float:
+        study.sampler = GPSampler(SPACE, 1024, seed=next(seeds), startup=5)
+        took = cpu(lambda: study.ask(SPACE))
         study.tell(study.trials[-1].number, state=TrialState.FAIL)
-    assert min(took) < 0.1
+        return took
+
+    assert least(asking, until=lambda took: took < 0.1)[0] < 0.1
