@@ -159,7 +159,9 @@ def trouble_of(progress: Progress) -> Trouble | None:
             told = Message.of(_TROUBLES[job.reason], job=job.name, why=job.message)
             return Trouble(ConditionReason(job.reason.value), told)
     if jobs and all(job.reason is Reason.SUSPENDED for job in jobs):
-        told = Message.of("cluster.all-suspended", job=jobs[0].name, why=jobs[0].message)
+        # of one that it preempted Kueue may say nothing more, while it says of another what lacks
+        first = next((job for job in jobs if job.message.code == "cluster.queued"), jobs[0])
+        told = Message.of("cluster.all-suspended", job=first.name, why=first.message)
         return Trouble(ConditionReason.SUSPENDED, told)
     return None
 

@@ -96,6 +96,24 @@ def test_a_trial_that_fails_and_is_tried_again(world: World) -> None:
     assert status["trials"]["failed"] == 0
 
 
+def queue_says(world: World, job: str) -> None:
+    """Let Kueue say of the Workload of a Job what it lacks."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    where = {"name": f"job-{job}-3f2a1", "namespace": world.api.namespace}
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"pending.{job}", "namespace": world.api.namespace},
+        "involvedObject": {"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "Workload", **where},
+        "type": "Warning",
+        "reason": "WaitingForQuota",
+        "message": "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor small",
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+    }
+    world.api.create(EVENTS, event)
+
+
 def test_who_suspended_a_job(world: World) -> None:
     world.trials.behave = lambda order, start: (60.0, 0, False) if order.kind is Kind.TRIAL else None
     world.controller()
@@ -109,25 +127,24 @@ def test_who_suspended_a_job(world: World) -> None:
     # by a queue, which says what it lacks of its own object about the Job
     world.submit("queued", spec={"trials": 1, "pod": {"gpus": 0, "queueName": "team"}})
     world.until(lambda: "queued-prepare-1" in world.jobs(), "the Job of the preparation")
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    where = {"name": "job-queued-prepare-1-3f2a1", "namespace": world.api.namespace}
-    event = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": "pending.1", "namespace": world.api.namespace},
-        "involvedObject": {"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "Workload", **where},
-        "type": "Warning",
-        "reason": "WaitingForQuota",
-        "message": "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor small",
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-    }
-    world.api.create(EVENTS, event)
+    queue_says(world, "queued-prepare-1")
     world.until(
         lambda: "insufficient unused quota" in world.status("queued").get("message", ""), "the queue's words"
     )
     assert "queue team" in told(world, "Suspended", "queued")["message"]
     assert world.status("queued")["trials"]["waiting"] == 1
+
+
+def test_what_the_queue_says_of_any_of_its_jobs_is_told(world: World) -> None:
+    """Of a job that it preempted Kueue says nothing more for minutes, but does of the one behind it."""
+    world.controller()
+    world.submit(spec={"pod": {"gpus": 0, "queueName": "team"}})
+    world.until(lambda: "korean-prepare-1" in world.jobs(), "the Job of the preparation")
+    world.api.patch(JOBS, "korean-prepare-1", {"spec": {"suspend": False}})
+    world.until(lambda: "korean-64-1-1" in world.jobs(), "the Jobs of both trials")
+    queue_says(world, "korean-64-1-1")
+    words = "no job is admitted; korean-64-1-1: suspended; queue team has not admitted it: couldn't assign"
+    world.until(lambda: world.status().get("message", "").startswith(words), "the queue's words")
 
 
 def test_a_preparation_that_goes_on_and_one_that_is_tried_again(world: World) -> None:
