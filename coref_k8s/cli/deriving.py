@@ -66,7 +66,7 @@ def ensemble(
     where: Where,
     how: How,
 ) -> int:
-    """Join the best models of a study: averaged weights (uniform and greedy soup), averaged probabilities."""
+    """Join the best models of a study: averaged weights (soups), averaged probabilities or link scores."""
     backend, view = find_study(where, study)
     made = _with_settings(ensemble_of(view, top, seq_len=seq_len, spelled=option), settings)
     _source(say("cli.from-best", top=top, study=study, length=made.seq_len), view)

@@ -28,7 +28,8 @@ def heading(result: EvaluationResult, model: str, text: str | None, split: str) 
     """Return what was scored on what, and the score."""
     where = text or say("scores.documents", split=split)
     code = "scores.head" if "score" in result.given else "scores.head-too-few"
-    return say(code, model=model, length=result.seq_len, where=where, score=result.score)
+    between = interval_of(result.metrics, "score")
+    return say(code, model=model, length=result.seq_len, where=where, score=result.score, between=between)
 
 
 def remarks(result: EvaluationResult) -> tuple[str, list[str]]:
@@ -97,8 +98,8 @@ def _arms(m: dict[str, float]) -> Sheet:
                 score(m.get(f"{name}_chance")),
             )  # fmt: skip
     if (more := m.get("coref_top5_truncated_gain")) is not None:
-        between = interval_of(m, "coref_top5_truncated_gain")
-        table.row(say("scores.truncated-gain"), difference(more), "", between, "")
+        low, high = (m.get(f"coref_top5_truncated_gain_ci_{end}") for end in ("low", "high"))
+        table.row(say("scores.truncated-gain"), difference(more), "", interval(low, high, difference), "")
     return table
 
 
@@ -182,7 +183,8 @@ def _chains(result: EvaluationResult) -> RenderableType:
         beside.row(words, score(m[key]), interval_of(m, key))
     found = headed("scores.anaphors", "words.items", "scores.recall", left=("scores.anaphors",))
     for words, n, key in chains.links(result.counts, lang()):
-        found.row(words, number(n), score(m.get(key)))
+        if n:
+            found.row(words, number(n), score(m.get(key)))
     view = say(f"scores.view-{result.view}")
     ceiling = say("scores.ceiling", view=view, share=m.get("representable", 1.0))
     return Group(table, ceiling, "", beside, "", found)

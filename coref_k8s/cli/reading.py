@@ -11,14 +11,14 @@ import typer
 
 from coref_k8s.cli import tables
 from coref_k8s.cli.comparing import as_table, settings_table
-from coref_k8s.cli.console import Wide, dump, note, out, write
+from coref_k8s.cli.console import Wide, dump, note, out, warn, write
 from coref_k8s.cli.next_steps import suggest_next
 from coref_k8s.cli.sheet import headed
 from coref_k8s.cli.speech import lang, said, say
 from coref_k8s.cli.where_options import Study, Where, names_of_studies, option, placed
 from coref_k8s.cli.winners import print_best
 from coref_k8s.client.backend import Backend
-from coref_k8s.client.comparing import side_by_side
+from coref_k8s.client.comparing import of_different_kinds, side_by_side
 from coref_k8s.client.readable import readable
 from coref_k8s.client.results import best_trials, length_of, one_of, trial_rows, with_result
 from coref_k8s.client.where import find_study, open_backends
@@ -141,6 +141,8 @@ def results(
         compared = side_by_side(views, price)
         if output == "table":
             out.print(as_table(compared))
+            if of_different_kinds(views):
+                warn(say("cli.different-scores"))
             if (differing := settings_table(views)) is not None:
                 out.print("", differing, sep="\n")
         else:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from unicodedata import normalize
 
 import typer
 
@@ -243,13 +244,21 @@ def _table(document: ResolvedDocument, console: object = None) -> None:
     chains = [(number, chain) for number, chain in enumerate(document.chains) if len(chain) > 1]
     for number, chain in sorted(chains, key=lambda one: -len(one[1])):
         names = Counter(mention.text for mention in chain).most_common(_NAMES)
-        shown = ", ".join(f"{harmless(text[:_LETTERS])} {count}" for text, count in names)
+        shown = ", ".join(f"{_begun(text)} {count}" for text, count in names)
         table.row(str(number + 1), str(len(chain)), shown, _context(document, chain[0].start))
     target = out if console is None else console
-    target.print(table)  # type: ignore[attr-defined]
+    if chains:
+        target.print(table)  # type: ignore[attr-defined]
+    else:
+        target.print(harmless(document.doc_id), style="bold", markup=False, highlight=False)  # type: ignore[attr-defined]
     alone = len(document.chains) - len(chains)
     target.print(say("coref.table-foot", entities=len(chains), alone=alone), highlight=False)  # type: ignore[attr-defined]
 
 
 def _context(document: ResolvedDocument, at: int) -> str:
-    return harmless(" ".join(document.text[at : at + _LETTERS].split()))
+    return _begun(" ".join(document.text[at : at + 4 * _LETTERS].split()))
+
+
+def _begun(text: str) -> str:
+    """Return the first letters of a text, composed: of a syllable that was taken apart half is nothing to read."""
+    return harmless(normalize("NFC", text)[:_LETTERS])

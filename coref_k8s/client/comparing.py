@@ -45,6 +45,12 @@ def settings(views: Sequence[StudyView]) -> dict[str, list[Any]]:
     return {path: each for path, each in values.items() if any(value != each[0] for value in each)}
 
 
+def of_different_kinds(views: Sequence[StudyView]) -> bool:
+    """Tell whether the studies' scores weigh different metrics, so that none is higher than another's."""
+    first, *others = (view.spec.objective.weights for view in views)
+    return any(weights != first for weights in others)
+
+
 def shown(row: Mapping[str, Any]) -> tuple[float | None, float | None]:
     """Return the scores on dev and on test that a person is shown: none where they rest on too few items."""
     if row["not_given"]:

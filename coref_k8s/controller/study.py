@@ -133,7 +133,8 @@ def remaining(
 
     What a trial takes is known of lengths with complete trials. Of others it is what was `expected` of it (seconds), times what
     the known ones have taken more or less than expected; without any expectation it is the nearest known one's, by tokens.
-    A trial that runs longer than that takes nothing from those that have not begun. None when neither is there.
+    A trial that runs longer than that takes nothing from those that have not begun. None when neither is there, or when
+    only such trials are left: when they end nobody knows.
     """
     lengths, expected = list(lengths), expected or {}
     known = {one.seq_len: mean for one in lengths if (mean := one.mean_seconds)}
@@ -144,6 +145,8 @@ def remaining(
         each = _trial_seconds(one.seq_len, known, expected)
         seconds += max(0, one.left - len(one.begun_at)) * each
         seconds += sum(max(0.0, each - (now - began).total_seconds()) for began in one.begun_at)
+    if not seconds and any(one.begun_at for one in lengths):
+        return None
     return timedelta(seconds=seconds / slots)
 
 

@@ -74,9 +74,8 @@ def compare(a: EvaluationResult, b: EvaluationResult) -> list[Difference]:
     item.
     """
     if a.view != b.view:
-        raise DataError(
-            "evaluation.other-views", a=a.view or "masked mentions", b=b.view or "masked mentions"
-        )
+        ways = (Message.of(f"scores.view-{one.view}" if one.view else "scores.view-masked") for one in (a, b))
+        raise DataError("evaluation.other-views", a=next(ways), b=next(ways))
     if a.seq_len != b.seq_len and not a.view:
         raise DataError("evaluation.other-lengths", a=a.seq_len, b=b.seq_len)
     sides = [a.item_scores, b.item_scores]

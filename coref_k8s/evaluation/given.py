@@ -16,6 +16,9 @@ MIN_ITEMS = 30
 _KINDS = {
     "coref_top1": "coref",
     "coref_top5": "coref",
+    "coref_closed1": "closed",
+    "coref_closed5": "closed",
+    "swap_top1": "swapped",
     "coref_f1": "f1",
     "coref_precision": "f1",
     "coref_recall": "f1",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from coref_k8s.evaluation.intervals import estimate
 from coref_k8s.evaluation.result import Bucket, ItemScores
 from coref_k8s.evaluation.sums import Statistic, by_document, mean, mean_difference
+from coref_k8s.study.tasks import metric_named
 from coref_k8s.wording import Message
 
 
@@ -53,7 +54,9 @@ class Scorecard:
         """Note how many items a kind has; without any, its metrics are 0 and a warning says so."""
         self.counts[kind] = n
         if not n:
-            self.warnings.append(Message.of("evaluation.no-items", kind=kind, metrics=metrics))
+            self.warnings.append(
+                Message.of("evaluation.no-items", metrics=[metric_named(name) for name in metrics])
+            )
 
 
 def column(values: Sequence[bool] | Sequence[float]) -> list[float]:

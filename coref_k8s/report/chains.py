@@ -36,7 +36,7 @@ def links(counts: Mapping[str, int], lang: Lang = "en", of: str = "recall") -> I
             kind = name.removeprefix(f"{of}_")
             low, _, high = kind.partition("_")
             if low.isdecimal():
-                span = f"{number(int(low) + 1)}–{number(int(high)) if high else ''}"
+                span = number(int(low) + 1) + (f"–{number(int(high))}" if high else "+")
                 words = say("words.of-tokens", lang, length=span)
             else:
                 words = say(f"scores.type-{kind}", lang)

@@ -52,7 +52,10 @@ def metrics(page: Context) -> str:
         *(["words.gain"] if gains else []), "report.guess",
     )  # fmt: skip
     weights = page.view.spec.objective.weights
-    formula = " + ".join(f"{weight:g} {metric(name, page.lang)}" for name, weight in weights.items())
+    formula = " + ".join(
+        f"{'' if weight == 1 else f'{weight:g} '}{metric(name, page.lang)}"
+        for name, weight in weights.items()
+    )
     return (
         table(heads, grouped(rows, 2), left=3)
         + page.about("report.score-about", formula=formula)

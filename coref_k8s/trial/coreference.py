@@ -27,6 +27,8 @@ from coref_k8s.wording import Message
 class Coreference(Task):
     """Mentions and their links, scored end to end."""
 
+    average = "link score average"
+
     def __init__(
         self, order: Order, data_dir: Path, stop: StopSignal, warn: Callable[[Message], None]
     ) -> None:

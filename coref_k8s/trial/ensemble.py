@@ -37,7 +37,7 @@ from coref_k8s.wording import Message
 
 #: What is stored of a way that is kept.
 KEPT = Message.of("trial.kept")
-UNIFORM, GREEDY, PROBABILITIES = "uniform soup", "greedy soup", "probability average"
+UNIFORM, GREEDY = "uniform soup", "greedy soup"
 
 
 @dataclass
@@ -127,10 +127,10 @@ class _Ensemble:
         best = ranked[0]
         candidates = [*self._soups(ranked, singles), self._probabilities(ranked, singles[best])]
         kept = [one for one in candidates if one.kept]
-        soups = [one for one in kept if one.way != PROBABILITIES]
+        soups = [one for one in kept if one.way != self.task.average]
         # of two soups the better one is delivered; equal ones are the same for whoever uses them
         deliver = [max(soups, key=lambda one: one.dev.score)] if soups else []
-        deliver += [one for one in kept if one.way == PROBABILITIES]
+        deliver += [one for one in kept if one.way == self.task.average]
         for one in deliver:
             self._deliver(one, best, singles[best])
         return self._result(candidates, best, singles)
@@ -176,8 +176,8 @@ class _Ensemble:
         return model
 
     def _probabilities(self, ranked: list[int], single: EvaluationResult) -> Candidate:
-        result = self._dev(PROBABILITIES, lambda: self.task.joined([self._load(n) for n in ranked]))
-        return Candidate(PROBABILITIES, ranked, result, self._against(result, single))
+        result = self._dev(self.task.average, lambda: self.task.joined([self._load(n) for n in ranked]))
+        return Candidate(self.task.average, ranked, result, self._against(result, single))
 
     # -- scoring -----------------------------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class _Ensemble:
 
     def _deliver(self, one: Candidate, best: int, single: EvaluationResult) -> None:
         """Score on test what is kept, beside the best single model and the untuned one, and write it."""
-        if one.way == PROBABILITIES:
+        if one.way == self.task.average:
             model: Any = self.task.joined([self._load(n) for n in one.members])
         else:
             model = self._soup(one.members)
@@ -234,14 +234,14 @@ class _Ensemble:
             Compared(UNTUNED, "test", compare(one.test, before["test"])),
         ]
         facts = self._facts(one, model)
-        if one.way == PROBABILITIES:
+        if one.way == self.task.average:
             write_folder(self.folder.ensemble, lambda path: self._write_members(path, one, facts))
         else:
             write_folder(self.folder.model, lambda path: self._write_soup(path, model, one.dev, facts))
 
     def _facts(self, one: Candidate, model: Any) -> Facts:
         assert one.test is not None
-        some = model.members[0] if one.way == PROBABILITIES else model
+        some = model.members[0] if one.way == self.task.average else model
         return Facts(
             order=self.order,
             members=one.members,

@@ -32,6 +32,8 @@ from coref_k8s.wording import Message
 class Mentions(Task):
     """Masked mentions and words, scored by cloze items."""
 
+    average = "probability average"
+
     def __init__(
         self, order: Order, data_dir: Path, stop: StopSignal, warn: Callable[[Message], None]
     ) -> None:

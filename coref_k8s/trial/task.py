@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -43,6 +43,8 @@ class Task(ABC):
     """A task's side of one order."""
 
     tokenizer: Any
+    average: ClassVar[str]
+    """What the mean of several models' answers is called, as a way to join them."""
 
     def __init__(
         self, order: Order, data_dir: Path, stop: StopSignal, warn: Callable[[Message], None]

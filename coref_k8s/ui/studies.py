@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from coref_k8s.client.comparing import settings, shown, side_by_side, told
+from coref_k8s.client.comparing import of_different_kinds, settings, shown, side_by_side, told
 from coref_k8s.controller.view import StudyView
 from coref_k8s.errors import CorefError
 from coref_k8s.report.charts import Chart, Mark
@@ -87,6 +87,8 @@ def compare(visit: Visit) -> str:
     trail = [(visit.plain("ui.compared"), visit.here())]
     if len(views) < 2:
         return framed(visit, Page(visit.plain("ui.compared"), body + visit.about("ui.choose-two"), trail))
+    if of_different_kinds(views):
+        body += visit.about("cli.different-scores")
     body += _reached(visit, views) + _progress(visit, views) + _differing(visit, views)
     going_on = any(not view.ended for view in views)
     return framed(visit, Page(visit.plain("ui.compared"), body, trail, seconds=_seconds(going_on)))

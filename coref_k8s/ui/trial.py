@@ -136,11 +136,11 @@ def _scores(page: Context, found: TrialRecord) -> str:
             continue
         ends = (values.get(f"{name}_ci_{end}") for end in ("low", "high"))
         guess = guess_without(values, name)
+        by_context = ["" if name == "score" else gain(values, name)] if gains else []
         rows.append(
             [
                 metric(name, page.lang), score(value), whisker(value, *ends, guess=guess),
-                interval_of(values, name), "" if name == "score" else gain(values, name),
-                "" if guess is None else score(guess),
+                interval_of(values, name), *by_context, "" if guess is None else score(guess),
             ]
         )  # fmt: skip
     middle = ("words.interval", *(["words.gain"] if gains else []))

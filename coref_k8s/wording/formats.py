@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from shlex import quote
 from typing import Any
 
 from coref_k8s.wording.commands import typed
@@ -135,6 +136,7 @@ class Words(string.Formatter):
             "parameter": lambda: parameter(value),
             "count": lambda: number(value),
             "list": lambda: listed(value, lang),
+            "argument": lambda: quote(str(value)),
         }
         if format_spec in named:
             return named[format_spec]()

@@ -1,6 +1,7 @@
 """`evaluate` and `compare` of coreference models: what is said of chains."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,8 @@ def test_scores_of_chains_stand_beside_what_needs_no_model(models, text, capsys,
     saved = tmp_path / "one.json"
     assert run(["evaluate", models[0], "--data", text, "--save", str(saved), "--lang", "en"]) == 0
     out = capsys.readouterr().out
+    assert re.search(r": score 0\.\d{3} \(95 % interval [01]\.\d{3} … [01]\.\d{3}\)\n", out)
+    assert "2,049" not in out, "no row for distances that no mention has"
     for words in (
         "CoNLL F1",
         "B³",

@@ -111,12 +111,12 @@ def test_several_documents_are_not_one_page(model, file, capsys):
     assert "--output-dir" in capsys.readouterr().err
 
 
-def test_a_model_that_resolves_nothing_is_one_sentence_that_says_what_to_do(model, file, capsys):
-    encoder = str(Path(model).parent / "encoder")
+def test_a_model_that_resolves_nothing_is_one_sentence_that_says_what_to_do(model, file, tmp_path, capsys):
+    encoder = str(shutil.copytree(Path(model).parent / "encoder", tmp_path / "내 모델"))
     assert run(["resolve", encoder, str(file)]) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "no coreference head" in said
-    assert f"coref-k8s submit --local --task coreference --model {encoder}" in said
+    assert f"coref-k8s submit --local --task coreference --model '{encoder}'" in said
 
 
 @pytest.fixture

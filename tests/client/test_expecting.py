@@ -227,6 +227,8 @@ def test_a_trial_that_overruns_takes_no_time_from_those_after_it() -> None:
     begun = (NOW - timedelta(seconds=500), NOW - timedelta(seconds=40))
     one = LengthState(seq_len=512, planned=3, begun_at=begun)
     assert remaining([one], 1, NOW, {512: 100.0}) == timedelta(seconds=60 + 100)
+    last = LengthState(seq_len=512, planned=1, begun_at=begun[:1])
+    assert remaining([last], 1, NOW, {512: 100.0}) is None, "not 0 seconds: when it ends nobody knows"
 
 
 #: What is asked of every installation; the slow ones, and the benchmark, ask for all eight shapes.

@@ -103,6 +103,26 @@ def test_a_chain_lights_up_and_is_walked_along(
     assert look.complaints == []
 
 
+def test_a_mention_is_reached_and_left_by_the_keyboard_alone(chromium: Browser, page: Path) -> None:
+    look = chromium
+    look.open(page, width=1280)
+    press(look, "ArrowRight")
+    assert bar(look) is None, "there is nothing to go on from"
+    look.run("document.querySelector('#m0').focus()")
+    assert look.run("document.querySelectorAll('main .lit').length") == 4
+    press(look, "ArrowRight")
+    assert bar(look) == ["김 첨지", "2 / 4"]
+    press(look, "Escape")
+    look.run("document.activeElement.blur()")
+    look.move(*middle(look, "#m1"))
+    press(look, "ArrowRight")
+    assert bar(look) == ["아내", "2 / 3"]
+    assert look.run("document.querySelector('#m1').title") == "멘션일 확률 0.90, 이 연결의 확률 0.80"
+    assert look.run("document.querySelector('aside summary').innerText.split(/\\s+/).join(' ')").endswith(
+        "멘션 4개"
+    )
+
+
 def test_light_and_dark_differ_and_can_be_read(chromium: Browser, page: Path) -> None:
     grounds = []
     for dark in (False, True):

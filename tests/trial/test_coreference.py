@@ -23,6 +23,7 @@ from coref_k8s.trial.session import trainer_of
 from coref_k8s.trial.signals import StopSignal
 from coref_k8s.trial.task import open_task
 from coref_k8s.trial.training import never
+from coref_k8s.wording import Message
 from tests.trial.conftest import LENGTH, RESOURCES, House
 from tests.trial.test_preemption import disturb
 
@@ -156,6 +157,7 @@ def test_an_ensemble_averages_weights_and_link_scores(people: House) -> None:
     assert process.wait() == 0, process.log
     rows = people.result(order)["ensemble"]
     assert len(rows) == 5  # two models, two soups, and the mean of what they think likely
+    assert Message.load(rows[-1]["way"]).say() == "link score average"
     best = max(row["score"] for row in rows[:2])
     assert people.result(order)["score"] >= best
 

@@ -62,6 +62,9 @@ def test_every_link_of_every_page_leads_somewhere_and_nothing_leads_out(address:
             continue
         assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
         assert not re.search(r"https?://", answer.text), path
+        for one in re.findall(r"<table.*?</table>", answer.text, re.DOTALL):
+            wide = {len(re.findall(r"<t[hd]\b", line)) for line in re.findall(r"<tr.*?</tr>", one, re.DOTALL)}
+            assert len(wide) == 1, f"{path}: as many headings as cells: {one}"
         for found in re.findall(r'(?:href|src)="([^"]+)"', answer.text):
             target = urljoin(path, html.unescape(found)).split("#")[0]
             # one page of each kind: not all orders of the table, nor every trial
@@ -210,7 +213,13 @@ def test_a_part_of_a_chart_is_drawn_with_its_own_axes(address: str) -> None:
 
 def test_studies_are_compared(address: str) -> None:
     said = text_of(get(f"{address}/compare?study=korean-long&study=chains&study=gone").text)
-    for words in ("Best score so far", "Where their requests differ", "people:60", "no study 'gone'"):
+    for words in (
+        "Best score so far",
+        "Where their requests differ",
+        "people:60",
+        "no study 'gone'",
+        "not of one kind",
+    ):
         assert words in said, words
     assert "Choose two studies" in text_of(get(f"{address}/compare?study=chains").text)
 

@@ -62,6 +62,8 @@ def test_both_languages_say_the_same(code: str) -> None:
     assert set(texts) == set(LANGUAGES)
     assert fields(texts["en"]) == fields(texts["ko"])
     assert not any("(가)" in text or "(를)" in text or "(는)" in text for text in texts.values())
+    fixed = re.compile(r"\{[^}/]+\}(은|는|이|가|을|를|과|와|으로|이라|이면)(?![가-힣])")
+    assert not fixed.search(texts["ko"]), "the particle goes by the value: {value:은/는}"
 
 
 def test_every_command_and_option_has_help_of_its_own() -> None:

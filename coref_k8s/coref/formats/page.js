@@ -55,14 +55,21 @@
     if (link || kept !== item.dataset.c) keep(item.dataset.c, at);
     if (link) { event.preventDefault(); jump(0); }
   });
+  // the arrows also begin with the mention that has the focus or lies under the mouse
+  const step = (by) => {
+    const mark = document.activeElement?.closest("main .m") ?? innermost([...document.querySelectorAll("main .m:hover")].at(-1) ?? body);
+    if (kept === null && mark) mark.click();
+    jump(by);
+  };
+  document.querySelector("main").addEventListener("focusin", (event) => kept === null && light(event.target.dataset.c ?? null));
   back.addEventListener("click", () => jump(-1));
   next.addEventListener("click", () => jump(1));
   close.addEventListener("click", () => keep(null));
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.key === "Escape") keep(null);
-    else if (kept !== null && event.key === "ArrowRight") jump(1);
-    else if (kept !== null && event.key === "ArrowLeft") jump(-1);
+    else if (event.key === "ArrowRight") step(1);
+    else if (event.key === "ArrowLeft") step(-1);
     else if (event.key === "Enter" && document.activeElement.matches("main .m")) document.activeElement.click();
   });
 })();

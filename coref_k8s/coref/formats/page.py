@@ -36,9 +36,9 @@ def to_html(document: ResolvedDocument, lang: Lang = "en") -> str:
 </head>
 <body>
 <header lang="{lang}"><h1>{title}</h1><p>{escape(counts)}</p><p class="hint">{escape(say("coref.page-hint", lang))}</p></header>
-<main>{_text(document, looks, places)}</main>
+<main>{_text(document, looks, places, lang)}</main>
 <aside aria-label="{escape(say("coref.page-entities", lang))}"><h2 lang="{lang}">{escape(say("coref.page-entities", lang))}</h2><ol>
-{"".join(_entity(document, number, looks[number], places) for number in entities)}</ol></aside>
+{"".join(_entity(document, number, looks[number], places, lang) for number in entities)}</ol></aside>
 <nav lang="{lang}" hidden aria-live="polite"><button aria-label="{escape(say("coref.page-previous", lang))}">‹</button><b lang="ko"></b><span></span><button aria-label="{escape(say("coref.page-next", lang))}">›</button><button aria-label="{escape(say("coref.page-close", lang))}">×</button></nav>
 <script>
 {_file("page.js")}</script>
@@ -64,7 +64,7 @@ def _looks(document: ResolvedDocument) -> dict[int, str]:
     return looks
 
 
-def _text(document: ResolvedDocument, looks: dict[int, str], places: dict[int, int]) -> str:
+def _text(document: ResolvedDocument, looks: dict[int, str], places: dict[int, int], lang: Lang) -> str:
     parts = []
     for piece in pieces(document):
         mention = piece.mention
@@ -76,19 +76,19 @@ def _text(document: ResolvedDocument, looks: dict[int, str], places: dict[int, i
             )
             parts.append("</span>")
         else:
-            parts.append(_opened(mention, looks[mention.chain], places[id(mention)], piece.again))
+            parts.append(_opened(mention, looks[mention.chain], places[id(mention)], piece.again, lang))
     return "".join(parts)
 
 
-def _opened(mention: Mention, look: str, number: int, again: bool) -> str:
+def _opened(mention: Mention, look: str, number: int, again: bool, lang: Lang) -> str:
     if look == "alone":
         return '<span class="m alone">'
     name = f'data-of="m{number}"' if again else f'id="m{number}" tabindex="0"'
-    chances = f"{mention.confidence:.2f} · {mention.link_confidence:.2f}"
-    return f'<span class="m {look}" {name} data-c="{mention.chain}" title="{mention.chain + 1} · {chances}">'
+    chances = say("coref.page-chances", lang, mention=mention.confidence, link=mention.link_confidence)
+    return f'<span class="m {look}" {name} data-c="{mention.chain}" title="{escape(chances)}">'
 
 
-def _entity(document: ResolvedDocument, number: int, look: str, places: dict[int, int]) -> str:
+def _entity(document: ResolvedDocument, number: int, look: str, places: dict[int, int], lang: Lang) -> str:
     chain = document.chains[number]
     links = "".join(
         f'<a href="#m{places[id(mention)]}">{escape(mention.text)}</a> ' for mention in chain[:_LISTED]
@@ -96,7 +96,7 @@ def _entity(document: ResolvedDocument, number: int, look: str, places: dict[int
     more = " …" if len(chain) > _LISTED else ""
     return (
         f'<li class="{look}" data-c="{number}"><details><summary><b>{escape(document.names[number])}</b>'
-        f"<span>{number + 1} · {len(chain)}</span></summary><div>{links}{more}</div></details></li>\n"
+        f"<sub>{number + 1}</sub><span>{escape(say('coref.page-mentions', lang, n=len(chain)))}</span></summary><div>{links}{more}</div></details></li>\n"
     )
 
 
