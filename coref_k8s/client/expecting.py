@@ -214,21 +214,25 @@ def _of_trials(spec: StudySpec, shape: ModelShape, views: Sequence[StudyView]) -
     return Basis(speed, Source.TRIALS, Message.of("client.rests-on-trials", n=len(rates), model=spec.model))
 
 
-def _rows(spec: StudySpec, plans: Mapping[int, LengthPlan]) -> tuple[dict[int, int], Message]:
-    """Return the most training sequences by length, and what says how many steps they make."""
+def _rows(spec: StudySpec, plans: Mapping[int, LengthPlan]) -> tuple[dict[int, float], Message]:
+    """Return the most training sequences by length (below 1: a part of one), and what says how many steps they make."""
     limit, size = spec.data.train_limit, _text_bytes(spec)
     tokens = math.inf if size is None else size / _BYTES_PER_TOKEN
     tokens *= 1 - spec.data.dev_share - spec.data.test_share
     found = {}
     for length in plans:
-        chunks = min(math.inf if limit is None else limit, max(1, tokens / length))
-        found[length] = USUAL_ROWS if math.isinf(chunks) else math.ceil(chunks)
+        chunks = min(math.inf if limit is None else limit, max(1, tokens) / length)
+        found[length] = USUAL_ROWS if math.isinf(chunks) else chunks if chunks < 1 else math.ceil(chunks)
     epochs = most_passes(spec, next(iter(plans)))
     if spec.training.max_steps is not None:
         return found, Message.of("client.steps-asked", n=spec.training.max_steps)
     if size is None:
         return found, Message.of("client.steps-of-limit", n=limit or USUAL_ROWS, epochs=epochs)
-    return found, Message.of("client.steps-of-text", size=size / 1e6, epochs=epochs)
+    return found, Message.of(
+        "client.steps-of-text",
+        size=f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB",
+        epochs=epochs,
+    )
 
 
 def _text_bytes(spec: StudySpec) -> int | None:

@@ -117,27 +117,29 @@ def expected(
     spec: StudySpec,
     shape: ModelShape,
     batches: Mapping[int, BatchPlan],
-    rows: Mapping[int, int],
+    rows: Mapping[int, float],
     basis: Basis,
 ) -> dict[int, Expected]:
-    """Return what the trials of each length take; `rows` are the training sequences by length."""
+    """Return what the trials of each length take; `rows` are the training sequences by length, below 1 a part of one."""
     return {length: _of_length(spec, shape, batches[length], rows[length], basis) for length in batches}
 
 
-def _of_length(spec: StudySpec, shape: ModelShape, batch: BatchPlan, rows: int, basis: Basis) -> Expected:
+def _of_length(spec: StudySpec, shape: ModelShape, batch: BatchPlan, part: float, basis: Basis) -> Expected:
     length, training, speed = batch.seq_len, spec.training, basis.speed
-    passes = _passes(spec, length)
-    steps = training.max_steps or math.ceil(rows * passes[-1] / batch.effective_batch)
-    usual = training.max_steps or math.ceil(rows * mean(passes) / batch.effective_batch)
+    passes, rows, in_step, width = _passes(spec, length), math.ceil(part), batch.effective_batch, length
+    if spec.task == "coreference":  # a step holds windows of one pass, and no window more than the text
+        in_step, width = min(in_step, rows), min(length, math.ceil(part * length))
+    steps = training.max_steps or math.ceil(rows * passes[-1] / in_step)
+    usual = training.max_steps or math.ceil(rows * mean(passes) / in_step)
     # several GPUs share the passes of a step
-    passes_each = -(-batch.accumulation // max(1, spec.pod.gpus))
-    step = Step(length, batch.batch_size, passes_each, batch.checkpointing)
+    passes_each = -(-in_step // (batch.batch_size * max(1, spec.pod.gpus)))
+    step = Step(width, min(batch.batch_size, in_step), passes_each, batch.checkpointing)
     trained = steps * batch.effective_batch * length
     # of a search the full evaluation is cut to fit the shortest training
     least = trained if training.max_steps else rows * passes[0] * length
     if spec.task == "coreference":
         share = spec.data.dev_share / max(1e-9, 1 - spec.data.dev_share - spec.data.test_share)
-        asked = 2.0 * share * rows * length  # windows overlap by half
+        asked = 2.0 * share * part * length  # windows overlap by half
     else:
         asked = float(_ITEM_PASSES * spec.data.eval_items * length)
         if spec.purpose.kind == "search":

@@ -85,6 +85,23 @@ def test_what_was_measured_says_what_trials_take():
     assert cost.values["cost"][1] == pytest.approx(2 * high)
 
 
+def test_a_step_of_coreference_is_no_longer_than_the_text_that_is_there(tmp_path):
+    text = tmp_path / "texts.conllu"
+    times = {}
+    for size in (500, 50_000):
+        text.write_bytes(b"x" * size)
+        spec = request(
+            task="coreference", data={"sources": [{"source": str(text)}]}, training={"epoch_choices": [10]}
+        )
+        seen = outlook(spec, machine=Machine((), 2, 64 * GIB))
+        assert f"{size / 1e3:.1f} kB" in str(seen.steps_said)
+        times[size] = seen.times
+    few, more = times.values()
+    assert few[512].training_seconds == few[2048].training_seconds, "of all lengths the same window"
+    assert 10 * few[2048].training_seconds < more[2048].training_seconds
+    assert few[2048].steps == 10, "a step holds windows of one pass over the text"
+
+
 def test_what_is_certain_is_said_once_and_not_as_an_interval():
     spec = build_spec(
         seq_lengths=[512],

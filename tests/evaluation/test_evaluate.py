@@ -138,8 +138,8 @@ def test_without_items_every_number_is_finite_and_a_warning_says_why(tokenizer):
         result = evaluate(constant(tokenizer, NAMES), tokenizer, empty, full=full)
         assert result.score == 0.0
         assert all(math.isfinite(value) for value in result.metrics.values())
-        assert any("no coref items" in str(warning) for warning in result.warnings)
-        assert any("no lambada items" in str(warning) for warning in result.warnings)
+        assert any("no items for Coref Top1" in str(warning) for warning in result.warnings)
+        assert any("no items for LAMBADA Top1" in str(warning) for warning in result.warnings)
         EvaluationResult.from_json(result.to_json())
 
 
