@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -63,7 +64,7 @@ def calibrate(
     found = _here(open_local(where), spec, deadline) if where.here else _there(where, spec, kinds, deadline)
     _print(found, output, None)
     if output == "table":
-        suggest(f"plan{' --local' if where.here else ''} --model {spec.model}")
+        suggest(f"plan{' --local' if where.here else ''} --model {quote(spec.model)}")
     return None
 
 

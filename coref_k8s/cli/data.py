@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -52,7 +53,8 @@ def prepare(
     note(summary(done.statistics))
     path = done.path.relative_to(Path.cwd()) if done.path.is_relative_to(Path.cwd()) else done.path
     write(str(path))
-    suggest(f"data show {path}", f"submit --local{_same(spec)} --dataset-choice {path}")
+    shown = quote(str(path))
+    suggest(f"data show {shown}", f"submit --local{_same(spec)} --dataset-choice {shown}")
 
 
 def _same(spec: StudySpec) -> str:
@@ -60,7 +62,7 @@ def _same(spec: StudySpec) -> str:
     usual = StudySpec()
     options = {
         f"--task {spec.task}": spec.task == usual.task,
-        f"--model {spec.model}": spec.model == usual.model,
+        f"--model {quote(spec.model)}": spec.model == usual.model,
         f"--seq-lengths {' '.join(map(str, spec.seq_lengths))}": spec.seq_lengths == usual.seq_lengths,
         "--any-length": spec.any_length == usual.any_length,
     }
