@@ -184,3 +184,16 @@ def test_without_a_trial_there_is_no_complaint_either(page: Browser, tmp_path: P
     page.complaints.clear()
     page.open(path, width=390)
     assert page.complaints == []
+
+
+def test_the_chart_of_a_single_length_is_no_larger_than_those_of_several(
+    page: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "one.html"
+    path.write_text(report(study(6, (512,)), "en", NOW), encoding="utf-8")
+    page.open(path, width=1280)
+    widths = page.run(
+        "[...document.querySelectorAll('.two svg.plot')].map(one => one.getBoundingClientRect().width)"
+    )
+    assert widths
+    assert max(widths) < 700
