@@ -51,7 +51,7 @@ def metrics(page: Context) -> str:
         "words.tokens", "report.measured", "words.metric", "words.value", "", "words.interval",
         *(["words.gain"] if gains else []), "report.guess",
     )  # fmt: skip
-    weights = page.view.spec.objective.weights
+    weights, splits = page.view.spec.objective.weights, {figure.split for _, figure in best}
     formula = " + ".join(
         f"{'' if weight == 1 else f'{weight:g} '}{metric(name, page.lang)}"
         for name, weight in weights.items()
@@ -60,6 +60,8 @@ def metrics(page: Context) -> str:
         table(heads, grouped(rows, 2), left=3)
         + page.about("report.score-about", formula=formula)
         + (page.about("report.proxy-about") if task == "mentions" else "")
+        + (page.about("report.chosen-on-dev") if "dev" in splits else "")
+        + (page.about("report.chosen-before") if "test" in splits else "")
         + page.about("report.interval-about")
         + (page.about("report.gain-about") if gains else "")
         + page.about(f"report.guess-about-{task}")

@@ -340,6 +340,9 @@ def test_finalists_say_how_sure_the_best_is() -> None:
         section(page, "finalists"),
     )
     assert view.lengths[0].best.number == winner != view.lengths[0].ranked[0].number
+    for one, split in ((view, "test"), (plain, "dev")):
+        text = section(report(one), "metrics")
+        assert [name for name in ("dev", "test") if f"Values on {name} are of" in text] == [split]
     korean = section(report(view, "ko"), "answer")
     assert re.search(r"나음 +test에서 튜닝 전 모델 대비 \+0\.370 \(95% 신뢰구간", korean)
     assert "finalists" not in sections(report(plain))
