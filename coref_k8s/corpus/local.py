@@ -102,6 +102,8 @@ def is_local(source: str) -> bool:
         or source.endswith("/")
         or source.count("/") > 1
         or path.suffix.lower() in SUFFIXES
+        or not source.isascii()  # no hub has such names, nor any with a blank
+        or " " in source
     )
 
 

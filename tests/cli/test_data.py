@@ -151,7 +151,7 @@ def test_bad_text_is_one_sentence_and_leaves_nothing(
     assert folders() == before
 
 
-@pytest.mark.parametrize("name", ["texts/none.jsonl", "none/at/all", "./none"])
+@pytest.mark.parametrize("name", ["texts/none.jsonl", "none/at/all", "./none", "없는 폴더", "소설"])
 def test_a_file_that_is_not_there_is_no_question_to_a_hub(coref: Any, place: Path, name: str) -> None:
     answer = coref(*request(name))
     assert (answer.code, answer.out) == (1, "")
