@@ -23,7 +23,8 @@ ROWS = 50
 _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "<": operator.lt, ">": operator.gt, "=": operator.eq,
 }  # fmt: skip
-_CONDITION = re.compile(r"(\w+)(<=|>=|!=|<|>|=)(.+)")
+_SIGN = "<=|>=|!=|<|>|="
+_CONDITION = re.compile(rf"(\w+)({_SIGN})(.*)")
 
 
 def trials(visit: Visit, name: str) -> str:
@@ -35,7 +36,7 @@ def trials(visit: Visit, name: str) -> str:
     state = visit.asked("state")
     problem, found = "", [trial for trial in one.ordered if state in ("", trial.state.value)]
     try:
-        conditions = [_condition(visit, one, word) for word in visit.asked("q").split()]
+        conditions = [_condition(visit, one, word) for word in _words(visit.asked("q"))]
         found = [trial for trial in found if all(holds(trial) for holds in conditions)]
     except RequestError as error:
         problem = f'<p class="note" id="problem">{escape(error.message.say(visit.lang))}</p>'
@@ -101,6 +102,11 @@ def value_of(trial: TrialRecord, name: str) -> Any:
     return facts.get(name, trial.params.get(name, trial.metrics.get(name)))
 
 
+def _words(filtered: str) -> list[str]:
+    """Return the words of a filter; blanks around a sign part none."""
+    return re.sub(rf"\s*({_SIGN})\s*", r"\1", filtered).split()
+
+
 def _condition(visit: Visit, one: LengthView, word: str) -> Callable[[TrialRecord], bool]:
     """Return what a word of the filter asks: `name<value`, or that it stands in a trial. Raises RequestError."""
     found = _CONDITION.fullmatch(word)
@@ -109,6 +115,8 @@ def _condition(visit: Visit, one: LengthView, word: str) -> Callable[[TrialRecor
     name, sign, given = found.groups()
     if name not in (names := _names(one)) and name != "state":
         raise RequestError("ui.no-such-name", name=name, known=names)
+    if not given:
+        raise RequestError("ui.no-value", name=name, sign=sign)
     numeric = any(isinstance(value_of(trial, name), int | float) for trial in one.trials)
     try:
         wanted: Any = float(given) if numeric else given

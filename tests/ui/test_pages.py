@@ -196,6 +196,8 @@ def test_trials_are_filtered_and_sorted_by_the_server(address: str) -> None:
         "a filter cannot name speed; known are trial, score"
     )
     assert problem(get(f"{table}&q=score>high").text) == "score is compared with a number, not with high"
+    assert problem(get(f"{table}&q={quote('score >')}").text) == "score> lacks the value to compare with"
+    assert rows(get(f"{table}&q={quote('learning_rate < 4e-5 score >0.3')}").text) == few
     assert "No trial fits this filter" in get(f"{table}&q=score>2").text
 
 
