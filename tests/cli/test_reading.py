@@ -92,6 +92,8 @@ def test_a_coreference_study_shows_the_metrics_of_its_task(coref: Any, study: st
     assert re.search(r"mentions found +0\.730", best)
     for foreign in ("LAMBADA", "Top5", "gain", "reference"):
         assert foreign not in out + best, foreign
+    beside = " ".join(coref("results", study, "chains").err.split())
+    assert "their scores are not of one kind" in beside
 
 
 def test_what_to_type_next_names_the_place_again(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 import torch
@@ -222,6 +223,24 @@ def test_a_table_passes_no_command_to_the_terminal(model, tmp_path, capsys):
     said = "".join(capsys.readouterr())
     assert "entities with" in said
     assert not {"\x1b", "\x07", "\x9b"} & {*said}
+
+
+def test_a_table_cuts_no_syllable_in_half(model, tmp_path, capsys):
+    """In text whose syllables are taken apart (NFD), as macOS has them."""
+    for text in (TEXT, normalize("NFD", TEXT)):
+        (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+        assert run(["resolve", model, str(tmp_path / "text.txt")]) == 0
+        said = capsys.readouterr().out
+        assert "아내" in said
+        assert not [letter for letter in said if "\u1100" <= letter <= "\u11ff"]
+
+
+def test_of_a_text_without_chains_no_empty_table_is_shown(model, tmp_path, capsys):
+    (tmp_path / "blank.txt").write_text("ㅋ", encoding="utf-8")
+    assert run(["resolve", model, str(tmp_path / "blank.txt")]) == 0
+    name, counted = capsys.readouterr().out.strip().splitlines()
+    assert name == "blank"
+    assert counted.startswith("0 entities")
 
 
 def test_a_file_of_rows_is_several_documents(model, tmp_path, capsys):
