@@ -98,8 +98,8 @@ def _arms(m: dict[str, float]) -> Sheet:
                 score(m.get(f"{name}_chance")),
             )  # fmt: skip
     if (more := m.get("coref_top5_truncated_gain")) is not None:
-        low, high = (m.get(f"coref_top5_truncated_gain_ci_{end}") for end in ("low", "high"))
-        table.row(say("scores.truncated-gain"), difference(more), "", interval(low, high, difference), "")
+        between = interval_of(m, "coref_top5_truncated_gain", difference)
+        table.row(say("scores.truncated-gain"), difference(more), "", between, "")
     return table
 
 

@@ -74,8 +74,11 @@ def compare(a: EvaluationResult, b: EvaluationResult) -> list[Difference]:
     item.
     """
     if a.view != b.view:
-        ways = (Message.of(f"scores.view-{one.view}" if one.view else "scores.view-masked") for one in (a, b))
-        raise DataError("evaluation.other-views", a=next(ways), b=next(ways))
+        raise DataError(
+            "evaluation.other-views",
+            a=Message.of(f"scores.view-{a.view or 'masked'}"),
+            b=Message.of(f"scores.view-{b.view or 'masked'}"),
+        )
     if a.seq_len != b.seq_len and not a.view:
         raise DataError("evaluation.other-lengths", a=a.seq_len, b=b.seq_len)
     sides = [a.item_scores, b.item_scores]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.study.tasks import SHOWN, metric_named
 from coref_k8s.wording import Lang
-from coref_k8s.wording.formats import difference, interval
+from coref_k8s.wording.formats import difference, interval, score
 
 #: What stands for no model (docs/metrics-evaluation.md): lists of nouns for a hidden mention, chains made without one.
 LISTS = ("frequent", "nearest", "constant")
@@ -30,9 +30,9 @@ def gain(metrics: Mapping[str, Any], name: str) -> str:
     return difference(metrics.get(f"{name}_gain"))
 
 
-def interval_of(metrics: Mapping[str, Any], name: str) -> str:
-    """Return the 95 % interval of a metric; `–` when it has none."""
-    return interval(metrics.get(f"{name}_ci_low"), metrics.get(f"{name}_ci_high"))
+def interval_of(metrics: Mapping[str, Any], name: str, form: Callable[[float | None], str] = score) -> str:
+    """Return the 95 % interval of a metric, its ends as scores or as differences; `–` when it has none."""
+    return interval(metrics.get(f"{name}_ci_low"), metrics.get(f"{name}_ci_high"), form)
 
 
 def guess_without(metrics: Mapping[str, Any], name: str) -> float | None:

@@ -23,7 +23,7 @@ ROWS = 50
 _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "<": operator.lt, ">": operator.gt, "=": operator.eq,
 }  # fmt: skip
-_SIGN = "<=|>=|!=|<|>|="
+_SIGN = "|".join(_SIGNS)
 _CONDITION = re.compile(rf"(\w+)({_SIGN})(.*)")
 
 
