@@ -4,14 +4,16 @@
 
 Each task is trained at `SETTINGS` random settings of its five parameters (places in their ranges, drawn from seed 0), each
 at every rung: a length of text, or a number of training items. Every run reports four times. The first `AGAIN` settings are
-run a second time with another seed, which tells the noise. Needs torch, scikit-learn and the text that the project ships;
-14 minutes of one core. A line of the file: task, rung, seed, five places, four scores.
+run a second time with another seed, which tells the noise. What the table has of a task is replaced, the lines of other tasks
+stay. Needs torch, scikit-learn and the text that the project ships; 24 minutes of one core. A line of the file: task, rung,
+seed, five places, four scores.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import io
 import math
 import re
 import sys
@@ -139,6 +141,113 @@ def language_model(kind: str) -> Train:
     return train
 
 
+def filling(rung: int, places: Sequence[float], seed: int) -> list[float]:
+    """Train convolutions to fill in masked characters: score is the share of the entropy of guessing that they save."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    draw = np.random.default_rng(seed)
+    text, width = characters("train")
+    held, _ = characters("dev")
+    rate, masked, reach = log(places[0], 1e-4, 1e-1), log(places[1], 0.01, 0.9), 1 + 2 * round(5 * places[2])
+    dropout, batch = 0.8 * places[3], round(log(places[4], 4, 64))
+
+    class Filler(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.drop = nn.Embedding(width + 1, 40), nn.Dropout(dropout)
+            self.body = nn.ModuleList(nn.Conv1d(40, 40, reach, padding="same") for _ in range(2))
+            self.out = nn.Linear(40, width)
+
+        def forward(self, x: Any, where: Any) -> Any:
+            x = self.embed(x).transpose(1, 2)
+            for layer in self.body:
+                x = x + self.drop(nn.functional.gelu(layer(x)))
+            return self.out(x.transpose(1, 2)[where])
+
+    def loss_of(source: np.ndarray, starts: np.ndarray, share: float, draw: np.random.Generator) -> Any:
+        x = torch.tensor(np.stack([source[a : a + rung] for a in starts]))
+        hidden = draw.random(x.shape) < share
+        hidden[:, 0] |= ~hidden.any(axis=1)  # at least one of each sequence
+        where = torch.tensor(hidden)
+        return nn.functional.cross_entropy(model(x.masked_fill(where, width), where), x[where])
+
+    model = Filler()
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+    quarter = 128 // batch
+    at = np.linspace(0, len(held) - rung - 1, 6144 // rung).astype(int)
+    found = []
+    for step in range(1, REPORTS * quarter + 1):
+        model.train()
+        loss = loss_of(text, draw.integers(0, len(text) - rung, batch), masked, draw)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % quarter == 0:
+            model.eval()
+            with torch.no_grad():
+                saved = 1 - float(loss_of(held, at, 0.15, np.random.default_rng(0))) / math.log(width)
+            found.append(max(0.0, saved) if math.isfinite(saved) else 0.0)
+    return found
+
+
+@cache
+def pieces() -> tuple[list[np.ndarray], list[int]]:
+    """Return hashes (characters, n-grams of 1 to 4) of every shipped document, and where its test part begins."""
+    found, borders = [], []
+    for _, text in documents("train") + documents("dev"):
+        codes = np.array([ord(one) for one in text])
+        rows = [codes]
+        for n in range(1, 4):
+            rows.append(rows[-1] * 1_000_003 % 2_147_483_647 + np.roll(codes, -n))
+        found.append(np.stack(rows, axis=1))
+        borders.append(len(text) * 3 // 4)
+    return found, borders
+
+
+def passages(rung: int, places: Sequence[float], seed: int) -> list[float]:
+    """Train a mean of embedded n-grams to tell which document a passage is of: score is the mean reciprocal rank in their ends."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    draw = np.random.default_rng(seed)
+    texts, borders = pieces()
+    rate, longest = log(places[0], 1e-3, 10.0), 1 + round(3 * places[1])
+    buckets, width, dropped = round(log(places[2], 50, 20_000)), round(log(places[3], 2, 64)), 0.9 * places[4]
+    bag, out = nn.EmbeddingBag(longest * buckets, width, mode="sum"), nn.Linear(width, len(texts))
+    optimiser = torch.optim.Adagrad([*bag.parameters(), *out.parameters()], lr=rate)
+
+    def scores(which: np.ndarray, starts: np.ndarray, left_out: float) -> Any:
+        grams = np.stack([texts[one][a : a + rung, :longest] for one, a in zip(which, starts, strict=True)])
+        places_of = (grams % buckets + buckets * np.arange(longest)).reshape(len(which), -1)
+        kept = (draw.random(places_of.shape) >= left_out) / places_of.shape[1] / (1 - left_out)
+        return out(bag(torch.tensor(places_of), per_sample_weights=torch.tensor(kept, dtype=torch.float32)))
+
+    asked = np.repeat(np.arange(len(texts)), 12)
+    spread = [
+        np.linspace(border, len(text) - rung - 4, 12) for text, border in zip(texts, borders, strict=True)
+    ]
+    begins = np.concatenate(spread).astype(int)
+    found = []
+    for step in range(1, 321):
+        which = draw.integers(0, len(texts), 24)
+        starts = np.array([draw.integers(0, borders[one] - rung - 4) for one in which])
+        loss = nn.functional.cross_entropy(scores(which, starts, dropped), torch.tensor(which))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % (320 // REPORTS) == 0:
+            with torch.no_grad():
+                told = scores(asked, begins, 0.0).numpy()
+            above = (told > told[np.arange(len(asked)), asked][:, None]).sum(axis=1)
+            found.append(float((1 / (1 + above)).mean()) if np.isfinite(told).all() else 0.0)
+    return found
+
+
 # -- scikit-learn's learners, by data size -------------------------------------------------------------------
 
 
@@ -154,6 +263,9 @@ def problem(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         x, y = datasets.make_classification(
             6000, 20, n_informative=8, n_classes=3, n_clusters_per_class=3, flip_y=0.1, random_state=0
         )
+    elif name == "blobs":
+        x, y = datasets.make_blobs(6500, 4, centers=60, center_box=(-5, 5), random_state=0)
+        y = y % 3
     elif name == "friedman":
         x, y = datasets.make_friedman1(6000, 12, noise=1.5, random_state=0)
     else:
@@ -258,6 +370,65 @@ def linear(rung: int, places: Sequence[float], seed: int) -> list[float]:
     )
 
 
+def frequencies(rung: int, places: Sequence[float], seed: int) -> list[float]:
+    """Train a linear model on random Fourier features of a Matérn kernel to tell to which third of many blobs a point belongs."""
+    from sklearn.linear_model import SGDClassifier
+
+    draw = np.random.default_rng([seed, 1])
+    narrow, smooth = log(places[0], 0.01, 10.0), log(places[1], 0.3, 30.0)
+    features = round(log(places[2], 8, 400))
+    # a Matérn kernel's spectrum is Student's t, with twice its smoothness as degrees of freedom
+    tails = np.sqrt(2 * smooth / draw.chisquare(2 * smooth, features))
+    waves, phases = narrow * tails * draw.normal(size=(4, features)), draw.random(features) * 2 * math.pi
+    model = SGDClassifier(
+        learning_rate="constant",
+        eta0=log(places[3], 1e-3, 10.0),
+        alpha=log(places[4], 1e-6, 1e-1),
+        average=True,
+        random_state=seed,
+    )
+    return epochs(model, "blobs", rung, seed, lambda x: np.cos(x @ waves + phases) * math.sqrt(2 / features))
+
+
+# -- a matrix with gaps, by how much of it is known ----------------------------------------------------------
+
+
+def gaps(rung: int, places: Sequence[float], seed: int) -> list[float]:
+    """Factorise a matrix of images and pixels of which `rung` entries are known: score is the explained share of others' variance."""
+    from sklearn.datasets import load_digits
+
+    images = load_digits().data[:600] / 16.0
+    split = np.random.default_rng(0).permutation(images.size)
+    test, rest = split[:8000], split[8000:]
+    draw = np.random.default_rng(seed)
+    known = draw.permutation(rest)[:rung]
+    middle, spread = float(images.flat[known].mean()), float(images.flat[test].var())
+    rate, rank, penalty = log(places[0], 1e-3, 1.0), round(log(places[1], 1, 40)), log(places[2], 1e-4, 1.0)
+    start, batch = log(places[3], 1e-3, 1.0), round(log(places[4], 16, 512))
+    rows, columns = (start * draw.normal(size=(count, rank)) for count in images.shape)
+    levels = [np.zeros(count) for count in images.shape]
+
+    def guess(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        answer: np.ndarray = middle + levels[0][i] + levels[1][j] + (rows[i] * columns[j]).sum(axis=1)
+        return answer
+
+    found = []
+    for again in range(1, 13):
+        for entries in np.array_split(draw.permutation(known), math.ceil(rung / batch)):
+            i, j = np.divmod(entries, images.shape[1])
+            off = images.flat[entries] - guess(i, j)
+            left, right = rows[i], columns[j]
+            np.add.at(rows, i, rate * (off[:, None] * right - penalty * left))
+            np.add.at(columns, j, rate * (off[:, None] * left - penalty * right))
+            for level, at in zip(levels, (i, j), strict=True):
+                np.add.at(level, at, rate * (off - penalty * level[at]))
+        if again % 3 == 0:
+            off = images.flat[test] - guess(*np.divmod(test, images.shape[1]))
+            score = 1 - float((off**2).mean()) / spread
+            found.append(max(0.0, score) if math.isfinite(score) else 0.0)
+    return found
+
+
 TASKS = {
     "classes": Task((250, 1000, 4000), boosting("classes")),
     "digits": Task((150, 450, 1300), perceptron),
@@ -265,28 +436,47 @@ TASKS = {
     "kinds": Task((150, 500, 1700), linear),
     "gru": Task((32, 64, 128), language_model("gru")),
     "transformer": Task((32, 64, 128), language_model("transformer")),
+    "filling": Task((48, 96, 192), filling),
+    "passages": Task((48, 128, 320), passages),
+    "frequencies": Task((300, 1200, 4800), frequencies),
+    "gaps": Task((2500, 8000, 25000), gaps),
 }
 
 
-def main() -> int:
+def trained(name: str, count: int) -> list[list[Any]]:
+    """Train a task at that many settings and return its lines."""
+    task, lines = TASKS[name], []
+    settings = np.random.default_rng(0).random((count, 5)).round(4)
+    for seed, some in ((0, settings), (1, settings[:AGAIN])):
+        for places in some:
+            for rung in task.rungs:
+                scores = task.train(rung, [float(p) for p in places], seed)
+                lines.append([name, rung, seed, *places, *(f"{score:.4f}" for score in scores)])
+    return lines
+
+
+def replace(table: Path, name: str, lines: Sequence[Sequence[Any]]) -> None:
+    """Put a task's lines in the place of those that a table has of it, and leave those of other tasks as they are."""
+    kept = table.read_text(encoding="utf-8").splitlines(keepends=True) if table.is_file() else []
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    found = {task: [line for line in kept if line.startswith(f"{task},")] for task in TASKS}
+    found[name] = [text.getvalue()]
+    table.write_text("".join(line for some in found.values() for line in some), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Train and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default=",".join(TASKS))
     parser.add_argument("--settings", type=int, default=SETTINGS)
     parser.add_argument("--output", type=Path, default=TABLE)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    with options.output.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
+    options = parser.parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         for name in options.only.split(","):
-            task, began = TASKS[name], time.process_time()
-            settings = np.random.default_rng(0).random((options.settings, 5)).round(4)
-            for seed, some in ((0, settings), (1, settings[:AGAIN])):
-                for places in some:
-                    for rung in task.rungs:
-                        scores = task.train(rung, [float(p) for p in places], seed)
-                        table.writerow([name, rung, seed, *places, *(f"{score:.4f}" for score in scores)])
-            file.flush()
+            began = time.process_time()
+            replace(options.output, name, trained(name, options.settings))
             print(f"{name}: {time.process_time() - began:.0f} s of CPU", file=sys.stderr)
     return 0
 
