@@ -9,7 +9,7 @@ at which our mean score over the worlds reaches the mean score at which the oppo
 to tuned random + ASHA, the mean over the held-out ladders. `ahead` is by how much our score lies above the opponent's at the
 opponent's cost, or at our end where the opponent spends more. Intervals are the bootstrap's over worlds (95 %). Opponents, one rung after another:
 
-    asha         random, successive halving (reduction factor 2: the best of 2, 3, 4 on the development ladders)
+    asha         random, successive halving (reduction factor 2: the best of 2, 3, 4 on the first development ladders)
     trivial      20 random trials on the first rung, the middle first; its best 3 and 2 random ones on each later one
     tpe-median, tpe-hyperband, gp-median, gp-hyperband    Optuna's samplers and pruners as they come
     alone        ours without transfer between rungs
@@ -41,13 +41,18 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from coref_k8s.search.space import default_params, space_for
 from coref_k8s.study.spec import StudySpec
 from tests.benchmarks.search_cluster import Complete, Curve, in_turn, ours
-from tests.benchmarks.search_ladders import DEVELOPMENT, HELD_OUT, World, ladder, ladder_spec
+from tests.benchmarks.search_ladders import DEVELOPMENT, FORMER, HELD_OUT, World, ladder, ladder_spec
 
 WORLDS, GPUS, TRIALS = 30, 8, 20
 #: Reduction factor of the tuned ASHA.
 FACTOR = 2
 OPPONENTS = ("asha", "trivial", "tpe-median", "tpe-hyperband", "gp-median", "gp-hyperband", "alone")
-SETS = {"held-out": HELD_OUT, "development": DEVELOPMENT, "all": (*DEVELOPMENT, *HELD_OUT)}
+SETS = {
+    "held-out": HELD_OUT,
+    "former": FORMER,
+    "development": DEVELOPMENT,
+    "all": (*DEVELOPMENT, *HELD_OUT),
+}
 #: Shares of the cost of random + ASHA at which mean scores are shown.
 MOMENTS = (0.1, 0.25, 0.5, 0.75, 1.0)
 _GRID, _DRAWS = 1500, 1000

@@ -6,14 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from coref_k8s.study.reading import build_spec
 from tests.benchmarks.search import MEASURED, main
 from tests.benchmarks.search_cluster import founding, ours
-from tests.benchmarks.search_ladders import DEVELOPMENT, HELD_OUT, ladder, ladder_spec
+from tests.benchmarks.search_ladders import DEVELOPMENT, HELD_OUT, ladder, ladder_spec, recorded
 from tests.benchmarks.search_landscape import BASE, GAIN, Landscape
 from tests.benchmarks.search_neutral import main as neutral
+from tests.benchmarks.search_record import REPORTS, SETTINGS, TABLE, TASKS
+from tests.benchmarks.search_record import main as record
 from tests.benchmarks.search_thaw import main as thaw
 from tests.benchmarks.search_thaw import stopping, thawing
 from tests.benchmarks.search_trainings import main as trainings
@@ -100,6 +103,35 @@ def test_ladders_for_development_and_for_figures_have_nothing_in_common() -> Non
     # a later rung costs more, and no score is far above the best known
     assert runs[0].hours < worlds[0].run(2048, params, 0).hours
     assert all(world.quality(2048, params) <= 0.61 for world in worlds)
+
+
+def test_drawn_rungs_have_as_much_in_common_as_is_said() -> None:
+    places = np.random.default_rng(0).random((200, 5))
+    alike = {}
+    for name in ("kindred", "half", "foreign"):
+        worlds = [ladder(name).make(seed)[0] for seed in range(20)]
+        ends = [[curves(places)[:, -1] for curves in world.values()] for world in worlds]
+        alike[name] = np.mean([np.corrcoef(rungs)[np.triu_indices(3, 1)].mean() for rungs in ends])
+    assert alike["kindred"] > 0.8 > 0.65 > alike["half"] > 0.3 > alike["foreign"]
+
+
+def test_a_task_is_recorded_again_without_the_others(tmp_path: Path) -> None:
+    table = tmp_path / "runs.csv"
+    table.write_text(TABLE.read_text(encoding="utf-8"), encoding="utf-8")
+    assert record(["--only", "gaps", "--settings", "2", "--output", str(table)]) == 0
+    before, now = (path.read_text(encoding="utf-8").splitlines() for path in (TABLE, table))
+    mine = [line for line in now if line.startswith("gaps,")]
+    assert len(mine) == 2 * 2 * 3  # settings, seeds, rungs
+    assert [line for line in now if line not in mine] == [x for x in before if not x.startswith("gaps,")]
+
+
+def test_every_task_is_recorded_in_full() -> None:
+    for name, task in TASKS.items():
+        runs = recorded(name)
+        assert tuple(runs) == task.rungs
+        for places, scores, noise in runs.values():
+            assert (places.shape, scores.shape) == ((SETTINGS, 5), (SETTINGS, REPORTS))
+            assert 0 < noise < scores[:, -1].std()
 
 
 @pytest.mark.slow
