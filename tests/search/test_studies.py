@@ -6,6 +6,7 @@ import optuna
 import pytest
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import TrialState as OptunaState
+from sqlalchemy import event, inspect, text
 
 from coref_k8s.errors import StorageError
 from coref_k8s.search.carrying import warm_start
@@ -123,6 +124,24 @@ def test_a_deleted_length_is_gone(url: str) -> None:
     delete_trials(storage, "demo")
     delete_trials(storage, "demo")
     assert read_trials(storage, "demo", 512) == []
+
+
+def test_a_long_study_is_deleted_in_as_many_statements_as_a_short_one(url: str) -> None:
+    storage, statements = open_storage(url), []
+    event.listen(storage.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+
+    def deleting(trials: int) -> int:
+        run_trials(url, trials)
+        before = len(statements)
+        delete_trials(storage, "demo")
+        return len(statements) - before
+
+    assert deleting(6) == deleting(2)
+    with storage.engine.connect() as connection:
+        tables = [name for name in inspect(storage.engine).get_table_names() if name.startswith("trial")]
+        counts = {name: connection.scalar(text(f"SELECT count(*) FROM {name}")) for name in tables}
+    assert {"trials", "trial_params", "trial_values"} <= counts.keys()
+    assert set(counts.values()) == {0}
 
 
 def test_reports_wait_while_the_database_is_away(tmp_path: Path, url: str) -> None:
