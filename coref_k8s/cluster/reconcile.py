@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from coref_k8s.cluster import names
@@ -27,7 +28,7 @@ from coref_k8s.cluster.status import ConditionReason
 from coref_k8s.cluster.study_status import (
     Trouble,
     awaited,
-    events_of,
+    event_of,
     is_degraded,
     lost_trouble,
     not_ours,
@@ -36,9 +37,11 @@ from coref_k8s.cluster.study_status import (
     trouble_in,
     waiting_status,
 )
+from coref_k8s.controller.actions import Action
 from coref_k8s.controller.apply import FencedError
 from coref_k8s.controller.loop import Step, StudyLoop, StudyLoops
 from coref_k8s.controller.measure import StudyMeter
+from coref_k8s.controller.turn import Turn
 from coref_k8s.controller.workqueue import Key
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError
 from coref_k8s.store import Phase, StudyRecord
@@ -73,27 +76,30 @@ class StudyReconciler:
         metrics: ControllerMetrics,
         results: str | None = None,
         clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
         resync: float = 10.0,
     ) -> None:
         self._api, self._database, self._studies = api, database, studies
         self._runner, self._publisher, self._may_write = runner, publisher, may_write
-        self._bus, self._metrics, self._results, self._clock = bus, metrics, results, clock
+        self._bus, self._metrics, self._results = bus, metrics, results
+        self._clock, self._monotonic = clock, monotonic
         self._meter = StudyMeter(metrics)
-        self._loops = StudyLoops(self._make_loop, resync=resync, on_step=self._note)
         self._steps: dict[Key, Step] = {}
+        self._loops = StudyLoops(self._make_loop, resync=resync, on_step=self._steps.__setitem__)
         self._uids: dict[Key, str] = {}
 
     def reconcile(self, key: Key) -> float | None:
         """Do what is to be done; return when to look again (seconds), None for when something happens."""
         if not self._may_write():
             return None  # when this controller leads again, it looks at everything
-        began = time.monotonic()
+        turn = Turn(self._monotonic)
         try:
-            return self._reconcile(key)
+            after = self._reconcile(key, turn)
         except (LeaseLostError, FencedError):
             return None
         finally:
-            self._metrics.reconcile_seconds.observe(time.monotonic() - began)
+            self._metrics.reconcile_seconds.observe(turn.seconds)
+        return SOON if turn.left_off else after
 
     def pause(self, key: Key) -> float:
         """Return how long to wait after a failure (seconds)."""
@@ -108,7 +114,7 @@ class StudyReconciler:
 
     # -- one look ----------------------------------------------------------------------------------------
 
-    def _reconcile(self, key: Key) -> float | None:
+    def _reconcile(self, key: Key, turn: Turn) -> float | None:
         resource = self._studies.get(key)
         if resource is None:
             self._gone(key)
@@ -117,7 +123,7 @@ class StudyReconciler:
         if not leaves:
             self._uids[key] = resource["metadata"]["uid"]
         try:
-            return self._leave(key, resource) if leaves else self._look(key, resource)
+            return self._leave(key, resource, turn) if leaves else self._look(key, resource, turn)
         except (LeaseLostError, FencedError, Conflict):
             raise  # another controller's turn, or another look's
         except Exception as error:
@@ -126,7 +132,7 @@ class StudyReconciler:
                 self._tell(key, resource, trouble_in(error))
             raise
 
-    def _look(self, key: Key, resource: Json) -> float | None:
+    def _look(self, key: Key, resource: Json, turn: Turn) -> float | None:
         self._keep_finalizer(key, resource)
         try:
             spec = wanted(resource)
@@ -144,7 +150,7 @@ class StudyReconciler:
         record, refusal = self._admit(key, settled(spec, resource, known), resource, known)
         if record is None:
             return self._refuse(resource, ConditionReason.CONFLICT, refusal)
-        return self._advance(key, resource, record)
+        return self._advance(key, resource, record, turn)
 
     def _tell(self, key: Key, resource: Json, trouble: Trouble) -> None:
         """Publish what keeps a study from going on, beside how far it is where the round came so far."""
@@ -183,15 +189,15 @@ class StudyReconciler:
             record = store.get_study(key.namespace, key.name)
         return record, NOTHING
 
-    def _advance(self, key: Key, resource: Json, record: StudyRecord) -> float | None:
+    def _advance(self, key: Key, resource: Json, record: StudyRecord, turn: Turn) -> float | None:
         runner = self._runner(key.namespace)
         told = self._publisher.last(resource)
         over = record.ended and told.get("phase") == record.phase.value and not runner.list(key.name)
         over = over and not is_degraded(told)  # what kept a look from being done is to leave the status again
         if over and told.get("observedGeneration") == resource["metadata"].get("generation"):
             return None
-        noted = runner.note_disruptions(key.name)
-        after = self._loops.reconcile(key)
+        runner.note_disruptions(key.name, turn)
+        after = self._loops.reconcile(key, turn)
         step = self._steps.pop(key, None)
         if step is None:
             return after
@@ -200,16 +206,14 @@ class StudyReconciler:
         early = self._publisher.status(resource, status)
         # what does not run yet may have a reason soon, and nothing else tells
         unsure = UNSURE if awaited(step.progress) and not is_degraded(status) else None
-        soon = SOON if step.actions or not noted else None
+        soon = SOON if step.actions else None
         waits = [seconds for seconds in (after, early, unsure, soon) if seconds is not None]
         return min(waits, default=None)
 
-    def _note(self, key: Key, step: Step) -> None:
-        self._steps[key] = step
+    def _note(self, key: Key, action: Action, before: Phase) -> None:
         resource = self._studies.get(key)
-        if resource is not None:
-            for note in events_of(step.actions, step.progress.phase):
-                self._publisher.event(resource, note, self._clock())
+        if resource is not None and (note := event_of(action, before)) is not None:
+            self._publisher.event(resource, note, self._clock())
 
     def _wait(self, resource: Json, trouble: Trouble) -> float | None:
         return self._publisher.status(resource, waiting_status(resource, trouble, self._clock()))
@@ -229,12 +233,13 @@ class StudyReconciler:
         if record is not None and not record.ended:
             self._database.store().set_phase(key.namespace, key.name, Phase.CANCELLED, DELETED)
 
-    def _leave(self, key: Key, resource: Json) -> float | None:
+    def _leave(self, key: Key, resource: Json, turn: Turn) -> float | None:
         """The resource is being deleted; with our finalizer the study leaves the database before it goes."""
         if names.PURGE_FINALIZER not in resource["metadata"].get("finalizers", ()):
             self._gone(key)
             return None
-        if not self._runner(key.namespace).remove_all(key.name):
+        self._runner(key.namespace).remove_all(key.name, turn)
+        if turn.left_off:
             return SOON
         if self._record(key) is not None:
             self._database.purge(key.namespace, key.name)
@@ -281,4 +286,5 @@ class StudyReconciler:
             bus=self._bus,
             clock=self._clock,
             may_write=self._may_write,
+            on_done=partial(self._note, key),
         )

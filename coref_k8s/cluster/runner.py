@@ -6,10 +6,10 @@ controller's `JobMemory` to bridge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from coref_k8s.cluster import names
 from coref_k8s.cluster.api import ClusterApi
@@ -30,24 +30,12 @@ from coref_k8s.cluster.observed import (
 from coref_k8s.cluster.podlogs import job_log
 from coref_k8s.cluster.resources import JOBS
 from coref_k8s.cluster.settings import JobSettings
-from coref_k8s.controller.apply import LONGEST_ROUND
 from coref_k8s.controller.runner import ObservedJob, Reason
+from coref_k8s.controller.turn import Turn
 from coref_k8s.errors import RequestError
 from coref_k8s.study.order import Order, Resources
 from coref_k8s.study.spec import PodSpec
 from coref_k8s.telemetry.bus import utc_now
-
-T = TypeVar("T")
-
-
-def within_a_round(do: Callable[[T], None], things: Iterable[T], now: Callable[[], datetime]) -> bool:
-    """Do something to each thing for as long as a round may last; return whether all had their turn."""
-    began = now()
-    for thing in things:
-        if now() - began >= LONGEST_ROUND:
-            return False
-        do(thing)
-    return True
 
 
 class _Seen(NamedTuple):
@@ -180,20 +168,19 @@ class ClusterRunner:
         """Return the lines of the Job's pods, oldest first. Raises NotFoundError."""
         return job_log(self._api, self.namespace, job, tail=tail, follow=follow)
 
-    def note_disruptions(self, study: str) -> bool:
+    def note_disruptions(self, study: str, turn: Turn) -> None:
         """Write on the Jobs which pods they lost without fault, so that a restarted controller can count them.
 
         Also how long they ran. Lost pods are deleted soon; remembering them costs two requests a disruption: one when a
-        pod is about to go, one when it is gone. Return False when time was up before all were written.
+        pod is about to go, one when it is gone.
         """
-        return within_a_round(self._note, (seen for seen in self._look(study) if seen.unwritten), self._now)
+        for seen in turn.within(seen for seen in self._look(study) if seen.unwritten):
+            self._patch(seen.job.name, seen.job.uid, {"metadata": {"annotations": seen.unwritten}})
 
-    def _note(self, seen: _Seen) -> None:
-        self._patch(seen.job.name, seen.job.uid, {"metadata": {"annotations": seen.unwritten}})
-
-    def remove_all(self, study: str) -> bool:
-        """Remove the Jobs of a study; return False when time was up before all were gone."""
-        return within_a_round(self.remove, self.list(study), self._now)
+    def remove_all(self, study: str, turn: Turn) -> None:
+        """Remove the Jobs of a study."""
+        for job in turn.within(self.list(study)):
+            self.remove(job)
 
     def _patch(self, name: str, uid: str, body: dict[str, Any]) -> None:
         self._guard()

@@ -53,6 +53,7 @@ class ControllerService:
         all_namespaces: bool = False,
         bus: Bus | None = None,
         clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
         workers: int = WORKERS,
         resync: float | None = None,
         holder: str | None = None,
@@ -94,6 +95,7 @@ class ControllerService:
             metrics=self.metrics,
             results=f"{api.namespace}/{service}" if service else None,
             clock=clock,
+            monotonic=monotonic,
             resync=settings.resync_seconds if resync is None else resync,
         )
         self.web = WebServer(

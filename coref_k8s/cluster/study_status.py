@@ -204,24 +204,20 @@ def lost_trouble(fields: list[str]) -> Trouble:
     return Trouble(ConditionReason.VERSION, Message.of("cluster.lost", fields=fields))
 
 
-def events_of(actions: Iterable[Action], previous: Phase | None) -> list[EventNote]:
-    """Return what a round of the loop did, as people who read `kubectl describe` want to know it."""
-    found: list[tuple[str, str, Message]] = []
-    for action in actions:
-        match action:
-            case SetPhase(phase, message) if phase is not previous:
-                kind = "Warning" if phase is Phase.FAILED else "Normal"
-                told = message or Message.of("controller.study-is", phase=phase.value.lower())
-                found.append((kind, phase.value, told))
-            case Fail(unit, reason):
-                told = Message.of("controller.with-words", what=unit.named, said=reason)
-                found.append(("Warning", "TrialFailed", told))
-            case Record(
-                job=job, outcome=Outcome.OUT_OF_MEMORY | Outcome.DISRUPTED as outcome, message=message
-            ):
-                why = "OutOfMemory" if outcome is Outcome.OUT_OF_MEMORY else "Disrupted"
-                found.append(("Warning", why, Message.of("cluster.of-job", job=job.name, why=message)))
-    return [EventNote(kind, reason, brief(message)) for kind, reason, message in found]
+def event_of(action: Action, before: Phase) -> EventNote | None:
+    """Return what was done, as people who read `kubectl describe` want to know it; `before` is the phase until then."""
+    match action:
+        case SetPhase(phase, message) if phase is not before:
+            kind = "Warning" if phase is Phase.FAILED else "Normal"
+            told = message or Message.of("controller.study-is", phase=phase.value.lower())
+            return EventNote(kind, phase.value, brief(told))
+        case Fail(unit, reason):
+            told = Message.of("controller.with-words", what=unit.named, said=reason)
+            return EventNote("Warning", "TrialFailed", brief(told))
+        case Record(job=job, outcome=Outcome.OUT_OF_MEMORY | Outcome.DISRUPTED as outcome, message=message):
+            why = "OutOfMemory" if outcome is Outcome.OUT_OF_MEMORY else "Disrupted"
+            return EventNote("Warning", why, brief(Message.of("cluster.of-job", job=job.name, why=message)))
+    return None
 
 
 def trouble_notes(before: Json, after: Json) -> list[EventNote]:

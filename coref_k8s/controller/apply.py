@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, assert_never
 
 from coref_k8s.controller import actions as do
@@ -15,6 +15,7 @@ from coref_k8s.controller.memory import StudyMemory
 from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.runner import Reason, Runner
 from coref_k8s.controller.snapshot import PREPARATION, Unit, gpu_seconds
+from coref_k8s.controller.turn import Turn
 from coref_k8s.errors import CorefError, NotFoundError, RequestError, StorageError
 from coref_k8s.search.finalist_study import OUTDONE
 from coref_k8s.search.finalists import Role
@@ -23,7 +24,7 @@ from coref_k8s.search.space import default_params
 from coref_k8s.search.trials import Trials
 from coref_k8s.sizing.calibration import Calibration, fitting
 from coref_k8s.sizing.shape import shape_of
-from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Store
+from coref_k8s.store import TERMINAL, AttemptRecord, Outcome, Phase, Store
 from coref_k8s.study.names import WITHOUT_GPU, Kind, job_name
 from coref_k8s.study.order import Order
 from coref_k8s.study.spec import StudySpec
@@ -32,9 +33,6 @@ from coref_k8s.wording import NOTHING, Message
 
 #: Lines of a failed job's log that are kept (the store cuts them to 4 KiB).
 TAIL_LINES = 60
-#: Longest time that one round spends on its actions; what is left is planned again, after a look at what was asked for
-#: meanwhile.
-LONGEST_ROUND = timedelta(seconds=4)
 #: How an attempt ends that is worth reading its log.
 _TELLING = (Outcome.FAILED, Outcome.OUT_OF_MEMORY)
 
@@ -58,6 +56,7 @@ class Applier:
         clock: Callable[[], datetime],
         may_write: Callable[[], bool] = lambda: True,
         order: MakeOrder = make_order,
+        on_done: Callable[[Action, Phase], None] = lambda _action, _before: None,
     ) -> None:
         self._memory = memory
         self._carrier = Carrier(memory, store)
@@ -67,25 +66,27 @@ class Applier:
         self._clock = clock
         self._may_write = may_write
         self._order = order
+        self._on_done = on_done
         self._gpus_per_job = 0
         self._last_words: dict[Unit, Message] = {}
         self._calibration: tuple[StudySpec, Calibration | None] | None = None
         self._noted = False
 
-    def apply(self, actions: list[Action], *, gpus_per_job: int) -> Exception | None:
-        """Carry out the actions; return the first failure. It holds up the rest of its own unit only, and the study's end.
+    def apply(
+        self, actions: list[Action], turn: Turn, *, gpus_per_job: int
+    ) -> tuple[list[Action], Exception | None]:
+        """Carry out the actions within the turn; return those done, and the first failure.
 
-        It leaves off when the round has lasted long enough: thousands of starts must not keep a cancellation waiting.
+        It holds up the rest of its own unit only, and the study's end. Thousands of starts must not keep a cancellation waiting:
+        what there is no time for is planned again, after a look at what was asked for meanwhile.
         Raises StorageError and FencedError at once: nothing else could be written.
         """
         self._gpus_per_job = gpus_per_job
         self._last_words.clear()
         failed: set[Unit] = set()
+        done: list[Action] = []
         first: Exception | None = None
-        began = self._clock()
-        for action in actions:
-            if self._clock() - began >= LONGEST_ROUND:
-                break
+        for action in turn.within(actions):
             if not self._may_write():
                 raise FencedError("controller.fenced")
             ends = isinstance(action, do.SetPhase) and action.phase in TERMINAL
@@ -98,7 +99,10 @@ class Applier:
             except Exception as error:  # libraries have errors of their own, and other units are to go on
                 failed.add(action.unit)
                 first = first or error
-        return first
+            else:
+                done.append(action)
+                self._on_done(action, self._memory.study.phase)
+        return done, first
 
     def _do(self, action: Action) -> None:
         match action:

@@ -15,9 +15,10 @@ from coref_k8s.controller.orders import make_order
 from coref_k8s.controller.plan import plan
 from coref_k8s.controller.progress import Progress, progress_of
 from coref_k8s.controller.runner import Runner
+from coref_k8s.controller.turn import Turn
 from coref_k8s.controller.workqueue import Key
 from coref_k8s.errors import CorefError, NotFoundError
-from coref_k8s.store import TERMINAL, Store
+from coref_k8s.store import TERMINAL, Phase, Store
 from coref_k8s.telemetry.bus import Bus, utc_now
 
 #: Time between two looks when nothing happens (seconds).
@@ -34,6 +35,7 @@ class Step:
 
     progress: Progress
     actions: tuple[Action, ...]
+    """What was done; the rest of the plan is made anew in the next round."""
     finished: bool
     """Nothing is left to do, ever (or until the user comes back): terminal or interrupted, and no job exists."""
     failure: Exception | None = None
@@ -61,6 +63,7 @@ class StudyLoop:
         gpus_per_job: int | None = None,
         may_write: Callable[[], bool] = lambda: True,
         order: MakeOrder = make_order,
+        on_done: Callable[[Action, Phase], None] = lambda _action, _before: None,
     ) -> None:
         self._memory = StudyMemory(namespace, name)
         self._observer = Observer(
@@ -72,18 +75,26 @@ class StudyLoop:
             gpus_per_job=gpus_per_job,
         )
         self._applier = Applier(
-            self._memory, runner=runner, store=store, bus=bus, clock=clock, may_write=may_write, order=order
+            self._memory,
+            runner=runner,
+            store=store,
+            bus=bus,
+            clock=clock,
+            may_write=may_write,
+            order=order,
+            on_done=on_done,
         )
 
-    def step(self, *, interrupted: bool = False) -> Step:
-        """Do one round. Raises what kept it from being done at all."""
-        snapshot = self._observer.observe(interrupted=interrupted)
+    def step(self, turn: Turn | None = None, *, interrupted: bool = False) -> Step:
+        """Do one round, or as much of it as its turn allows. Raises what kept it from being done at all."""
+        turn = turn or Turn()
+        snapshot = self._observer.observe(turn, interrupted=interrupted)
         progress = progress_of(snapshot, self._memory)
         actions = plan(snapshot)
         self._applier.note_expected(snapshot.capacity, snapshot.slots)
-        failure = self._applier.apply(actions, gpus_per_job=snapshot.gpus_per_job)
+        done, failure = self._applier.apply(actions, turn, gpus_per_job=snapshot.gpus_per_job)
         ended = snapshot.phase in TERMINAL or interrupted
-        return Step(progress, tuple(actions), ended and not snapshot.jobs and not actions, failure)
+        return Step(progress, tuple(done), ended and not snapshot.jobs and not actions, failure)
 
 
 def run_until_done(
@@ -142,7 +153,7 @@ class StudyLoops:
         self._loops: dict[Key, StudyLoop] = {}
         self._failures: dict[Key, int] = {}
 
-    def reconcile(self, key: Key) -> float | None:
+    def reconcile(self, key: Key, turn: Turn | None = None) -> float | None:
         """Do what is to be done for a study; return when to look again (seconds), None when it is over.
 
         Raises what went wrong (`pause` says how long to wait). A study that was deleted is over.
@@ -150,11 +161,12 @@ class StudyLoops:
         loop = self._loops.get(key)
         if loop is None:
             loop = self._loops[key] = self._make_loop(key)
+        turn = turn or Turn()
         try:
-            step = self._step(key, loop)
-            while step.actions and step.ends:
+            step = self._step(key, loop, turn)
+            while step.ends:
                 # the end was written; what is left is to see that nothing is left
-                step = self._step(key, loop)
+                step = self._step(key, loop, turn)
         except NotFoundError:
             self.forget(key)
             return None
@@ -164,8 +176,8 @@ class StudyLoops:
             return None
         return self._resync
 
-    def _step(self, key: Key, loop: StudyLoop) -> Step:
-        step = loop.step()
+    def _step(self, key: Key, loop: StudyLoop, turn: Turn) -> Step:
+        step = loop.step(turn)
         self._on_step(key, step)
         if step.failure is not None:
             raise step.failure

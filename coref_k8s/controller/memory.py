@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Attempt, FinalsSnapshot, LengthSnapshot, TrialSnapshot, Unit
+from coref_k8s.controller.turn import LOOKING, Turn
 from coref_k8s.search.finalist_study import FinalistStudy
 from coref_k8s.search.finalists import Role, Run, missing_runs, planned_runs, surplus_runs, wanted_runs
 from coref_k8s.search.records import ROLE_ATTR, TrialRecord, TrialState, ranked, unusable
@@ -157,8 +158,8 @@ class RunsMemory:
     _hopeless_at: dict[int, tuple[int, bool]] = field(default_factory=dict)
     _since_best: int = 0
 
-    def look(self, resumed_at: datetime) -> LengthSnapshot:
-        """Read the trials and return what `plan` needs of them."""
+    def look(self, resumed_at: datetime, turn: Turn) -> LengthSnapshot:
+        """Read the trials and return what `plan` needs of them; the pruner is asked about them within the turn."""
         self.records = self.study.trials()
         self.open = {}
         for record in self.records:
@@ -168,9 +169,11 @@ class RunsMemory:
                 self.open[record.number] = record
             else:
                 self._close(record)
+        for record in turn.within(filter(self._has_news, self.open.values()), LOOKING):
+            self._hopeless_at[record.number] = max(record.intermediate), self.study.should_prune(record)
         return LengthSnapshot(
             seq_len=self.study.seq_len,
-            open=tuple(TrialSnapshot(n, r.state, self._hopeless(r)) for n, r in self.open.items()),
+            open=tuple(TrialSnapshot(n, r.state, self._is_hopeless(n)) for n, r in self.open.items()),
             complete=self.counts[TrialState.COMPLETE],
             pruned=self.counts[TrialState.PRUNED],
             failed=self.counts[TrialState.FAILED],
@@ -206,15 +209,15 @@ class RunsMemory:
         """Return why further trials are not worth their time; None while they are."""
         return None
 
-    def _hopeless(self, record: TrialRecord) -> bool:
-        """Whether the pruner gives a trial up, asked once a report."""
-        if not record.intermediate:
-            return False
-        step = max(record.intermediate)
+    def _has_news(self, record: TrialRecord) -> bool:
+        """Whether a trial has reported since the pruner was asked about it."""
         known = self._hopeless_at.get(record.number)
-        if known is None or known[0] != step:
-            known = self._hopeless_at[record.number] = (step, self.study.should_prune(record))
-        return known[1]
+        return bool(record.intermediate) and (known is None or known[0] != max(record.intermediate))
+
+    def _is_hopeless(self, number: int) -> bool:
+        """Whether the pruner gives a trial up, as it said of its last report."""
+        known = self._hopeless_at.get(number)
+        return known is not None and known[1]
 
 
 @dataclass
@@ -261,10 +264,12 @@ class FinalsMemory:
         self.verdict: Verdict | None = None
         self._trials: Sequence[TrialRecord] = ()
 
-    def look(self, trials: Sequence[TrialRecord], resumed_at: datetime, *, over: bool) -> FinalsSnapshot:
+    def look(
+        self, trials: Sequence[TrialRecord], resumed_at: datetime, turn: Turn, *, over: bool
+    ) -> FinalsSnapshot:
         """Read the runs and return what `plan` needs of them; while the search is not over, none is surplus."""
         self._trials = trials
-        view = self.runs.look(resumed_at)
+        view = self.runs.look(resumed_at, turn)
         wanted = self._wanted()
         surplus = surplus_runs(wanted, self.runs.records) if over else set()
         missing = len(missing_runs(wanted, self.runs.records))

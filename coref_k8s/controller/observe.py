@@ -12,6 +12,7 @@ from coref_k8s.controller.memory import FinalsMemory, LengthMemory, StudyMemory
 from coref_k8s.controller.runner import ObservedJob, Runner, State
 from coref_k8s.controller.snapshot import PREPARATION, LengthSnapshot, Snapshot, unit_of
 from coref_k8s.controller.study import StudyState
+from coref_k8s.controller.turn import Turn
 from coref_k8s.search.allotment import allotted
 from coref_k8s.search.studies import LengthStudy
 from coref_k8s.sizing.resources import size_pod
@@ -47,7 +48,7 @@ class Observer:
         self._sized_for: StudySpec | None = None
         self._digests: dict[tuple[int | None, int], str] = {}
 
-    def observe(self, *, interrupted: bool = False) -> Snapshot:
+    def observe(self, turn: Turn, *, interrupted: bool = False) -> Snapshot:
         """Return the study as it is now. Raises StorageError, ClusterError, NotFoundError.
 
         Jobs are listed before trials are read: a trial writes its result before its job ends, so a job seen
@@ -67,7 +68,7 @@ class Observer:
         # one that was imported has its trials, but nothing prepared here
         if study.prepared is not None or (study.ended and memory.attempts.of_trials):
             self._open(spec)
-            lengths = self._look_at_all(state.counted_from, jobs)
+            lengths = self._look_at_all(state.counted_from, jobs, turn)
         closed = {unit: trial for job in jobs if (trial := memory.closed(unit := unit_of(job))) is not None}
         return Snapshot.like(
             state,
@@ -99,17 +100,24 @@ class Observer:
             self._digests[key] = self._runner.pod_digest(spec.pod, pod)
         return job.pod != self._digests[key]
 
-    def _look_at_all(self, resumed_at: datetime, jobs: tuple[ObservedJob, ...]) -> tuple[LengthSnapshot, ...]:
+    def _look_at_all(
+        self, resumed_at: datetime, jobs: tuple[ObservedJob, ...], turn: Turn
+    ) -> tuple[LengthSnapshot, ...]:
         known = self._memory.lengths
-        seen = {seq_len: one.look(resumed_at) for seq_len, one in known.items()}
+        seen = {seq_len: one.look(resumed_at, turn) for seq_len, one in known.items()}
         planned = allotted(self._memory.study.spec, {seq_len: one.records for seq_len, one in known.items()})
         return tuple(
-            self._with_finals(known[seq_len], replace(one, planned=planned[seq_len]), resumed_at, jobs)
+            self._with_finals(known[seq_len], replace(one, planned=planned[seq_len]), resumed_at, jobs, turn)
             for seq_len, one in seen.items()
         )
 
     def _with_finals(
-        self, memory: LengthMemory, seen: LengthSnapshot, resumed_at: datetime, jobs: tuple[ObservedJob, ...]
+        self,
+        memory: LengthMemory,
+        seen: LengthSnapshot,
+        resumed_at: datetime,
+        jobs: tuple[ObservedJob, ...],
+        turn: Turn,
     ) -> LengthSnapshot:
         """Look at the finalists of a length, from when they may be needed on."""
         spec, seq_len = memory.study.spec, memory.study.seq_len
@@ -122,7 +130,7 @@ class Observer:
         known = self._memory.finals
         if seq_len not in known:
             known[seq_len] = FinalsMemory(memory.study.finalists())
-        finals = known[seq_len].look(memory.records, resumed_at, over=over)
+        finals = known[seq_len].look(memory.records, resumed_at, turn, over=over)
         return replace(seen, finals=finals, planned_runs=finals.planned, runs_done=finals.done)
 
     def _read_study(self) -> StudyRecord:

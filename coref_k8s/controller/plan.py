@@ -108,15 +108,9 @@ class _Planner:
 
         What they were to do is started anew below, as the same attempt.
         """
-        waiting = [
-            job for job in self.s.live if job.uid in self.s.outdated and job.uid not in self.s.stopping
-        ]
-        self.out += [do.Remove(job) for job in waiting]
-        return (
-            replace(self.s, jobs=tuple(job for job in self.s.jobs if job not in waiting))
-            if waiting
-            else self.s
-        )
+        waiting = self.s.outdated - self.s.stopping
+        self.out += [do.Remove(job) for job in self.s.live if job.uid in waiting]
+        return replace(self.s, jobs=tuple(job for job in self.s.jobs if job.uid not in waiting))
 
     def _close_units(self, attempts: dict[Unit, list[Attempt]]) -> dict[Unit, Message]:
         """Close the trials that have no more attempts, or no more hope; return the reason of each that failed."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from coref_k8s.cluster import names, rbac
 from coref_k8s.cluster.errors import Invalid
@@ -454,6 +457,53 @@ def test_an_installation_bounds_how_many_trials_run_at_once(world: World) -> Non
     assert [name for name in world.jobs() if "prepare" not in name] == ["korean-64-0-1", "korean-64-1-1"]
     world.annotate(cancel="true")
     world.until_phase("Cancelled")
+
+
+@pytest.fixture
+def slow_time() -> Iterator[Callable[[float], float]]:
+    """Time as a controller's workers have it where each statement takes 10 ms, whatever it takes here.
+
+    Called with seconds, it lets them pass, for workers alone; returns what the clock shows.
+    """
+    shown = [0.0]
+
+    def clock(seconds: float = 0.0) -> float:
+        if threading.current_thread().name.startswith("worker-"):
+            shown[0] += seconds
+        return shown[0]
+
+    def statement(*_: Any) -> None:
+        clock(0.01)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", statement)
+    yield clock
+    sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", statement)
+
+
+def test_where_everything_is_slow_a_wide_study_is_told_of_and_cancelled_between_bounded_rounds(
+    world: World, slow_time: Callable[[float], float]
+) -> None:
+    world.trials.behave = lambda order, start: (600.0, 0, False) if order.kind is Kind.TRIAL else None
+    controller = world.controller(start=False, monotonic=slow_time)
+    count = controller.api.on_request
+
+    def slowly(verb: str, plural: str, code: int, seconds: float) -> None:
+        slow_time(0.3)
+        count(verb, plural, code, seconds)
+
+    controller.api.on_request = slowly
+    controller.start()
+    world.submit(spec={"trials": 1000, "parallelism": 1000})
+    world.until(lambda: world.status().get("trials", {}).get("running", 0) >= 8, "eight trials in the status")
+    world.annotate(cancel="true")
+    assert world.until_phase("Cancelled")["trials"]["running"] == 0
+    begun = {order.name for order in world.trials.orders}
+    assert len(begun) < 500
+    sample = controller.metrics.registry.get_sample_value
+    rounds = sample("coref_controller_reconcile_seconds_count")
+    assert sample("coref_controller_reconcile_seconds_bucket", {"le": "5.0"}) == rounds
+    # it was as slow as all that: in one round it would have taken them together
+    assert sample("coref_controller_reconcile_seconds_sum") > 0.3 * 2 * len(begun) > 5
 
 
 def test_jobs_that_the_server_refuses_are_told_and_come_when_it_takes_them(world: World) -> None:

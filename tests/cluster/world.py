@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,7 +51,14 @@ class World:
     patience: float = 30.0
     controllers: list[ControllerService] = field(default_factory=list)
 
-    def controller(self, *, start: bool = True, url: str | None = None, **more: Any) -> ControllerService:
+    def controller(
+        self,
+        *,
+        start: bool = True,
+        url: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        **more: Any,
+    ) -> ControllerService:
         """Start a controller that has exactly the rights of its role."""
         given = {
             "service": f"{SERVICE}:8080",
@@ -63,7 +71,12 @@ class World:
             self.api.namespace, "controller", rbac.rules("controller"), field_manager=names.FIELD_MANAGER
         )
         service = ControllerService(
-            connection, ClusterSettings(**given), url or self.url, bus=Bus(None), resync=0.5
+            connection,
+            ClusterSettings(**given),
+            url or self.url,
+            bus=Bus(None),
+            monotonic=monotonic,
+            resync=0.5,
         )
         self.controllers.append(service)
         return service.start() if start else service

@@ -7,15 +7,17 @@ import math
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coref_k8s.controller import carry
 from coref_k8s.controller.apply import FencedError
-from coref_k8s.controller.loop import run_until_done
+from coref_k8s.controller.loop import Step, StudyLoops, run_until_done
 from coref_k8s.controller.orders import make_order, seed_of
 from coref_k8s.controller.runner import Reason, State
 from coref_k8s.controller.snapshot import PREPARATION, Unit
+from coref_k8s.controller.workqueue import Key
 from coref_k8s.errors import ClusterError, NotFoundError, RequestError, StorageError
 from coref_k8s.search.records import TrialState
 from coref_k8s.store import Outcome, Phase
@@ -467,28 +469,75 @@ def test_a_trial_with_values_that_are_not_finite_is_told_of_once(tmp_path: Path)
     )
 
 
+def slow(w: World, holder: Any, name: str, seconds: float) -> None:
+    """Let a method take its time."""
+    method = getattr(holder, name)
+
+    def slowly(*args: Any, **more: Any) -> Any:
+        w.pass_time(seconds)
+        return method(*args, **more)
+
+    setattr(holder, name, slowly)
+
+
+def bounded(w: World) -> Step:
+    """Do one round and hold it to the 5 s in which a study hears of a cancellation."""
+    turn = w.turn()
+    step = w.loop.step(turn)
+    assert turn.seconds <= 5
+    return step
+
+
 def test_a_round_that_starts_thousands_leaves_off_and_hears_of_a_cancellation() -> None:
     w = world(trials=20_000, parallelism=20_000)
     w.settle()
     w.succeed("demo-prepare-1")
-    start = w.runner.start
-
-    def slowly(order: Order) -> None:
-        w.pass_time(0.5)
-        start(order)
-
-    w.runner.start = slowly
-    before = w.now
+    slow(w, w.runner, "start", 0.5)
+    slow(w, w.runner, "stop", 0.5)
     while len(w.runner.started) < 15:
-        step = w.loop.step()
-        assert step.actions, "so that the next round follows at once"
-        assert (w.now - before).total_seconds() <= 5
-        before = w.now
+        assert bounded(w).actions, "so that the next round follows at once"
     w.store.change(cancel_requested=True)
     begun = len(w.runner.started)
-    w.loop.step()
-    assert len(w.runner.started) == begun
+    while bounded(w).actions:
+        assert len(w.runner.started) == begun
     assert len(w.stopping) == begun - 1
+
+
+def test_the_end_of_many_jobs_at_once_is_written_in_bounded_rounds() -> None:
+    w = prepared(trials=30, parallelism=30)
+    for name in w.live():
+        w.succeed(name)
+    slow(w, w.store, "record_attempt", 0.3)
+    slow(w, w.runner, "remove", 0.3)
+    loops, key, rounds = StudyLoops(lambda key: w.loop, resync=7.0), Key("", "demo"), 0
+    after: float | None = 0.0
+    while after is not None:
+        turn, rounds = w.turn(), rounds + 1
+        after = loops.reconcile(key, turn)
+        assert turn.seconds <= 5
+    assert w.store.study.phase is Phase.SUCCEEDED
+    assert len(w.store.written) == 31
+    assert rounds > 3
+
+
+def test_many_reports_at_once_are_judged_in_bounded_rounds_that_begin_trials_too() -> None:
+    w = prepared(trials=60, parallelism=40)
+    trials = w.trials[512]
+    for number in range(40):
+        w.run(f"demo-512-{number}-1")
+        trials.report(number, 1, 0.1)
+    trials.hopeless = {35}
+    w.succeed("demo-512-39-1")
+    asked: list[int] = []
+    judge = trials.should_prune
+    trials.should_prune = lambda record: asked.append(record.number) or judge(record)
+    slow(w, trials, "should_prune", 0.3)
+    bounded(w)
+    assert "demo-512-40-1" in w.live(), "in the first round, whatever the pruner takes"
+    for _ in range(20):
+        bounded(w)
+    assert sorted(asked) == list(range(39)), "each once"
+    assert trials.all[35].state is TrialState.PRUNED
 
 
 def changed_pod(w: World, **changes) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from coref_k8s.controller.loop import StudyLoop
 from coref_k8s.controller.runner import ObservedJob, Reason, State
 from coref_k8s.controller.snapshot import Unit, unit_of
+from coref_k8s.controller.turn import Turn
 from coref_k8s.errors import NotFoundError
 from coref_k8s.search.finalists import Run, key_of
 from coref_k8s.search.prior import PriorTrial
@@ -299,6 +300,10 @@ class World:
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+    def turn(self) -> Turn:
+        """Return a round's turn by the time of this world."""
+        return Turn(lambda: self.now.timestamp())
 
     def new_loop(self, **changes: Any) -> StudyLoop:
         """Return a controller without memory, as after a restart."""
