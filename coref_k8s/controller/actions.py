@@ -12,7 +12,9 @@ from coref_k8s.wording import NOTHING, Message
 
 
 @dataclass(frozen=True)
-class _OfJob:
+class OfJob:
+    """Something done with a job that exists."""
+
     job: ObservedJob
 
     @property
@@ -22,7 +24,7 @@ class _OfJob:
 
 
 @dataclass(frozen=True)
-class Record(_OfJob):
+class Record(OfJob):
     """Write down how a job ended. Comes before its removal: an absent job must never mean "never ran"."""
 
     outcome: Outcome
@@ -32,12 +34,12 @@ class Record(_OfJob):
 
 
 @dataclass(frozen=True)
-class Remove(_OfJob):
+class Remove(OfJob):
     """Forget a job that has ended, or one that waits and is to be another."""
 
 
 @dataclass(frozen=True)
-class Stop(_OfJob):
+class Stop(OfJob):
     """End a live job."""
 
     why: Message = field(default=NOTHING, compare=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain, groupby
 from typing import Any, assert_never
 
 from coref_k8s.controller import actions as do
@@ -86,7 +87,8 @@ class Applier:
         failed: set[Unit] = set()
         done: list[Action] = []
         first: Exception | None = None
-        for action in turn.within(actions):
+        whole = (list(those) for _, those in groupby(actions, _belongs_to))
+        for action in chain.from_iterable(turn.within(whole)):
             if not self._may_write():
                 raise FencedError("controller.fenced")
             ends = isinstance(action, do.SetPhase) and action.phase in TERMINAL
@@ -291,6 +293,11 @@ class Applier:
             )  # fmt: skip
         if action.phase in TERMINAL:
             self._tell(Section.STUDY_END, phase=action.phase.value, **said(message))
+
+
+def _belongs_to(action: Action) -> object:
+    """Tell apart what may be done in different turns: a job that was written down is removed in the same one."""
+    return action.job.uid if isinstance(action, do.OfJob) else id(action)
 
 
 def _with_words(what: Message, words: Message) -> Message:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from coref_k8s.controller import carry
+from coref_k8s.controller.actions import Action, Record, SetPhase
 from coref_k8s.controller.apply import FencedError
 from coref_k8s.controller.loop import Step, StudyLoops, run_until_done
 from coref_k8s.controller.orders import make_order, seed_of
@@ -509,15 +510,21 @@ def test_the_end_of_many_jobs_at_once_is_written_in_bounded_rounds() -> None:
         w.succeed(name)
     slow(w, w.store, "record_attempt", 0.3)
     slow(w, w.runner, "remove", 0.3)
-    loops, key, rounds = StudyLoops(lambda key: w.loop, resync=7.0), Key("", "demo"), 0
+    told: list[Action] = []
+    loop = w.new_loop(on_done=lambda action, before: told.append(action))
+    loops, key, rounds = StudyLoops(lambda key: loop, resync=7.0), Key("", "demo"), 0
     after: float | None = 0.0
     while after is not None:
         turn, rounds = w.turn(), rounds + 1
         after = loops.reconcile(key, turn)
         assert turn.seconds <= 5
     assert w.store.study.phase is Phase.SUCCEEDED
-    assert len(w.store.written) == 31
     assert rounds > 3
+    recorded = [action.job.name for action in told if isinstance(action, Record)]
+    assert sorted([*recorded, "demo-prepare-1"]) == sorted(w.store.written)
+    assert sum(isinstance(action, SetPhase) for action in told) == 1, (
+        "told of when it is done, not when it is planned"
+    )
 
 
 def test_many_reports_at_once_are_judged_in_bounded_rounds_that_begin_trials_too() -> None:
