@@ -237,7 +237,7 @@ class _Planner:
             if length.finals is None or searching(self.s, length, failed):
                 continue
             begin = min(max(slots, 0), length.finals.missing)
-            self.out += [do.NewFinalist(length.seq_len)] * begin
+            self.out += [do.NewFinalist(length.seq_len) for _ in range(begin)]
             slots -= begin
             if not finals_left(length, failed) and verdict_due(length, failed):
                 slots = self._restart([verdict_unit(length)], attempts, slots=slots)
