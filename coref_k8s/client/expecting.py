@@ -27,6 +27,7 @@ from coref_k8s.controller.expecting import (
     wall_seconds,
 )
 from coref_k8s.controller.view import StudyView
+from coref_k8s.corpus.generated import bytes_of, is_generated
 from coref_k8s.corpus.local import SUFFIXES
 from coref_k8s.errors import CorefError
 from coref_k8s.local.hardware import Machine, cpu_cores, this_machine
@@ -84,6 +85,8 @@ class Outlook:
         if price is not None and self.spec.pod.gpus:
             said.append(Message.of("client.costs", cost=(low * price, high * price), price=price))
         said += [self.basis.said, self.steps_said]
+        if (longest := max(one.longest for one in self.times.values())) > 1:
+            said.append(Message.of("client.steps-longer", times=longest))
         return [*said, *([limit] if (limit := self.limit) else [])]
 
     @property
@@ -236,10 +239,13 @@ def _rows(spec: StudySpec, plans: Mapping[int, LengthPlan]) -> tuple[dict[int, f
 
 
 def _text_bytes(spec: StudySpec) -> int | None:
-    """Return the size of the text (bytes); None unless all of it is in files here."""
+    """Return the size of the text (bytes); None unless all of it is in files here, or generated."""
     total = 0
     for one in spec.data.sources:
         path = Path(os.path.expanduser(one.source))
+        if is_generated(one.source) and not spec.data.choices:
+            total += bytes_of(one.source, spec.seq_lengths)
+            continue
         if spec.data.choices or not path.exists():
             return None
         files = [path] if path.is_file() else (file for file in path.rglob("*") if file.suffix in SUFFIXES)

@@ -17,7 +17,7 @@ from typing import Any
 from coref_k8s.evaluation.extent import SHARE, TRAINED
 from coref_k8s.search.allotment import least_and_most
 from coref_k8s.search.finalists import planned_runs
-from coref_k8s.sizing.batch import plan_batch
+from coref_k8s.sizing.batch import effective_batch, plan_batch
 from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.sizing.cards import card_named, card_of_memory, rate_of
 from coref_k8s.sizing.resources import size_pod
@@ -25,7 +25,7 @@ from coref_k8s.sizing.shape import ModelShape, shape_of
 from coref_k8s.sizing.speed import EFFICIENCY, Speed, Step, measured_rate
 from coref_k8s.store.records import StudyRecord
 from coref_k8s.study.order import BatchPlan
-from coref_k8s.study.parameters import space_for
+from coref_k8s.study.parameters import PARAMETERS, space_for
 from coref_k8s.study.spec import StudySpec
 from coref_k8s.wording import Message
 
@@ -61,6 +61,13 @@ class Basis:
     source: Source
     said: Message
     """In words."""
+    error: float = 0.0
+    """How far it is off where it is off most, of what it was made from (share)."""
+
+    @property
+    def margin(self) -> float:
+        """How far the truth may lie from a time (share)."""
+        return max(MARGIN[self.source], self.error)
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,9 @@ class Expected:
     steps: int
     """Optimiser steps of a trial, at most."""
     usual_steps: int
-    """On average over the passes that trials choose among."""
+    """On average over the passes that trials choose among; where the steps are given, longer ones count as several."""
     step_seconds: float
+    """Of a step of the planned batch."""
     start_seconds: float
     """From the start of a trial's process to its first step."""
     evaluation_seconds: float
@@ -87,11 +95,15 @@ class Expected:
     """How far the truth may lie from all this (share)."""
     trials_at_most: int = 0
     """Trials where the length does not follow the shorter ones (`search.allocation`)."""
+    head_seconds: float = 0.0
+    """Of the passes in which a head of coreference learns alone, after all steps, at most."""
+    longest: float = 1.0
+    """How many times as long a step may take: where the steps are given, trials choose how many batches are in one."""
 
     @property
     def training_seconds(self) -> float:
         """Training of one trial, at most."""
-        return self.steps * self.step_seconds
+        return self.steps * self.step_seconds * self.longest + self.head_seconds
 
     @property
     def trial_seconds(self) -> float:
@@ -101,8 +113,8 @@ class Expected:
     @property
     def usual_seconds(self) -> float:
         """One trial that is not stopped, on average."""
-        share = self.usual_steps / self.steps
-        return self.start_seconds + share * (self.training_seconds + self.evaluation_seconds)
+        evaluation = min(1.0, self.usual_steps / self.steps) * self.evaluation_seconds
+        return self.start_seconds + self.usual_steps * self.step_seconds + self.head_seconds + evaluation
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -125,15 +137,26 @@ def expected(
 
 
 def _of_length(spec: StudySpec, shape: ModelShape, batch: BatchPlan, part: float, basis: Basis) -> Expected:
-    length, training, speed = batch.seq_len, spec.training, basis.speed
+    length, training, speed, gpus = batch.seq_len, spec.training, basis.speed, max(1, spec.pod.gpus)
     passes, rows, in_step, width = _passes(spec, length), math.ceil(part), batch.effective_batch, length
     if spec.task == "coreference":  # a step holds windows of one pass, and no window more than the text
         in_step, width = min(in_step, rows), min(length, math.ceil(part * length))
     steps = training.max_steps or math.ceil(rows * passes[-1] / in_step)
     usual = training.max_steps or math.ceil(rows * mean(passes) / in_step)
-    # several GPUs share the passes of a step
-    passes_each = -(-in_step // (batch.batch_size * max(1, spec.pod.gpus)))
-    step = Step(width, min(batch.batch_size, in_step), passes_each, batch.checkpointing)
+
+    def step_of(sequences: int) -> float:
+        # several GPUs share the passes of a step
+        passes_each = -(-sequences // (batch.batch_size * gpus))
+        some = -(-sequences // (passes_each * gpus))
+        return speed.seconds(Step(width, some, passes_each, batch.checkpointing), shape, spec.task)
+
+    step, longest = step_of(in_step), 1.0
+    space = space_for(spec, length)
+    # of passes over the data, more sequences in a step are fewer steps
+    if training.max_steps and "accumulation" in space:
+        sizes = [effective_batch(spec, length, int(one)) for one in space["accumulation"].numbers]
+        each = [step_of(min(size, rows) if spec.task == "coreference" else size) for size in sizes]
+        longest, usual = max(each) / step, round(steps * mean(each) / step)
     trained = steps * batch.effective_batch * length
     # of a search the full evaluation is cut to fit the shortest training
     least = trained if training.max_steps else rows * passes[0] * length
@@ -145,13 +168,16 @@ def _of_length(spec: StudySpec, shape: ModelShape, batch: BatchPlan, part: float
         if spec.purpose.kind == "search":
             asked = min(asked, SHARE * TRAINED * least)
     full = speed.forward_seconds(length, asked, shape, spec.task)
+    head = 0.0
+    if spec.task == "coreference":
+        head = speed.rest_seconds(width, part * length, most_passes(spec, length, "head_epochs"), shape)
     searching = spec.purpose.kind == "search"
     trials, at_most = least_and_most(spec)[length]
     spared = max(0, trials - spec.search.startup_trials) if searching else 0
     return Expected(
         steps=steps,
         usual_steps=usual,
-        step_seconds=speed.seconds(step, shape, spec.task),
+        step_seconds=step,
         start_seconds=speed.start,
         evaluation_seconds=full * (1 + _QUICK * (training.evaluations - 1)),
         first=1 / training.evaluations,
@@ -159,20 +185,22 @@ def _of_length(spec: StudySpec, shape: ModelShape, batch: BatchPlan, part: float
         trials_at_most=at_most,
         runs=planned_runs(spec),
         stopped=STOPPED[spec.search.pruner] * spared if training.evaluations > 1 else 0.0,
-        margin=MARGIN[basis.source],
+        margin=basis.margin,
+        head_seconds=head,
+        longest=longest,
     )
 
 
-def most_passes(spec: StudySpec, seq_len: int) -> float:
-    """Return how often a trial goes over the data, at most."""
-    return _passes(spec, seq_len)[-1]
+def most_passes(spec: StudySpec, seq_len: int, name: str = "epochs") -> float:
+    """Return how often a trial goes over the data, at most; with `head_epochs`, its head alone."""
+    return _passes(spec, seq_len, name)[-1]
 
 
-def _passes(spec: StudySpec, seq_len: int) -> Sequence[float]:
+def _passes(spec: StudySpec, seq_len: int, name: str = "epochs") -> Sequence[float]:
     """Return the passes over the data that trials choose among, ascending."""
     space = space_for(spec, seq_len)
-    found = space["epochs"].numbers if "epochs" in space else spec.training.epoch_choices
-    return sorted(map(float, found))
+    usual = spec.training.epoch_choices if name == "epochs" else [PARAMETERS[name].default]
+    return sorted(map(float, space[name].numbers if name in space else usual))
 
 
 def basis_of(
@@ -194,7 +222,9 @@ def basis_of(
         if calibration.threads and calibration.threads != threads:
             speed = speed.times(calibration.threads / threads)
         said = {"device": calibration.device, "n": len(calibration.timed), "error": calibration.error}
-        return Basis(speed, Source.MEASURED, Message("controller.rests-on-calibration", said))
+        return Basis(
+            speed, Source.MEASURED, Message("controller.rests-on-calibration", said), calibration.error
+        )
     if not spec.pod.gpus:
         found = rate()
         speed = Speed.of_rate(EFFICIENCY * found * threads, shape, spec.task)

@@ -20,6 +20,9 @@ class Generator(Protocol):
         """Yield `count` documents whose sizes go round `lengths` (tokens)."""
 
 
+#: Documents that show how long all are.
+_FEW = 100
+
 GENERATORS: dict[str, Generator] = {"gaps": generate, "people": generate_people}
 
 
@@ -34,3 +37,11 @@ def generator_of(source: str) -> tuple[Generator, int]:
     if not number.isdecimal() or not int(number):
         raise DataError("coref_data.bad-generated", source=source, kind=kind)
     return GENERATORS[kind], int(number)
+
+
+def bytes_of(source: str, lengths: Sequence[int]) -> int:
+    """Return the size of the text that a generated source makes (bytes), told from its first documents."""
+    generate, number = generator_of(source)
+    few = min(number, _FEW)
+    texts = generate(few, lengths=lengths, dev_share=0.0, test_share=0.0, seed=0)
+    return sum(len(one.text.encode()) for one in texts) * number // few

@@ -34,9 +34,14 @@ def linear_operations(shape: ModelShape, task: str = "mentions") -> float:
     """Return the floating-point operations of training on one token, forward and backward, without attention's."""
     h, up = shape.hidden, 3 if shape.gated else 2
     layers = shape.layers * (4 * h * h + up * h * shape.intermediate)
+    return 6 * layers + head_operations(shape, task)
+
+
+def head_operations(shape: ModelShape, task: str = "mentions") -> float:
+    """Return those of the head alone, on one token."""
+    h = shape.hidden
     # the masked-LM head reads 15 % of the tokens; that of coreference asks each token and four spans of it
-    head = 0.15 * h * (h + shape.vocabulary) if task == "mentions" else 3 * 256 * h + 8 * 256
-    return 6 * (layers + head)
+    return 6 * (0.15 * h * (h + shape.vocabulary) if task == "mentions" else 3 * 256 * h + 8 * 256)
 
 
 def square_operations(shape: ModelShape, seq_len: int) -> float:
@@ -112,6 +117,16 @@ class Speed:
         per_token = self.linear * linear_operations(shape, task)
         per_token += self.square * square_operations(shape, seq_len)
         return self.forward * tokens * per_token
+
+    def rest_seconds(self, seq_len: int, tokens: float, passes: float, shape: ModelShape) -> float:
+        """Return the time in which a head of coreference goes over so many tokens alone (seconds).
+
+        The encoder, at rest, gives its states once, in windows of a length.
+        """
+        if not passes:
+            return 0.0
+        head = self.linear * head_operations(shape, "coreference")
+        return self.forward_seconds(seq_len, tokens, shape, "coreference") + passes * tokens * head
 
 
 def fitted(measured: Sequence[tuple[Step, float]], shape: ModelShape, task: str = "mentions") -> Speed:

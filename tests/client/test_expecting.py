@@ -102,6 +102,61 @@ def test_a_step_of_coreference_is_no_longer_than_the_text_that_is_there(tmp_path
     assert few[2048].steps == 10, "a step holds windows of one pass over the text"
 
 
+def test_a_calibration_that_disagrees_with_itself_gives_a_wider_interval():
+    good = calibration()
+    points = list(good.points)
+    points[-1] = replace(points[-1], seconds=2 * points[-1].seconds)
+    bad = replace(good, points=tuple(points))
+    assert good.error < 0.15 < bad.error
+    assert outlook(request(), [good]).times[512].margin == 0.15
+    assert outlook(request(), [bad]).times[512].margin == pytest.approx(bad.error)
+
+
+def test_text_that_is_generated_is_counted_before_it_is_made():
+    times = {}
+    for number in (60, 6000):
+        seen = outlook(request(task="coreference", data={"sources": [{"source": f"people:{number}"}]}))
+        assert seen.steps_said.code == "client.steps-asked"
+        times[number] = seen.times[512]
+    assert times[6000].evaluation_seconds == pytest.approx(100 * times[60].evaluation_seconds, rel=0.05)
+    assert times[60].evaluation_seconds < times[60].training_seconds
+
+
+def test_where_steps_are_given_trials_with_more_in_a_step_take_longer():
+    def of(choices: list[int], **training: object):
+        search = {"allocation": "even", "pruner": "none", "space": {"accumulation": {"choices": choices}}}
+        spec = request(seq_lengths=[512], search=search, training=training or {"max_steps": 100})
+        return outlook(spec, [calibration()]).times[512]
+
+    one, three, either = of([1]), of([3]), of([1, 3])
+    assert (one.usual_seconds, one.training_seconds) == pytest.approx(
+        (one.trial_seconds, 100 * one.step_seconds)
+    )
+    assert three.training_seconds > 2 * one.training_seconds
+    assert either.training_seconds == pytest.approx(three.training_seconds), "at most"
+    assert either.usual_seconds == pytest.approx((one.usual_seconds + three.usual_seconds) / 2, rel=0.01)
+    assert one.seconds[0] < either.seconds[0] < three.seconds[0]
+    assert either.seconds[1] == pytest.approx(three.seconds[1])
+    # of passes over the data it is the number of steps that changes
+    assert of([1, 3], epoch_choices=[2]).longest == 1
+
+
+def test_passes_of_the_head_alone_take_their_time():
+    def of(*passes: float):
+        space = {"accumulation": {"choices": [1]}}
+        if passes:
+            space["head_epochs"] = {"choices": list(passes)}
+        search = {"allocation": "even", "pruner": "none", "space": space}
+        sources = [{"source": "people:600"}]
+        return outlook(request(task="coreference", data={"sources": sources}, search=search)).times[512]
+
+    none, few, many, usual = of(0), of(8), of(16), of()
+    assert none.training_seconds < few.training_seconds < many.training_seconds
+    assert usual == few
+    assert many.head_seconds < 1.9 * few.head_seconds, "the encoder gives its states once"
+    assert few.usual_seconds == pytest.approx(few.trial_seconds), "they come on top of the steps asked for"
+
+
 def test_what_is_certain_is_said_once_and_not_as_an_interval():
     spec = build_spec(
         seq_lengths=[512],
