@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from coref_k8s.cli.console import Wide, dump, note, out, suggest, write
-from coref_k8s.cli.requesting import File, Set, read_request
+from coref_k8s.cli.requesting import File, Set, read_request, same_options
 from coref_k8s.cli.sheet import Sheet, headed
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import lang, said, say
@@ -64,8 +65,16 @@ def calibrate(
     found = _here(open_local(where), spec, deadline) if where.here else _there(where, spec, kinds, deadline)
     _print(found, output, None)
     if output == "table":
-        suggest(f"plan{' --local' if where.here else ''} --model {quote(spec.model)}")
+        suggest(_planning(spec, file, settings, local=where.here))
     return None
+
+
+def _planning(spec: StudySpec, file: Path | None, settings: Sequence[str] | None, *, local: bool) -> str:
+    """Return the command that plans what was measured; of another task or precision something else would be planned."""
+    command = f"plan{' --local' if local else ''}" + (
+        f" -f {quote(str(file))}" if file else same_options(spec)
+    )
+    return command + "".join(f" --set {quote(one)}" for one in settings or ())
 
 
 def _here(backend: LocalBackend, spec: StudySpec, deadline: float) -> list[Calibration]:
@@ -140,9 +149,9 @@ def calibration(one: Calibration) -> list[RenderableType]:
 
 
 def _points(one: Calibration) -> Sheet:
-    codes = ("words.tokens", "plan.batch", "cli.passes", "plan.checkpointing", "cli.path", "plan.a-step", "cli.tokens-a-second",
+    codes = ("words.tokens", "plan.batch", "plan.checkpointing", "cli.path", "plan.a-step", "cli.tokens-a-second",
              "cli.data-wait", "cli.peak", "cli.estimate", "cli.peak-to-estimate")  # fmt: skip
-    spare = ("cli.data-wait", "cli.estimate", "cli.passes")
+    spare = ("cli.data-wait", "cli.estimate")
     table = headed(*codes, left=("cli.path",), spare=spare)
     for point in sorted(one.points, key=lambda p: (p.path != one.path, p.seq_len, p.batch, p.passes)):
         table.row(*_cells(point), style="" if point.path == one.path else "dim")
@@ -154,8 +163,8 @@ def _cells(point: Point) -> Sequence[str]:
     share = f"× {point.peak / point.estimated:.2f}" if point.peak and point.estimated else UNKNOWN
     return (
         str(point.seq_len),
-        str(point.batch),
-        f"× {point.passes}",
+        # without its passes a row looks like another one
+        f"{point.batch} × {point.passes}",
         say("words.yes" if point.checkpointing else "words.no"),
         point.path,
         _seconds(point.seconds) if point.fits else say("cli.does-not-fit"),

@@ -19,11 +19,10 @@ from coref_k8s.cli.data_tables import data_view, losses, summary
 from coref_k8s.cli.framework import SpokenGroup
 from coref_k8s.cli.live import stage_word
 from coref_k8s.cli.parsing import MultiValueCommand
-from coref_k8s.cli.requesting import File, Set, read_request
+from coref_k8s.cli.requesting import File, Set, read_request, same_options
 from coref_k8s.cli.spec_options import SpecOption, spec_options
 from coref_k8s.cli.speech import say
 from coref_k8s.cli.where_options import DataDir, settings_at
-from coref_k8s.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from coref_k8s.corpus.progress import Progress, ProgressCallback
@@ -54,19 +53,7 @@ def prepare(
     path = done.path.relative_to(Path.cwd()) if done.path.is_relative_to(Path.cwd()) else done.path
     write(str(path))
     shown = quote(str(path))
-    suggest(f"data show {shown}", f"submit --local{_same(spec)} --dataset-choice {shown}")
-
-
-def _same(spec: StudySpec) -> str:
-    """Return the options without which a study would not take these data."""
-    usual = StudySpec()
-    options = {
-        f"--task {spec.task}": spec.task == usual.task,
-        f"--model {quote(spec.model)}": spec.model == usual.model,
-        f"--seq-lengths {' '.join(map(str, spec.seq_lengths))}": spec.seq_lengths == usual.seq_lengths,
-        "--any-length": spec.any_length == usual.any_length,
-    }
-    return "".join(f" {option}" for option, known in options.items() if not known)
+    suggest(f"data show {shown}", f"submit --local{same_options(spec)} --dataset-choice {shown}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -29,3 +30,15 @@ def read_request(
         validated_name(name)
     where = str(file) if file is not None else ""
     return name or file_name, spec_from_mapping(request, where=where, names=names)
+
+
+def same_options(spec: StudySpec) -> str:
+    """Return the options without which another command would have another task, model or lengths in mind."""
+    usual = StudySpec()
+    options = {
+        f"--task {spec.task}": spec.task == usual.task,
+        f"--model {quote(spec.model)}": spec.model == usual.model,
+        f"--seq-lengths {' '.join(map(str, spec.seq_lengths))}": spec.seq_lengths == usual.seq_lengths,
+        "--any-length": spec.any_length == usual.any_length,
+    }
+    return "".join(f" {option}" for option, known in options.items() if not known)

@@ -87,7 +87,8 @@ def test_what_is_measured_is_kept_and_shown(coref, model):
     shown = json.loads(coref("calibrate", "show", "-o", "json").out)
     assert [one["device"] for one in shown] == [found.device]
     assert shown[0]["speed"]["linear"] == pytest.approx(found.speed.linear)
-    assert "coref-k8s plan" in said.err
+    assert f"coref-k8s plan --local --model {model} --seq-lengths 128 256 --any-length" in said.err
+    assert " 1 × 3 " in said.out, "a step of three passes looks like no other"
     # measured again, it takes the place of what was there
     coref("calibrate", *ASKED, "--model", model, "--deadline", "1")
     (again,) = kept()
@@ -97,6 +98,12 @@ def test_what_is_measured_is_kept_and_shown(coref, model):
     assert {one.measures for one in again.points} == {one.measures for one in found.points}
     assert again.paths == found.paths
     assert "The deadline left no time" in str(again.notes[-1])
+    # of another task `plan` would not rest on it
+    other = coref(
+        "calibrate", *ASKED, "--model", model, "--task", "coreference", "--set", "training.precision=fp32", "--deadline", "1"
+    )  # fmt: skip
+    assert "plan --local --task coreference --model " in other.err
+    assert "--set training.precision=fp32" in other.err
 
 
 def test_nothing_was_measured(coref):
