@@ -173,11 +173,11 @@ def outlook(
     """
     shape, at_once = shape_of(spec.model), at_once or spec.parallelism
     card = machine.usable_gpus[0].model if machine and spec.pod.gpus and machine.usable_gpus else None
-    calibration = fitting(calibrations, spec, shape, card)
+    threads = threads_of(spec, None if machine is None else machine.cores, at_once)
+    calibration = fitting(calibrations, spec, shape, card, threads)
     plans = plan_study(spec, calibration)
-    cores = None if machine is None else machine.cores
     basis = None if calibration is not None and calibration.speed else _of_trials(spec, shape, views)
-    basis = basis or basis_of(spec, shape, calibration, threads=threads_of(spec, cores, at_once), card=card)
+    basis = basis or basis_of(spec, shape, calibration, threads=threads, card=card)
     rows, said = _rows(spec, plans)
     batches = {length: plan.batch for length, plan in plans.items()}
     return Outlook(spec, plans, expected(spec, shape, batches, rows, basis), basis, said, at_once, found)

@@ -235,7 +235,9 @@ class Applier:
         if spec.purpose.kind == "ensemble":
             return
         try:
-            found = expected_of(study, self._calibrated(spec), threads_of(spec, capacity, slots))
+            threads = threads_of(spec, capacity, slots)
+            measured = fitting(self._store.calibrations(), spec, shape_of(spec.model), threads=threads)
+            found = expected_of(study, measured, threads)
         except CorefError:
             return  # a model that cannot be seen from here, or that holds no batch: trials will tell
         self._store.set_expected(study.namespace, study.name, found)

@@ -22,7 +22,7 @@ from coref_k8s.sizing.calibration import Calibration
 from coref_k8s.sizing.cards import card_named, card_of_memory, rate_of
 from coref_k8s.sizing.resources import size_pod
 from coref_k8s.sizing.shape import ModelShape, shape_of
-from coref_k8s.sizing.speed import EFFICIENCY, Speed, Step, measured_rate
+from coref_k8s.sizing.speed import EFFICIENCY, Speed, Step, measured_rate, of_threads
 from coref_k8s.store.records import StudyRecord
 from coref_k8s.study.order import BatchPlan
 from coref_k8s.study.parameters import PARAMETERS, space_for
@@ -219,15 +219,15 @@ def basis_of(
     """
     speed = None if calibration is None else calibration.speed
     if calibration is not None and speed is not None:
+        error = calibration.error
         if calibration.threads and calibration.threads != threads:
-            speed = speed.times(calibration.threads / threads)
+            speed = speed.times(of_threads(threads) / of_threads(calibration.threads))
+            error = max(error, MARGIN[Source.TRIALS])
         said = {"device": calibration.device, "n": len(calibration.timed), "error": calibration.error}
-        return Basis(
-            speed, Source.MEASURED, Message("controller.rests-on-calibration", said), calibration.error
-        )
+        return Basis(speed, Source.MEASURED, Message("controller.rests-on-calibration", said), error)
     if not spec.pod.gpus:
         found = rate()
-        speed = Speed.of_rate(EFFICIENCY * found * threads, shape, spec.task)
+        speed = Speed.of_rate(EFFICIENCY * found / of_threads(threads), shape, spec.task)
         about = {"rate": found / 1e9, "share": EFFICIENCY}
         return Basis(speed, Source.ESTIMATED, Message("controller.rests-on-product", about))
     product = card or spec.pod.node_selector.get(_PRODUCT) or ""

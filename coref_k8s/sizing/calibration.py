@@ -234,17 +234,21 @@ def precision_asked(spec: StudySpec) -> str:
 
 
 def fitting(
-    known: Iterable[Calibration], spec: StudySpec, shape: ModelShape, device: str | None = None
+    known: Iterable[Calibration],
+    spec: StudySpec,
+    shape: ModelShape,
+    device: str | None = None,
+    threads: int = 0,
 ) -> Calibration | None:
     """Return the calibration that a request's trials can be planned with, of `known` (newest first); None without one.
 
     It is of the model's shape, the task and the precision, and of the named kind of device. Where no kind is named
     (a cluster decides) it is of cards of the size that batches are planned for, of several kinds the slowest: nobody knows
-    where the next pod lands.
+    where the next pod lands. On a CPU one that was measured with so many `threads` comes before newer ones.
     """
     asked, key = precision_asked(spec), shape_key(shape)
     newest: dict[str, Calibration] = {}
-    for one in known:
+    for one in sorted(known, key=lambda one: bool(threads and one.threads and one.threads != threads)):
         # of a model that cannot be seen from here, as one on a cluster's volume, the name alone is known
         model = one.model == spec.model if shape.assumed else one.shape == key
         same = model and one.task == spec.task and one.gpu == (spec.pod.gpus > 0)

@@ -26,6 +26,9 @@ START_SECONDS = 15.0
 PASS_OVERHEAD_TOKENS = 512
 #: How far a fit may leave "all work costs the same": little, so that it shows only in what the points leave open.
 _PULL = 1e-3
+#: Part of a step on a CPU that several threads share: two made one of 512 tokens 1.2 and one of 1,024 tokens 1.6 times as fast
+#: (docs/engine.md).
+SHARED = 0.6
 #: Rows of the matrices that are multiplied to measure a CPU.
 _ROWS = 768
 
@@ -162,6 +165,11 @@ def largest_error(
 ) -> float:
     """Return by how much the speed is wrong about the step that it is most wrong about (share of its time)."""
     return max((abs(speed.seconds(step, shape, task) / took - 1) for step, took in measured), default=0.0)
+
+
+def of_threads(number: int) -> float:
+    """Return the time of a step with so many threads of a CPU, as a share of that with one."""
+    return 1 - SHARED + SHARED / max(1, number)
 
 
 def measured_rate() -> float:

@@ -102,6 +102,26 @@ def test_a_step_of_coreference_is_no_longer_than_the_text_that_is_there(tmp_path
     assert few[2048].steps == 10, "a step holds windows of one pass over the text"
 
 
+def test_what_was_measured_with_as_many_threads_comes_first():
+    def measured(threads: int, speed: Speed) -> Calibration:
+        return calibration(speed, "CPU", gpu=False, threads=threads, precision="fp32", asked="fp32")
+
+    spec = request(seq_lengths=[512], pod={"gpus": 0, "memory": "64Gi"})
+    newer, older = measured(1, TRUE), measured(2, TRUE.times(0.7))
+
+    def step(*known: Calibration, at_once: int) -> tuple[float, float]:
+        one = outlook(spec, known, machine=Machine((), 2, 256 * GIB), at_once=at_once).times[512]
+        return one.step_seconds, one.margin
+
+    alone, two = step(newer, older, at_once=2), step(newer, older, at_once=1)
+    assert two[0] == pytest.approx(0.7 * alone[0], rel=0.01)
+    assert alone[1] == two[1] == 0.15
+    # where only other numbers were measured: two threads are no twice as fast, and how much faster is a guess
+    guessed = step(newer, at_once=1)
+    assert 0.6 * alone[0] < guessed[0] < 0.9 * alone[0]
+    assert guessed[1] == 0.25
+
+
 def test_a_calibration_that_disagrees_with_itself_gives_a_wider_interval():
     good = calibration()
     points = list(good.points)
