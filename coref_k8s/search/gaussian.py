@@ -20,6 +20,8 @@ from threadpoolctl import ThreadpoolController
 _STEPS, _RATE = 60, 0.1
 #: Prior of the logarithms: spread of length-scales and of the fitted noise; median of the noise (variance of scores is 1).
 _SCALE_SPREAD, _NOISE_SPREAD, _NOISE = 1.0, 1.0, 0.1
+#: Variance of what is believed: equal places would make a covariance without any singular.
+_BELIEVED = 1e-4
 _SQRT5 = math.sqrt(5.0)
 
 
@@ -45,6 +47,10 @@ class GaussianProcess:
     """Variance of the process far from any observation."""
     noise: float
     """Fitted variance of an observation."""
+    values: np.ndarray
+    """(n,)."""
+    variances: np.ndarray
+    """Of each observation: the fitted noise and what is known beside it, (n,)."""
     _whitening: np.ndarray
     """Inverse of the covariance's Cholesky factor, (n, n)."""
     _weights: np.ndarray
@@ -55,9 +61,20 @@ class GaussianProcess:
         variance = self.amplitude - ((across @ self._whitening.T) ** 2).sum(axis=1)
         return across @ self._weights, np.sqrt(np.maximum(variance, 1e-12))
 
-    def given(self, inputs: np.ndarray, values: np.ndarray, extra: np.ndarray) -> GaussianProcess:
-        """Return the process with the same hyperparameters, conditioned on these observations instead."""
-        return _condition(inputs, values, extra, self.scales, self.amplitude, self.noise)
+    def believing(self, at: np.ndarray) -> GaussianProcess:
+        """Return the process as it will be once it has seen what it expects at inputs (m, d), noise left aside.
+
+        What is about to be known there is worth no other look (the kriging believer: Ginsbourger, Le Riche and Carraro 2010).
+        """
+        expected, _ = self.predict(at)
+        return _condition(
+            np.vstack([self.inputs, at]),
+            np.append(self.values, expected),
+            np.append(self.variances, np.full(len(at), _BELIEVED)),
+            self.scales,
+            self.amplitude,
+            self.noise,
+        )
 
 
 def fit(inputs: np.ndarray, values: np.ndarray, extra: np.ndarray) -> GaussianProcess:
@@ -87,7 +104,7 @@ def choose(inputs: np.ndarray, several: np.ndarray, extra: np.ndarray) -> tuple[
         second = 0.99 * second + 0.01 * gradient**2
         theta = theta + _RATE * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
     found = np.exp(theta[:d]), math.exp(theta[d]), math.exp(theta[d + 1])
-    return best, _condition(inputs, several[best], extra, *found)
+    return best, _condition(inputs, several[best], found[2] + extra, *found)
 
 
 def _gradient(
@@ -123,15 +140,15 @@ def _gradient(
 def _condition(
     inputs: np.ndarray,
     values: np.ndarray,
-    extra: np.ndarray,
+    variances: np.ndarray,
     scales: np.ndarray,
     amplitude: float,
     noise: float,
 ) -> GaussianProcess:
-    covariance = amplitude * _matern(_distance(inputs, inputs, scales)) + np.diag(noise + extra + 1e-8)
+    covariance = amplitude * _matern(_distance(inputs, inputs, scales)) + np.diag(variances + 1e-8)
     whitening = np.linalg.inv(np.linalg.cholesky(covariance))
     weights = whitening.T @ (whitening @ values)
-    return GaussianProcess(inputs, scales, amplitude, noise, whitening, weights)
+    return GaussianProcess(inputs, scales, amplitude, noise, values, variances, whitening, weights)
 
 
 def _distance(a: np.ndarray, b: np.ndarray, scales: np.ndarray) -> np.ndarray:

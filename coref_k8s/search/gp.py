@@ -2,7 +2,8 @@
 
 A Gaussian process (`gaussian.py`) models the score of the trials of this length and, by one input more, of others.
 A trial that was stopped counts with the score that it was heading for, the less surely the earlier it was
-stopped; a running one with what the model expects of it, so that parallel trials do not all try the same place.
+stopped. Of a running one the model believes that it will score what is expected of it, so that parallel trials do not all try the same
+place.
 Whether scores fall off towards the edges of the ranges, as where whoever chose them expects the good part inside, is not
 believed but read from the trials: at each ask the expectation of `EDGES` under which they are most probable.
 Why and what it is worth: docs/decisions/061-a-gaussian-process-of-our-own.md and 120-a-prior-that-is-fitted.md.
@@ -94,17 +95,10 @@ class GPSampler(BaseSampler):
         known = known.fewer(MOST)  # more own ones than that
         off = self._off(known.inputs)
         chosen, process = choose(known.inputs, known.values + np.outer(EDGES, off), known.extra)
-        edge = EDGES[chosen]
-        running = [t.params for t in own if t.state is TrialState.RUNNING and not finite_reports(t)]
+        running = [t.params for t in own if t.state is TrialState.RUNNING]
         if running:
-            places = np.array([self._input(params, self._seq_len) for params in running])
-            expected, _ = process.predict(places)
-            process = process.given(
-                np.vstack([known.inputs, places]),
-                np.append(known.values + edge * off, expected),
-                np.append(known.extra, np.zeros(len(places))),
-            )
-        return Model(process, edge, known.spread)
+            process = process.believing(np.array([self._input(one, self._seq_len) for one in running]))
+        return Model(process, EDGES[chosen], known.spread)
 
     def _trials(self, own: Sequence[FrozenTrial]) -> list[Trial]:
         """Return what has a score or was stopped, the prior's scores at this study's level.
