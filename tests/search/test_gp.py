@@ -151,6 +151,28 @@ def test_it_goes_where_scores_are_high_and_not_where_another_trial_already_is() 
     assert study.ask(SPACE).params != first
 
 
+@pytest.mark.parametrize("reports", [{}, {1: 0.6}])
+def test_what_runs_is_believed_to_end_as_expected(reports: dict[int, float]) -> None:
+    """Noise would leave something to learn there, and the next trials would crowd around it."""
+    cube, draw = Cube(SPACE), np.random.default_rng(15)
+    known = [(cube.params(p), 0.5 + 0.1 * draw.standard_normal()) for p in cube.random(draw, 30)]
+    study, sampler = study_of(known), GPSampler(SPACE, 1024, seed=0, startup=5)
+    study.sampler = sampler
+    trial = study.ask(SPACE)
+    for step, value in reports.items():
+        trial.report(value, step)
+    *before, running = study.trials
+    at = np.append(cube.place(running.params), 0.0)[None]
+    alone = sampler._model(before)
+    assert alone is not None
+    assert alone.process.predict(at)[1] > 0.2
+    model = sampler._model(study.trials)
+    assert model is not None
+    assert model.process.predict(at)[1] < 0.02
+    believed = alone.process.believing(at)
+    np.testing.assert_allclose(believed.predict(at)[0], alone.process.predict(at)[0], atol=1e-6)
+
+
 def test_equal_promise_is_bought_where_it_is_cheap() -> None:
     """Epochs that change nothing are not paid for."""
     cube = Cube(SPACE)
