@@ -61,7 +61,7 @@ class StudyMetrics:
         )  # fmt: skip
         self.remaining = self._gauge(
             "coref_study_remaining_seconds",
-            "Estimated time to the end (seconds); none before a trial is complete.",
+            "Estimated time to the end (seconds); none while nothing tells it.",
             study,
         )
         self.progress_time = self._gauge(
