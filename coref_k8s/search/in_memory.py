@@ -9,6 +9,7 @@ once, when it has closed. What a sampler draws becomes visible in the database a
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,11 @@ class StudyInMemory:
         """The database's trial id by trial number; the memory's own ids differ."""
         self._open: dict[int, int] = {}
         self._highest = -1
+
+    @property
+    def open(self) -> Collection[int]:
+        """Numbers of the trials that wait or run, as of the last refresh."""
+        return self._open.values()
 
     def refresh(self) -> Refreshed:
         """Bring the memory up to date and return what is new. Raises StorageError when trials were deleted."""

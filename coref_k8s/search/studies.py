@@ -19,7 +19,7 @@ from coref_k8s.search.finalist_study import FinalistStudy
 from coref_k8s.search.gp import GPSampler
 from coref_k8s.search.prior import PriorTrial
 from coref_k8s.search.pruners import make_pruner
-from coref_k8s.search.records import REASON_ATTR, TrialRecord, ranked
+from coref_k8s.search.records import REASON_ATTR, TrialRecord, TrialState, ranked
 from coref_k8s.search.samplers import make_sampler
 from coref_k8s.search.space import distributions, space_for
 from coref_k8s.search.storage import guarded
@@ -68,7 +68,8 @@ class LengthStudy(Trials):
         with guarded(), quiet():
             # A sampler seeded by what was drawn before: a resumed study goes on as if never interrupted,
             # where one seeded once would draw its first parameters a second time.
-            drawn = len(self._records) - len(self._waiting)
+            waiting = sum(self._records[n].state is TrialState.WAITING for n in self._memory.open)
+            drawn = len(self._records) - waiting
             sampler = make_sampler(self.spec, self.seq_len, drawn, prior, random=random)
             record = self._put(self._memory.ask(sampler, self._distributions))
         self._on_ask(time.monotonic() - began)

@@ -21,7 +21,7 @@ from optuna.trial import TrialState as OptunaState
 from coref_k8s.errors import TrialError
 from coref_k8s.search.in_memory import StudyInMemory
 from coref_k8s.search.optuna_tables import id_of
-from coref_k8s.search.records import REASON_ATTR, TrialRecord, TrialState
+from coref_k8s.search.records import REASON_ATTR, TrialRecord
 from coref_k8s.search.storage import guarded
 from coref_k8s.search.stored import FINALISTS, as_record, delete_all, optuna_study_name, stored_trials
 from coref_k8s.wording import NOTHING, Message
@@ -43,7 +43,6 @@ class Trials:
         self.seq_len = seq_len
         self.storage = storage
         self._records: list[TrialRecord] = []
-        self._waiting: set[int] = set()
         with guarded(), quiet():
             self._memory = self.memory_type(storage, name, pruner or NopPruner(), needed)
 
@@ -53,7 +52,6 @@ class Trials:
             found = self._memory.refresh()
         if len(self._memory.ids) < len(self._records):
             self._records.clear()
-            self._waiting.clear()
         for frozen in found.trials:
             self._put(frozen)
         for number, step, value in found.reports:
@@ -80,7 +78,6 @@ class Trials:
             self._records.append(record)
         elif record.number < len(self._records):
             self._records[record.number] = record
-        (self._waiting.add if record.state is TrialState.WAITING else self._waiting.discard)(record.number)
         return record
 
     def _record(self, number: int) -> TrialRecord:
