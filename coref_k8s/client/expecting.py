@@ -240,13 +240,15 @@ def _rows(spec: StudySpec, plans: Mapping[int, LengthPlan]) -> tuple[dict[int, f
 
 def _text_bytes(spec: StudySpec) -> int | None:
     """Return the size of the text (bytes); None unless all of it is in files here, or generated."""
+    if spec.data.choices:
+        return None
     total = 0
     for one in spec.data.sources:
-        path = Path(os.path.expanduser(one.source))
-        if is_generated(one.source) and not spec.data.choices:
+        if is_generated(one.source):
             total += bytes_of(one.source, spec.seq_lengths)
             continue
-        if spec.data.choices or not path.exists():
+        path = Path(os.path.expanduser(one.source))
+        if not path.exists():
             return None
         files = [path] if path.is_file() else (file for file in path.rglob("*") if file.suffix in SUFFIXES)
         total += sum(file.stat().st_size for file in files)

@@ -2,8 +2,8 @@
 
 A Gaussian process (`gaussian.py`) models the score of the trials of this length and, by one input more, of others.
 A trial that was stopped counts with the score that it was heading for, the less surely the earlier it was
-stopped. Of a running one the model believes that it will score what is expected of it, so that parallel trials do not all try the same
-place.
+stopped. Of a running one the model believes that it will score what is expected of it, so that parallel trials do
+not all try the same place.
 Whether scores fall off towards the edges of the ranges, as where whoever chose them expects the good part inside, is not
 believed but read from the trials: at each ask the expectation of `EDGES` under which they are most probable.
 Why and what it is worth: docs/decisions/061-a-gaussian-process-of-our-own.md and 120-a-prior-that-is-fitted.md.

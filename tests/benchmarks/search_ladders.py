@@ -310,7 +310,7 @@ _MADE = {
     "mixed": _Kind(edges=0.3, drift=0.15, strange=0.4),
     "unrelated": _Kind(edges=0.3, drift=0.1, strange=1.0),
 }
-#: Held out until 2026-12-01: looked at for decisions 128 and 129, so what is tuned since may be tuned to them. The figures of docs/search.md are theirs.
+#: Held out until 2026-12-01: looked at for decisions 128 and 129, so what is tuned since may be tuned to them.
 FORMER = ("transformer", "friedman", "kinds", "edges", "mixed", "unrelated")
 #: Looked at while the search was built, and not; each was fixed before anything was tuned on it. Recorded ones first.
 DEVELOPMENT = ("gru", "classes", "digits", "near", "strange", "partly", *FORMER)
